@@ -1,0 +1,1 @@
+//! Pulls or takes rows into raw/.

@@ -1,0 +1,2 @@
+//! The same stage as a Lambda handler.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Makes features and fits the transform.

@@ -1,0 +1,1 @@
+//! Drift and accuracy per closed window.

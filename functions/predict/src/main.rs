@@ -1,0 +1,2 @@
+//! The same as a Lambda handler.
+fn main() {}

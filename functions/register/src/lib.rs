@@ -1,0 +1,1 @@
+//! Admits a version and moves the alias.

@@ -1,0 +1,21 @@
+//! Tidemill's vocabulary: stages and their host, events and outcomes, the pipeline that `tidemill.toml` describes,
+//! and the records that stages leave for each other. No I/O; builds for WebAssembly.
+//!
+//! Start with [`Stage`]: everything else is what a stage is given, what it returns, or where that goes.
+
+mod digest;
+mod error;
+pub mod gate;
+mod outcome;
+pub mod pipeline;
+pub mod record;
+pub mod spec;
+mod stage;
+pub mod time;
+
+pub use digest::{Digest, digest_json, run_key, trigger_id};
+pub use error::{Error, ErrorKind, Result};
+pub use outcome::{Decision, Finding, Outcome, Severity};
+pub use stage::{
+    Batches, Exported, FetchResponse, Format, Host, Level, Meta, Objects, ObjectsExt, Put, RunContext, Sql, Stage, Table, Trigger,
+};

@@ -1,0 +1,12 @@
+//! What stages leave for each other: the `facts` of outcomes, and the JSON objects in the store. All are kebab-case JSON,
+//! refuse unknown fields nowhere (so that an older reader lives with a newer writer), and hold no wall-clock time.
+
+mod data;
+mod ledger;
+mod model;
+
+pub use data::{ColumnProfile, FeatureSet, Part, Profile, ProfileKind, Signature, SignatureColumn};
+pub use ledger::{Output, OutcomeRecord, Read, RunRecord};
+pub use model::{
+    Alias, ColumnDrift, DriftDecision, Evaluation, Log, Registration, Report, Request, RetrainDecision, Slice, Training, Version, Window,
+};

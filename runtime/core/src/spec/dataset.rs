@@ -1,0 +1,160 @@
+//! A dataset and its contract.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Severity;
+
+/// `[dataset.<name>]`, with its contract read in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Dataset {
+    /// The dataset's name.
+    pub name: String,
+    /// The column that holds a row's event time.
+    pub time: String,
+    /// The columns that together name a row.
+    pub key: Vec<String>,
+    /// What rows must be like.
+    pub contract: Contract,
+}
+
+/// The contract file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Contract {
+    /// By name.
+    pub columns: BTreeMap<String, Column>,
+    /// Whether columns that the contract does not name are refused (default) or dropped.
+    #[serde(default)]
+    pub allow_extra_columns: bool,
+    /// Fewest rows a part may have; default 1.
+    #[serde(default = "one")]
+    pub minimum_rows: u64,
+    /// Most rows a part may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_rows: Option<u64>,
+    /// The largest share of rows that may go to quarantine before the whole part is rejected; default 0.2.
+    #[serde(default = "fifth")]
+    pub maximum_quarantined: f64,
+    /// Assertions in SQL.
+    #[serde(default)]
+    pub sql: Vec<SqlAssertion>,
+}
+
+fn one() -> u64 {
+    1
+}
+fn fifth() -> f64 {
+    0.2
+}
+
+/// What a column must be like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Column {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// Whether it may be missing; default no.
+    #[serde(default)]
+    pub nullable: bool,
+    /// Whether a file may lack the column altogether (all null then); default no. Needs `nullable`.
+    #[serde(default)]
+    pub optional: bool,
+    /// Smallest value (inclusive): a number, or a timestamp as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<Scalar>,
+    /// Greatest value (inclusive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<Scalar>,
+    /// The values that are allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<Scalar>>,
+    /// A regular expression that the whole text must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Whether no value may come twice in a part.
+    #[serde(default)]
+    pub unique: bool,
+    /// `error` sends bad rows to quarantine (default), `warning` only reports them.
+    #[serde(default = "error")]
+    pub severity: Severity,
+    /// Tolerance: the column's checks pass when this share of the non-null values passes; default 1.
+    /// Rows that fail are kept when the check passes.
+    #[serde(default = "whole")]
+    pub mostly: f64,
+}
+
+fn error() -> Severity {
+    Severity::Error
+}
+fn whole() -> f64 {
+    1.0
+}
+
+/// The types of columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColumnType {
+    /// 64-bit integer.
+    Integer,
+    /// 64-bit float.
+    Number,
+    /// UTF-8.
+    Text,
+    /// True or false.
+    Boolean,
+    /// Microseconds, UTC; a time without a zone is taken as UTC.
+    Timestamp,
+}
+
+impl ColumnType {
+    /// DuckDB's name of it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Integer => "BIGINT",
+            Self::Number => "DOUBLE",
+            Self::Text => "VARCHAR",
+            Self::Boolean => "BOOLEAN",
+            Self::Timestamp => "TIMESTAMP",
+        }
+    }
+}
+
+/// A value in a contract.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[allow(missing_docs)]
+pub enum Scalar {
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+/// `[[sql]]`: a condition on each row, or on the whole part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SqlAssertion {
+    /// For messages.
+    pub name: String,
+    /// What must hold.
+    #[serde(flatten)]
+    pub assertion: Assertion,
+    /// `error` (default) or `warning`.
+    #[serde(default = "error")]
+    pub severity: Severity,
+}
+
+/// What must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Assertion {
+    /// An SQL expression over one row's columns; rows where it is false go to quarantine (null passes).
+    Row(String),
+    /// An SQL expression of aggregates over the table; false rejects the part.
+    Part(String),
+}
+

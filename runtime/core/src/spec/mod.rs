@@ -1,0 +1,10 @@
+//! What the user says of a dataset, of features and of a model. These are both the tables of `tidemill.toml`
+//! and, resolved, the configuration that stages get.
+
+mod dataset;
+mod features;
+mod model;
+
+pub use dataset::{Assertion, Column, ColumnType, Contract, Dataset, Scalar, SqlAssertion};
+pub use features::{Encoding, Features, Holdout, Impute, TransformRule};
+pub use model::{Method, Model, Monitor, Retrain, Task, Trainer, TrainerKind};

@@ -1,0 +1,217 @@
+//! A stage, and the host that it runs over. The same source becomes a component and a Lambda handler because
+//! a stage sees nothing but this interface: no clock, no environment, no network, no file.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{Digest, Error, ErrorKind, Outcome, Result};
+
+/// One step of a model's life: a function from a trigger and a configuration to an outcome.
+pub trait Stage {
+    /// The stage's name: `validate`.
+    const NAME: &'static str;
+    /// Its resolved configuration, from `tidemill.toml`.
+    type Config: DeserializeOwned;
+
+    /// Called once for each trigger, possibly again after a crash: it must write only under its run key,
+    /// or create-only, or by compare-and-swap.
+    fn run(trigger: &Trigger, config: Self::Config, host: &dyn Host) -> Result<Outcome>;
+}
+
+/// The object that caused a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Trigger {
+    /// Where it is. A stage may always read its trigger.
+    pub key: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+}
+
+/// What is fixed for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunContext {
+    /// The stage's clock: it comes from the data.
+    pub as_of: Timestamp,
+    /// For everything random.
+    pub seed: u64,
+    /// 32 hex digits: names the run and the folder of its outputs.
+    pub run_key: String,
+    /// The dataset or model that the run is about.
+    pub subject: String,
+}
+
+/// What a stage may use.
+pub trait Host {
+    /// What is fixed for this run.
+    fn context(&self) -> &RunContext;
+    /// The object store, as far as granted.
+    fn objects(&self) -> &dyn Objects;
+    /// SQL over granted objects.
+    fn sql(&self) -> &dyn Sql;
+    /// Tells the person who waits; `fraction` is 0 to 1.
+    fn progress(&self, fraction: f64, message: &str);
+    /// A line for the log; never part of the result.
+    fn log(&self, level: Level, message: &str);
+    /// HTTP GET, to granted hosts.
+    fn fetch(&self, url: &str, headers: &[(String, String)]) -> Result<FetchResponse>;
+}
+
+/// A log line's weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+}
+
+/// An HTTP answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// An object's key and size in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Meta {
+    pub key: String,
+    pub size: u64,
+}
+
+/// What a conditional write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// Written.
+    Written,
+    /// The same bytes were there already.
+    Unchanged,
+    /// Other bytes are there; nothing was written.
+    Conflict,
+}
+
+/// The object store, as far as the stage was granted it. Every method answers `Limit` where it was not.
+pub trait Objects {
+    /// An object's bytes; `NotFound` if it is not there.
+    fn get(&self, key: &str) -> Result<Vec<u8>>;
+    /// `length` bytes from `offset`; fewer at the object's end.
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>>;
+    /// Its size, or `None` if it is not there.
+    fn head(&self, key: &str) -> Result<Option<Meta>>;
+    /// Writes where nothing is.
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put>;
+    /// Replaces exactly the bytes whose SHA-256 is `expected`; `None` = nothing may be there.
+    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<Put>;
+    /// Up to `limit` keys under `prefix` (which ends in `/`), ascending, after `after`.
+    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Meta>>;
+}
+
+/// Sugar over [`Objects`].
+pub trait ObjectsExt: Objects {
+    /// All keys under `prefix`, ascending.
+    fn list_all(&self, prefix: &str) -> Result<Vec<Meta>> {
+        let mut all: Vec<Meta> = Vec::new();
+        loop {
+            let page = self.list(prefix, all.last().map(|m| m.key.as_str()), 1000)?;
+            let last = page.len() < 1000;
+            all.extend(page);
+            if last {
+                return Ok(all);
+            }
+        }
+    }
+    /// An object that holds JSON; the error names the object.
+    fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
+        serde_json::from_slice(&self.get(key)?).map_err(|e| Error::input(format!("`{key}` is not what it should be: {e}")))
+    }
+    /// Like [`get_json`](Self::get_json), `None` if nothing is there.
+    fn find_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        match self.get_json(key) {
+            Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+    /// Writes JSON (pretty, ending in a newline) where nothing is; the same bytes again are fine. Returns their digest.
+    fn create_json(&self, key: &str, value: &impl Serialize) -> Result<Digest> {
+        let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::bug(format!("`{key}` cannot be written as JSON: {e}")))?;
+        bytes.push(b'\n');
+        self.create_same(key, &bytes)
+    }
+    /// Writes bytes where nothing is; the same bytes again are fine; others are an error. Returns their digest.
+    fn create_same(&self, key: &str, bytes: &[u8]) -> Result<Digest> {
+        match self.create(key, bytes)? {
+            Put::Written | Put::Unchanged => Ok(Digest::of(bytes)),
+            Put::Conflict => Err(Error::input(format!("`{key}` exists with other content; it is written once and never changed"))),
+        }
+    }
+}
+
+impl<T: Objects + ?Sized> ObjectsExt for T {}
+
+/// How a table's objects are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Typed columns.
+    Parquet,
+    /// Every column as text. Lines that are not CSV land in the table `<name>__rejects(line, reason, raw)`.
+    Csv,
+    /// One object a line; columns typed by DuckDB's own reading.
+    JsonLines,
+}
+
+impl Format {
+    /// From a key's ending: `.csv`, `.jsonl` or `.ndjson`, `.parquet`.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let ending = key.rsplit('.').next()?;
+        match ending.to_ascii_lowercase().as_str() {
+            "csv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::JsonLines),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// A table name and the objects that are its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Table {
+    pub name: String,
+    pub keys: Vec<String>,
+    pub format: Format,
+}
+
+impl Table {
+    /// Parquet objects as one table.
+    pub fn parquet(name: &str, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { name: name.to_owned(), keys: keys.into_iter().map(Into::into).collect(), format: Format::Parquet }
+    }
+}
+
+/// A result: Arrow IPC streams, each with its schema, in order.
+pub type Batches<'a> = Box<dyn Iterator<Item = Result<Vec<u8>>> + 'a>;
+
+/// What an export wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Exported {
+    pub rows: u64,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+/// One SELECT over granted objects. Without `ORDER BY`, rows come in the order of the objects and of their rows.
+pub trait Sql {
+    /// Runs it and returns the rows.
+    fn query<'a>(&'a self, sql: &str, tables: &[Table]) -> Result<Batches<'a>>;
+    /// Runs it and writes the rows as Parquet to `key`, create-only; the bytes stay in the host.
+    fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<Exported>;
+}

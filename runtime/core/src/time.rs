@@ -1,0 +1,159 @@
+//! Spans of data time and the windows that they cut. UTC throughout; a month is a calendar month.
+
+use jiff::{Timestamp, ToSpan, Unit, civil, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A length of data time: `"15 minutes"`, `"1 hour"`, `"7 days"`, `"1 week"`, `"1 month"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Span {
+    count: u32,
+    unit: Calendar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Calendar {
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+const UNITS: [(&str, Calendar); 5] = [
+    ("minute", Calendar::Minute),
+    ("hour", Calendar::Hour),
+    ("day", Calendar::Day),
+    ("week", Calendar::Week),
+    ("month", Calendar::Month),
+];
+
+impl Span {
+    /// That many days.
+    pub const fn days(count: u32) -> Self {
+        Self { count, unit: Calendar::Day }
+    }
+
+    /// Reads `"<count> <unit>"`, the unit in singular or plural.
+    pub fn parse(text: &str) -> Result<Self> {
+        let error = || {
+            Error::config(format!(
+                "`{text}` is not a span of time: write a count and a unit, such as `1 day` (minutes, hours, days, weeks, months)"
+            ))
+        };
+        let (count, unit) = text.trim().split_once(' ').ok_or_else(error)?;
+        let count = count.parse().map_err(|_| error())?;
+        let unit = unit.trim().trim_end_matches('s');
+        let (_, unit) = UNITS.into_iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
+        Ok(Self { count, unit })
+    }
+
+    /// Whether it has no length.
+    pub fn is_zero(self) -> bool {
+        self.count == 0
+    }
+
+    /// The time this much later (or earlier, with a negative `times`).
+    pub fn after(self, time: Timestamp, times: i64) -> Timestamp {
+        let count = i64::from(self.count) * times;
+        let span = match self.unit {
+            Calendar::Minute => count.minutes(),
+            Calendar::Hour => count.hours(),
+            Calendar::Day => count.days(),
+            Calendar::Week => count.weeks(),
+            Calendar::Month => count.months(),
+        };
+        let zoned = time.to_zoned(TimeZone::UTC);
+        zoned.checked_add(span).map_or(if times < 0 { Timestamp::MIN } else { Timestamp::MAX }, |z| z.timestamp())
+    }
+
+    /// The start of the window of this length that holds `time`. Windows are counted from 1970-01-01 (weeks from Monday 1970-01-05).
+    pub fn start_of(self, time: Timestamp) -> Timestamp {
+        let count = i64::from(self.count.max(1));
+        if self.unit == Calendar::Month {
+            let date = time.to_zoned(TimeZone::UTC).date();
+            let months = (i64::from(date.year()) - 1970) * 12 + i64::from(date.month()) - 1;
+            return Self { count: 1, unit: Calendar::Month }.after(Timestamp::UNIX_EPOCH, months.div_euclid(count) * count);
+        }
+        let (unit, origin) = match self.unit {
+            Calendar::Minute => (60, 0),
+            Calendar::Hour => (3600, 0),
+            Calendar::Day => (86_400, 0),
+            _ => (7 * 86_400, 4 * 86_400),
+        };
+        let length = unit * count;
+        let second = (time.as_second() - origin).div_euclid(length) * length + origin;
+        Timestamp::from_second(second).unwrap_or(Timestamp::MIN)
+    }
+
+    /// The start of the window after the one that starts at `start`.
+    pub fn next(self, start: Timestamp) -> Timestamp {
+        Self { count: self.count.max(1), unit: self.unit }.after(start, 1)
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> String {
+        span.to_string()
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = UNITS.iter().find(|(_, unit)| *unit == self.unit).map_or("", |(name, _)| name);
+        write!(f, "{} {name}{}", self.count, if self.count == 1 { "" } else { "s" })
+    }
+}
+
+/// A window's start as it stands in keys: `2013-05-01T00-00-00Z`, which sorts by time and is portable.
+pub fn key_time(time: Timestamp) -> String {
+    time.round(Unit::Second).unwrap_or(time).to_string().replace(':', "-")
+}
+
+/// Reads a time: RFC 3339, or without a zone (then UTC), or a date.
+pub fn parse_time(text: &str) -> Result<Timestamp> {
+    text.parse::<Timestamp>()
+        .or_else(|_| text.parse::<civil::DateTime>().and_then(|t| t.to_zoned(TimeZone::UTC)).map(|z| z.timestamp()))
+        .or_else(|_| text.parse::<civil::Date>().and_then(|d| d.to_zoned(TimeZone::UTC)).map(|z| z.timestamp()))
+        .map_err(|_| Error::input(format!("`{text}` is not a time: write it like `2013-05-01T12:00:00Z` or `2013-05-01`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        parse_time(text).unwrap()
+    }
+
+    #[test]
+    fn months_are_calendar_months() {
+        let month = Span::parse("1 month").unwrap();
+        assert_eq!(month.start_of(at("2013-02-28T23:59:59Z")), at("2013-02-01"));
+        assert_eq!(month.next(at("2013-12-01")), at("2014-01-01"));
+        assert_eq!(Span::parse("3 months").unwrap().start_of(at("2013-05-31")), at("2013-04-01"));
+    }
+
+    #[test]
+    fn weeks_start_on_monday() {
+        assert_eq!(Span::parse("1 week").unwrap().start_of(at("2013-01-01")), at("2012-12-31"));
+        assert_eq!(Span::parse("1 week").unwrap().start_of(at("1969-12-31")), at("1969-12-29"));
+    }
+
+    #[test]
+    fn keys_sort_and_wrong_spans_teach() {
+        assert_eq!(key_time(at("2013-05-01")), "2013-05-01T00-00-00Z");
+        let error = Span::parse("one day").unwrap_err();
+        assert!(error.message.contains("`one day`") && error.message.contains("`1 day`"), "{error}");
+        assert_eq!(Span::parse("2 hours").unwrap().to_string(), "2 hours");
+    }
+}
