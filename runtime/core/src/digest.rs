@@ -70,7 +70,15 @@ fn sort(value: &mut serde_json::Value) {
 ///
 /// `component` and `config` are digests, `engines` the versions of what can change the bytes, `trigger` the digest of the trigger's content.
 pub fn run_key(stage: &str, subject: &str, component: &Digest, config: &Digest, engines: &str, trigger: &Digest) -> String {
-    named(&["run", stage, subject, component.as_str(), config.as_str(), engines, trigger.as_str()])
+    named(&[
+        "run",
+        stage,
+        subject,
+        component.as_str(),
+        config.as_str(),
+        engines,
+        trigger.as_str(),
+    ])
 }
 
 /// Names the one outcome that a trigger may have: 32 hex digits. It holds neither code nor configuration,
@@ -107,7 +115,10 @@ mod tests {
 
     #[test]
     fn known_digest() {
-        assert_eq!(Digest::of(b"abc").as_str(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            Digest::of(b"abc").as_str(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert!(Digest::parse("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD").is_none());
     }
 }

@@ -49,8 +49,16 @@ impl Gate {
         let number = |word: &str| word.parse::<f64>().ok().filter(|n| n.is_finite());
         let base = match (number(base), base.split_once('.')) {
             (Some(number), _) => Base::Number(number),
-            (None, Some((scope, metric))) if SCOPES.contains(&scope) => Base::Of { scope: scope.into(), metric: metric.into() },
-            _ => return Err(error(format!("`{base}` is neither a number nor one of {}.<metric>", SCOPES.join(".<metric>, ")))),
+            (None, Some((scope, metric))) if SCOPES.contains(&scope) => Base::Of {
+                scope: scope.into(),
+                metric: metric.into(),
+            },
+            _ => {
+                return Err(error(format!(
+                    "`{base}` is neither a number nor one of {}.<metric>",
+                    SCOPES.join(".<metric>, ")
+                )));
+            }
         };
         let offset = match rest {
             [] => 0.0,
@@ -58,7 +66,13 @@ impl Gate {
             ["-", by] => -number(by).ok_or_else(|| error(format!("`{by}` is not a number")))?,
             _ => return Err(error(format!("`{}` follows", rest.join(" ")))),
         };
-        Ok(Self { metric: metric.into(), operator: operator.into(), base, offset, text: text.into() })
+        Ok(Self {
+            metric: metric.into(),
+            operator: operator.into(),
+            base,
+            offset,
+            text: text.into(),
+        })
     }
 
     /// The metric that is judged.
@@ -131,7 +145,13 @@ mod tests {
 
     #[test]
     fn wrong_conditions_teach() {
-        for (text, part) in [("auc", "too few"), ("auc = 1", "`=`"), ("auc > best.auc", "`best.auc`"), ("auc > 1 * 2", "`* 2`"), ("auc > nan", "`nan`")] {
+        for (text, part) in [
+            ("auc", "too few"),
+            ("auc = 1", "`=`"),
+            ("auc > best.auc", "`best.auc`"),
+            ("auc > 1 * 2", "`* 2`"),
+            ("auc > nan", "`nan`"),
+        ] {
             let error = Gate::parse(text).unwrap_err();
             assert!(error.message.contains(part), "{error}");
         }

@@ -62,15 +62,27 @@ pub struct Outcome {
 
 impl Outcome {
     fn new(decision: Decision, reason: impl Into<String>) -> Self {
-        Self { decision, reason: reason.into(), findings: Vec::new(), facts: serde_json::json!({}), as_of: None }
+        Self {
+            decision,
+            reason: reason.into(),
+            findings: Vec::new(),
+            facts: serde_json::json!({}),
+            as_of: None,
+        }
     }
     /// The stage did its work; `facts` is one of the types in [`record`](crate::record).
     pub fn done(reason: impl Into<String>, facts: &impl Serialize) -> Self {
-        Self { facts: serde_json::to_value(facts).unwrap_or_default(), ..Self::new(Decision::Done, reason) }
+        Self {
+            facts: serde_json::to_value(facts).unwrap_or_default(),
+            ..Self::new(Decision::Done, reason)
+        }
     }
     /// The input was refused, for what was found.
     pub fn rejected(reason: impl Into<String>, findings: Vec<Finding>) -> Self {
-        Self { findings, ..Self::new(Decision::Rejected, reason) }
+        Self {
+            findings,
+            ..Self::new(Decision::Rejected, reason)
+        }
     }
     /// There was nothing to do.
     pub fn skipped(reason: impl Into<String>) -> Self {

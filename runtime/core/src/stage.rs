@@ -148,7 +148,9 @@ pub trait ObjectsExt: Objects {
     fn create_same(&self, key: &str, bytes: &[u8]) -> Result<Digest> {
         match self.create(key, bytes)? {
             Put::Written | Put::Unchanged => Ok(Digest::of(bytes)),
-            Put::Conflict => Err(Error::input(format!("`{key}` exists with other content; it is written once and never changed"))),
+            Put::Conflict => Err(Error::input(format!(
+                "`{key}` exists with other content; it is written once and never changed"
+            ))),
         }
     }
 }
@@ -192,7 +194,11 @@ pub struct Table {
 impl Table {
     /// Parquet objects as one table.
     pub fn parquet(name: &str, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { name: name.to_owned(), keys: keys.into_iter().map(Into::into).collect(), format: Format::Parquet }
+        Self {
+            name: name.to_owned(),
+            keys: keys.into_iter().map(Into::into).collect(),
+            format: Format::Parquet,
+        }
     }
 }
 

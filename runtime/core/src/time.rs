@@ -33,7 +33,10 @@ const UNITS: [(&str, Calendar); 5] = [
 impl Span {
     /// That many days.
     pub const fn days(count: u32) -> Self {
-        Self { count, unit: Calendar::Day }
+        Self {
+            count,
+            unit: Calendar::Day,
+        }
     }
 
     /// Reads `"<count> <unit>"`, the unit in singular or plural.
@@ -66,7 +69,9 @@ impl Span {
             Calendar::Month => count.months(),
         };
         let zoned = time.to_zoned(TimeZone::UTC);
-        zoned.checked_add(span).map_or(if times < 0 { Timestamp::MIN } else { Timestamp::MAX }, |z| z.timestamp())
+        zoned
+            .checked_add(span)
+            .map_or(if times < 0 { Timestamp::MIN } else { Timestamp::MAX }, |z| z.timestamp())
     }
 
     /// The start of the window of this length that holds `time`. Windows are counted from 1970-01-01 (weeks from Monday 1970-01-05).
@@ -75,7 +80,11 @@ impl Span {
         if self.unit == Calendar::Month {
             let date = time.to_zoned(TimeZone::UTC).date();
             let months = (i64::from(date.year()) - 1970) * 12 + i64::from(date.month()) - 1;
-            return Self { count: 1, unit: Calendar::Month }.after(Timestamp::UNIX_EPOCH, months.div_euclid(count) * count);
+            return Self {
+                count: 1,
+                unit: Calendar::Month,
+            }
+            .after(Timestamp::UNIX_EPOCH, months.div_euclid(count) * count);
         }
         let (unit, origin) = match self.unit {
             Calendar::Minute => (60, 0),
@@ -90,7 +99,11 @@ impl Span {
 
     /// The start of the window after the one that starts at `start`.
     pub fn next(self, start: Timestamp) -> Timestamp {
-        Self { count: self.count.max(1), unit: self.unit }.after(start, 1)
+        Self {
+            count: self.count.max(1),
+            unit: self.unit,
+        }
+        .after(start, 1)
     }
 }
 
@@ -122,9 +135,21 @@ pub fn key_time(time: Timestamp) -> String {
 /// Reads a time: RFC 3339, or without a zone (then UTC), or a date.
 pub fn parse_time(text: &str) -> Result<Timestamp> {
     text.parse::<Timestamp>()
-        .or_else(|_| text.parse::<civil::DateTime>().and_then(|t| t.to_zoned(TimeZone::UTC)).map(|z| z.timestamp()))
-        .or_else(|_| text.parse::<civil::Date>().and_then(|d| d.to_zoned(TimeZone::UTC)).map(|z| z.timestamp()))
-        .map_err(|_| Error::input(format!("`{text}` is not a time: write it like `2013-05-01T12:00:00Z` or `2013-05-01`")))
+        .or_else(|_| {
+            text.parse::<civil::DateTime>()
+                .and_then(|t| t.to_zoned(TimeZone::UTC))
+                .map(|z| z.timestamp())
+        })
+        .or_else(|_| {
+            text.parse::<civil::Date>()
+                .and_then(|d| d.to_zoned(TimeZone::UTC))
+                .map(|z| z.timestamp())
+        })
+        .map_err(|_| {
+            Error::input(format!(
+                "`{text}` is not a time: write it like `2013-05-01T12:00:00Z` or `2013-05-01`"
+            ))
+        })
 }
 
 #[cfg(test)]

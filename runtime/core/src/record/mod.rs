@@ -6,7 +6,7 @@ mod ledger;
 mod model;
 
 pub use data::{ColumnProfile, FeatureSet, Part, Profile, ProfileKind, Signature, SignatureColumn};
-pub use ledger::{Output, OutcomeRecord, Read, RunRecord};
+pub use ledger::{OutcomeRecord, Output, Read, RunRecord};
 pub use model::{
     Alias, ColumnDrift, DriftDecision, Evaluation, Log, Registration, Report, Request, RetrainDecision, Slice, Training, Version, Window,
 };

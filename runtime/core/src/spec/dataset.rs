@@ -157,4 +157,3 @@ pub enum Assertion {
     /// An SQL expression of aggregates over the table; false rejects the part.
     Part(String),
 }
-

@@ -117,7 +117,13 @@ pub struct Monitor {
 impl Default for Monitor {
     fn default() -> Self {
         let day = Span::days(1);
-        Self { window: day, block: day, false_alarm_rate: 0.01, minimum_effect: 0.1, method: Method::default() }
+        Self {
+            window: day,
+            block: day,
+            false_alarm_rate: 0.01,
+            minimum_effect: 0.1,
+            method: Method::default(),
+        }
     }
 }
 
