@@ -1,0 +1,62 @@
+//! The control: the first quarter is real, every later month is made of whole days drawn from it. Nothing drifts, so nothing may be retrained.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use jiff::{ToSpan as _, civil::Date};
+use tidemill_core::{Digest, Host as _, Table};
+
+use crate::{
+    months::{self, Year, month_of},
+    server::Server,
+};
+
+#[derive(Default)]
+pub struct Control {
+    pub drifted: usize,
+    pub retrainings: usize,
+}
+
+pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str)) -> Result<Control> {
+    let server = Server::start(tidemill, project)?;
+    let mut year = Year::new(&server)?;
+    let mut drifted = 0;
+    for (index, file) in files.iter().enumerate() {
+        let path = if index < 3 { file.clone() } else { resample(&server, files, month_of(file))? };
+        let month = year.play(&server, &path)?;
+        drifted += usize::from(month.drifted > 0);
+        step(&format!("control {}: {} flights, drifted: {:?}", month.month, month.rows, month.drifted_columns));
+    }
+    let retrainings = months::retrainings(&server)?.len();
+    server.stop()?;
+    Ok(Control { drifted, retrainings })
+}
+
+/// Writes the month: for each of its days, a day of the first quarter, moved there whole. Which one follows from a hash of the date.
+fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
+    let first: Date = format!("{month}-01").parse()?;
+    let quarter: Date = "2013-01-01".parse()?;
+    let mut moves = Vec::new();
+    let mut day = first;
+    while day.month() == first.month() {
+        let hash = Digest::of(format!("control {day}").as_bytes());
+        let from = quarter + (u64::from_str_radix(&hash.as_str()[..8], 16)? as i64 % 90).days();
+        moves.push(format!("(DATE '{from}', {})", from.until(day)?.get_days()));
+        day = day + 1.day();
+    }
+    // A day that is drawn twice comes twice, under two dates. The key's clock time moves along.
+    let sql = format!(
+        "SELECT f.* REPLACE (f.time_hour + to_days(CAST(m.shift AS INTEGER)) AS time_hour, \
+         f.scheduled_departure + to_days(CAST(m.shift AS INTEGER)) AS scheduled_departure) \
+         FROM flights f JOIN (VALUES {}) AS m(day, shift) ON CAST(f.scheduled_departure AS DATE) = m.day \
+         ORDER BY scheduled_departure, time_hour, carrier, flight",
+        moves.join(", ")
+    );
+    let host = months::reader(server, "control")?;
+    let keys: Vec<String> = files[..3].iter().map(|f| months::raw_key(f)).collect();
+    let key = format!("demo/control/{month}.parquet");
+    host.sql().export(&sql, &[Table::parquet("flights", keys)], &key)?;
+    let path = server.store.local_root().context("the demo's store is a folder")?.join(&key);
+    Ok(path.to_string_lossy().into_owned())
+}
+

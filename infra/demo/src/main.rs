@@ -1,0 +1,116 @@
+//! The main job, end to end: a year of real flights goes through `tidemill up` month by month; the model is trained, watched,
+//! trained again and swapped under load; a control without drift stays as it is.
+//!
+//! Everything goes through the `tidemill` command and its HTTP address, as a user would; the store is only read.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use serde::Serialize;
+use tidemill_demo::{control, months, server, swap};
+
+/// Runs the demo.
+#[derive(Parser)]
+struct Arguments {
+    /// The last line is one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Where the demo's projects are made; emptied first.
+    #[arg(long, default_value = "target/demo")]
+    dir: PathBuf,
+    /// The `tidemill` program.
+    #[arg(long, env = "TIDEMILL")]
+    tidemill: PathBuf,
+    /// The folder with the twelve months.
+    #[arg(long, default_value = "templates/flights/data")]
+    data: PathBuf,
+    /// Leave the control out.
+    #[arg(long)]
+    no_control: bool,
+}
+
+/// The `--json` object.
+#[derive(Serialize)]
+struct Summary {
+    months: Vec<months::Month>,
+    retrainings: Vec<months::Retraining>,
+    failed_requests: u64,
+    champion_digest: String,
+    control_retrainings: usize,
+    control_drifted: usize,
+    live_over_static: f64,
+    swaps: u32,
+    requests_during_swaps: u64,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let started = std::time::Instant::now();
+    let step = |text: &str| eprintln!("[{:>6.1} s] {text}", started.elapsed().as_secs_f64());
+
+    let project = arguments.dir.join("flights");
+    let files = months::files(&arguments.data)?;
+    step("twelve months of flights go through `tidemill up`, one after the other");
+    let server = server::Server::start(&arguments.tidemill, &project)?;
+    let mut year = months::Year::new(&server)?;
+    for file in &files {
+        let month = year.play(&server, file)?;
+        step(&format!(
+            "{}: {} flights, {} predicted, {} columns drifted, champion {}",
+            month.month,
+            month.rows,
+            month.predicted,
+            month.drifted,
+            month.champion.map_or("none yet".into(), |v| format!("v{v}"))
+        ));
+    }
+    step("the model that was never retrained scores the same months");
+    let (months, retrainings) = year.table(&server, &files)?;
+
+    step("the champion is swapped back and forth, and trained once more, while clients ask without pause");
+    let swaps = swap::under_load(&server, &files[11])?;
+    let champion_digest = server.champion("late")?.map(|a| a.onnx_digest.to_string()).context("there is no champion")?;
+    server.stop()?;
+
+    let control = if arguments.no_control {
+        control::Control::default()
+    } else {
+        step("the control: after March, days drawn from January to March again");
+        let control = control::run(&arguments.tidemill, &arguments.dir.join("control"), &files, &step)?;
+        step(&format!("control: {} windows drifted, {} retrainings", control.drifted, control.retrainings));
+        control
+    };
+
+    let gain = months::gain(&months);
+    println!("{}", months::render(&months, &retrainings));
+    println!(
+        "live AUC over never retrained, May to October: {gain:+.4}; swaps under load: {} with {} requests, {} failed; control: {} retrainings",
+        swaps.swaps, swaps.requests, swaps.failed, control.retrainings
+    );
+    let summary = Summary {
+        failed_requests: swaps.failed + year.failed(),
+        champion_digest,
+        control_retrainings: control.retrainings,
+        control_drifted: control.drifted,
+        live_over_static: gain,
+        swaps: swaps.swaps,
+        requests_during_swaps: swaps.requests,
+        months,
+        retrainings,
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    }
+    check(&summary)
+}
+
+/// What the demo claims must hold, or it fails.
+fn check(summary: &Summary) -> Result<()> {
+    ensure!(summary.months.len() == 12, "{} months instead of 12", summary.months.len());
+    ensure!(!summary.retrainings.is_empty(), "the model was never retrained");
+    ensure!(summary.failed_requests == 0, "{} requests failed", summary.failed_requests);
+    ensure!(summary.control_retrainings == 0, "the control was retrained {} times without drift", summary.control_retrainings);
+    ensure!(summary.control_drifted == 0, "the control drifted in {} windows", summary.control_drifted);
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! The year: each month is predicted first, then its truth arrives; what the chain made of it is read from the store.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use serde::Serialize;
+use tidemill_core::{
+    Digest, Host as _, ObjectsExt as _, RunContext, Table, Trigger,
+    record::{DriftDecision, Report, RetrainDecision, Version},
+    time::{key_time, parse_time},
+};
+use tidemill_host::{Grants, RunHost, RunSetup, SqlEngine, SqlOptions};
+use tidemill_ml::{Columns, Scorer, Transform, Values};
+
+use crate::{server::Server, traffic};
+
+/// One line of the table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Month {
+    pub month: String,
+    pub rows: u64,
+    pub predicted: u64,
+    /// Columns that drifted.
+    pub drifted: u64,
+    pub drifted_columns: Vec<String>,
+    /// The version that predicted the month.
+    pub champion: Option<u32>,
+    pub auc_live: Option<f64>,
+    pub auc_static: Option<f64>,
+}
+
+/// A training after the first.
+#[derive(Debug, Clone, Serialize)]
+pub struct Retraining {
+    /// The month whose report caused it.
+    pub month: String,
+    pub cause: String,
+    pub reason: String,
+    pub version: Option<u32>,
+}
+
+/// The twelve files, `2013-01.parquet` first.
+pub fn files(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("the demo's data is not in {}", folder.display()))?;
+    let mut files: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path().canonicalize().ok()?.to_string_lossy().into_owned()))
+        .filter(|path| path.ends_with(".parquet"))
+        .collect();
+    files.sort();
+    ensure!(files.len() == 12, "{} holds {} months instead of 12", folder.display(), files.len());
+    Ok(files)
+}
+
+/// `2013-01`.
+pub fn month_of(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file).trim_end_matches(".parquet")
+}
+
+/// Where `tidemill put` places the file.
+pub fn raw_key(file: &str) -> String {
+    format!("raw/flights/{}.parquet", month_of(file))
+}
+
+/// Plays the months.
+pub struct Year {
+    months: Vec<Month>,
+    failed: u64,
+}
+
+impl Year {
+    pub fn new(_: &Server) -> Result<Self> {
+        Ok(Self { months: Vec::new(), failed: 0 })
+    }
+
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Predicts the month (if a model serves), then brings its truth and waits for the chain.
+    pub fn play(&mut self, server: &Server, file: &str) -> Result<Month> {
+        if server.champion("late")?.is_some() {
+            let inputs = traffic::inputs(server)?;
+            let staged = format!("demo/{}.parquet", month_of(file));
+            let bytes = bytes::Bytes::from(std::fs::read(file)?);
+            server.runtime.block_on(server.store.create(&staged, bytes))?;
+            self.failed += traffic::send(server, &traffic::requests(server, &inputs, &staged, None)?)?;
+        }
+        server.command(&["put", "flights", file])?;
+        server.decided("late", &window(month_of(file))?)?;
+        let month = read(server, month_of(file))?;
+        self.months.push(month.clone());
+        Ok(month)
+    }
+
+    /// The months with the never-retrained model beside them, and the retrainings.
+    pub fn table(&mut self, server: &Server, files: &[String]) -> Result<(Vec<Month>, Vec<Retraining>)> {
+        let frozen = Frozen::load(server)?;
+        for (month, file) in self.months.iter_mut().zip(files) {
+            month.auc_static = if month.champion.is_some() { Some(frozen.auc(server, &raw_key(file))?) } else { None };
+        }
+        Ok((self.months.clone(), retrainings(server)?))
+    }
+}
+
+fn window(month: &str) -> Result<String> {
+    Ok(key_time(parse_time(&format!("{month}-01"))?))
+}
+
+fn read(server: &Server, month: &str) -> Result<Month> {
+    let start = window(month)?;
+    let decision: DriftDecision =
+        server.json(&format!("decisions/late/{start}.json"))?.with_context(|| format!("nothing was decided for {month}"))?;
+    let key = decision.report.with_context(|| format!("the decision for {month} names no report"))?;
+    let report: Report = server.json(&key)?.with_context(|| format!("`{key}` is not there"))?;
+    let drifted_columns: Vec<String> = report.drift.iter().filter(|c| c.drifted).map(|c| c.column.clone()).collect();
+    Ok(Month {
+        month: month.into(),
+        rows: report.window_rows,
+        predicted: report.predictions,
+        drifted: drifted_columns.len() as u64,
+        drifted_columns,
+        champion: report.version,
+        auc_live: report.metrics.get("auc").copied(),
+        auc_static: None,
+    })
+}
+
+/// Every decision to train after the first.
+pub fn retrainings(server: &Server) -> Result<Vec<Retraining>> {
+    let mut by_request = BTreeMap::new();
+    for key in server.keys("models/late/versions/")? {
+        let version: Version = server.json(&key)?.context("a version vanished")?;
+        by_request.insert(version.request, version.version);
+    }
+    let mut found = Vec::new();
+    for key in server.keys("decisions/late/")? {
+        let decision: DriftDecision = server.json(&key)?.context("a decision vanished")?;
+        if decision.decision == RetrainDecision::Train && !decision.causes.iter().any(|c| c == "first") {
+            found.push(Retraining {
+                month: decision.window.to_string()[..7].to_owned(),
+                cause: decision.causes.join("+"),
+                reason: decision.reason,
+                version: decision.request.and_then(|r| by_request.get(&r).copied()),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// A host that may read all, for looking at the store as a stage would.
+pub fn reader(server: &Server, purpose: &str) -> Result<RunHost> {
+    let sql = SqlEngine::new(SqlOptions {
+        cache_dir: server.project.join(".tidemill/demo-cache"),
+        memory_bytes: 2 << 30,
+        threads: 2,
+        timeout: std::time::Duration::from_secs(120),
+    })?;
+    Ok(RunHost::new(RunSetup {
+        store: server.store.clone(),
+        sql,
+        context: RunContext { as_of: Timestamp::UNIX_EPOCH, seed: 0, run_key: purpose.into(), subject: "demo".into() },
+        trigger: Trigger { key: "demo".into(), digest: Digest::of(b"") },
+        grants: Grants { reads: vec!["**".into()], writes: vec![format!("demo/{purpose}/**")], fetch: vec![] },
+        progress: None,
+        handle: server.runtime.handle().clone(),
+    }))
+}
+
+/// Version 1, frozen.
+struct Frozen {
+    transform: Transform,
+    scorer: Scorer,
+    sql: String,
+}
+
+impl Frozen {
+    fn load(server: &Server) -> Result<Self> {
+        let host = reader(server, "frozen")?;
+        let version: Version = host.objects().get_json("models/late/versions/1.json")?;
+        Ok(Self {
+            transform: Transform::from_json(&host.objects().get(&version.transform)?)?,
+            scorer: Scorer::new(&host.objects().get(&version.onnx)?)?,
+            sql: std::fs::read_to_string(server.project.join("features/late.sql"))?.trim().trim_end_matches(';').to_owned(),
+        })
+    }
+
+    fn auc(&self, server: &Server, key: &str) -> Result<f64> {
+        let host = reader(server, "frozen")?;
+        let sql = format!("SELECT * FROM ({}) WHERE late IS NOT NULL", self.sql);
+        let batches = tidemill_sdk::batches(host.sql(), &sql, &[Table::parquet("flights", [key])])?;
+        let columns = Columns::from_batches(&batches)?;
+        let features = self.transform.apply(&columns)?;
+        let rows = columns.rows();
+        let scores = self.scorer.scores(&features, rows)?;
+        let classes = scores.len() / rows.max(1);
+        let positive: Vec<f64> = scores.chunks(classes).map(|s| f64::from(s[classes - 1])).collect();
+        let truth: Vec<bool> = match columns.get("late").context("the features have no label")? {
+            Values::Boolean(v) => v.iter().map(|b| b.unwrap_or_default()).collect(),
+            Values::Integer(v) => v.iter().map(|b| b.unwrap_or_default() == 1).collect(),
+            _ => anyhow::bail!("the label `late` is neither true/false nor 0/1"),
+        };
+        tidemill_stats::auc(&positive, &truth).context("a month with one class only")
+    }
+}
+
+/// Mean of live less static from May to October.
+pub fn gain(months: &[Month]) -> f64 {
+    let gains: Vec<f64> = months
+        .iter()
+        .filter(|m| ("2013-05".."2013-11").contains(&m.month.as_str()))
+        .filter_map(|m| Some(m.auc_live? - m.auc_static?))
+        .collect();
+    gains.iter().sum::<f64>() / gains.len().max(1) as f64
+}
+
+/// The table for people.
+pub fn render(months: &[Month], retrainings: &[Retraining]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
+    table.set_header(["month", "rows", "drifted columns", "champion", "AUC live", "AUC never retrained", "then"]);
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
+    for month in months {
+        let then: Vec<String> = retrainings
+            .iter()
+            .filter(|r| r.month == month.month)
+            .map(|r| format!("retrained for {} → {}", r.cause, r.version.map_or("not admitted".into(), |v| format!("v{v}"))))
+            .collect();
+        let better = matches!((month.auc_live, month.auc_static), (Some(live), Some(frozen)) if live <= frozen);
+        table.add_row([
+            month.month.clone(),
+            month.rows.to_string(),
+            month.drifted.to_string(),
+            month.champion.map_or("–".into(), |v| format!("v{v}")),
+            number(month.auc_live),
+            format!("{}{}", number(month.auc_static), if better && month.champion != Some(1) { " (no worse)" } else { "" }),
+            then.join("; "),
+        ]);
+    }
+    table.to_string()
+}
+

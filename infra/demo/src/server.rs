@@ -1,0 +1,158 @@
+//! A project and its running `tidemill up`, as a user has it. Killed with its owner, so that a failed demo leaves nothing running.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::de::DeserializeOwned;
+use tidemill_core::record::Alias;
+use tidemill_host::Store;
+
+/// A project with its running `tidemill up`.
+pub struct Server {
+    child: Child,
+    tidemill: PathBuf,
+    /// The project's folder.
+    pub project: PathBuf,
+    /// `http://127.0.0.1:<port>`.
+    pub address: String,
+    /// The project's store, for looking at it.
+    pub store: Store,
+    /// Drives the store.
+    pub runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    /// `tidemill new` from the flights template, then `tidemill up`.
+    pub fn start(tidemill: &Path, project: &Path) -> Result<Self> {
+        if project.exists() {
+            std::fs::remove_dir_all(project).with_context(|| format!("cannot empty {}", project.display()))?;
+        }
+        std::fs::create_dir_all(project.parent().context("the project needs a folder")?)?;
+        run(Command::new(tidemill).args(["new", "--template", "flights"]).arg(project))?;
+        run(Command::new(tidemill).arg("check").current_dir(project))?;
+        Self::up(tidemill, project, &[])
+    }
+
+    /// `tidemill up` in a project that is there, with more environment. Its log is `<project>.log`.
+    pub fn up(tidemill: &Path, project: &Path, environment: &[(&str, &str)]) -> Result<Self> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(project.with_extension("log"))?;
+        let mut child = Command::new(tidemill)
+            .args(["up", "--addr", "127.0.0.1:0"])
+            .current_dir(project)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", tidemill.display()))?;
+        let output = child.stdout.take().context("`tidemill up` has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        let address = loop {
+            let Some(line) = lines.next() else {
+                let status = child.wait()?;
+                bail!("`tidemill up` ended with {status} before it was ready; see {}", project.with_extension("log").display())
+            };
+            if let Some((_, rest)) = line?.split_once("http://") {
+                let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
+                break format!("http://{}", &rest[..end]);
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        let runtime = tokio::runtime::Runtime::new()?;
+        let store = Store::local(&project.join(".tidemill/store"))?;
+        Ok(Self { child, tidemill: tidemill.to_owned(), project: project.to_owned(), address, store, runtime })
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// `{"quiet": …, "dead": …}`.
+    pub fn status(&self) -> Result<serde_json::Value> {
+        Ok(ureq::get(format!("{}/status", self.address)).call()?.body_mut().read_json()?)
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Runs `tidemill <arguments>` in the project.
+    pub fn command(&self, arguments: &[&str]) -> Result<()> {
+        run(Command::new(&self.tidemill).args(arguments).current_dir(&self.project))
+    }
+
+    /// Waits until something was decided for the window with this start, and the chain is quiet after it.
+    pub fn decided(&self, model: &str, start: &str) -> Result<()> {
+        let key = format!("decisions/{model}/{start}.json");
+        let patience = Instant::now() + Duration::from_secs(900);
+        while self.json::<serde_json::Value>(&key)?.is_none() {
+            ensure!(Instant::now() < patience, "`{key}` was not there within 15 minutes");
+            let status = self.status()?;
+            ensure!(status["dead"] == 0, "events failed for good: `tidemill events` in {} lists them", self.project.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.quiet()
+    }
+
+    /// Waits until the chain is quiet.
+    pub fn quiet(&self) -> Result<()> {
+        let patience = Instant::now() + Duration::from_secs(900);
+        while Instant::now() < patience {
+            let status = self.status()?;
+            if status["quiet"] == true {
+                ensure!(status["dead"] == 0, "events failed for good: `tidemill events` in {} lists them", self.project.display());
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("the chain did not come to rest within 15 minutes")
+    }
+
+    /// An object that holds JSON.
+    pub fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        match self.runtime.block_on(self.store.get(key)) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("`{key}`"))?)),
+            Err(e) if e.kind == tidemill_core::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// All keys under a prefix.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.runtime.block_on(self.store.list(prefix, None, 10_000))?.into_iter().map(|m| m.key).collect())
+    }
+
+    /// The champion alias, if there is one.
+    pub fn champion(&self, model: &str) -> Result<Option<Alias>> {
+        self.json(&format!("models/{model}/aliases/champion.json"))
+    }
+
+    /// Asks it to drain and end.
+    pub fn stop(mut self) -> Result<()> {
+        run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "`tidemill up` ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The champion changes under load: by hand between two versions, and by a retraining that a person asks for.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{server::Server, traffic};
+
+pub struct Swaps {
+    pub swaps: u32,
+    pub requests: u64,
+    pub failed: u64,
+}
+
+/// Four clients ask for one flight at a time, without pause, while the alias moves.
+pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
+    let inputs = traffic::inputs(server)?;
+    let requests = traffic::requests(server, &inputs, &crate::months::raw_key(file), Some(1))?;
+    let (stop, asked, failed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let url = format!("{}/v2/models/late/infer", server.address);
+    let swaps = std::thread::scope(|scope| {
+        for client in 0..4 {
+            let (requests, url, stop, asked, failed) = (&requests, &url, &stop, &asked, &failed);
+            scope.spawn(move || {
+                let agent = ureq::Agent::new_with_defaults();
+                // A row of its own for each request, and an id that no earlier request had.
+                for (n, request) in requests.iter().cycle().skip(client * 997).enumerate() {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let request = request.replacen("{\"id\":\"", &format!("{{\"id\":\"swap-{client}-{n}-"), 1);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    if !traffic::ask(&agent, url, &request) {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let result = swap(server, &asked);
+        stop.store(true, Ordering::Relaxed);
+        result
+    })?;
+    ensure!(swaps > 0, "nothing was swapped");
+    Ok(Swaps { swaps, requests: asked.into_inner(), failed: failed.into_inner() })
+}
+
+fn swap(server: &Server, asked: &AtomicU64) -> Result<u32> {
+    let last = server.champion("late")?.context("there is no champion")?.version;
+    let mut swaps = 0;
+    for version in [1, last, 1, last, 1, last] {
+        wait_for(asked, 200)?;
+        server.command(&["models", "alias", "late", "champion", &version.to_string()])?;
+        swaps += 1;
+    }
+    wait_for(asked, 200)?;
+    Ok(swaps)
+}
+
+/// Until so many more requests were made.
+fn wait_for(asked: &AtomicU64, more: u64) -> Result<()> {
+    let (goal, patience) = (asked.load(Ordering::Relaxed) + more, Instant::now() + Duration::from_secs(60));
+    while asked.load(Ordering::Relaxed) < goal {
+        ensure!(Instant::now() < patience, "the load stalled");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Flights as requests of the Open Inference Protocol: every column of the model's signature a named tensor, the key beside it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use tidemill_core::{Format, Sql, Table};
+use tidemill_ml::{Columns, Values};
+
+use crate::server::Server;
+
+/// Rows in one request.
+const BATCH: usize = 256;
+/// Clients at once.
+const CLIENTS: usize = 4;
+
+/// The requests of one month, in order of departure; `rows` a request.
+pub fn requests(server: &Server, inputs: &[String], table: &str, rows: Option<usize>) -> Result<Vec<String>> {
+    let columns = flights(server, inputs, table)?;
+    let total = columns.rows();
+    let size = rows.unwrap_or(BATCH);
+    Ok((0..total).step_by(size).map(|start| body(&columns, table, start, (start + size).min(total)).to_string()).collect())
+}
+
+/// The model's inputs, as its metadata names them: features and context.
+pub fn inputs(server: &Server) -> Result<Vec<String>> {
+    let url = format!("{}/v2/models/late", server.address);
+    let metadata: Value = ureq::get(url).call()?.body_mut().read_json()?;
+    let inputs = metadata["inputs"].as_array().context("the model's metadata has no inputs")?;
+    let names: Vec<String> = inputs.iter().filter_map(|i| i["name"].as_str().map(str::to_owned)).collect();
+    ensure!(!names.is_empty(), "the model's metadata names no inputs: {metadata}");
+    Ok(names)
+}
+
+/// Sends all, and counts the ones that were not answered with 200.
+pub fn send(server: &Server, requests: &[String]) -> Result<u64> {
+    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let url = format!("{}/v2/models/late/infer", server.address);
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                let agent = ureq::Agent::new_with_defaults();
+                while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    if !ask(&agent, &url, request) {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    Ok(failed.into_inner())
+}
+
+/// Whether one request was answered with 200 and a score for it.
+pub fn ask(agent: &ureq::Agent, url: &str, request: &str) -> bool {
+    let answer = agent.post(url).header("content-type", "application/json").send(request);
+    let Ok(mut answer) = answer else { return false };
+    answer.status() == 200 && answer.body_mut().read_json::<Value>().is_ok_and(|v| v["outputs"].is_array())
+}
+
+fn flights(server: &Server, inputs: &[String], key: &str) -> Result<Columns> {
+    let names: Vec<String> = inputs.iter().map(|name| format!("\"{name}\"")).collect();
+    let sql = format!("SELECT {} FROM flights ORDER BY scheduled_departure, time_hour, carrier, flight", names.join(", "));
+    let table = Table { name: "flights".into(), keys: vec![key.into()], format: Format::Parquet };
+    let host = crate::months::reader(server, "traffic")?;
+    let batches = tidemill_sdk::batches(tidemill_core::Host::sql(&host) as &dyn Sql, &sql, &[table])?;
+    Ok(Columns::from_batches(&batches)?)
+}
+
+fn body(columns: &Columns, table: &str, start: usize, end: usize) -> Value {
+    let inputs: Vec<Value> = columns
+        .iter()
+        .map(|(name, values)| {
+            let (datatype, data): (&str, Vec<Value>) = match values {
+                Values::Number(v) => ("FP64", v[start..end].iter().map(|x| json!(x)).collect()),
+                Values::Integer(v) => ("INT64", v[start..end].iter().map(|x| json!(x)).collect()),
+                Values::Boolean(v) => ("BOOL", v[start..end].iter().map(|x| json!(x)).collect()),
+                Values::Text(v) => ("BYTES", v[start..end].iter().map(|x| json!(x)).collect()),
+                Values::Timestamp(v) => ("BYTES", v[start..end].iter().map(|x| json!(x.and_then(time))).collect()),
+            };
+            json!({ "name": name, "shape": [end - start], "datatype": datatype, "data": data })
+        })
+        .collect();
+    json!({ "id": format!("{table}@{start}"), "inputs": inputs })
+}
+
+fn time(micros: i64) -> Option<String> {
+    jiff::Timestamp::from_microsecond(micros).ok().map(|t| t.to_string())
+}

@@ -1,0 +1,172 @@
+//! The process is killed at each step of the chain, many times, and started again: the store ends as if nothing had happened.
+//! The same with every event delivered three times and shuffled.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tidemill_demo::server::Server;
+use tidemill_tests::{small, snapshot};
+
+const DAYS: u64 = 5;
+/// Where the flow passes on its way; `runtime/flow/src/kill.rs` has the same list.
+const STEPS: [&str; 9] =
+    ["queue-put", "before-run", "after-run", "before-commit", "after-commit", "after-route", "window-log", "window-create", "ack"];
+
+fn tidemill() -> Option<PathBuf> {
+    let path = std::env::var_os("TIDEMILL").map(PathBuf::from);
+    if path.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "TIDEMILL is not set: run `cargo xtask test`");
+        eprintln!("skipped: TIDEMILL is not set; `cargo xtask test` sets it");
+    }
+    path
+}
+
+/// Plays the days; whenever the process is gone, starts it again with the next planned kill.
+struct Driver {
+    tidemill: PathBuf,
+    project: PathBuf,
+    environment: Vec<(String, String)>,
+    plan: std::vec::IntoIter<String>,
+    server: Option<Server>,
+    kills: usize,
+    /// Whether each death also costs the queue's file.
+    lose_queue: bool,
+}
+
+impl Driver {
+    fn new(tidemill: &Path, folder: &Path, environment: &[(&str, &str)], plan: Vec<String>) -> Result<Self> {
+        let project = small::project(folder)?;
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Ok(Self { tidemill: tidemill.to_owned(), project, environment, plan: plan.into_iter(), server: None, kills: 0, lose_queue: false })
+    }
+
+    fn server(&mut self) -> Result<&Server> {
+        for _ in 0..100 {
+            if self.server.as_mut().is_some_and(Server::is_running) {
+                break;
+            }
+            self.kills += usize::from(self.server.take().is_some());
+            let mut environment: Vec<(&str, &str)> = self.environment.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            if self.lose_queue {
+                let _ = std::fs::remove_file(self.project.join(".tidemill/queue.redb"));
+            }
+            let kill = self.plan.next();
+            if let Some(kill) = &kill {
+                environment.push(("TIDEMILL_KILL_AT", kill));
+            }
+            match Server::up(&self.tidemill, &self.project, &environment) {
+                Ok(server) => self.server = Some(server),
+                // Killed before it was ready: the plan goes on.
+                Err(_) if kill.is_some() => self.kills += 1,
+                Err(e) => return Err(e),
+            }
+        }
+        self.server.as_ref().context("`tidemill up` does not start")
+    }
+
+    /// Does it, again if the process was killed meanwhile.
+    fn persist<T>(&mut self, mut action: impl FnMut(&Server) -> Result<T>) -> Result<T> {
+        for _ in 0..200 {
+            match action(self.server()?) {
+                Ok(done) => return Ok(done),
+                Err(e) => {
+                    std::thread::sleep(Duration::from_millis(100));
+                    if self.server.as_mut().is_some_and(Server::is_running) {
+                        return Err(e);
+                    }
+                }
+            }
+        }
+        bail!("killed too often")
+    }
+
+    fn play(&mut self) -> Result<()> {
+        for day in 1..=DAYS {
+            let readings = small::day(day);
+            if self.persist(|server| server.champion("alarm"))?.is_some() {
+                for (n, batch) in readings.chunks(120).enumerate() {
+                    let request = small::request(&format!("day-{day}-{n}"), batch).to_string();
+                    self.persist(|server| {
+                        let url = format!("{}/v2/models/alarm/infer", server.address);
+                        let answer = ureq::post(url).header("content-type", "application/json").send(&request)?;
+                        ensure!(answer.status() == 200, "status {}", answer.status());
+                        Ok(())
+                    })?;
+                }
+            }
+            let file = self.project.with_file_name(format!("day-{day}.csv"));
+            std::fs::write(&file, small::csv(&readings))?;
+            let file = file.to_string_lossy().into_owned();
+            self.persist(|server| server.command(&["put", "readings", &file]))?;
+            let start = format!("2024-01-{day:02}T00-00-00Z");
+            self.persist(|server| server.decided("alarm", &start))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(std::collections::BTreeMap<String, tidemill_core::Digest>, usize)> {
+        let store = self.project.join(".tidemill/store");
+        if let Some(server) = self.server.take() {
+            server.stop()?;
+        }
+        Ok((snapshot::take(&store)?, self.kills))
+    }
+}
+
+fn undisturbed(tidemill: &Path) -> Result<std::collections::BTreeMap<String, tidemill_core::Digest>> {
+    let folder = tempfile::tempdir()?;
+    let mut driver = Driver::new(tidemill, folder.path(), &[], vec![])?;
+    driver.play()?;
+    let (store, _) = driver.finish()?;
+    let count = |prefix: &str| store.keys().filter(|k| k.starts_with(prefix)).count();
+    ensure!(count("reports/alarm/") >= 5, "no reports: {:?}", store.keys());
+    ensure!(count("models/alarm/versions/") >= 2, "it was never retrained: {:?}", store.keys());
+    Ok(store)
+}
+
+#[test]
+fn killed_at_each_step() -> Result<()> {
+    let Some(tidemill) = tidemill() else { return Ok(()) };
+    let expected = undisturbed(&tidemill)?;
+    let plan: Vec<String> = [1, 2, 4].into_iter().flat_map(|n| STEPS.map(|step| format!("{step}:{n}"))).collect();
+    let folder = tempfile::tempdir()?;
+    let mut driver = Driver::new(&tidemill, folder.path(), &[], plan)?;
+    driver.play()?;
+    let (found, kills) = driver.finish()?;
+    let difference = snapshot::difference(&expected, &found);
+    ensure!(difference.is_empty(), "after {kills} kills the store differs: {difference:#?}");
+    ensure!(kills >= 20, "only {kills} kills happened");
+    eprintln!("{kills} kills, {} objects equal", found.len());
+    Ok(())
+}
+
+#[test]
+fn every_event_three_times_and_shuffled() -> Result<()> {
+    let Some(tidemill) = tidemill() else { return Ok(()) };
+    let expected = undisturbed(&tidemill)?;
+    let folder = tempfile::tempdir()?;
+    let mut driver = Driver::new(&tidemill, folder.path(), &[("TIDEMILL_DELIVER", "3"), ("TIDEMILL_SHUFFLE", "17")], vec![])?;
+    driver.play()?;
+    let (found, _) = driver.finish()?;
+    let difference = snapshot::difference(&expected, &found);
+    ensure!(difference.is_empty(), "the store differs: {difference:#?}");
+    Ok(())
+}
+
+#[test]
+fn the_queue_may_be_lost() -> Result<()> {
+    let Some(tidemill) = tidemill() else { return Ok(()) };
+    let expected = undisturbed(&tidemill)?;
+    let folder = tempfile::tempdir()?;
+    let plan = ["after-run:2", "before-commit:3", "queue-put:6", "ack:9"].map(String::from).to_vec();
+    let mut driver = Driver::new(&tidemill, folder.path(), &[], plan)?;
+    driver.lose_queue = true;
+    driver.play()?;
+    let (found, _) = driver.finish()?;
+    let difference = snapshot::difference(&expected, &found);
+    ensure!(difference.is_empty(), "the store differs: {difference:#?}");
+    Ok(())
+}
