@@ -1,0 +1,33 @@
+//! How good predictions were. A metric that the rows do not define (one class alone, no rows, a score that is not a number) is
+//! `None`, and left out of the maps: it is never a made-up 0 or 0.5.
+
+mod binary;
+mod multiclass;
+mod regression;
+
+use std::collections::BTreeMap;
+
+pub use binary::{Confusion, accuracy, auc, binary_metrics, brier, confusion, f1, log_loss, precision, recall};
+pub use multiclass::{multiclass_accuracy, multiclass_auc, multiclass_f1, multiclass_log_loss, multiclass_metrics};
+pub use regression::{mae, r2, regression_metrics, rmse};
+
+/// Metrics by name, as in records.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// The metrics that are defined, and `rows`.
+fn named(rows: usize, metrics: &[(&str, Option<f64>)]) -> Metrics {
+    let defined = metrics.iter().filter_map(|(name, value)| value.map(|v| ((*name).to_owned(), v)));
+    std::iter::once(("rows".to_owned(), rows as f64)).chain(defined).collect()
+}
+
+/// A probability's logarithm, with the probability kept off 0 and 1 by the machine's epsilon (as scikit-learn does).
+fn clipped_ln(probability: f64) -> f64 {
+    libm::log(probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
+}
+
+/// The mean of what `value` gives for each row, or `None` without rows or where it is not a number.
+fn mean(rows: usize, value: impl Fn(usize) -> f64) -> Option<f64> {
+    let sum: f64 = (0..rows).map(value).sum();
+    let mean = sum / rows as f64;
+    (rows > 0 && mean.is_finite()).then_some(mean)
+}

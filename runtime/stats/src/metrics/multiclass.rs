@@ -1,0 +1,109 @@
+//! Several classes: `scores` is row-major `[rows, classes]`, `truth` the index of each row's class. An index outside the classes
+//! (a class that the model does not know) counts as wrong, and takes log-loss and AUC from the result.
+
+use super::{Metrics, clipped_ln, mean, named};
+
+/// The class with the greatest score; the first of equals. NaN never wins.
+fn predicted(scores: &[f64]) -> usize {
+    let mut best = 0;
+    for (class, score) in scores.iter().enumerate() {
+        if *score > scores[best] || (scores[best].is_nan() && !score.is_nan()) {
+            best = class;
+        }
+    }
+    best
+}
+
+fn rows(scores: &[f64], classes: usize, truth: &[usize]) -> usize {
+    scores.len().checked_div(classes).unwrap_or(0).min(truth.len())
+}
+
+/// The share of rows whose greatest score is the true class's.
+pub fn multiclass_accuracy(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
+    mean(rows(scores, classes, truth), |row| {
+        let scores = &scores[row * classes..][..classes];
+        f64::from(u8::from(predicted(scores) == truth[row] && !scores[predicted(scores)].is_nan()))
+    })
+}
+
+/// The mean of −ln(probability given to the true class).
+pub fn multiclass_log_loss(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
+    mean(rows(scores, classes, truth), |row| match truth[row] < classes {
+        true => -clipped_ln(scores[row * classes + truth[row]]),
+        false => f64::NAN,
+    })
+}
+
+/// The mean over classes of each one's AUC against the rest. `None` when a class has no row or all of them.
+pub fn multiclass_auc(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
+    let rows = rows(scores, classes, truth);
+    if truth[..rows].iter().any(|class| *class >= classes) {
+        return None;
+    }
+    let of_class = |class: usize| {
+        let column: Vec<f64> = (0..rows).map(|row| scores[row * classes + class]).collect();
+        let positive: Vec<bool> = truth[..rows].iter().map(|t| *t == class).collect();
+        super::auc(&column, &positive)
+    };
+    let areas: Option<Vec<f64>> = (0..classes).map(of_class).collect();
+    areas.and_then(|areas| mean(areas.len(), |class| areas[class]))
+}
+
+/// The mean over the classes that occur (truly or predicted) of each one's F1: `macro` in other tools.
+pub fn multiclass_f1(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
+    let rows = rows(scores, classes, truth);
+    let mut hits = vec![0u64; classes];
+    let mut seen = vec![0u64; classes];
+    for row in 0..rows {
+        let guess = predicted(&scores[row * classes..][..classes]);
+        seen[guess] += 1;
+        if let Some(count) = seen.get_mut(truth[row]) {
+            *count += 1;
+        }
+        if guess == truth[row] {
+            hits[guess] += 1;
+        }
+    }
+    let scores: Vec<f64> = (0..classes)
+        .filter(|class| seen[*class] > 0)
+        .map(|class| 2.0 * hits[class] as f64 / seen[class] as f64)
+        .collect();
+    mean(scores.len(), |class| scores[class])
+}
+
+/// All of them by name: `auc`, `log-loss`, `accuracy`, `f1`, `rows`.
+pub fn multiclass_metrics(scores: &[f64], classes: usize, truth: &[usize]) -> Metrics {
+    let valid = !scores.iter().any(|s| s.is_nan());
+    named(
+        rows(scores, classes, truth),
+        &[
+            ("auc", multiclass_auc(scores, classes, truth)),
+            ("log-loss", multiclass_log_loss(scores, classes, truth)),
+            ("accuracy", multiclass_accuracy(scores, classes, truth).filter(|_| valid)),
+            ("f1", multiclass_f1(scores, classes, truth).filter(|_| valid)),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_classes() {
+        let scores = [0.7, 0.2, 0.1, 0.1, 0.8, 0.1, 0.3, 0.4, 0.3];
+        let metrics = multiclass_metrics(&scores, 3, &[0, 1, 2]);
+        assert_eq!(metrics["accuracy"], 2.0 / 3.0);
+        // F1 by class: 1, 2/3 (one hit, one false alarm), 0.
+        assert!((metrics["f1"] - 5.0 / 9.0).abs() < 1e-15);
+        assert_eq!(metrics["auc"], 1.0);
+    }
+
+    #[test]
+    fn an_unknown_class_is_wrong_and_nothing_panics() {
+        let metrics = multiclass_metrics(&[0.7, 0.3, 0.4, 0.6], 2, &[0, 9]);
+        assert_eq!(metrics["accuracy"], 0.5);
+        assert!(!metrics.contains_key("log-loss") && !metrics.contains_key("auc"));
+        assert_eq!(multiclass_metrics(&[], 0, &[]), Metrics::from([("rows".into(), 0.0)]));
+    }
+}

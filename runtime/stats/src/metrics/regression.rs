@@ -1,0 +1,58 @@
+//! Numbers. `r2` is against the mean of these very rows, so it is not defined when the truth is constant.
+
+use super::{Metrics, mean, named};
+
+/// The square root of the mean squared error. `None` without rows or with a value that is not a number.
+pub fn rmse(predicted: &[f64], truth: &[f64]) -> Option<f64> {
+    mean(predicted.len().min(truth.len()), |row| {
+        (predicted[row] - truth[row]) * (predicted[row] - truth[row])
+    })
+    .map(f64::sqrt)
+}
+
+/// The mean absolute error. `None` without rows or with a value that is not a number.
+pub fn mae(predicted: &[f64], truth: &[f64]) -> Option<f64> {
+    mean(predicted.len().min(truth.len()), |row| (predicted[row] - truth[row]).abs())
+}
+
+/// 1 − squared error / squared distance from the mean. `None` also where the truth is constant.
+pub fn r2(predicted: &[f64], truth: &[f64]) -> Option<f64> {
+    let rows = predicted.len().min(truth.len());
+    let centre = mean(rows, |row| truth[row])?;
+    let spread = mean(rows, |row| (truth[row] - centre) * (truth[row] - centre)).filter(|spread| *spread > 0.0)?;
+    let error = mean(rows, |row| (predicted[row] - truth[row]) * (predicted[row] - truth[row]))?;
+    Some(1.0 - error / spread)
+}
+
+/// All of them by name: `rmse`, `mae`, `r2`, `rows`.
+pub fn regression_metrics(predicted: &[f64], truth: &[f64]) -> Metrics {
+    named(
+        predicted.len().min(truth.len()),
+        &[
+            ("rmse", rmse(predicted, truth)),
+            ("mae", mae(predicted, truth)),
+            ("r2", r2(predicted, truth)),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_numbers() {
+        // scikit-learn's example: r2_score([3, -0.5, 2, 7], [2.5, 0.0, 2, 8]) = 0.948…
+        let metrics = regression_metrics(&[2.5, 0.0, 2.0, 8.0], &[3.0, -0.5, 2.0, 7.0]);
+        assert!((metrics["r2"] - 0.948_608_137).abs() < 1e-9);
+        assert_eq!((metrics["mae"], metrics["rmse"]), (0.5, 0.375f64.sqrt()));
+    }
+
+    #[test]
+    fn what_is_not_defined_is_left_out() {
+        assert_eq!(regression_metrics(&[], &[]).len(), 1);
+        assert_eq!(regression_metrics(&[f64::NAN], &[1.0]).len(), 1);
+        let constant = regression_metrics(&[1.0, 2.0], &[1.0, 1.0]);
+        assert!(!constant.contains_key("r2") && constant["mae"] == 0.5);
+    }
+}
