@@ -1,2 +1,63 @@
-//! Set-up, demo, tests, benchmarks.
-fn main() {}
+//! `cargo xtask`: prepares a machine, then runs the demo, the tests or the benchmarks with what it prepared.
+//!
+//! It depends on almost nothing, because it must build where DuckDB's library and the wasm target are still missing.
+
+mod bench;
+mod debian;
+mod demo;
+mod duckdb;
+mod guests;
+mod machine;
+mod onnx;
+mod setup;
+mod step;
+mod test;
+mod wasm;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  setup                 prepare this machine: wasm target, DuckDB, ONNX Runtime, components
+  demo [--json] [...]   a year of real flights through the whole loop; other arguments go to the demo
+  test [...]            format, lints, components, all tests; arguments go to the test runner
+  bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
+  guests [name ...]     build the components alone, or some of them
+  doctor                say what is there and what is missing; change nothing
+  run <command> [...]   run a command with the prepared environment";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<ExitCode> {
+    let machine = machine::Machine::new()?;
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", arguments),
+    };
+    match command {
+        "setup" => setup::all(&machine).map(|_| ExitCode::SUCCESS),
+        "demo" => demo::run(&machine, rest),
+        "test" => test::run(&machine, rest),
+        "bench" => bench::run(&machine, rest),
+        "guests" => setup::guests(&machine, rest).map(|_| ExitCode::SUCCESS),
+        "doctor" => setup::doctor(&machine),
+        "run" => demo::any(&machine, rest),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("`{other}` is no command of xtask\n\n{HELP}"),
+    }
+}

@@ -1,0 +1,168 @@
+//! Measurements, each printed under the machine and the versions that made it. To add one, add a line to [`BENCHES`].
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    demo::programs,
+    machine::{Environment, Machine, loud, quiet},
+    setup,
+    step::step,
+};
+
+/// One measurement.
+struct Bench {
+    name: &'static str,
+    what: &'static str,
+    how: How,
+}
+
+enum How {
+    /// `cargo run --package … --example …`.
+    Example(&'static str, &'static str),
+    /// A Python script in `infra/bench`, with these packages, given the demo's folder.
+    Python(&'static str, &'static [&'static str]),
+}
+
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "start",
+        what: "instance start: a component, pooled and compiled ahead of time",
+        how: How::Example("tidemill-engine", "instance_start"),
+    },
+    Bench {
+        name: "serve",
+        what: "one prediction over HTTP, beside the same ONNX in the process",
+        how: How::Example("tidemill-engine", "serve_bench"),
+    },
+    Bench {
+        name: "trees",
+        what: "rows a second in training",
+        how: How::Example("tidemill-ml", "train_bench"),
+    },
+    Bench {
+        name: "train",
+        what: "AUC of the demo's first champion beside scikit-learn's HistGradientBoostingClassifier, on the same rows",
+        how: How::Python("train.py", &["pandas", "pyarrow", "scikit-learn"]),
+    },
+];
+
+/// `cargo xtask bench [name …] [--list] [--release]`.
+pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
+    let (options, names): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
+    if options.iter().any(|o| *o == "--list") {
+        BENCHES.iter().for_each(|bench| println!("{:8} {}", bench.name, bench.what));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(other) = options.iter().find(|o| **o != "--release") {
+        bail!("`{other}` is no option of `cargo xtask bench`: there is --list and --release");
+    }
+    if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|bench| bench.name != name.as_str())) {
+        let known: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+        bail!("there is no measurement `{unknown}`: there is {}", known.join(", "));
+    }
+    let mut environment = setup::all(machine)?;
+    programs(machine, &mut environment)?;
+    header(machine, &environment);
+    for bench in BENCHES
+        .iter()
+        .filter(|bench| names.is_empty() || names.iter().any(|name| *name == bench.name))
+    {
+        println!("\n{}: {}", bench.name, bench.what);
+        match bench.how {
+            How::Example(package, example) => loud(&mut self::example(machine, &environment, package, example, !options.is_empty()))?,
+            How::Python(script, packages) => loud(&mut python(machine, &environment, script, packages)?)?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn example(machine: &Machine, environment: &Environment, package: &str, example: &str, release: bool) -> Command {
+    let mut command = machine.cargo(environment);
+    command.args(["run", "--quiet", "--package", package, "--example", example]);
+    if release {
+        command.arg("--release");
+    }
+    command
+}
+
+/// A script with packages of its own, in a virtual environment under the target folder.
+fn python(machine: &Machine, environment: &Environment, script: &str, packages: &[&str]) -> Result<Command> {
+    let venv = machine.target.join("bench-venv");
+    let python = venv.join("bin/python");
+    step("Python packages", || {
+        if !python.is_file() {
+            quiet(machine.command("python3").args(["-m", "venv"]).arg(&venv))?;
+        }
+        let install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+        ];
+        quiet(machine.command(&python).args(install).args(packages))?;
+        Ok(((), packages.join(", ")))
+    })?;
+    let mut command = machine.command(&python);
+    environment.apply(&mut command);
+    command
+        .arg(machine.root.join("infra/bench").join(script))
+        .arg(machine.target.join("demo/flights"));
+    Ok(command)
+}
+
+/// What a number is worth without: the machine, and the versions.
+fn header(machine: &Machine, environment: &Environment) {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let value = |text: &str, name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .and_then(|line| line.split_once(':'));
+        line.map_or("unknown".to_owned(), |(_, value)| value.trim().to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!(
+        "machine:  {}, {cores} cores, {} memory",
+        value(&file("/proc/cpuinfo"), "model name"),
+        value(&file("/proc/meminfo"), "MemTotal")
+    );
+    let said = |command: &mut Command| quiet(command).map_or("unknown".to_owned(), |text| text.trim().to_owned());
+    println!("compiler: {}", said(machine.command("rustc").arg("--version")));
+    println!(
+        "commit:   {}",
+        said(machine.command("git").args(["describe", "--always", "--dirty"]))
+    );
+    let lock = file(&machine.root.join("Cargo.lock").display().to_string());
+    let versions: Vec<String> = ["wasmtime", "duckdb", "tract-onnx", "ort"]
+        .iter()
+        .map(|name| format!("{name} {}", locked(&lock, name)))
+        .collect();
+    println!("crates:   {}", versions.join(", "));
+    let mut tidemill = machine.command(machine.target.join("debug/tidemill"));
+    environment.apply(&mut tidemill);
+    println!("tidemill: {}", said(tidemill.arg("--version")));
+}
+
+fn locked<'a>(lock: &'a str, name: &str) -> &'a str {
+    let marker = format!("name = \"{name}\"\nversion = \"");
+    lock.split_once(&marker)
+        .and_then(|(_, rest)| rest.split('"').next())
+        .unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_from_the_lock_file() {
+        let lock = "[[package]]\nname = \"ort-sys\"\nversion = \"1\"\n\n[[package]]\nname = \"ort\"\nversion = \"2.0.0-rc.15\"\n";
+        assert_eq!(locked(lock, "ort"), "2.0.0-rc.15");
+        assert_eq!(locked(lock, "none"), "unknown");
+    }
+}

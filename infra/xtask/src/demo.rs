@@ -1,0 +1,69 @@
+//! The demo, and any command, in the prepared environment. What they return is what xtask returns.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    machine::{Environment, Machine, loud},
+    setup,
+    step::{note, step},
+};
+
+/// `cargo xtask demo`: the arguments are the demo's.
+pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
+    let mut environment = setup::all(machine)?;
+    programs(machine, &mut environment)?;
+    let mut command = machine.command(machine.target.join("debug/tidemill-demo"));
+    environment.apply(&mut command);
+    passed_on(command.args(arguments).args(folder_of(machine, arguments)))
+}
+
+/// `cargo xtask run <command>`.
+pub(crate) fn any(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
+    let (program, rest) = arguments
+        .split_first()
+        .context("`cargo xtask run` needs a command, such as `cargo xtask run cargo check`")?;
+    let (mut environment, _) = setup::tools(machine)?;
+    environment.set("TIDEMILL_COMPONENTS", machine.target.join("components"));
+    let mut command = machine.command(program);
+    environment.apply(&mut command);
+    if let Ok(here) = std::env::current_dir() {
+        command.current_dir(here);
+    }
+    passed_on(command.args(rest))
+}
+
+/// Builds `tidemill` and the demo.
+pub(crate) fn programs(machine: &Machine, environment: &mut Environment) -> Result<()> {
+    note("building `tidemill`; the first time takes minutes");
+    step("programs", || {
+        loud(
+            machine
+                .cargo(environment)
+                .args(["build", "--quiet", "--package", "tidemill-cli", "--package", "tidemill-demo"]),
+        )?;
+        Ok(((), "tidemill, tidemill-demo".into()))
+    })?;
+    environment.set("TIDEMILL", machine.target.join("debug/tidemill"));
+    Ok(())
+}
+
+/// The demo's projects go under the target folder, wherever that is.
+fn folder_of(machine: &Machine, arguments: &[String]) -> Vec<String> {
+    if arguments.iter().any(|a| a == "--dir" || a.starts_with("--dir=")) {
+        return Vec::new();
+    }
+    vec!["--dir".into(), machine.target.join("demo").display().to_string()]
+}
+
+/// Runs the command; its code is ours.
+pub(crate) fn passed_on(command: &mut Command) -> Result<ExitCode> {
+    let status = command
+        .status()
+        .with_context(|| format!("`{}` cannot be started", command.get_program().to_string_lossy()))?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
+}

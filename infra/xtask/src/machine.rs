@@ -1,0 +1,173 @@
+//! This machine: its folders, and how commands are called with what was prepared.
+//!
+//! The environment is read here alone. `CARGO_TARGET_DIR` decides where everything that is downloaded or built goes.
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Folders and wishes.
+pub(crate) struct Machine {
+    /// The checkout.
+    pub(crate) root: PathBuf,
+    /// Cargo's target folder.
+    pub(crate) target: PathBuf,
+    /// `DUCKDB_LIB_DIR`, if it is preset.
+    pub(crate) duckdb: Option<PathBuf>,
+    /// `ORT_DYLIB_PATH`, if it is preset.
+    pub(crate) onnx: Option<PathBuf>,
+    /// `TIDEMILL_WASM_ROUTE=debian` asks for Debian's packages although rustup would do.
+    pub(crate) wasm_route: Option<String>,
+}
+
+/// What was prepared, as environment variables for commands.
+#[derive(Clone, Default)]
+pub(crate) struct Environment(Vec<(&'static str, PathBuf)>);
+
+impl Machine {
+    pub(crate) fn new() -> Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here.ancestors().nth(2).context("xtask is not where it was built")?.to_path_buf();
+        let path = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let target = path("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        Ok(Self {
+            target: root.join(target),
+            duckdb: path("DUCKDB_LIB_DIR"),
+            onnx: path("ORT_DYLIB_PATH"),
+            wasm_route: env::var("TIDEMILL_WASM_ROUTE").ok(),
+            root,
+        })
+    }
+
+    /// A folder under the target folder, made if it is not there.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.target.join(name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// A command that runs in the checkout. What `cargo run` told xtask about xtask itself is not passed on.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST") || text == "CARGO_CRATE_NAME" {
+                command.env_remove(&name);
+            }
+        }
+        command
+    }
+
+    /// Cargo, with the environment.
+    pub(crate) fn cargo(&self, environment: &Environment) -> Command {
+        let mut command = self.command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        environment.apply(&mut command);
+        command
+    }
+}
+
+impl Environment {
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<PathBuf>) {
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, value.into()));
+    }
+
+    /// Sets the variables on a command; folders of libraries come before those that are searched already.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        for (name, value) in &self.0 {
+            command.env(name, value);
+            if *name == "DUCKDB_LIB_DIR" {
+                let search = if cfg!(target_os = "macos") {
+                    "DYLD_LIBRARY_PATH"
+                } else {
+                    "LD_LIBRARY_PATH"
+                };
+                command.env(search, with_first(value, env::var_os(search)));
+            }
+        }
+    }
+}
+
+fn with_first(folder: &Path, rest: Option<std::ffi::OsString>) -> std::ffi::OsString {
+    let rest: Vec<PathBuf> = rest.iter().flat_map(env::split_paths).filter(|path| path != folder).collect();
+    env::join_paths(std::iter::once(folder.to_path_buf()).chain(rest)).unwrap_or_else(|_| folder.into())
+}
+
+/// Runs a command quietly; an error holds what it said.
+pub(crate) fn quiet(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("`{shown}` cannot be started"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.trim().lines().collect();
+        let tail = lines[lines.len().saturating_sub(12)..].join("\n  ");
+        bail!("`{shown}` failed ({}):\n  {tail}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a command that the person sees; an error names it.
+pub(crate) fn loud(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let status = command.status().with_context(|| format!("`{shown}` cannot be started"))?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// Whether a program can be started.
+pub(crate) fn there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    let mut text = words.join(" ");
+    if text.len() > 160 {
+        text = text.chars().take(160).chain(['…']).collect();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn library_folders_come_first_and_once() {
+        let joined = with_first(Path::new("/a"), Some("/b:/a:/c".into()));
+        assert_eq!(joined, "/a:/b:/c");
+        assert_eq!(with_first(Path::new("/a"), None), "/a");
+    }
+
+    #[test]
+    fn a_failure_tells_what_was_said() {
+        let error = quiet(Command::new("sh").args(["-c", "echo the reason >&2; exit 3"]))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("the reason") && error.contains("3"), "{error}");
+        assert!(
+            quiet(&mut Command::new("no-such-program-here"))
+                .unwrap_err()
+                .to_string()
+                .contains("cannot be started")
+        );
+    }
+}

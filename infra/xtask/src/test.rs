@@ -1,0 +1,37 @@
+//! All that must hold before a change is merged. The test runner comes last, and its summary is the last thing printed.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{
+    demo::{passed_on, programs},
+    machine::{Machine, loud, there},
+    setup,
+    step::step,
+};
+
+/// `cargo xtask test`: arguments go to the test runner.
+pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
+    let (mut environment, wasm) = setup::tools(machine)?;
+    step("format", || {
+        loud(machine.cargo(&environment).args(["fmt", "--all", "--check"]))?;
+        Ok(((), "as rustfmt writes it".into()))
+    })?;
+    step("lints", || {
+        let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        loud(machine.cargo(&environment).args(clippy))?;
+        Ok(((), "no warning".into()))
+    })?;
+    setup::guests_with(machine, &mut environment, &wasm, &[])?;
+    programs(machine, &mut environment)?;
+    let mut command = machine.cargo(&environment);
+    // With `CI` set, a test whose backend is missing fails instead of being left out.
+    command.env("CI", "1");
+    if there("cargo-nextest") {
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    } else {
+        command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    }
+    passed_on(command.args(arguments))
+}
