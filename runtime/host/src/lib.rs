@@ -1,1 +1,18 @@
-//! Tidemill.
+//! The host interface for real: objects in a store, SQL by DuckDB, ONNX, the ledger and the prediction log.
+//!
+//! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants; [`Store`] and [`SqlEngine`] alone do not.
+
+mod ledger;
+pub mod log;
+pub mod nn;
+mod run;
+pub mod sql;
+pub mod store;
+
+pub use ledger::{Commit, Ledger};
+pub use run::{Grants, ProgressFn, Recorded, RunHost, RunSetup};
+pub use sql::{SqlEngine, SqlOptions, SqlReader};
+pub use store::{BlockingStore, Store, conformance};
+
+/// Versions of what can change the bytes that a run writes: part of every run key.
+pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tidemill-format 1";
