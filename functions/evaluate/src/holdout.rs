@@ -1,0 +1,95 @@
+//! The holdout's rows, raw, and what a model answers for them. A champion goes through its own transform, which may take other
+//! columns than the candidate's: one that the holdout lacks makes the champion incomparable, and is said.
+
+use tidemill_core::{
+    Digest, Error, Host, Result, Table,
+    gate::Metrics,
+    record::{FeatureSet, Version},
+    spec::Task,
+};
+use tidemill_ml::{Columns, Scorer, Transform, Values, model::labels};
+
+pub(crate) struct Holdout {
+    pub(crate) columns: Columns,
+    pub(crate) label: Vec<f64>,
+    pub(crate) task: Task,
+    pub(crate) classes: Vec<String>,
+}
+
+impl Holdout {
+    pub(crate) fn read(set: &FeatureSet, task: Task, host: &dyn Host) -> Result<Self> {
+        let tables = [Table::parquet("holdout", [set.holdout.as_str()])];
+        let columns = Columns::from_batches(&tidemill_sdk::batches(host.sql(), "SELECT * FROM holdout", &tables)?)?;
+        if columns.rows() == 0 {
+            return Err(Error::input(format!("`{}` has no rows to judge with; make the features again", set.holdout)));
+        }
+        let label = labels(columns.need(&set.label)?, &set.classes)?;
+        Ok(Self { columns, label, task, classes: set.classes.clone() })
+    }
+
+    /// The scores of a model, row-major, in this holdout's order of classes.
+    pub(crate) fn scores(&self, model: &Judged, host: &dyn Host) -> Result<Vec<f64>> {
+        let transform = Transform::from_json(&checked(&model.transform, &model.transform_digest, host)?)?;
+        let scorer = Scorer::new(&checked(&model.onnx, &model.onnx_digest, host)?)?;
+        let scores = scorer.scores(&transform.apply(&self.columns)?, self.label.len())?;
+        if self.task == Task::Regression || model.classes == self.classes {
+            return Ok(scores.into_iter().map(f64::from).collect());
+        }
+        // A class that the model does not know gets no probability.
+        let places: Vec<Option<usize>> = self.classes.iter().map(|class| model.classes.iter().position(|c| c == class)).collect();
+        let rows = scores.chunks_exact(model.classes.len().max(1));
+        Ok(rows.flat_map(|row| places.iter().map(|place| place.map_or(0.0, |place| f64::from(row[place])))).collect())
+    }
+
+    /// Metrics over the rows that `kept` names.
+    pub(crate) fn metrics(&self, scores: &[f64], kept: &[usize]) -> Metrics {
+        let count = scores.len() / self.label.len();
+        let label: Vec<f64> = kept.iter().map(|row| self.label[*row]).collect();
+        match self.task {
+            Task::Regression => tidemill_stats::regression_metrics(&kept.iter().map(|row| scores[*row]).collect::<Vec<_>>(), &label),
+            Task::Binary => {
+                let positive: Vec<f64> = kept.iter().map(|row| scores[row * count + count - 1]).collect();
+                tidemill_stats::binary_metrics(&positive, &label.iter().map(|l| *l > 0.5).collect::<Vec<_>>())
+            }
+            Task::Multiclass => {
+                let picked: Vec<f64> = kept.iter().flat_map(|row| &scores[row * count..][..count]).copied().collect();
+                tidemill_stats::multiclass_metrics(&picked, count, &label.iter().map(|l| *l as usize).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// The rows by the text of a column's value; missing ones under the empty text.
+    pub(crate) fn by_value(&self, values: &Values) -> std::collections::BTreeMap<String, Vec<usize>> {
+        let mut rows = std::collections::BTreeMap::<String, Vec<usize>>::new();
+        for row in 0..values.len() {
+            rows.entry(values.category(row).unwrap_or_default().into_owned()).or_default().push(row);
+        }
+        rows
+    }
+}
+
+/// What is needed of a model to judge it.
+pub(crate) struct Judged {
+    pub(crate) onnx: String,
+    pub(crate) onnx_digest: Digest,
+    pub(crate) transform: String,
+    pub(crate) transform_digest: Digest,
+    pub(crate) classes: Vec<String>,
+}
+
+impl From<Version> for Judged {
+    fn from(version: Version) -> Self {
+        let Version { onnx, onnx_digest, transform, transform_digest, classes, .. } = version;
+        Self { onnx, onnx_digest, transform, transform_digest, classes }
+    }
+}
+
+fn checked(key: &str, digest: &Digest, host: &dyn Host) -> Result<Vec<u8>> {
+    let bytes = host.objects().get(key)?;
+    let found = Digest::of(&bytes);
+    if found == *digest {
+        return Ok(bytes);
+    }
+    let (found, wanted) = (found.short(), digest.short());
+    Err(Error::input(format!("`{key}` has the digest `{found}…`, and its record says `{wanted}…`; it was changed or damaged")))
+}

@@ -1,0 +1,139 @@
+//! Which rows are trained on, which stop the training, which judge the model.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tidemill_core::{Digest, spec::Features, time::{Span, key_time}};
+
+/// The three slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slice {
+    Train,
+    Stop,
+    Holdout,
+}
+
+impl Slice {
+    pub(crate) const ALL: [Self; 3] = [Self::Train, Self::Stop, Self::Holdout];
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Stop => "stop",
+            Self::Holdout => "holdout",
+        }
+    }
+}
+
+/// Spans of time (start, end in microseconds; the end is not in it), ascending, each of one slice.
+pub(crate) type Spans = Vec<(i64, i64, Slice)>;
+
+/// Cuts the time that these ascending event times cover.
+pub(crate) fn cut(times: &[i64], features: &Features) -> Spans {
+    match features.holdout.block {
+        Some(block) => by_block(times, block, features),
+        None => by_time(times, features),
+    }
+}
+
+/// The slice of an event time.
+pub(crate) fn slice_of(spans: &Spans, time: i64) -> Slice {
+    let index = spans.partition_point(|(_, end, _)| *end <= time);
+    spans.get(index).map_or(Slice::Train, |(.., slice)| *slice)
+}
+
+/// The blocks that hold these ascending times: start and end.
+pub(crate) fn blocks(times: &[i64], block: Span) -> BTreeMap<i64, i64> {
+    let mut blocks = BTreeMap::new();
+    let mut end = i64::MIN;
+    for time in times {
+        if *time >= end {
+            let start = block.start_of(Timestamp::from_microsecond(*time).unwrap_or_default());
+            end = block.next(start).as_microsecond();
+            blocks.insert(start.as_microsecond(), end);
+        }
+    }
+    blocks
+}
+
+fn by_block(times: &[i64], block: Span, features: &Features) -> Spans {
+    let mut spans: Spans = Vec::new();
+    for (start, end) in blocks(times, block) {
+        let name = key_time(Timestamp::from_microsecond(start).unwrap_or_default());
+        let slice = match share("holdout", &name) {
+            share if share < features.holdout.share => Slice::Holdout,
+            _ if share("stop", &name) < features.stop_share => Slice::Stop,
+            _ => Slice::Train,
+        };
+        match spans.last_mut() {
+            Some((_, last, same)) if *last == start && *same == slice => *last = end,
+            _ => spans.push((start, end, slice)),
+        }
+    }
+    spans
+}
+
+/// 0 to 1, the same for a block's name for ever.
+fn share(salt: &str, name: &str) -> f64 {
+    let digest = Digest::of(format!("{salt} {name}").as_bytes());
+    let number = u64::from_str_radix(&digest.as_str()[..13], 16).unwrap_or_default();
+    number as f64 / (1u64 << 52) as f64
+}
+
+/// The latest share is held out, and of the rest the latest share stops. Rows of the same time stay together.
+fn by_time(times: &[i64], features: &Features) -> Spans {
+    let at = |rows: usize, share: f64| times.get(((rows as f64) * (1.0 - share)).ceil() as usize).copied();
+    let holdout = at(times.len(), features.holdout.share).unwrap_or(i64::MAX);
+    let before = times.partition_point(|time| *time < holdout);
+    let stop = at(before, features.stop_share).unwrap_or(holdout).min(holdout);
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { return Vec::new() };
+    let end = last + 1;
+    let (stop, holdout) = (stop.min(end), holdout.min(end));
+    vec![(*first, stop, Slice::Train), (stop, holdout, Slice::Stop), (holdout, end, Slice::Holdout)]
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_core::spec::Holdout;
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn features(block: Option<Span>) -> Features {
+        Features {
+            name: "late".into(),
+            dataset: "flights".into(),
+            sql: String::new(),
+            label: "late".into(),
+            time: "time".into(),
+            key: vec!["id".into()],
+            holdout: Holdout { block, share: 0.2 },
+            stop_share: 0.1,
+            transform: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_day_keeps_its_slice_as_data_grows() {
+        let times: Vec<i64> = (0..4000).map(|hour| hour * DAY / 10).collect();
+        let few = cut(&times[..1000], &features(Some(Span::days(1))));
+        let all = cut(&times, &features(Some(Span::days(1))));
+        for time in &times[..1000] {
+            assert_eq!(slice_of(&few, *time), slice_of(&all, *time));
+        }
+        let count = |slice| times.iter().filter(|t| slice_of(&all, **t) == slice).count() as f64 / 4000.0;
+        assert!((count(Slice::Holdout) - 0.2).abs() < 0.05, "{}", count(Slice::Holdout));
+        assert!((count(Slice::Stop) - 0.08).abs() < 0.04, "{}", count(Slice::Stop));
+    }
+
+    #[test]
+    fn by_time_the_latest_rows_judge_and_equal_times_stay_together() {
+        let times: Vec<i64> = (0..100).map(|row| row / 3).collect();
+        let spans = cut(&times, &features(None));
+        let slices: Vec<Slice> = times.iter().map(|t| slice_of(&spans, *t)).collect();
+        assert!(slices[0] == Slice::Train && slices[99] == Slice::Holdout && slices.contains(&Slice::Stop));
+        assert!(times.windows(2).zip(slices.windows(2)).all(|(t, s)| t[0] != t[1] || s[0] == s[1]));
+        let one = cut(&[5, 5, 5], &features(None));
+        assert_eq!(slice_of(&one, 5), Slice::Train);
+    }
+}

@@ -1,0 +1,28 @@
+//! A slice of a feature set as matrix and labels, through the set's own transform.
+
+use tidemill_core::{Error, Host, Result, Table, record::FeatureSet};
+use tidemill_ml::{Columns, Matrix, Transform, model::labels};
+
+/// The transform, checked against the digest in the feature set.
+pub(crate) fn transform(set: &FeatureSet, host: &dyn Host) -> Result<Transform> {
+    let bytes = host.objects().get(&set.transform)?;
+    let digest = tidemill_core::Digest::of(&bytes);
+    if digest != set.transform_digest {
+        let (key, found, wanted) = (&set.transform, digest.short(), set.transform_digest.short());
+        return Err(Error::input(format!("`{key}` has the digest `{found}…`, and the feature set was made with `{wanted}…`; make the features again")));
+    }
+    Transform::from_json(&bytes)
+}
+
+/// The rows of a slice, in their order.
+pub(crate) fn slice(set: &FeatureSet, key: &str, transform: &Transform, host: &dyn Host) -> Result<(Matrix, Vec<f64>)> {
+    let names = transform.signature().inputs.iter().map(|input| &input.name).chain([&set.label]);
+    let list: Vec<String> = names.map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+    let sql = format!("SELECT {} FROM slice", list.join(", "));
+    let columns = Columns::from_batches(&tidemill_sdk::batches(host.sql(), &sql, &[Table::parquet("slice", [key])])?)?;
+    if columns.rows() == 0 {
+        return Ok((Matrix { values: Vec::new(), width: transform.width() }, Vec::new()));
+    }
+    let label = labels(columns.need(&set.label)?, &set.classes)?;
+    Ok((Matrix { values: transform.apply(&columns)?, width: transform.width() }, label))
+}

@@ -1,0 +1,57 @@
+//! The stage's work in its order: read both slices, train, export, write.
+
+use tidemill_core::{
+    Error, Host, ObjectsExt, Outcome, Result, Trigger,
+    gate::Metrics,
+    record::{FeatureSet, OutcomeRecord, Training},
+    spec::{Model, Trainer},
+};
+use tidemill_ml::{Fitted, Matrix, model::Rows, onnx, train};
+
+use crate::read;
+
+pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
+    let outcome: OutcomeRecord = host.objects().get_json(&trigger.key)?;
+    let set: FeatureSet = serde_json::from_value(outcome.facts)
+        .map_err(|error| Error::input(format!("`{}` does not hold a feature set: {error}", trigger.key)))?;
+    let transform = read::transform(&set, host)?;
+    host.progress(0.02, "reading the features");
+    let (rows, label) = read::slice(&set, &set.train, &transform, host)?;
+    let (stop, stop_label) = read::slice(&set, &set.stop, &transform, host)?;
+    let told = |share: f64| host.progress(0.1 + 0.85 * share, "training");
+    let fitted = train(&model.trainer, model.task, &set.classes, (&rows, &label), (&stop, &stop_label), &told)?;
+    let names = transform.names();
+    let file = onnx::export(&fitted, &names, &set.classes);
+    let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
+    let onnx = format!("{folder}/model.onnx");
+    let training = Training {
+        model: model.name.clone(),
+        task: model.task,
+        onnx_digest: host.objects().create_same(&onnx, &file)?,
+        onnx,
+        parameters: parameters(&model.trainer)?,
+        rounds: fitted.rounds(),
+        importances: fitted.importances(&names),
+        metrics: metrics(&fitted, (&rows, &label), (&stop, &stop_label)),
+        features: set,
+    };
+    host.objects().create_json(&format!("{folder}/training.json"), &training)?;
+    let reason = format!("trained on {} rows and {} columns in {} rounds", label.len(), names.len(), training.rounds);
+    Ok(Outcome::done(reason, &training).with_as_of(outcome.as_of))
+}
+
+fn parameters(trainer: &Trainer) -> Result<serde_json::Value> {
+    serde_json::to_value(trainer).map_err(|error| Error::bug(format!("the trainer cannot be written as JSON: {error}")))
+}
+
+/// `train-loss` and `stop-loss`: mean log loss, or half the mean squared error; a slice without rows has none.
+fn metrics(fitted: &Fitted, train: (&Matrix, &[f64]), stop: (&Matrix, &[f64])) -> Metrics {
+    let mut metrics = Metrics::new();
+    for (name, (matrix, label)) in [("train", train), ("stop", stop)] {
+        metrics.insert(format!("{name}-rows"), label.len() as f64);
+        if !label.is_empty() {
+            metrics.insert(format!("{name}-loss"), fitted.mean_loss(&Rows::new(matrix, label, &[])));
+        }
+    }
+    metrics
+}

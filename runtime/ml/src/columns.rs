@@ -1,0 +1,201 @@
+//! Named columns of raw values, as a feature table or a request brings them. A missing number is `None`; NaN counts as missing too.
+
+use tidemill_core::{Error, Result, spec::ColumnType};
+
+/// One column's values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// 64-bit floats.
+    Number(Vec<Option<f64>>),
+    /// 64-bit integers.
+    Integer(Vec<Option<i64>>),
+    /// UTF-8.
+    Text(Vec<Option<String>>),
+    /// True or false.
+    Boolean(Vec<Option<bool>>),
+    /// Microseconds since 1970, UTC.
+    Timestamp(Vec<Option<i64>>),
+}
+
+impl Values {
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Number(v) => v.len(),
+            Self::Integer(v) | Self::Timestamp(v) => v.len(),
+            Self::Text(v) => v.len(),
+            Self::Boolean(v) => v.len(),
+        }
+    }
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The type of the values.
+    pub fn kind(&self) -> ColumnType {
+        match self {
+            Self::Number(_) => ColumnType::Number,
+            Self::Integer(_) => ColumnType::Integer,
+            Self::Text(_) => ColumnType::Text,
+            Self::Boolean(_) => ColumnType::Boolean,
+            Self::Timestamp(_) => ColumnType::Timestamp,
+        }
+    }
+    /// Whether a row's value is missing.
+    pub fn is_missing(&self, row: usize) -> bool {
+        match self {
+            Self::Number(v) => v[row].is_none_or(f64::is_nan),
+            Self::Integer(v) | Self::Timestamp(v) => v[row].is_none(),
+            Self::Text(v) => v[row].is_none(),
+            Self::Boolean(v) => v[row].is_none(),
+        }
+    }
+    /// A row's value as a number: booleans as 0 and 1, timestamps as seconds; NaN where missing, and for text.
+    pub fn number(&self, row: usize) -> f64 {
+        match self {
+            Self::Number(v) => v[row].unwrap_or(f64::NAN),
+            Self::Integer(v) => v[row].map_or(f64::NAN, |x| x as f64),
+            Self::Timestamp(v) => v[row].map_or(f64::NAN, |x| x as f64 / 1e6),
+            Self::Boolean(v) => v[row].map_or(f64::NAN, |x| f64::from(u8::from(x))),
+            Self::Text(_) => f64::NAN,
+        }
+    }
+    /// A row's value as a category; `None` where missing. Timestamps are written as their microseconds.
+    pub fn category(&self, row: usize) -> Option<std::borrow::Cow<'_, str>> {
+        if self.is_missing(row) {
+            return None;
+        }
+        match self {
+            Self::Text(v) => v[row].as_deref().map(Into::into),
+            Self::Number(v) => v[row].map(|x| x.to_string().into()),
+            Self::Integer(v) | Self::Timestamp(v) => v[row].map(|x| x.to_string().into()),
+            Self::Boolean(v) => v[row].map(|x| x.to_string().into()),
+        }
+    }
+}
+
+/// Columns in order, all of one length.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Columns {
+    columns: Vec<(String, Values)>,
+}
+
+impl Columns {
+    /// No columns.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// One more column; an error if the name is taken or the length is another.
+    pub fn push(&mut self, name: impl Into<String>, values: Values) -> Result<()> {
+        let name = name.into();
+        if self.get(&name).is_some() {
+            return Err(Error::input(format!("column `{name}` comes twice; every column has its own name")));
+        }
+        if !self.columns.is_empty() && values.len() != self.rows() {
+            let (rows, found) = (self.rows(), values.len());
+            return Err(Error::input(format!("column `{name}` has {found} rows where the others have {rows}")));
+        }
+        self.columns.push((name, values));
+        Ok(())
+    }
+    /// The column of this name.
+    pub fn get(&self, name: &str) -> Option<&Values> {
+        self.columns.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+    /// The column of this name; the error lists those that there are.
+    pub fn need(&self, name: &str) -> Result<&Values> {
+        self.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.columns.iter().map(|(n, _)| n.as_str()).collect();
+            Error::input(format!("column `{name}` is missing; there are `{}`", names.join("`, `")))
+        })
+    }
+    /// Names and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
+        self.columns.iter().map(|(name, values)| (name.as_str(), values))
+    }
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, values)| values.len())
+    }
+}
+
+#[cfg(feature = "arrow")]
+mod arrow {
+    use arrow_array::{Array, RecordBatch, cast::AsArray, types};
+    use arrow_schema::{DataType, TimeUnit};
+    use tidemill_core::{Error, Result, spec::ColumnType};
+
+    use super::{Columns, Values};
+
+    /// The column type that stands for an Arrow type; an error names the column.
+    pub fn column_type(name: &str, kind: &DataType) -> Result<ColumnType> {
+        use DataType as D;
+        match kind {
+            D::Float32 | D::Float64 => Ok(ColumnType::Number),
+            D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::UInt8 | D::UInt16 | D::UInt32 => Ok(ColumnType::Integer),
+            D::Utf8 | D::LargeUtf8 | D::Utf8View => Ok(ColumnType::Text),
+            D::Boolean => Ok(ColumnType::Boolean),
+            D::Timestamp(TimeUnit::Microsecond, _) | D::Date32 => Ok(ColumnType::Timestamp),
+            other => Err(Error::config(format!(
+                "column `{name}` has the type `{other}`, which no feature can have; cast it to DOUBLE, BIGINT, VARCHAR, BOOLEAN or TIMESTAMP"
+            ))),
+        }
+    }
+
+    impl Columns {
+        /// All rows of batches that share a schema.
+        pub fn from_batches(batches: &[RecordBatch]) -> Result<Self> {
+            let mut columns = Self::new();
+            let Some(first) = batches.first() else { return Ok(columns) };
+            for (index, field) in first.schema_ref().fields().iter().enumerate() {
+                let mut values = empty(column_type(field.name(), field.data_type())?);
+                for batch in batches {
+                    append(&mut values, batch.column(index).as_ref(), field.name())?;
+                }
+                columns.push(field.name(), values)?;
+            }
+            Ok(columns)
+        }
+    }
+
+    fn empty(kind: ColumnType) -> Values {
+        match kind {
+            ColumnType::Number => Values::Number(Vec::new()),
+            ColumnType::Integer => Values::Integer(Vec::new()),
+            ColumnType::Text => Values::Text(Vec::new()),
+            ColumnType::Boolean => Values::Boolean(Vec::new()),
+            ColumnType::Timestamp => Values::Timestamp(Vec::new()),
+        }
+    }
+
+    fn append(values: &mut Values, array: &dyn Array, name: &str) -> Result<()> {
+        use DataType as D;
+        macro_rules! primitive {
+            ($into:ident, $kind:ty, $convert:expr) => {
+                $into.extend(array.as_primitive::<$kind>().iter().map(|v| v.map($convert)))
+            };
+        }
+        match (values, array.data_type()) {
+            (Values::Number(v), D::Float32) => primitive!(v, types::Float32Type, f64::from),
+            (Values::Number(v), D::Float64) => primitive!(v, types::Float64Type, |x| x),
+            (Values::Integer(v), D::Int8) => primitive!(v, types::Int8Type, i64::from),
+            (Values::Integer(v), D::Int16) => primitive!(v, types::Int16Type, i64::from),
+            (Values::Integer(v), D::Int32) => primitive!(v, types::Int32Type, i64::from),
+            (Values::Integer(v), D::Int64) => primitive!(v, types::Int64Type, |x| x),
+            (Values::Integer(v), D::UInt8) => primitive!(v, types::UInt8Type, i64::from),
+            (Values::Integer(v), D::UInt16) => primitive!(v, types::UInt16Type, i64::from),
+            (Values::Integer(v), D::UInt32) => primitive!(v, types::UInt32Type, i64::from),
+            (Values::Timestamp(v), D::Date32) => primitive!(v, types::Date32Type, |day| i64::from(day) * 86_400_000_000),
+            (Values::Timestamp(v), D::Timestamp(TimeUnit::Microsecond, _)) => primitive!(v, types::TimestampMicrosecondType, |x| x),
+            (Values::Text(v), D::Utf8) => v.extend(array.as_string::<i32>().iter().map(|x| x.map(str::to_owned))),
+            (Values::Text(v), D::LargeUtf8) => v.extend(array.as_string::<i64>().iter().map(|x| x.map(str::to_owned))),
+            (Values::Text(v), D::Utf8View) => v.extend(array.as_string_view().iter().map(|x| x.map(str::to_owned))),
+            (Values::Boolean(v), D::Boolean) => v.extend(array.as_boolean().iter()),
+            (_, other) => return Err(Error::bug(format!("column `{name}` changes its type to `{other}` between batches"))),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "arrow")]
+pub use arrow::column_type;

@@ -1,0 +1,175 @@
+//! Training and answering, whichever the trainer. Labels are numbers throughout: 0 and 1, the class's index, or the number itself.
+
+use std::collections::BTreeMap;
+
+use tidemill_core::{
+    Error, Result,
+    spec::{Task, Trainer, TrainerKind},
+};
+
+use crate::{
+    Values,
+    linear::{self, Linear},
+    loss::Loss,
+    trees::{self, Trees},
+};
+
+/// Row-major numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matrix {
+    /// Rows × `width`.
+    pub values: Vec<f32>,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Matrix {
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.values.len().checked_div(self.width).unwrap_or(0)
+    }
+    /// One row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.width..][..self.width]
+    }
+}
+
+/// A matrix with its labels and weights, one a row.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    /// The features.
+    pub matrix: &'a Matrix,
+    /// 0 or 1, the class's index, or the number.
+    pub label: &'a [f64],
+    /// What a row counts.
+    pub weight: Vec<f64>,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows whose weight is that of their class; 1 where `weights` has no such class.
+    pub fn new(matrix: &'a Matrix, label: &'a [f64], weights: &[f64]) -> Self {
+        let of = |label: &f64| weights.get(*label as usize).copied().unwrap_or(1.0);
+        Self { matrix, label, weight: label.iter().map(of).collect() }
+    }
+}
+
+/// A trained model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fitted {
+    /// Boosted trees.
+    Trees(Trees),
+    /// A linear model.
+    Linear(Linear),
+}
+
+impl Fitted {
+    /// How margins become scores.
+    pub fn loss(&self) -> Loss {
+        match self {
+            Self::Trees(model) => model.loss,
+            Self::Linear(model) => model.loss,
+        }
+    }
+    /// Rounds kept, or iterations made.
+    pub fn rounds(&self) -> u32 {
+        match self {
+            Self::Trees(model) => (model.trees.len() / model.loss.margins()) as u32,
+            Self::Linear(model) => model.iterations,
+        }
+    }
+    /// Rows × scores, as the ONNX file answers (to about 1e-6): probabilities of all classes, or the number.
+    pub fn scores(&self, matrix: &Matrix) -> Vec<f32> {
+        let loss = self.loss();
+        let mut margins = vec![0.0; loss.margins()];
+        let mut scores = Vec::with_capacity(matrix.rows() * loss.scores());
+        for row in 0..matrix.rows() {
+            self.margins(matrix.row(row), &mut margins);
+            loss.score(&margins, &mut scores);
+        }
+        scores
+    }
+    /// The mean loss of rows by weight: log loss, or half the squared error. NaN without rows.
+    pub fn mean_loss(&self, rows: &Rows<'_>) -> f64 {
+        let loss = self.loss();
+        let mut margins = vec![0.0; loss.margins()];
+        let (mut gradients, mut hessians) = (vec![0.0; margins.len()], vec![0.0; margins.len()]);
+        let mut total = 0.0;
+        for (row, label) in rows.label.iter().enumerate() {
+            self.margins(rows.matrix.row(row), &mut margins);
+            let wide: Vec<f64> = margins.iter().map(|m| f64::from(*m)).collect();
+            total += rows.weight[row] * loss.derive(&wide, *label, &mut gradients, &mut hessians);
+        }
+        total / rows.weight.iter().sum::<f64>()
+    }
+    fn margins(&self, row: &[f32], margins: &mut [f32]) {
+        match self {
+            Self::Trees(model) => model.margins(row, margins),
+            Self::Linear(model) => model.margins(row, margins),
+        }
+    }
+    /// By column: its share of the gain (trees) or of the absolute weights (linear).
+    pub fn importances(&self, names: &[String]) -> BTreeMap<String, f64> {
+        let shares = match self {
+            Self::Trees(model) => model.importances(names.len()),
+            Self::Linear(model) => model.importances(),
+        };
+        names.iter().cloned().zip(shares).collect()
+    }
+}
+
+/// Trains on `train`, and stops by the loss on `stop` (trees). `classes` are the labels as text, in the order of their indexes.
+pub fn train(
+    trainer: &Trainer,
+    task: Task,
+    classes: &[String],
+    train: (&Matrix, &[f64]),
+    stop: (&Matrix, &[f64]),
+    progress: &dyn Fn(f64),
+) -> Result<Fitted> {
+    check(trainer, classes, train.0, train.1)?;
+    let loss = Loss::of(task, classes.len());
+    let weights: Vec<f64> = classes.iter().map(|class| trainer.class_weights.get(class).copied().unwrap_or(1.0)).collect();
+    let train = Rows::new(train.0, train.1, &weights);
+    let stop = Rows::new(stop.0, stop.1, &weights);
+    Ok(match trainer.kind {
+        TrainerKind::Trees => Fitted::Trees(trees::fit(trainer, loss, &train, &stop, progress)),
+        TrainerKind::Linear => Fitted::Linear(linear::fit(trainer, loss, &train, progress)),
+    })
+}
+
+fn check(trainer: &Trainer, classes: &[String], matrix: &Matrix, label: &[f64]) -> Result<()> {
+    if matrix.rows() == 0 || matrix.rows() != label.len() {
+        return Err(Error::input(format!("there are {} rows and {} labels to train on; both must be there for each row", matrix.rows(), label.len())));
+    }
+    if let Some(class) = trainer.class_weights.keys().find(|class| !classes.contains(class)) {
+        return Err(Error::config(format!("class-weights names `{class}`, which no label is; the labels are `{}`", classes.join("`, `"))));
+    }
+    if let Some((class, weight)) = trainer.class_weights.iter().find(|(_, w)| !(w.is_finite() && **w > 0.0)) {
+        return Err(Error::config(format!("class-weights gives `{class}` the weight `{weight}`; it must be greater than 0")));
+    }
+    if !(trainer.learning_rate > 0.0 && trainer.learning_rate <= 1.0) {
+        return Err(Error::config(format!("learning-rate is `{}`; it must be above 0 and at most 1", trainer.learning_rate)));
+    }
+    if !(trainer.l2 >= 0.0 && trainer.l2.is_finite()) {
+        return Err(Error::config(format!("l2 is `{}`; it must be 0 or greater", trainer.l2)));
+    }
+    if label.iter().any(|l| !l.is_finite()) {
+        return Err(Error::input("a label to train on is missing or not finite; leave such rows out of the features"));
+    }
+    Ok(())
+}
+
+/// The labels as numbers: the index in `classes`, or (without classes) the number. The error shows the value that is no class.
+pub fn labels(values: &Values, classes: &[String]) -> Result<Vec<f64>> {
+    let of = |row: usize| {
+        if classes.is_empty() {
+            return Ok(values.number(row));
+        }
+        let class = values.category(row).unwrap_or_default();
+        match classes.iter().position(|c| *c == class) {
+            Some(index) => Ok(index as f64),
+            None => Err(Error::input(format!("the label `{class}` is none of the classes `{}`", classes.join("`, `")))),
+        }
+    };
+    (0..values.len()).map(of).collect()
+}

@@ -1,0 +1,117 @@
+//! A trained model as ONNX: input `features` f32 [batch, k], output `scores` f32 [batch, classes], or [batch, 1] for regression.
+//!
+//! Trees are a `TreeEnsembleClassifier` of at least three classes whatever the task: tract has no `TreeEnsembleRegressor`, and with
+//! two classes both engines apply conventions of their own. Only `BRANCH_LEQ` is written: tract misreads `BRANCH_GTE`.
+
+pub mod messages;
+
+use messages::{Attribute, Entry, Graph, Model, Node, OperatorSet, Tensor, ValueInfo};
+use prost::Message;
+
+use crate::{Fitted, linear::Linear, loss::Loss, trees::Trees};
+
+/// The file's bytes; equal models give equal bytes. `classes` goes into the metadata for whoever opens the file elsewhere.
+pub fn export(model: &Fitted, names: &[String], classes: &[String]) -> Vec<u8> {
+    let mut graph = Builder::default();
+    match model {
+        Fitted::Trees(model) => trees(model, &mut graph),
+        Fitted::Linear(model) => linear(model, names.len(), &mut graph),
+    }
+    graph.scores(model.loss());
+    let json = |list: &[String]| serde_json::to_string(list).unwrap_or_default();
+    let entry = |key: &str, value: String| Entry { key: key.into(), value };
+    let opset = |domain: &str, version| OperatorSet { domain: domain.into(), version };
+    let file = Model {
+        ir_version: 8,
+        producer_name: "tidemill".into(),
+        graph: Some(Graph {
+            node: graph.nodes,
+            name: "model".into(),
+            initializer: graph.constants,
+            input: vec![ValueInfo::matrix("features", names.len())],
+            output: vec![ValueInfo::matrix("scores", model.loss().scores())],
+        }),
+        opset_import: vec![opset("", 13), opset("ai.onnx.ml", 1)],
+        metadata_props: vec![entry("tidemill.features", json(names)), entry("tidemill.classes", json(classes))],
+    };
+    file.encode_to_vec()
+}
+
+#[derive(Default)]
+struct Builder {
+    nodes: Vec<Node>,
+    constants: Vec<Tensor>,
+}
+
+impl Builder {
+    fn node(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<Attribute>) {
+        let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        let domain = if op.starts_with("TreeEnsemble") { "ai.onnx.ml" } else { "" };
+        let name = outputs.first().copied().unwrap_or_default().to_owned() + "_node";
+        self.nodes.push(Node { input: owned(inputs), output: owned(outputs), name, op_type: op.into(), attribute, domain: domain.into() });
+    }
+
+    /// `sums` plus `base` to `scores`.
+    fn scores(&mut self, loss: Loss) {
+        match loss {
+            Loss::Squared => self.node("Add", &["sums", "base"], &["scores"], vec![]),
+            Loss::Softmax(_) => {
+                self.node("Add", &["sums", "base"], &["margins"], vec![]);
+                self.node("Softmax", &["margins"], &["scores"], vec![Attribute::int("axis", 1)]);
+            }
+            Loss::Logistic => {
+                self.constants.push(Tensor::floats("one", &[1, 1], &[1.0]));
+                self.node("Add", &["sums", "base"], &["margins"], vec![]);
+                self.node("Sigmoid", &["margins"], &["positive"], vec![]);
+                self.node("Sub", &["one", "positive"], &["negative"], vec![]);
+                self.node("Concat", &["negative", "positive"], &["scores"], vec![Attribute::int("axis", 1)]);
+            }
+        }
+    }
+}
+
+fn linear(model: &Linear, width: usize, graph: &mut Builder) {
+    let count = model.intercept.len();
+    graph.constants.push(Tensor::floats("weights", &[width, count], &model.weights));
+    graph.constants.push(Tensor::floats("base", &[1, count], &model.intercept));
+    graph.node("MatMul", &["features", "weights"], &["sums"], vec![]);
+}
+
+fn trees(model: &Trees, graph: &mut Builder) {
+    let margins = model.loss.margins();
+    let classes = margins.max(3);
+    graph.constants.push(Tensor::floats("base", &[1, margins], &model.base));
+    let output = if classes == margins { "sums" } else { "all_sums" };
+    graph.node("TreeEnsembleClassifier", &["features"], &["unused_label", output], ensemble(model, classes));
+    if classes != margins {
+        for (name, value) in [("slice_start", 0), ("slice_end", margins as i64), ("slice_axis", 1)] {
+            graph.constants.push(Tensor::ints(name, &[value]));
+        }
+        graph.node("Slice", &["all_sums", "slice_start", "slice_end", "slice_axis"], &["sums"], vec![]);
+    }
+}
+
+fn ensemble(model: &Trees, classes: usize) -> Vec<Attribute> {
+    let all = || model.trees.iter().enumerate().flat_map(|(tree, t)| t.nodes.iter().enumerate().map(move |(id, node)| (tree, t, id, node)));
+    let splits = |of: &dyn Fn(&crate::trees::Node) -> usize| -> Vec<i64> {
+        all().map(|(.., node)| if node.feature.is_some() { of(node) as i64 } else { 0 }).collect()
+    };
+    let leaves = || all().filter(|(.., node)| node.feature.is_none());
+    let modes = all().map(|(.., node)| if node.feature.is_some() { "BRANCH_LEQ" } else { "LEAF" }).collect();
+    vec![
+        Attribute::ints("classlabels_int64s", (0..classes as i64).collect()),
+        Attribute::ints("nodes_treeids", all().map(|(tree, ..)| tree as i64).collect()),
+        Attribute::ints("nodes_nodeids", all().map(|(_, _, id, _)| id as i64).collect()),
+        Attribute::ints("nodes_featureids", splits(&|node| node.feature.unwrap_or(0))),
+        Attribute::strings("nodes_modes", modes),
+        Attribute::floats("nodes_values", all().map(|(.., node)| node.threshold).collect()),
+        Attribute::ints("nodes_truenodeids", splits(&|node| node.left)),
+        Attribute::ints("nodes_falsenodeids", splits(&|node| node.right)),
+        Attribute::ints("nodes_missing_value_tracks_true", splits(&|node| usize::from(node.missing_left))),
+        Attribute::ints("class_treeids", leaves().map(|(tree, ..)| tree as i64).collect()),
+        Attribute::ints("class_nodeids", leaves().map(|(_, _, id, _)| id as i64).collect()),
+        Attribute::ints("class_ids", leaves().map(|(_, tree, ..)| tree.margin as i64).collect()),
+        Attribute::floats("class_weights", leaves().map(|(.., node)| node.value).collect()),
+        Attribute::string("post_transform", "NONE"),
+    ]
+}
