@@ -1,0 +1,64 @@
+//! How many trainings a model may start on one wall-clock day (UTC). The count is read from the run records, so that it
+//! outlives the process. This limit is the flow's: no stage sees the wall clock.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use tidemill_core::{Result, record::RunRecord};
+use tidemill_host::Store;
+
+use crate::{route::lock, scan::list_all};
+
+/// Start times of trainings by key of their run record.
+#[derive(Default)]
+pub(crate) struct Budget {
+    started: Mutex<BTreeMap<String, Timestamp>>,
+}
+
+impl Budget {
+    /// `Some(when the next day begins)` if `model` has used up its `limit` today. A run that starts is counted at once.
+    pub(crate) async fn hold(&self, store: &Store, model: &str, id: &str, limit: u32, now: Timestamp) -> Result<Option<Timestamp>> {
+        let prefix = format!("runs/featurize/{model}/");
+        for meta in list_all(store, &prefix).await? {
+            if !lock(&self.started).contains_key(&meta.key)
+                && let Ok(run) = serde_json::from_slice::<RunRecord>(&store.get(&meta.key).await?)
+            {
+                lock(&self.started).insert(meta.key, run.started);
+            }
+        }
+        let Ok(today) = now.to_zoned(TimeZone::UTC).start_of_day() else {
+            return Ok(None);
+        };
+        let own = format!("{prefix}{id}.json");
+        let mut started = lock(&self.started);
+        let used = started
+            .iter()
+            .filter(|(key, at)| key.starts_with(&prefix) && **key != own && **at >= today.timestamp())
+            .count();
+        if used < limit as usize {
+            started.insert(own, now);
+            return Ok(None);
+        }
+        Ok(today.checked_add(1.day()).ok().map(|tomorrow| tomorrow.timestamp()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn counts_a_day_and_a_model() {
+        let (store, budget) = (Store::memory(), Budget::default());
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let noon = at("2026-01-02T12:00:00Z");
+        assert_eq!(budget.hold(&store, "m", "1", 1, noon).await.unwrap(), None);
+        assert_eq!(budget.hold(&store, "m", "1", 1, noon).await.unwrap(), None, "the same run again");
+        assert_eq!(budget.hold(&store, "other", "2", 1, noon).await.unwrap(), None);
+        assert_eq!(
+            budget.hold(&store, "m", "2", 1, noon).await.unwrap(),
+            Some(at("2026-01-03T00:00:00Z"))
+        );
+        assert_eq!(budget.hold(&store, "m", "2", 1, at("2026-01-03T00:00:01Z")).await.unwrap(), None);
+    }
+}

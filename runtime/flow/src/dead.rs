@@ -1,0 +1,98 @@
+//! Events that failed for good: why, and with what. They can be tried again or dropped, also from another process.
+//!
+//! Trying again is deleting the letter: a running flow notices (or the next start does), since nothing is committed then.
+
+use serde::{Deserialize, Serialize};
+use tidemill_core::{Digest, Error, ErrorKind, Put, Result, Trigger};
+use tidemill_host::Store;
+
+use crate::queue::Item;
+
+/// `dead/<stage>/<subject>/<trigger id>.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub struct DeadLetter {
+    pub id: String,
+    pub stage: String,
+    pub subject: String,
+    pub trigger: Trigger,
+    pub kind: ErrorKind,
+    /// Why, for a person.
+    pub message: String,
+    pub attempt: u32,
+    pub hops: u32,
+    /// Someone decided that it stays as it is.
+    #[serde(default)]
+    pub dropped: bool,
+}
+
+impl DeadLetter {
+    pub(crate) fn of(item: &Item, error: &Error) -> Self {
+        Self {
+            id: item.trigger_id(),
+            stage: item.stage.clone(),
+            subject: item.subject.clone(),
+            trigger: Trigger {
+                key: item.key.clone(),
+                digest: item.digest.clone(),
+            },
+            kind: error.kind,
+            message: error.message.clone(),
+            attempt: item.attempt,
+            hops: item.hops,
+            dropped: false,
+        }
+    }
+    /// Where it stands.
+    pub fn key(&self) -> String {
+        format!("dead/{}/{}/{}.json", self.stage, self.subject, self.id)
+    }
+    pub(crate) fn item(&self) -> Item {
+        let mut item = Item::new(&self.stage, &self.subject, &self.trigger.key, &self.trigger.digest, self.hops);
+        item.attempt = self.attempt;
+        item
+    }
+    fn bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::bug(format!("a dead letter cannot be written: {e}")))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+pub(crate) async fn write(store: &Store, letter: &DeadLetter) -> Result<()> {
+    // Another attempt may have failed with other words before: the first letter stands.
+    store.create(&letter.key(), letter.bytes()?.into()).await.map(drop)
+}
+
+/// All of them, by key.
+pub async fn dead_letters(store: &Store) -> Result<Vec<DeadLetter>> {
+    let mut letters = Vec::new();
+    for meta in crate::scan::list_all(store, "dead/").await? {
+        match store.get(&meta.key).await {
+            Ok(bytes) => letters
+                .push(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{}` is not what it should be: {e}", meta.key)))?),
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(letters)
+}
+
+/// Makes its event run again, with a new attempt.
+pub async fn retry_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
+    store.delete(&letter.key()).await.map(drop)
+}
+
+/// Keeps it as it is; it no longer counts.
+pub async fn drop_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
+    let old = store.get(&letter.key()).await?;
+    let dropped = DeadLetter {
+        dropped: true,
+        ..letter.clone()
+    };
+    match store.swap(&letter.key(), Some(&Digest::of(&old)), dropped.bytes()?.into()).await? {
+        Put::Conflict => Err(Error::transient(format!("`{}` changed meanwhile; try again", letter.key()))),
+        Put::Written | Put::Unchanged => Ok(()),
+    }
+}

@@ -1,0 +1,368 @@
+//! What is still to do: a durable queue in one file, mirrored in memory.
+//!
+//! The file only saves work at the next start. An item leaves it after its outcome is committed *and* what that triggers is queued.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::{Deserialize, Serialize};
+use tidemill_core::{Digest, Error, Result, trigger_id};
+
+use crate::kill;
+
+const ITEMS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
+const SEEN: TableDefinition<&str, &[u8]> = TableDefinition::new("seen");
+
+/// One trigger that waits for one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub struct Item {
+    pub stage: String,
+    pub subject: String,
+    pub key: String,
+    pub digest: Digest,
+    /// Steps since a person or a schedule put something in.
+    pub hops: u32,
+    /// Runs so far.
+    pub attempt: u32,
+    /// Runs since the last progress of its subject: this drives the backoff.
+    pub tries: u32,
+    /// Unix milliseconds, wall clock.
+    pub due: i64,
+    /// Held back by the daily budget.
+    pub held: bool,
+    /// Above 0 for the extra deliveries of a test.
+    pub copy: u32,
+    /// Why it waits.
+    pub waits_for: Option<String>,
+}
+
+impl Item {
+    pub(crate) fn new(stage: &str, subject: &str, key: &str, digest: &Digest, hops: u32) -> Self {
+        Self {
+            stage: stage.into(),
+            subject: subject.into(),
+            key: key.into(),
+            digest: digest.clone(),
+            hops,
+            attempt: 0,
+            tries: 0,
+            due: 0,
+            held: false,
+            copy: 0,
+            waits_for: None,
+        }
+    }
+    /// Names the outcome that it may have.
+    pub fn trigger_id(&self) -> String {
+        trigger_id(&self.stage, &self.subject, &self.key, &self.digest)
+    }
+    fn id(&self) -> String {
+        format!("{}.{}", self.trigger_id(), self.copy)
+    }
+}
+
+/// What a foreign object was like when it was taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) size: u64,
+    /// Unix nanoseconds; 0 where the store has none.
+    pub(crate) modified: i128,
+    pub(crate) digest: Digest,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<String, (Item, bool)>,
+    seen: BTreeMap<String, Seen>,
+}
+
+pub(crate) struct Queue {
+    database: Database,
+    state: Mutex<State>,
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::transient(format!("the queue's file cannot be used: {error}"))
+}
+
+impl Queue {
+    /// Opens the file; a damaged one is replaced, since all of it is found again. `None` keeps the queue in memory.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self> {
+        let database = match path {
+            None => Database::builder()
+                .create_with_backend(redb::backends::InMemoryBackend::new())
+                .map_err(failed)?,
+            Some(path) => open_file(path)?,
+        };
+        let mut state = State::default();
+        {
+            let write = database.begin_write().map_err(failed)?;
+            write.open_table(ITEMS).map_err(failed)?;
+            write.open_table(SEEN).map_err(failed)?;
+            write.commit().map_err(failed)?;
+            let read = database.begin_read().map_err(failed)?;
+            for row in read.open_table(ITEMS).map_err(failed)?.iter().map_err(failed)? {
+                let (key, value) = row.map_err(failed)?;
+                if let Ok(item) = serde_json::from_slice::<Item>(value.value()) {
+                    state.entries.insert(key.value().to_owned(), (item, false));
+                }
+            }
+            for row in read.open_table(SEEN).map_err(failed)?.iter().map_err(failed)? {
+                let (key, value) = row.map_err(failed)?;
+                if let Ok(seen) = serde_json::from_slice(value.value()) {
+                    state.seen.insert(key.value().to_owned(), seen);
+                }
+            }
+        }
+        Ok(Self {
+            database,
+            state: Mutex::new(state),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, items: &[Item], removed: Option<&str>, seen: Option<(&str, &Seen)>) -> Result<()> {
+        let json = |value: &dyn erased::Json| value.bytes();
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut table = write.open_table(ITEMS).map_err(failed)?;
+            for item in items {
+                table.insert(item.id().as_str(), json(item)?.as_slice()).map_err(failed)?;
+            }
+            if let Some(id) = removed {
+                table.remove(id).map_err(failed)?;
+            }
+            if let Some((key, value)) = seen {
+                let mut table = write.open_table(SEEN).map_err(failed)?;
+                table.insert(key, json(value)?.as_slice()).map_err(failed)?;
+            }
+        }
+        write.commit().map_err(failed)
+    }
+
+    /// Adds what is not there yet, durably, together with the note that a foreign object was taken in.
+    pub(crate) fn put(&self, items: Vec<Item>, seen: Option<(&str, Seen)>) -> Result<()> {
+        let fresh: Vec<Item> = {
+            let state = self.state();
+            items.into_iter().filter(|item| !state.entries.contains_key(&item.id())).collect()
+        };
+        if !fresh.is_empty() || seen.is_some() {
+            self.write(&fresh, None, seen.as_ref().map(|(key, value)| (*key, value)))?;
+        }
+        let mut state = self.state();
+        for item in fresh {
+            state.entries.entry(item.id()).or_insert((item, false));
+        }
+        if let Some((key, value)) = seen {
+            state.seen.insert(key.to_owned(), value);
+        }
+        drop(state);
+        kill::pass("queue-put");
+        Ok(())
+    }
+
+    /// Takes the next item that is due and may run now; `limit` is the most runs at once of the item's node.
+    pub(crate) fn take(&self, now: i64, limit: &dyn Fn(&Item) -> usize) -> Option<Item> {
+        let mut state = self.state();
+        let mut running: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for (item, _) in state.entries.values().filter(|(_, runs)| *runs) {
+            *running.entry((&item.stage, &item.subject)).or_default() += 1;
+        }
+        let training = training_subjects(&state);
+        let mut ready: Vec<(&String, &Item)> = state
+            .entries
+            .iter()
+            .filter(|(_, (item, runs))| !runs && item.due <= now)
+            .map(|(id, (item, _))| (id, item))
+            .collect();
+        ready.sort_by(|(_, a), (_, b)| (a.due, &a.key).cmp(&(b.due, &b.key)));
+        let (id, _) = ready.into_iter().find(|(_, item)| {
+            let at_once = running.get(&(item.stage.as_str(), item.subject.as_str())).copied().unwrap_or(0);
+            let waits = item.stage == "featurize" && training.get(item.subject.as_str()).is_some_and(|key| *key != item.key);
+            at_once < limit(item) && !waits
+        })?;
+        let id = id.clone();
+        let entry = state.entries.get_mut(&id)?;
+        entry.1 = true;
+        Some(entry.0.clone())
+    }
+
+    /// Removes what is done.
+    pub(crate) fn ack(&self, item: &Item) -> Result<()> {
+        kill::pass("ack");
+        self.write(&[], Some(&item.id()), None)?;
+        self.state().entries.remove(&item.id());
+        Ok(())
+    }
+
+    /// Puts a taken item back, changed.
+    pub(crate) fn give_back(&self, item: Item) -> Result<()> {
+        self.state().entries.insert(item.id(), (item.clone(), false));
+        self.write(&[item], None, None)
+    }
+
+    /// Something of this subject was committed: whoever waits for it looks again at once.
+    pub(crate) fn wake(&self, subject: &str) {
+        for (item, runs) in self.state().entries.values_mut() {
+            if !*runs && !item.held && item.subject == subject && item.tries > 0 {
+                (item.due, item.tries) = (0, 0);
+            }
+        }
+    }
+
+    /// The earliest time after `now` at which something waiting becomes due.
+    pub(crate) fn next_due_after(&self, now: i64) -> Option<i64> {
+        self.state()
+            .entries
+            .values()
+            .filter(|(item, runs)| !runs && item.due > now)
+            .map(|(item, _)| item.due)
+            .min()
+    }
+
+    pub(crate) fn items(&self) -> Vec<(Item, bool)> {
+        self.state().entries.values().cloned().collect()
+    }
+
+    pub(crate) fn any(&self, what: impl Fn(&Item) -> bool) -> bool {
+        self.state().entries.values().any(|(item, _)| what(item))
+    }
+
+    pub(crate) fn seen(&self, key: &str) -> Option<Seen> {
+        self.state().seen.get(key).cloned()
+    }
+
+    /// Forgets items that the pipeline has no stage for any more.
+    pub(crate) fn retain(&self, keep: impl Fn(&Item) -> bool) -> Result<()> {
+        let gone: Vec<Item> = self.items().into_iter().map(|(item, _)| item).filter(|item| !keep(item)).collect();
+        gone.iter().try_for_each(|item| {
+            self.write(&[], Some(&item.id()), None)?;
+            self.state().entries.remove(&item.id());
+            Ok(())
+        })
+    }
+}
+
+/// Trainings of one model go one after the other, in the order of their requests, so that each candidate meets the champion
+/// that the one before it left. By subject: the key of the request that may be featurized now, or an empty one if none may.
+fn training_subjects(state: &State) -> BTreeMap<&str, &str> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut busy: BTreeSet<&str> = BTreeSet::new();
+    for (item, _) in state.entries.values() {
+        match item.stage.as_str() {
+            "featurize" if !item.held => {
+                let key = first.entry(&item.subject).or_insert(&item.key);
+                *key = (*key).min(&item.key);
+            }
+            "train" | "evaluate" | "register" => {
+                busy.insert(&item.subject);
+            }
+            _ => {}
+        }
+    }
+    first.extend(busy.into_iter().map(|subject| (subject, "")));
+    first
+}
+
+fn open_file(path: &Path) -> Result<Database> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| Error::config(format!("cannot make `{}`: {e}", folder.display())))?;
+    }
+    match Database::create(path) {
+        Ok(database) => Ok(database),
+        Err(redb::DatabaseError::DatabaseAlreadyOpen) => Err(Error::config(format!(
+            "`{}` is in use: another `tidemill up` runs on this store; stop it first",
+            path.display()
+        ))),
+        Err(error) => {
+            tracing::warn!(
+                "the queue's file `{}` is damaged ({error}); it is rebuilt from the store",
+                path.display()
+            );
+            std::fs::remove_file(path).map_err(failed)?;
+            Database::create(path).map_err(failed)
+        }
+    }
+}
+
+mod erased {
+    use tidemill_core::{Error, Result};
+
+    pub(super) trait Json {
+        fn bytes(&self) -> Result<Vec<u8>>;
+    }
+    impl<T: serde::Serialize> Json for T {
+        fn bytes(&self) -> Result<Vec<u8>> {
+            serde_json::to_vec(self).map_err(|e| Error::bug(format!("a queue item cannot be written: {e}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(stage: &str, key: &str) -> Item {
+        Item::new(stage, "m", key, &Digest::of(key.as_bytes()), 0)
+    }
+
+    #[test]
+    fn survives_a_restart_and_a_damaged_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.redb");
+        {
+            let queue = Queue::open(Some(&path)).unwrap();
+            queue.put(vec![item("a", "k1"), item("a", "k2")], None).unwrap();
+            let taken = queue.take(0, &|_| 1).unwrap();
+            queue.ack(&taken).unwrap();
+            let error = Queue::open(Some(&path)).err().unwrap();
+            assert!(error.message.contains("another `tidemill up`"), "{error}");
+        }
+        let queue = Queue::open(Some(&path)).unwrap();
+        assert_eq!(queue.items().into_iter().map(|(i, _)| i.key).collect::<Vec<_>>(), ["k2"]);
+        drop(queue);
+        std::fs::write(&path, b"no database").unwrap();
+        assert!(Queue::open(Some(&path)).unwrap().items().is_empty());
+    }
+
+    #[test]
+    fn one_training_after_the_other() {
+        let queue = Queue::open(None).unwrap();
+        queue
+            .put(vec![item("featurize", "requests/m/2"), item("featurize", "requests/m/1")], None)
+            .unwrap();
+        let first = queue.take(0, &|_| 9).unwrap();
+        assert_eq!(first.key, "requests/m/1");
+        assert!(queue.take(0, &|_| 9).is_none());
+        queue.put(vec![item("train", "outcomes/featurize/m/x")], None).unwrap();
+        queue.ack(&first).unwrap();
+        let train = queue.take(0, &|_| 9).unwrap();
+        assert_eq!(train.stage, "train");
+        assert!(queue.take(0, &|_| 9).is_none());
+        queue.ack(&train).unwrap();
+        assert_eq!(queue.take(0, &|_| 9).unwrap().key, "requests/m/2");
+    }
+
+    #[test]
+    fn waiting_items_wake_with_their_subject() {
+        let queue = Queue::open(None).unwrap();
+        queue.put(vec![item("retrain", "k")], None).unwrap();
+        let mut taken = queue.take(0, &|_| 1).unwrap();
+        (taken.due, taken.tries) = (1000, 1);
+        queue.give_back(taken).unwrap();
+        assert!(queue.take(10, &|_| 1).is_none());
+        queue.wake("other");
+        assert!(queue.take(10, &|_| 1).is_none());
+        queue.wake("m");
+        assert!(queue.take(10, &|_| 1).is_some());
+    }
+}

@@ -1,0 +1,61 @@
+//! Schedules: a tick is an object, create-only, named by its time, so that many workers tick once.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tidemill_core::{Error, Result, pipeline::Pipeline, time::key_time};
+use tidemill_host::Store;
+
+/// `ticks/<stage>/<subject>/<time>.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub struct Tick {
+    /// The tick's time: the clock of the run.
+    pub as_of: Timestamp,
+    /// `schedule` or `person`.
+    pub cause: String,
+    /// For a person's: who and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Tick {
+    /// As it stands in the store.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::bug(format!("a tick cannot be written: {e}")))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// Where a tick stands.
+pub fn tick_key(stage: &str, subject: &str, at: Timestamp) -> String {
+    format!("ticks/{stage}/{subject}/{}.json", key_time(at))
+}
+
+/// Writes the ticks that are due at `now`; returns the keys of new ones with their bytes.
+/// A time that passed while nothing ran is not made up for: only the latest is written.
+pub(crate) async fn write_due(pipeline: &Pipeline, store: &Store, now: Timestamp) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut written = Vec::new();
+    for node in &pipeline.nodes {
+        let Some(every) = node.every.filter(|every| !every.is_zero()) else {
+            continue;
+        };
+        let at = every.start_of(now);
+        let key = tick_key(&node.stage, &node.subject, at);
+        if store.head(&key).await?.is_none() {
+            let tick = Tick {
+                as_of: at,
+                cause: "schedule".into(),
+                who: None,
+                why: None,
+            };
+            let bytes = tick.bytes()?;
+            store.create(&key, bytes.clone().into()).await?;
+            written.push((key, bytes));
+        }
+    }
+    Ok(written)
+}
