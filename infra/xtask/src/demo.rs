@@ -34,6 +34,21 @@ pub(crate) fn any(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     passed_on(command.args(rest))
 }
 
+/// `cargo xtask env`: what a shell needs to call `tidemill`. Progress goes to standard error, so that a shell can take the rest.
+pub(crate) fn shell(machine: &Machine) -> Result<ExitCode> {
+    let mut environment = setup::all(machine)?;
+    programs(machine, &mut environment)?;
+    let mut command = machine.command("tidemill");
+    environment.apply(&mut command);
+    for (name, value) in command.get_envs() {
+        if let (name, Some(value)) = (name.to_string_lossy(), value) {
+            println!("export {name}='{}'", value.to_string_lossy().replace('\'', r"'\''"));
+        }
+    }
+    println!("export PATH='{}':\"$PATH\"", machine.target.join("debug").display());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Builds `tidemill` and the demo.
 pub(crate) fn programs(machine: &Machine, environment: &mut Environment) -> Result<()> {
     note("building `tidemill`; the first time takes minutes");

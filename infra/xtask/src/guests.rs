@@ -21,7 +21,7 @@ pub(crate) struct Guest {
     pub(crate) bytes: u64,
 }
 
-/// Builds the components of these names (all, if there are none) and places them as `<target>/components/<name>.wasm`.
+/// Builds the components of these names (all, if there are none) and places them as `<target>/components/tidemill_<name>.wasm`.
 pub(crate) fn build(machine: &Machine, wasm: &Wasm, only: &[String]) -> Result<(PathBuf, Vec<Guest>)> {
     let mut crates = crates_in(&machine.root.join("functions"))?;
     crates.extend(crates_in(&machine.root.join("tests/guests"))?);
@@ -73,18 +73,19 @@ fn package_name(manifest: &str) -> Option<String> {
     Some(line.split('"').nth(1)?.to_owned())
 }
 
-/// `train` of `tidemill-train`: the file's name, and what `tidemill.toml` calls `tidemill:train`.
+/// `train` of `tidemill-train`: what `tidemill.toml` calls `tidemill:train`.
 fn short(package: &str) -> &str {
     package.strip_prefix("tidemill-").unwrap_or(package)
 }
 
 fn place(made: &Path, folder: &Path, package: &str) -> Result<Guest> {
-    let from = made.join(format!("{}.wasm", package.replace('-', "_")));
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let from = made.join(&file);
     let bytes = fs::read(&from).with_context(|| format!("cargo made no {}", from.display()))?;
     let name = short(package).to_owned();
-    let to = folder.join(format!("{name}.wasm"));
+    let to = folder.join(&file);
     if fs::read(&to).ok().as_deref() != Some(&bytes) {
-        let fresh = folder.join(format!(".{name}.new"));
+        let fresh = folder.join(format!(".{file}.new"));
         fs::write(&fresh, &bytes)?;
         fs::rename(&fresh, &to).with_context(|| format!("cannot write {}", to.display()))?;
     }

@@ -27,6 +27,7 @@ cargo xtask <command>
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
   guests [name ...]     build the components alone, or some of them
   doctor                say what is there and what is missing; change nothing
+  env                   print the prepared environment for a shell: eval "$(cargo xtask env)"
   run <command> [...]   run a command with the prepared environment";
 
 fn main() -> ExitCode {
@@ -53,6 +54,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "bench" => bench::run(&machine, rest),
         "guests" => setup::guests(&machine, rest).map(|_| ExitCode::SUCCESS),
         "doctor" => setup::doctor(&machine),
+        "env" => demo::shell(&machine),
         "run" => demo::any(&machine, rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -18,12 +18,17 @@ pub(crate) fn tools(machine: &Machine) -> Result<(Environment, Wasm)> {
     let wasm = step("wasm target", || wasm::prepare(machine))?;
     let duckdb = step("DuckDB's library", || duckdb::prepare(machine))?;
     environment.set("DUCKDB_LIB_DIR", duckdb);
-    match onnx::prepare(machine, true) {
-        (Some(library), said) => {
-            step("ONNX Runtime's library", || Ok(((), said)))?;
-            environment.set("ORT_DYLIB_PATH", library);
-        }
-        (None, why) => note(&format!("ONNX Runtime's library is not there, models run on tract: {why}")),
+    let library = step("ONNX Runtime's library", || {
+        let (library, said) = onnx::prepare(machine, true);
+        let without = if library.is_some() {
+            ""
+        } else {
+            "not there, models run on tract: "
+        };
+        Ok((library, format!("{without}{said}")))
+    })?;
+    if let Some(library) = library {
+        environment.set("ORT_DYLIB_PATH", library);
     }
     Ok((environment, wasm))
 }
