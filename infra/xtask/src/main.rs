@@ -27,7 +27,7 @@ cargo xtask <command>
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
   guests [name ...]     build the components alone, or some of them
   doctor                say what is there and what is missing; change nothing
-  env                   print the prepared environment for a shell: eval "$(cargo xtask env)"
+  env                   build `tidemill` and print the environment, for a shell to `eval`
   run <command> [...]   run a command with the prepared environment";
 
 fn main() -> ExitCode {
