@@ -57,16 +57,13 @@ impl Inner {
             let Some(features) = self.pipeline.features.get(&model.features) else {
                 continue;
             };
-            let closed = if self.validates(&features.dataset) {
-                Err(Error::transient("parts are still being validated"))
-            } else {
-                self.close_model(model, &features.dataset).await
-            };
-            if let Err(error) = closed {
+            if self.validates(&features.dataset) {
                 self.dirty.store(true, Ordering::SeqCst);
-                if !self.validates(&features.dataset) {
-                    return Err(error.context(format!("cannot close windows of `{}`", model.name)));
-                }
+                continue;
+            }
+            if let Err(error) = self.close_model(model, &features.dataset).await {
+                self.dirty.store(true, Ordering::SeqCst);
+                return Err(error.context(format!("cannot close windows of `{}`", model.name)));
             }
         }
         Ok(())

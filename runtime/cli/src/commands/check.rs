@@ -1,0 +1,98 @@
+//! `tidemill check`: reading the project already checks it, so that nothing that runs is ever unchecked.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::{
+    output::{Output, table},
+    project::Project,
+};
+
+/// Checks the project.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// Draw the chain.
+    #[arg(long)]
+    graph: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Checked {
+    project: String,
+    datasets: Vec<String>,
+    models: Vec<String>,
+    stages: Vec<Stage>,
+    chain: Vec<Link>,
+    #[serde(skip)]
+    graph: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Stage {
+    id: String,
+    on: Vec<String>,
+    reads: Vec<String>,
+    writes: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Link {
+    from: String,
+    pattern: String,
+    to: String,
+}
+
+impl Check {
+    pub(crate) fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
+        let pipeline = &project.pipeline;
+        let checked = Checked {
+            project: pipeline.project.clone(),
+            datasets: pipeline.datasets.keys().cloned().collect(),
+            models: pipeline.models.keys().cloned().collect(),
+            stages: pipeline
+                .nodes
+                .iter()
+                .map(|node| Stage {
+                    id: node.id(),
+                    on: node.on.clone(),
+                    reads: node.reads.clone(),
+                    writes: node.writes.clone(),
+                })
+                .collect(),
+            chain: pipeline
+                .edges()
+                .into_iter()
+                .map(|edge| Link {
+                    from: edge.from,
+                    pattern: edge.pattern,
+                    to: edge.to,
+                })
+                .collect(),
+            graph: self.graph,
+        };
+        output.show(&checked, people)
+    }
+}
+
+fn people(checked: &Checked) -> String {
+    let head = format!(
+        "`{}` is in order: {} datasets, {} models, {} stages",
+        checked.project,
+        checked.datasets.len(),
+        checked.models.len(),
+        checked.stages.len()
+    );
+    if !checked.graph {
+        return head;
+    }
+    let mut rows = Vec::new();
+    for stage in &checked.stages {
+        let outside = stage.on.iter().filter(|on| !checked.chain.iter().any(|link| link.to == stage.id && link.pattern == **on));
+        rows.extend(outside.map(|on| vec!["(outside)".to_owned(), on.clone(), stage.id.clone()]));
+    }
+    rows.extend(checked.chain.iter().map(|link| vec![link.from.clone(), link.pattern.clone(), link.to.clone()]));
+    format!("{head}\n{}", table(&["from", "through", "to"], rows, "nothing is chained"))
+}

@@ -1,0 +1,125 @@
+//! `tidemill predict`: one request of the Open Inference Protocol, to a running server, or answered here over the store by the same component.
+//! Answered here, nothing is logged: a person's trial is not traffic.
+
+use std::{collections::BTreeMap, io::Read as _, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::Value;
+use tidemill_core::{Error, ErrorKind};
+use tidemill_host::{
+    Store,
+    log::{LogOptions, PredictionLog},
+};
+
+use crate::{
+    output::{Output, table},
+    project::Project,
+    server,
+};
+
+/// Asks a model.
+#[derive(Args)]
+pub(crate) struct Predict {
+    /// The model.
+    model: String,
+    /// The request: a JSON file, or `-` for the standard input.
+    #[arg(default_value = "-")]
+    file: PathBuf,
+    /// This version; default: the champion.
+    #[arg(long)]
+    version: Option<u32>,
+    /// Ask this server (`http://…`), which logs it.
+    #[arg(long)]
+    url: Option<String>,
+}
+
+impl Predict {
+    pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
+        if !project.pipeline.models.contains_key(&self.model) {
+            let names: Vec<&str> = project.pipeline.models.keys().map(String::as_str).collect();
+            return Err(Error::not_found(format!("there is no model `{}`; there is {}", self.model, names.join(", "))).into());
+        }
+        let body = self.body()?;
+        let path = match self.version {
+            None => format!("/v2/models/{}/infer", self.model),
+            Some(version) => format!("/v2/models/{}/versions/{version}/infer", self.model),
+        };
+        let (status, text) = match &self.url {
+            Some(url) => ask(&format!("{}{path}", url.trim_end_matches('/')), &body)?,
+            None => self.here(project, &path, &body).await?,
+        };
+        let answer: Value = serde_json::from_slice(&text).unwrap_or_else(|_| String::from_utf8_lossy(&text).trim().into());
+        if status != 200 {
+            let said = answer["error"].as_str().map_or_else(|| answer.to_string(), str::to_owned);
+            return Err(Error::new(kind_of(status), said).into());
+        }
+        output.show(&answer, people)
+    }
+
+    fn body(&self) -> anyhow::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        match self.file.to_str() {
+            Some("-") => std::io::stdin().read_to_end(&mut body).map(drop).context("cannot read the standard input")?,
+            _ => body = std::fs::read(&self.file).with_context(|| format!("cannot read `{}`", self.file.display()))?,
+        }
+        Ok(body)
+    }
+
+    async fn here(&self, project: &Project, path: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
+        let folder = tempfile::tempdir()?;
+        let log = PredictionLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
+        let server = server::start(project, &project.store()?, log, "127.0.0.1:0", None).await?;
+        let (url, body) = (format!("http://{}{path}", server.addr()), body.to_vec());
+        let answer = tokio::task::spawn_blocking(move || ask(&url, &body)).await?;
+        server.stop().await;
+        answer
+    }
+}
+
+fn ask(url: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut response = agent
+        .post(url)
+        .header("content-type", "application/json")
+        .send(body)
+        .map_err(|e| Error::transient(format!("`{url}` does not answer: {e}")))?;
+    let text = response.body_mut().read_to_vec().with_context(|| format!("the answer of `{url}` ended early"))?;
+    Ok((response.status().as_u16(), text))
+}
+
+fn kind_of(status: u16) -> ErrorKind {
+    ErrorKind::ALL.into_iter().find(|kind| kind.http_status() == status).unwrap_or(match status {
+        400..=499 => ErrorKind::Input,
+        _ => ErrorKind::Transient,
+    })
+}
+
+/// One row a prediction.
+fn people(answer: &Value) -> String {
+    let outputs: Vec<&Value> = answer["outputs"].as_array().into_iter().flatten().collect();
+    let header: Vec<&str> = outputs.iter().filter_map(|output| output["name"].as_str()).collect();
+    let cell = |output: &Value, row: usize| match &output["data"][row] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let rows = outputs.iter().filter_map(|output| output["shape"][0].as_u64()).max().unwrap_or(0) as usize;
+    let cells = (0..rows).map(|row| outputs.iter().map(|output| cell(output, row)).collect()).collect();
+    let version = answer["model_version"].as_str().unwrap_or("?");
+    format!("version {version}\n{}", table(&header, cells, "no predictions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_rows_and_statuses_are_kinds() {
+        let answer = serde_json::json!({ "model_version": "2", "outputs": [
+            { "name": "score", "shape": [2], "data": [0.25, 0.5] }, { "name": "label", "shape": [2], "data": ["no", "yes"] }
+        ]});
+        let text = people(&answer);
+        assert!(text.starts_with("version 2") && text.contains("0.25") && text.contains("yes"), "{text}");
+        assert_eq!((kind_of(404), kind_of(400), kind_of(502)), (ErrorKind::NotFound, ErrorKind::Input, ErrorKind::Transient));
+    }
+}

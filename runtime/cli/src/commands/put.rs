@@ -1,0 +1,107 @@
+//! `tidemill put`: files into `raw/<dataset>/` under their own names. A running flow takes them in; so does the next one.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+use tidemill_core::{Digest, Error, Format, Put as Stored};
+use tidemill_host::Store;
+
+use crate::{
+    output::{Output, table},
+    project::Project,
+};
+
+/// Brings files into a dataset.
+#[derive(Args)]
+pub(crate) struct Put {
+    /// The dataset.
+    dataset: String,
+    /// CSV, JSON lines or Parquet.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Placed {
+    pub(crate) key: String,
+    pub(crate) size: usize,
+    pub(crate) new: bool,
+}
+
+impl Put {
+    pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
+        known(project, &self.dataset)?;
+        let store = project.store()?;
+        let mut placed = Vec::new();
+        for path in &self.files {
+            let name = file_name(path)?;
+            let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            placed.push(place(&store, &self.dataset, &name, bytes).await?);
+        }
+        output.show(&placed, |placed| {
+            let row = |p: &Placed| vec![p.key.clone(), p.size.to_string(), if p.new { "new" } else { "was there" }.into()];
+            table(&["object", "bytes", ""], placed.iter().map(row).collect(), "nothing to put")
+        })
+    }
+}
+
+/// Refuses a dataset that the project does not have.
+pub(crate) fn known(project: &Project, dataset: &str) -> tidemill_core::Result<()> {
+    if project.pipeline.datasets.contains_key(dataset) {
+        return Ok(());
+    }
+    let names: Vec<String> = project.pipeline.datasets.keys().map(|name| format!("`{name}`")).collect();
+    Err(Error::not_found(format!(
+        "there is no dataset `{dataset}`; there is {}",
+        if names.is_empty() { "none".into() } else { names.join(", ") }
+    )))
+}
+
+fn file_name(path: &Path) -> tidemill_core::Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if Format::of_key(name).is_none() {
+        return Err(Error::input(format!("`{}` is not .csv, .jsonl, .ndjson or .parquet", path.display())));
+    }
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    Ok(name.trim_start_matches('.').chars().map(|c| if good(c) { c } else { '_' }).collect())
+}
+
+/// Writes to `raw/<dataset>/<name>`; where other content has that name, the digest is added to it.
+pub(crate) async fn place(store: &Store, dataset: &str, name: &str, bytes: Vec<u8>) -> tidemill_core::Result<Placed> {
+    let size = bytes.len();
+    let digest = Digest::of(&bytes);
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+    let names = [name.to_owned(), format!("{stem}-{}.{ending}", digest.short())];
+    for name in names {
+        let key = format!("raw/{dataset}/{name}");
+        match store.create(&key, bytes.clone().into()).await? {
+            Stored::Conflict => {}
+            done => {
+                return Ok(Placed {
+                    key,
+                    size,
+                    new: done == Stored::Written,
+                });
+            }
+        }
+    }
+    Err(Error::input(format!("`raw/{dataset}/{name}` exists with other content")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn other_content_gets_another_name() {
+        let store = Store::memory();
+        assert!(place(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
+        assert!(!place(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
+        let other = place(&store, "d", "a.csv", b"y".to_vec()).await.unwrap();
+        assert!(other.new && other.key.starts_with("raw/d/a-") && other.key.ends_with(".csv"), "{}", other.key);
+        assert!(file_name(Path::new("x.xlsx")).unwrap_err().message.contains("`x.xlsx`"));
+        assert_eq!(file_name(Path::new("/tmp/my file.csv")).unwrap(), "my_file.csv");
+    }
+}

@@ -1,0 +1,286 @@
+//! `tidemill replay`: runs validate, featurize and train of a version again, with the components and configurations of then, over what
+//! was read then, in a store of its own, and compares every byte written. Nothing in the project's store changes.
+//!
+//! A replay that cannot be honest refuses: another engine version may write other bytes without anything being wrong.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+use tidemill_core::{
+    Error, ErrorKind, Objects as _, ObjectsExt as _, RunContext, Trigger, digest_json,
+    record::{OutcomeRecord, Output as Written, Part, Read, Request, RunRecord, Training, Version},
+    trigger_id,
+};
+use tidemill_engine::{Engine, StageComponent};
+use tidemill_host::{ENGINES, Grants, Ledger, RunHost, RunSetup, SqlEngine, Store};
+
+use crate::{
+    commands::models::all_versions,
+    engine,
+    output::{Output, table},
+    project::Project,
+};
+
+/// Builds models again and compares.
+#[derive(Args)]
+pub(crate) struct Replay {
+    /// This model only.
+    model: Option<String>,
+    /// This version only.
+    version: Option<u32>,
+    /// Threads of SQL; the bytes must not depend on it.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Replayed {
+    model: String,
+    version: u32,
+    stage: String,
+    subject: String,
+    id: String,
+    /// Objects whose bytes were compared.
+    outputs: usize,
+    identical: bool,
+    /// What differs.
+    differences: Vec<String>,
+}
+
+struct Again<'a> {
+    project: &'a Project,
+    store: Store,
+    engine: Engine,
+    sql: SqlEngine,
+    components: BTreeMap<String, std::sync::Arc<StageComponent>>,
+    done: BTreeMap<String, Replayed>,
+}
+
+impl Replay {
+    pub(crate) async fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
+        let store = project.store()?;
+        let models: Vec<&String> = project.pipeline.models.keys().filter(|name| self.model.as_ref().is_none_or(|m| m == *name)).collect();
+        if models.is_empty() {
+            return Err(Error::not_found(format!("there is no model `{}`", self.model.as_deref().unwrap_or_default())).into());
+        }
+        let mut again = Again {
+            project,
+            engine: engine::engine(project)?,
+            sql: project.sql(self.threads)?,
+            store: store.clone(),
+            components: BTreeMap::new(),
+            done: BTreeMap::new(),
+        };
+        let mut rows = Vec::new();
+        let bar = indicatif::ProgressBar::new_spinner();
+        for model in models {
+            for version in all_versions(&store, model).await?.into_iter().filter(|v| self.version.is_none_or(|n| n == v.version)) {
+                bar.set_message(format!("{model} v{}", version.version));
+                rows.extend(again.version(&version).await?);
+                bar.tick();
+            }
+        }
+        bar.finish_and_clear();
+        let same = rows.iter().all(|row| row.identical);
+        output.show(&rows, |rows| {
+            let header = ["model", "version", "stage", "subject", "outputs", "identical", "differences"];
+            table(&header, rows.iter().map(cells).collect(), "no version is registered yet")
+        })?;
+        if rows.is_empty() && self.version.is_some() {
+            return Err(Error::not_found(format!("there is no version `{}`", self.version.unwrap_or_default())).into());
+        }
+        Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Bug.exit_code()) })
+    }
+}
+
+fn cells(row: &Replayed) -> Vec<String> {
+    vec![
+        row.model.clone(),
+        row.version.to_string(),
+        row.stage.clone(),
+        row.subject.clone(),
+        row.outputs.to_string(),
+        if row.identical { "yes" } else { "NO" }.into(),
+        row.differences.join("\n"),
+    ]
+}
+
+impl Again<'_> {
+    /// The chain of one version, from its parts to its model.
+    async fn version(&mut self, version: &Version) -> Result<Vec<Replayed>> {
+        let model = &version.model;
+        let ledger = Ledger::new(self.store.clone());
+        let trained = ledger.outcomes(Some("train"), Some(model)).await?.into_iter().find(|outcome| {
+            serde_json::from_value::<Training>(outcome.facts.clone())
+                .is_ok_and(|t| t.onnx_digest == version.onnx_digest && t.features.request == version.request)
+        });
+        let trained = trained.ok_or_else(|| Error::not_found(format!("no outcome says how version {} of `{model}` was trained", version.version)))?;
+        let featurized: OutcomeRecord = self.json(&trained.trigger.key).await?;
+        let request: Request = self.json(&featurized.trigger.key).await?;
+        let parts: BTreeSet<String> = request.parts.into_iter().map(|part| part.data).collect();
+        let validated = ledger.outcomes(Some("validate"), None).await?.into_iter().filter(|outcome| {
+            serde_json::from_value::<Part>(outcome.facts.clone()).is_ok_and(|part| parts.contains(&part.data))
+        });
+        let mut rows = Vec::new();
+        for outcome in validated.chain([featurized, trained]) {
+            let id = trigger_id(&outcome.stage, &outcome.subject, &outcome.trigger.key, &outcome.trigger.digest);
+            let row = match self.done.get(&id) {
+                Some(row) => row.clone(),
+                None => self.outcome(&outcome, &id).await.with_context(|| format!("{} of `{}`, {id}", outcome.stage, outcome.subject))?,
+            };
+            self.done.insert(id, row.clone());
+            rows.push(Replayed {
+                model: model.clone(),
+                version: version.version,
+                ..row
+            });
+        }
+        Ok(rows)
+    }
+
+    async fn json<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T> {
+        let bytes = self.store.get(key).await?;
+        Ok(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not what it should be: {e}")))?)
+    }
+
+    async fn outcome(&mut self, outcome: &OutcomeRecord, id: &str) -> Result<Replayed> {
+        if outcome.engines != ENGINES {
+            return Err(Error::config(format!(
+                "it ran with `{}`, and this is `{ENGINES}`: other versions may write other bytes; replay with the Tidemill of then",
+                outcome.engines
+            ))
+            .into());
+        }
+        let run: RunRecord = self.json(&format!("runs/{}/{}/{id}.json", outcome.stage, outcome.subject)).await?;
+        let config = String::from_utf8(self.store.get(&format!("configs/{}", outcome.config)).await?.to_vec())?;
+        let component = self.component(outcome).await?;
+        let mut node = self
+            .project
+            .pipeline
+            .node(&outcome.stage, &outcome.subject)
+            .cloned()
+            .ok_or_else(|| Error::config(format!("{} has no `{}` for `{}` any more", crate::project::FILE, outcome.stage, outcome.subject)))?;
+        node.config = serde_json::from_str(&config)?;
+        if digest_json(&node.config) != outcome.config {
+            return Err(Error::input(format!("`configs/{}` is not what its name says", outcome.config)).into());
+        }
+        let folder = tempfile::tempdir()?;
+        let scratch = Store::local(folder.path())?;
+        self.copy_reads(&scratch, &outcome.trigger, &run).await?;
+        let host = RunHost::new(RunSetup {
+            store: scratch,
+            sql: self.sql.clone(),
+            context: RunContext {
+                as_of: self.clock(&outcome.trigger).await?,
+                seed: node.config["model"]["trainer"]["seed"].as_u64().unwrap_or(node.seed),
+                run_key: outcome.run_key.clone(),
+                subject: outcome.subject.clone(),
+            },
+            trigger: outcome.trigger.clone(),
+            grants: Grants {
+                reads: node.reads.clone(),
+                writes: node.writes.clone(),
+                fetch: Vec::new(),
+            },
+            progress: None,
+            handle: tokio::runtime::Handle::current(),
+        });
+        let trigger = outcome.trigger.clone();
+        let ran = tokio::task::spawn_blocking(move || engine::run(&component, &node, &config, &trigger, host)).await?;
+        let result = ran.0?;
+        let mut differences = compare(&outcome.outputs, &ran.1.outputs);
+        if result.facts != outcome.facts {
+            differences.push("the outcome's facts".into());
+        }
+        Ok(Replayed {
+            model: String::new(),
+            version: 0,
+            stage: outcome.stage.clone(),
+            subject: outcome.subject.clone(),
+            id: id.to_owned(),
+            outputs: outcome.outputs.len(),
+            identical: differences.is_empty(),
+            differences,
+        })
+    }
+
+    async fn component(&mut self, outcome: &OutcomeRecord) -> Result<std::sync::Arc<StageComponent>> {
+        let digest = outcome.component.as_str();
+        if let Some(found) = self.components.get(digest) {
+            return Ok(found.clone());
+        }
+        let bytes = self.store.get(&format!("components/{digest}")).await?;
+        let component = std::sync::Arc::new(self.engine.component(&bytes)?);
+        self.components.insert(digest.to_owned(), component.clone());
+        Ok(component)
+    }
+
+    async fn clock(&self, trigger: &Trigger) -> Result<jiff::Timestamp> {
+        let bytes = self.store.get(&trigger.key).await?;
+        Ok(tidemill_flow::as_of(&trigger.key, &bytes))
+    }
+
+    /// What the run saw then, with its content checked: no less, and nothing that was written since.
+    async fn copy_reads(&self, scratch: &Store, trigger: &Trigger, run: &RunRecord) -> Result<()> {
+        let (from, to) = (self.store.blocking(), scratch.blocking());
+        let (trigger, reads) = (trigger.clone(), run.reads.clone());
+        tokio::task::spawn_blocking(move || -> tidemill_core::Result<()> {
+            let copy = |key: &str, digest: Option<&tidemill_core::Digest>| {
+                let bytes = from.get(key)?;
+                if digest.is_some_and(|digest| *digest != tidemill_core::Digest::of(&bytes)) {
+                    return Err(Error::input(format!("`{key}` is no longer what was read then; restore it")));
+                }
+                to.create(key, &bytes).map(drop)
+            };
+            copy(&trigger.key, Some(&trigger.digest))?;
+            for read in &reads {
+                match read {
+                    Read::Object { key, digest } => copy(key, Some(digest))?,
+                    Read::Listing { prefix, .. } => {
+                        for meta in from.list_all(prefix)? {
+                            copy(&meta.key, None)?;
+                        }
+                    }
+                    Read::Absent { .. } => {}
+                }
+            }
+            Ok(())
+        })
+        .await??;
+        Ok(())
+    }
+}
+
+fn compare(then: &[Written], now: &[Written]) -> Vec<String> {
+    let index = |outputs: &[Written]| outputs.iter().map(|o| (o.key.clone(), o.digest.clone())).collect::<BTreeMap<_, _>>();
+    let (then, now) = (index(then), index(now));
+    let missing = then.keys().filter(|key| !now.contains_key(*key)).map(|key| format!("{key} was not written"));
+    let extra = now.keys().filter(|key| !then.contains_key(*key)).map(|key| format!("{key} is new"));
+    let other = then.iter().filter(|(key, digest)| now.get(*key).is_some_and(|d| d != *digest));
+    missing.chain(extra).chain(other.map(|(key, digest)| format!("{key} was {}", digest.short()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_core::Digest;
+
+    use super::*;
+
+    #[test]
+    fn differences_are_named() {
+        let output = |key: &str, text: &str| Written {
+            key: key.into(),
+            digest: Digest::of(text.as_bytes()),
+            size: 1,
+        };
+        assert!(compare(&[output("a", "1")], &[output("a", "1")]).is_empty());
+        let found = compare(&[output("a", "1"), output("b", "1")], &[output("a", "2"), output("c", "1")]);
+        assert_eq!(found.len(), 3);
+    }
+}

@@ -1,0 +1,126 @@
+//! `tidemill up`: the whole project in one process. SIGTERM (or Ctrl-C) drains it: no new requests, running stages finish, the log is sealed.
+
+use std::{path::{Path, PathBuf}, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Args;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use tidemill_core::{ErrorKind, Result};
+use tidemill_flow::{Flow, FlowOptions, FlowSetup, WindowSummary, Windows};
+use tidemill_host::{
+    Store,
+    log::{LogOptions, PredictionLog, window_summary},
+};
+
+use crate::{
+    engine::EngineRunner,
+    output::{Output, hint},
+    project::{Project, environment},
+    server,
+};
+
+/// Where it listens unless told otherwise.
+pub(crate) const ADDRESS: &str = "127.0.0.1:8080";
+
+/// Runs the project.
+#[derive(Args)]
+pub(crate) struct Up {
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, default_value = ADDRESS)]
+    addr: String,
+    /// The project's folder; default: here, or above.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Test hook: every event is delivered so many times, in shuffled order.
+    #[arg(long, hide = true, default_value_t = 1, env = "TIDEMILL_DELIVER")]
+    duplicate: u32,
+    /// The seed of that order.
+    #[arg(long, hide = true, default_value_t = 0, env = "TIDEMILL_SHUFFLE")]
+    shuffle: u64,
+}
+
+struct Logged {
+    log: PredictionLog,
+    store: Store,
+}
+
+impl Windows for Logged {
+    fn seal<'a>(&'a self, model: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.log.seal(model))
+    }
+    fn summary<'a>(&'a self, model: &'a str, start: Timestamp) -> BoxFuture<'a, Result<WindowSummary>> {
+        Box::pin(window_summary(&self.store, model, start))
+    }
+}
+
+impl Up {
+    pub(crate) async fn run(&self, dir: Option<&Path>, output: Output) -> anyhow::Result<()> {
+        let project = Project::find(self.dir.as_deref().or(dir))?;
+        let store = project.store()?;
+        let windows = project.pipeline.models.iter().map(|(name, model)| (name.clone(), model.monitor.window)).collect();
+        let log = PredictionLog::open(&project.own("log"), store.clone(), windows, LogOptions::default())?;
+        let slot = server::Slot::default();
+        let server = server::start(&project, &store, log.clone(), &self.addr, Some(slot.clone())).await.map_err(|error| {
+            let busy = error.kind == ErrorKind::Config && error.message.contains("in use");
+            if busy { hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one") } else { error.into() }
+        })?;
+        let address = format!("http://{}", server.addr());
+        let flow = Flow::start(FlowSetup {
+            pipeline: project.pipeline.clone(),
+            store: store.clone(),
+            sql: project.sql(None)?,
+            runner: Arc::new(EngineRunner::new(&project)?),
+            windows: Arc::new(Logged {
+                log: log.clone(),
+                store: store.clone(),
+            }),
+            options: FlowOptions {
+                queue: Some(project.own("queue.redb")),
+                duplicate: self.duplicate,
+                shuffle: self.shuffle,
+                environment: environment(),
+                ..FlowOptions::default()
+            },
+        })
+        .await?;
+        let _ = slot.set(flow.clone());
+        let at = project.own("address");
+        std::fs::write(&at, &address).with_context(|| format!("cannot write `{}`", at.display()))?;
+        ready(&address, &project, output)?;
+        stopped().await;
+        let _ = std::fs::remove_file(&at);
+        server.stop().await;
+        flow.stop().await?;
+        for model in project.pipeline.models.keys() {
+            log.seal(model).await?;
+        }
+        Ok(())
+    }
+}
+
+fn ready(address: &str, project: &Project, output: Output) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let line = match output.json {
+        true => serde_json::json!({ "address": address, "project": project.pipeline.project }).to_string(),
+        false => format!("`{}` is up at {address}", project.pipeline.project),
+    };
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+async fn stopped() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,69 @@
+//! What leaves the program: tables for people, JSON for programs, errors with a hint.
+
+use std::process::ExitCode;
+
+use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use serde::Serialize;
+use tidemill_core::ErrorKind;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Writes a result: as JSON, or what `people` says.
+    pub(crate) fn show<T: Serialize>(self, value: &T, people: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let text = if self.json { serde_json::to_string_pretty(value)? } else { people(value) };
+        match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+            // The reader has seen enough (`| head`).
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+/// A table, or `empty` if it has no rows.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
+    if rows.is_empty() {
+        return empty.to_owned();
+    }
+    let mut table = Table::new();
+    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.to_vec());
+    table.add_rows(rows);
+    table.to_string()
+}
+
+/// An error with a line of advice.
+#[derive(Debug)]
+pub(crate) struct Hinted {
+    pub(crate) error: tidemill_core::Error,
+    pub(crate) hint: String,
+}
+
+impl std::fmt::Display for Hinted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// Adds a line of advice.
+pub(crate) fn hint(error: tidemill_core::Error, hint: impl Into<String>) -> anyhow::Error {
+    Hinted { error, hint: hint.into() }.into()
+}
+
+/// Says what went wrong and gives the exit code.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    let hinted = error.downcast_ref::<Hinted>();
+    if let Some(hinted) = hinted {
+        eprintln!("hint: {}", hinted.hint);
+    }
+    let kind = hinted.map(|h| h.error.kind).or_else(|| error.chain().find_map(|e| e.downcast_ref::<tidemill_core::Error>()).map(|e| e.kind));
+    ExitCode::from(kind.map_or(1, ErrorKind::exit_code))
+}

@@ -1,0 +1,165 @@
+//! The project that a command works on: `tidemill.toml` here or in a folder above, its store, its components.
+//!
+//! Everything that the flow keeps beside the store (queue, caches, the prediction log) is under `.tidemill/`; of these only the log holds anything
+//! that is not in the store yet.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_host::{SqlEngine, SqlOptions, Store};
+
+/// A project on disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Project {
+    pub(crate) root: PathBuf,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) store_path: PathBuf,
+}
+
+/// The file that makes a folder a project.
+pub(crate) const FILE: &str = "tidemill.toml";
+
+impl Project {
+    /// The project of `dir` (default: here), looking upwards.
+    pub(crate) fn find(dir: Option<&Path>) -> Result<Self> {
+        let start = match dir {
+            Some(dir) => dir.to_owned(),
+            None => std::env::current_dir().map_err(|e| Error::config(format!("there is no current folder: {e}")))?,
+        };
+        let start = start
+            .canonicalize()
+            .map_err(|e| Error::not_found(format!("`{}` cannot be opened: {e}", start.display())))?;
+        let root = start.ancestors().find(|folder| folder.join(FILE).is_file()).ok_or_else(|| {
+            Error::not_found(format!(
+                "there is no {FILE} in `{}` or above; go to a project, or make one with `tidemill new <dir>`",
+                start.display()
+            ))
+        })?;
+        Self::open(root)
+    }
+
+    fn open(root: &Path) -> Result<Self> {
+        let text = read(root, FILE)?;
+        let (text, store) = split_store(&text)?;
+        let pipeline = Pipeline::parse(&text, &|path| read(root, path))?;
+        Ok(Self {
+            root: root.to_owned(),
+            pipeline: Arc::new(pipeline),
+            store_path: root.join(store.unwrap_or_else(|| ".tidemill/store".into())),
+        })
+    }
+
+    /// A file or folder that the flow keeps.
+    pub(crate) fn own(&self, name: &str) -> PathBuf {
+        self.root.join(".tidemill").join(name)
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> Result<Store> {
+        std::fs::create_dir_all(&self.store_path)
+            .map_err(|e| Error::config(format!("the store `{}` cannot be made: {e}", self.store_path.display())))?;
+        Store::local(&self.store_path)
+    }
+
+    /// SQL for stages.
+    pub(crate) fn sql(&self, threads: Option<usize>) -> Result<SqlEngine> {
+        SqlEngine::new(SqlOptions {
+            cache_dir: self.own("cache/sql"),
+            memory_bytes: 2 << 30,
+            threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+            timeout: Duration::from_secs(600),
+        })
+    }
+
+    /// The file of a component: `tidemill:<stage>`, or a path from the project's folder.
+    pub(crate) fn component(&self, name: &str) -> Result<PathBuf> {
+        let Some(stage) = name.strip_prefix("tidemill:") else {
+            let path = self.root.join(name);
+            return path.is_file().then_some(path).ok_or_else(|| {
+                Error::config(format!("the component `{name}` is not in the project; build it, or correct `component` in {FILE}"))
+            });
+        };
+        let file = format!("tidemill_{}.wasm", stage.replace('-', "_"));
+        let folders = self.component_folders();
+        folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()).ok_or_else(|| {
+            let places: Vec<String> = folders.iter().map(|f| format!("`{}`", f.display())).collect();
+            Error::config(format!(
+                "the component of `{stage}` ({file}) is in none of {}; set TIDEMILL_COMPONENTS to the folder that holds it",
+                places.join(", ")
+            ))
+        })
+    }
+
+    /// Where Tidemill's own components may be.
+    pub(crate) fn component_folders(&self) -> Vec<PathBuf> {
+        let named = std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from);
+        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("components")));
+        named.into_iter().chain(beside).chain([self.root.join("components")]).collect()
+    }
+
+    /// The address of the `tidemill up` that runs on this project, if one said so; it may be gone.
+    pub(crate) fn address(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.own("address")).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+/// Goes into run records, for people.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("tidemill".into(), env!("CARGO_PKG_VERSION").into()),
+        ("machine".into(), format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
+    ])
+}
+
+fn read(root: &Path, path: &str) -> Result<String> {
+    let whole = root.join(path);
+    std::fs::read_to_string(&whole).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(format!("`{path}` is not in `{}`", root.display())),
+        _ => Error::config(format!("`{}` cannot be read: {e}", whole.display())),
+    })
+}
+
+/// `[store] path` is where the state is, not what the pipeline is: it is taken out before the pipeline is read.
+fn split_store(text: &str) -> Result<(String, Option<PathBuf>)> {
+    let Ok(mut whole) = text.parse::<toml::Table>() else {
+        // The pipeline's own reading says where the mistake is.
+        return Ok((text.to_owned(), None));
+    };
+    let Some(store) = whole.remove("store") else {
+        return Ok((text.to_owned(), None));
+    };
+    let wrong = || Error::config(format!("{FILE}: [store] takes `path` alone, a text such as `\".tidemill/store\"`"));
+    let table = store.as_table().filter(|table| table.len() == 1).ok_or_else(wrong)?;
+    let path = table.get("path").and_then(|path| path.as_str()).ok_or_else(wrong)?;
+    let rest = toml::to_string(&whole).map_err(|e| Error::config(format!("{FILE}: {e}")))?;
+    Ok((rest, Some(path.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_may_be_elsewhere() {
+        let (rest, path) = split_store("[project]\nname = \"x\"\n[store]\npath = \"/data\"\n").unwrap();
+        assert_eq!((rest.contains("store"), path), (false, Some("/data".into())));
+        assert!(split_store("[store]\npaht = 1\n").unwrap_err().message.contains("`path` alone"));
+    }
+
+    #[test]
+    fn a_project_is_found_from_below() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        assert!(Project::find(Some(&folder.path().join("a"))).unwrap_err().message.contains("tidemill new"));
+        std::fs::write(folder.path().join(FILE), "[project]\nname = \"x\"\n").unwrap();
+        let project = Project::find(Some(&folder.path().join("a/b"))).unwrap();
+        assert_eq!(project.pipeline.project, "x");
+        assert!(project.component("tidemill:train").unwrap_err().message.contains("tidemill_train.wasm"));
+    }
+}

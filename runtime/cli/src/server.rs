@@ -1,0 +1,144 @@
+//! What `tidemill up` answers over HTTP beside the predict component: rows come in at `POST /data/<dataset>`, the flow's state goes out.
+//!
+//! An answer to `POST /data` is sent after the rows are an object in the store: from then on nothing loses them.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use serde_json::{Value, json};
+use tidemill_core::{Digest, Error, ErrorKind, Put, Result};
+use tidemill_engine::serve::{Extra, RunningServer, ServeLimits, ServeOptions, Server};
+use tidemill_flow::Flow;
+use tidemill_host::{Store, log::PredictionLog, nn};
+
+use crate::{commands::known_dataset, project::Project};
+
+/// The flow, once it runs.
+pub(crate) type Slot = Arc<OnceLock<Flow>>;
+
+/// Serves the project's predict component at `addr`; with a `flow`, also the flow's own routes.
+pub(crate) async fn start(project: &Project, store: &Store, log: PredictionLog, addr: &str, flow: Option<Slot>) -> Result<RunningServer> {
+    let path = project.component(&project.pipeline.predict)?;
+    let component = std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))?;
+    Server::start(ServeOptions {
+        cache_dir: project.own("cache/components"),
+        component,
+        store: store.clone(),
+        log,
+        nn: nn::backend(nn::Prefer::OnnxRuntime),
+        addr: resolve(addr)?,
+        limits: ServeLimits::default(),
+        extra: flow.map(|flow| extra(project.clone(), flow)),
+    })
+    .await
+}
+
+fn resolve(addr: &str) -> Result<SocketAddr> {
+    let found = addr.to_socket_addrs().ok().and_then(|mut all| all.next());
+    found.ok_or_else(|| Error::config(format!("`{addr}` is not an address with a port, such as `127.0.0.1:8080`")))
+}
+
+fn extra(project: Project, flow: Slot) -> Extra {
+    let project = Arc::new(project);
+    Extra {
+        claims: Arc::new(|_: &Method, path: &str| path.starts_with("/data/") || matches!(path, "/healthz" | "/status" | "/events")),
+        answer: Arc::new(move |request| {
+            let (project, flow) = (project.clone(), flow.clone());
+            Box::pin(async move { answer(&project, flow.get(), request).await })
+        }),
+    }
+}
+
+async fn answer(project: &Project, flow: Option<&Flow>, request: Request<Bytes>) -> Response<Bytes> {
+    let Some(flow) = flow else {
+        return failed(&Error::transient("the flow is being started; ask again in a moment"));
+    };
+    let path = request.uri().path().to_owned();
+    let answered = match (request.method(), path.as_str()) {
+        (&Method::GET, "/healthz") => Ok(json(StatusCode::OK, &json!({ "status": "ok" }))),
+        (&Method::GET, "/status") => flow.status().await.map(|status| json(StatusCode::OK, &serde_json::to_value(status).unwrap_or_default())),
+        (&Method::GET, "/events") => Ok(json(StatusCode::OK, &events(flow))),
+        (&Method::POST, path) if path.starts_with("/data/") => {
+            let dataset = path["/data/".len()..].to_owned();
+            take(project, flow, &dataset, request).await.map(|value| json(StatusCode::ACCEPTED, &value))
+        }
+        (method, _) => Err(Error::not_found(format!(
+            "there is no `{method} {path}`; there is GET /healthz, GET /status, GET /events and POST /data/<dataset>"
+        ))),
+    };
+    answered.unwrap_or_else(|error| failed(&error))
+}
+
+fn events(flow: &Flow) -> Value {
+    let item = |(item, running): (tidemill_flow::Item, bool)| {
+        let mut value = serde_json::to_value(item).unwrap_or_default();
+        value["running"] = running.into();
+        value
+    };
+    flow.events().into_iter().map(item).collect()
+}
+
+/// The file ending of a content type.
+fn ending(kind: &str) -> Result<&'static str> {
+    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "text/csv" | "application/csv" => Ok("csv"),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok("jsonl"),
+        "application/vnd.apache.parquet" | "application/x-parquet" => Ok("parquet"),
+        _ => Err(Error::input(format!(
+            "the content type is `{kind}`; send `text/csv`, `application/x-ndjson` or `application/vnd.apache.parquet`"
+        ))),
+    }
+}
+
+async fn take(project: &Project, flow: &Flow, dataset: &str, request: Request<Bytes>) -> Result<Value> {
+    known_dataset(project, dataset)?;
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let ending = ending(kind)?;
+    let bytes = request.into_body();
+    if bytes.is_empty() {
+        return Err(Error::input("the body is empty; send the rows in it"));
+    }
+    // Named by content: the same rows sent again are the same object.
+    let key = format!("raw/{dataset}/posted-{}.{ending}", &Digest::of(&bytes).as_str()[..32]);
+    let size = bytes.len();
+    let put = flow.put(&key, bytes.to_vec()).await?;
+    Ok(json!({ "key": key, "bytes": size, "new": put == Put::Written }))
+}
+
+fn json(status: StatusCode, value: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!("{value}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An error as an answer. What is ours to mend is said to the log, not to the client.
+fn failed(error: &Error) -> Response<Bytes> {
+    let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = match error.kind {
+        ErrorKind::Bug => {
+            tracing::error!("{error}");
+            "something failed inside; the server's log says what"
+        }
+        _ => &error.message,
+    };
+    json(status, &json!({ "error": message }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_and_addresses() {
+        assert_eq!(ending("text/csv; charset=utf-8").unwrap(), "csv");
+        assert_eq!(ending("application/x-ndjson").unwrap(), "jsonl");
+        assert!(ending("application/json").unwrap_err().message.contains("`application/json`"));
+        assert_eq!(resolve("127.0.0.1:0").unwrap().port(), 0);
+        assert!(resolve("8080").unwrap_err().message.contains("`8080`"));
+    }
+}
