@@ -2,7 +2,7 @@
 
 Two comparisons. One trains on January to March of the committed flights, with the split and the encoding made here, so that it needs
 no run of the demo and its time is that of training alone. The other, if the demo has run, takes the first champion's own slices from
-its store: scikit-learn trains on train and stop together, which is more than our trees see.
+its store: scikit-learn trains on train and stop together, of which it keeps a tenth of the rows to stop with.
 """
 
 import hashlib
