@@ -2,6 +2,8 @@
 //!
 //! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants; [`Store`] and [`SqlEngine`] alone do not.
 
+mod fetch;
+mod grants;
 mod ledger;
 pub mod log;
 pub mod nn;
@@ -9,9 +11,10 @@ mod run;
 pub mod sql;
 pub mod store;
 
+pub use grants::Grants;
 pub use ledger::{Commit, Ledger};
-pub use run::{Grants, ProgressFn, Recorded, RunHost, RunSetup};
-pub use sql::{SqlEngine, SqlOptions, SqlReader};
+pub use run::{ProgressFn, Recorded, RunHost, RunSetup};
+pub use sql::{ParquetFile, SqlEngine, SqlOptions, SqlReader};
 pub use store::{BlockingStore, Store, conformance};
 
 /// Versions of what can change the bytes that a run writes: part of every run key.

@@ -1,37 +1,322 @@
-//! One SELECT over granted objects, run by DuckDB.
+//! One SELECT over granted objects, run by DuckDB, which sees the cache's folder and nothing else.
+//!
+//! Two instances stand open, of one thread and of many. A query goes to the second only where its rows are surely the same
+//! there: sums of doubles, joins and ties depend on how threads share the work, and what is hashed must not.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use tidemill_core::{Error, Result};
+use duckdb::{Config, Connection};
+use tempfile::{NamedTempFile, TempDir};
+use tidemill_core::{Error, Format, Result};
+
+mod cache;
+mod csv;
+mod export;
+mod fault;
+mod guard;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cache::Placed;
+use cache::Cache;
+use csv::{name, text};
+pub use export::ParquetFile;
+pub use reader::SqlReader;
+
+use crate::BlockingStore;
 
 /// How the engine runs.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct SqlOptions {
+    /// Holds linked and copied objects and what spills; may be removed whenever no process uses it.
     pub cache_dir: PathBuf,
+    /// For all queries that run at once.
     pub memory_bytes: u64,
+    /// For queries that are the same on any number of threads.
     pub threads: usize,
+    /// For one query, from its start to its last row.
     pub timeout: Duration,
 }
 
-/// DuckDB, locked down. Cheap to clone.
+/// DuckDB, locked down. Cheap to clone; all clones share instances and cache.
 #[derive(Clone, Debug)]
-pub struct SqlEngine {}
+pub struct SqlEngine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cache: Cache,
+    serial: Mutex<Connection>,
+    parallel: Mutex<Connection>,
+    aggregates: BTreeSet<String>,
+    timeout: Duration,
+    // Removed with the engine.
+    _spill: [TempDir; 2],
+}
+
+/// A table's name and its objects, placed.
+#[derive(Debug, Clone)]
+pub(crate) struct Bound {
+    pub(crate) name: String,
+    pub(crate) format: Format,
+    pub(crate) objects: Vec<Arc<Placed>>,
+}
 
 impl SqlEngine {
-    /// Opens it.
-    pub fn new(_options: SqlOptions) -> Result<Self> {
-        Ok(Self {})
+    /// Opens the instances and locks them.
+    pub fn new(options: SqlOptions) -> Result<Self> {
+        let folder = std::path::absolute(&options.cache_dir)
+            .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
+        let cache = Cache::open(&folder)?;
+        let spill = || tempfile::Builder::new().prefix(".spill-").tempdir_in(&folder).map_err(|e| cache.failed("spill", &e));
+        let spills = [spill()?, spill()?];
+        let serial = open(&options, &cache, &spills[0], 1)?;
+        let parallel = open(&options, &cache, &spills[1], options.threads.max(1))?;
+        let aggregates = aggregates(&serial)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                cache,
+                serial: Mutex::new(serial),
+                parallel: Mutex::new(parallel),
+                aggregates,
+                timeout: options.timeout,
+                _spill: spills,
+            }),
+        })
+    }
+
+    /// The object as a file that DuckDB sees.
+    pub(crate) fn place(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<Placed>> {
+        self.inner.cache.place(store, key, format)
+    }
+
+    /// Runs a query and streams its rows.
+    pub(crate) fn read(&self, sql: &str, tables: &[Bound]) -> Result<SqlReader> {
+        let deadline = Instant::now() + self.inner.timeout;
+        let shape = self.check(sql, tables)?;
+        let connection = connect(if shape.is_orderless { &self.inner.parallel } else { &self.inner.serial })?;
+        self.bind(&connection, tables)?;
+        SqlReader::start(connection, sql.to_owned(), placed(tables), deadline, self.inner.timeout)
+    }
+
+    /// Runs a query on one thread and writes its rows to a Parquet file; returns it with the number of rows.
+    pub(crate) fn export(&self, sql: &str, tables: &[Bound]) -> Result<(NamedTempFile, u64)> {
+        self.check(sql, tables)?;
+        let connection = connect(&self.inner.serial)?;
+        self.bind(&connection, tables)?;
+        let file = self.inner.cache.temporary().map_err(|e| self.inner.cache.failed("an export", &e))?;
+        let mut writer = None;
+        let watch = Watch::start(&connection, self.inner.timeout)?;
+        let written = reader::run(&connection, sql, &placed(tables), |schema, batch| {
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                none => none.insert(ParquetFile::new(self.reopen(&file)?, schema)?),
+            };
+            writer.push(batch).map(|()| true)
+        });
+        let schema = match written {
+            Err(_) if watch.has_fired() => return Err(reader::timed_out(self.inner.timeout)),
+            other => other?,
+        };
+        let writer = match writer {
+            Some(writer) => writer,
+            None => ParquetFile::new(self.reopen(&file)?, &schema)?,
+        };
+        let rows = writer.finish()?;
+        Ok((file, rows))
+    }
+
+    fn reopen(&self, file: &NamedTempFile) -> Result<std::fs::File> {
+        file.as_file().try_clone().map_err(|e| self.inner.cache.failed("an export", &e))
+    }
+
+    fn check(&self, sql: &str, tables: &[Bound]) -> Result<guard::Shape> {
+        let mut names = BTreeSet::new();
+        for table in tables {
+            let lower = table.name.to_lowercase();
+            let is_word = !lower.is_empty() && lower.chars().all(|c| c.is_alphanumeric() || "_-$".contains(c));
+            if !is_word || !names.insert(lower) {
+                return Err(Error::config(format!(
+                    "`{}` cannot be the name of a table: use letters, digits and `_`, each name once",
+                    table.name
+                )));
+            }
+            if table.format == Format::Csv {
+                names.insert(format!("{}__rejects", table.name.to_lowercase()));
+            }
+        }
+        guard::check(&*lock(&self.inner.serial), sql, &names, &self.inner.aggregates)
+    }
+
+    /// Makes the tables: views that only this connection sees.
+    fn bind(&self, connection: &Connection, tables: &[Bound]) -> Result<()> {
+        for table in tables {
+            if table.objects.is_empty() {
+                return Err(Error::input(format!("the table `{}` has no objects: bind at least one key to it", table.name)));
+            }
+            let run = |sql: String| connection.execute_batch(&sql).map_err(|e| fault::of_duckdb(&e, &table.objects));
+            let view = name(&table.name);
+            match table.format {
+                Format::Parquet => run(format!("CREATE TEMP VIEW {view} AS {}", read_parquet(&paths(&table.objects))))?,
+                Format::JsonLines => run(format!("CREATE TEMP VIEW {view} AS {}", read_parquet(&[self.json_lines(&table.objects)?])))?,
+                Format::Csv => {
+                    let converted = table.objects.iter().map(|placed| self.csv(placed)).collect::<Result<Vec<_>>>()?;
+                    let (rows, rejects): (Vec<_>, Vec<_>) = converted.into_iter().unzip();
+                    run(format!("CREATE TEMP VIEW {view} AS {}", read_parquet(&rows)))?;
+                    let rejects_view = name(&format!("{}__rejects", table.name));
+                    run(format!("CREATE TEMP VIEW {rejects_view} AS {}", read_parquet(&rejects)))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A CSV and its rejects as Parquet, made once for each content.
+    fn csv(&self, placed: &Arc<Placed>) -> Result<(PathBuf, PathBuf)> {
+        let header = csv::header(placed)?;
+        let target = |what: &str| self.inner.cache.folder().join(format!("{}.csv.{what}.parquet", placed.digest));
+        let (rows, rejects) = (target("rows"), target("rejects"));
+        if rows.is_file() && rejects.is_file() {
+            return Ok((rows, rejects));
+        }
+        let connection = connect(&self.inner.parallel)?;
+        let objects = std::slice::from_ref(placed);
+        self.copy(&connection, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
+        let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
+                   any_value(csv_line) AS raw FROM reject_errors GROUP BY line ORDER BY line";
+        self.copy(&connection, bad, &rejects, objects)?;
+        Ok((rows, rejects))
+    }
+
+    /// JSON lines as Parquet, typed over all files together, made once for each list of contents.
+    fn json_lines(&self, objects: &[Arc<Placed>]) -> Result<PathBuf> {
+        if let Some(empty) = objects.iter().find(|placed| placed.size == 0) {
+            return Err(Error::input(format!("`{}` is empty: JSON lines need at least one object", empty.key)));
+        }
+        let digests: Vec<&str> = objects.iter().map(|placed| placed.digest.as_str()).collect();
+        let digest = tidemill_core::digest_json(&digests);
+        let target = self.inner.cache.folder().join(format!("{digest}.jsonl.rows.parquet"));
+        if !target.is_file() {
+            let connection = connect(&self.inner.parallel)?;
+            let sql = format!(
+                "SELECT * FROM read_json([{}], format = 'newline_delimited', sample_size = -1, union_by_name = true, maximum_object_size = 67108864)",
+                list(&paths(objects))
+            );
+            self.copy(&connection, &sql, &target, objects)?;
+        }
+        Ok(target)
+    }
+
+    /// Writes rows to a file of the cache, which is there whole or not at all.
+    fn copy(&self, connection: &Connection, sql: &str, target: &std::path::Path, objects: &[Arc<Placed>]) -> Result<()> {
+        let failed = |e: std::io::Error| self.inner.cache.failed(objects.first().map_or("", |placed| &placed.key), &e);
+        let temporary = self.inner.cache.temporary().map_err(failed)?;
+        let watch = Watch::start(connection, self.inner.timeout)?;
+        let copied = connection.execute_batch(&format!(
+            "COPY ({sql}) TO {} (FORMAT parquet, COMPRESSION snappy)",
+            text(&temporary.path().to_string_lossy())
+        ));
+        match copied {
+            Err(_) if watch.has_fired() => return Err(reader::timed_out(self.inner.timeout)),
+            other => other.map_err(|e| fault::of_duckdb(&e, objects))?,
+        }
+        objects.iter().try_for_each(|placed| placed.verify())?;
+        temporary.persist(target).map(drop).map_err(|e| failed(e.error))
     }
 }
 
-/// A result: Arrow IPC streams, in order. Owned, so that it can be kept beside its host.
-#[derive(Debug)]
-pub struct SqlReader {}
+/// Interrupts a connection that takes too long, unless it is dropped before.
+struct Watch {
+    fired: Arc<std::sync::atomic::AtomicBool>,
+    _stop: std::sync::mpsc::Sender<()>,
+}
 
-impl Iterator for SqlReader {
-    type Item = Result<Vec<u8>>;
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(Err(Error::bug("not built yet")))
+impl Watch {
+    fn start(connection: &Connection, timeout: Duration) -> Result<Self> {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let fired = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (interrupt, flag) = (connection.interrupt_handle(), Arc::clone(&fired));
+        std::thread::Builder::new()
+            .name("sql-watch".into())
+            .spawn(move || {
+                if stopped.recv_timeout(timeout) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    flag.store(true, std::sync::atomic::Ordering::SeqCst);
+                    interrupt.interrupt();
+                }
+            })
+            .map_err(|e| Error::transient(format!("no thread could be started for a query: {e}")))?;
+        Ok(Self { fired, _stop: stop })
     }
+
+    fn has_fired(&self) -> bool {
+        self.fired.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+/// An instance that can see the cache and never be unlocked.
+fn open(options: &SqlOptions, cache: &Cache, spill: &TempDir, threads: usize) -> Result<Connection> {
+    let failed = |e: duckdb::Error| Error::bug(format!("DuckDB could not be opened: {e}"));
+    let config = Config::default()
+        .with("autoinstall_known_extensions", "false")
+        .and_then(|config| config.with("autoload_known_extensions", "false"))
+        .and_then(|config| config.with("threads", threads.to_string()))
+        .map_err(failed)?;
+    let connection = Connection::open_in_memory_with_flags(config).map_err(failed)?;
+    connection
+        .execute_batch(&format!(
+            "SET memory_limit = '{} MiB'; SET temp_directory = {}; SET max_temp_directory_size = '{} MiB';
+             SET preserve_insertion_order = true; SET TimeZone = 'UTC'; SET parquet_metadata_cache = true;
+             SET allow_community_extensions = false; SET allow_persistent_secrets = false; SET errors_as_json = false;
+             SET allowed_directories = [{}]; SET enable_external_access = false; SET lock_configuration = true",
+            (options.memory_bytes >> 20).max(64),
+            text(&spill.path().to_string_lossy()),
+            (options.memory_bytes >> 18).max(256),
+            text(&format!("{}/", cache.folder().to_string_lossy())),
+        ))
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+fn aggregates(connection: &Connection) -> Result<BTreeSet<String>> {
+    let failed = |e: duckdb::Error| Error::bug(format!("DuckDB does not tell its functions: {e}"));
+    let mut statement = connection
+        .prepare("SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'aggregate'")
+        .map_err(failed)?;
+    let names = statement.query_map([], |row| row.get(0)).map_err(failed)?;
+    names.collect::<duckdb::Result<_>>().map_err(failed)
+}
+
+/// A connection of its own for a query: its tables are seen by no other.
+fn connect(instance: &Mutex<Connection>) -> Result<Connection> {
+    lock(instance)
+        .try_clone()
+        .map_err(|e| Error::transient(format!("DuckDB gave no connection: {e}")))
+}
+
+fn lock(instance: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
+    instance.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn placed(tables: &[Bound]) -> Vec<Arc<Placed>> {
+    tables.iter().flat_map(|table| table.objects.iter().map(Arc::clone)).collect()
+}
+
+fn paths(objects: &[Arc<Placed>]) -> Vec<PathBuf> {
+    objects.iter().map(|placed| placed.path.clone()).collect()
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| text(&path.to_string_lossy())).collect::<Vec<_>>().join(", ")
+}
+
+fn read_parquet(paths: &[PathBuf]) -> String {
+    let union = if paths.len() > 1 { ", union_by_name = true" } else { "" };
+    format!("SELECT * FROM read_parquet([{}]{union})", list(paths))
 }

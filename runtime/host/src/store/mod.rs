@@ -1,84 +1,290 @@
 //! The object store: create-only and compare-and-swap by content, over local files or anything that `object_store` speaks.
+//!
+//! Content is compared, never a time or a tag: writing the same bytes twice is [`Put::Unchanged`] everywhere.
 
-use std::path::Path;
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
 use tidemill_core::{Digest, Error, Meta, Objects, Put, Result};
+use tokio::runtime::{Handle, Runtime};
 
 pub mod conformance;
+mod key;
+mod local;
+mod remote;
+
+use local::Local;
+use remote::Remote;
+
+/// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
+const SMALL: u64 = 256 << 10;
 
 /// A store of objects. Cheap to clone; all clones are the same store.
 #[derive(Clone, Debug)]
-pub struct Store {}
-
-#[allow(missing_docs, clippy::unused_async)]
-impl Store {
-    pub fn memory() -> Self {
-        Self {}
-    }
-    pub fn local(_root: &Path) -> Result<Self> {
-        Err(later())
-    }
-    pub async fn get(&self, _key: &str) -> Result<Bytes> {
-        Err(later())
-    }
-    pub async fn get_range(&self, _key: &str, _offset: u64, _length: u64) -> Result<Bytes> {
-        Err(later())
-    }
-    pub async fn head(&self, _key: &str) -> Result<Option<Meta>> {
-        Err(later())
-    }
-    pub async fn create(&self, _key: &str, _bytes: Bytes) -> Result<Put> {
-        Err(later())
-    }
-    pub async fn swap(&self, _key: &str, _expected: Option<&Digest>, _bytes: Bytes) -> Result<Put> {
-        Err(later())
-    }
-    pub async fn list(&self, _prefix: &str, _after: Option<&str>, _limit: usize) -> Result<Vec<Meta>> {
-        Err(later())
-    }
-    pub async fn delete(&self, _key: &str) -> Result<()> {
-        Err(later())
-    }
-    pub async fn replace(&self, _key: &str, _bytes: Bytes) -> Result<()> {
-        Err(later())
-    }
-    pub fn local_root(&self) -> Option<&Path> {
-        None
-    }
-    pub fn blocking(&self) -> BlockingStore {
-        BlockingStore { store: self.clone() }
-    }
+pub struct Store {
+    backend: Arc<Backend>,
 }
 
-fn later() -> Error {
-    Error::bug("not built yet")
+#[derive(Debug)]
+enum Backend {
+    Local(Local),
+    Remote(Remote),
+}
+
+/// Runs a local operation where it may block.
+macro_rules! local {
+    ($self:ident, |$local:ident| $body:expr) => {{
+        let backend = Arc::clone(&$self.backend);
+        offload(move || match &*backend {
+            Backend::Local($local) => $body,
+            Backend::Remote(_) => Err(Error::bug("a remote store was taken for a local one")),
+        })
+        .await
+    }};
+}
+
+impl Store {
+    /// An empty store that is gone with its last clone.
+    pub fn memory() -> Self {
+        Self::over(Arc::new(object_store::memory::InMemory::new()))
+    }
+
+    /// A folder, made if it is missing. Files that others drop there are objects too.
+    pub fn local(root: &Path) -> Result<Self> {
+        Ok(Self {
+            backend: Arc::new(Backend::Local(Local::open(root)?)),
+        })
+    }
+
+    /// Any backend with create-only and conditional writes, a reliable order of listings, and entity tags or versions.
+    pub fn over(store: Arc<dyn object_store::ObjectStore>) -> Self {
+        Self {
+            backend: Arc::new(Backend::Remote(Remote::new(store))),
+        }
+    }
+
+    /// An object's bytes; `NotFound` if it is not there.
+    pub async fn get(&self, key: &str) -> Result<Bytes> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.get(key).await,
+            Backend::Local(local) if local.head(key)?.is_none_or(|meta| meta.size <= SMALL) => local.get(key).map(Bytes::from),
+            Backend::Local(_) => {
+                let key = key.to_owned();
+                local!(self, |local| local.get(&key).map(Bytes::from))
+            }
+        }
+    }
+
+    /// `length` bytes from `offset`; fewer at the object's end, none behind it.
+    pub async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.get_range(key, offset, length).await,
+            Backend::Local(local) if length <= SMALL => local.get_range(key, offset, length).map(Bytes::from),
+            Backend::Local(_) => {
+                let key = key.to_owned();
+                local!(self, |local| local.get_range(&key, offset, length).map(Bytes::from))
+            }
+        }
+    }
+
+    /// An object's size, or `None` if it is not there.
+    pub async fn head(&self, key: &str) -> Result<Option<Meta>> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.head(key).await,
+            Backend::Local(local) => local.head(key),
+        }
+    }
+
+    /// Writes where nothing is. Of many at once, exactly one is [`Put::Written`].
+    pub async fn create(&self, key: &str, bytes: Bytes) -> Result<Put> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.create(key, bytes).await,
+            Backend::Local(_) => {
+                let key = key.to_owned();
+                local!(self, |local| local.create(&key, &bytes))
+            }
+        }
+    }
+
+    /// Replaces exactly the bytes whose SHA-256 is `expected`; `None` = nothing may be there.
+    pub async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<Put> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.swap(key, expected, bytes).await,
+            Backend::Local(_) => {
+                let (key, expected) = (key.to_owned(), expected.cloned());
+                local!(self, |local| local.swap(&key, expected.as_ref(), &bytes))
+            }
+        }
+    }
+
+    /// Writes whatever is there: only for what is neither hashed nor decided upon, such as how a run went.
+    pub async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.replace(key, bytes).await,
+            Backend::Local(_) => {
+                let key = key.to_owned();
+                local!(self, |local| local.replace(&key, &bytes))
+            }
+        }
+    }
+
+    /// Up to `limit` keys under `prefix`, ascending by their bytes, greater than `after`. A prefix means whole segments.
+    pub async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Meta>> {
+        let prefix = key::prefix(prefix)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.list(&prefix, after, limit).await,
+            Backend::Local(_) => {
+                let after = after.map(str::to_owned);
+                local!(self, |local| local.list(&prefix, after.as_deref(), limit))
+            }
+        }
+    }
+
+    /// Removes an object; it is no error if it is not there.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.delete(key).await,
+            Backend::Local(_) => {
+                let key = key.to_owned();
+                local!(self, |local| local.delete(&key))
+            }
+        }
+    }
+
+    /// The folder, where the objects are files.
+    pub fn local_root(&self) -> Option<&Path> {
+        match &*self.backend {
+            Backend::Local(local) => Some(local.root()),
+            Backend::Remote(_) => None,
+        }
+    }
+
+    /// The same store for threads that may block. Never use it on a thread that drives a Tokio runtime.
+    pub fn blocking(&self) -> BlockingStore {
+        BlockingStore {
+            store: self.clone(),
+            handle: Handle::try_current().ok(),
+        }
+    }
+
+    /// Like [`blocking`](Self::blocking), with the runtime that drives a remote store's connections.
+    pub fn blocking_on(&self, handle: Handle) -> BlockingStore {
+        BlockingStore {
+            store: self.clone(),
+            handle: Some(handle),
+        }
+    }
 }
 
 /// The same store for threads that may block.
 #[derive(Clone, Debug)]
 pub struct BlockingStore {
     store: Store,
+    handle: Option<Handle>,
+}
+
+impl BlockingStore {
+    /// The file that holds an object, where objects are files.
+    pub(crate) fn file(&self, key: &str) -> Result<Option<PathBuf>> {
+        key::check(key)?;
+        match &*self.store.backend {
+            Backend::Local(local) => Ok(Some(local.path(key))),
+            Backend::Remote(_) => Ok(None),
+        }
+    }
+
+    /// Copies an object of a remote store into a file and returns its digest.
+    pub(crate) fn download(&self, key: &str, file: &mut std::fs::File) -> Result<Digest> {
+        match &*self.store.backend {
+            Backend::Remote(remote) => self.wait(remote.download(key, file)),
+            Backend::Local(_) => Err(Error::bug("a local store was taken for a remote one")),
+        }
+    }
+
+    /// Local files are read on this thread; a remote store's future is polled once (memory is done then), then waited for.
+    fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        let handle = self.handle.clone().map_or_else(own_runtime, Ok)?;
+        let guard = handle.enter();
+        let mut future = pin!(future);
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
+        }
+        drop(guard);
+        handle.block_on(future)
+    }
 }
 
 impl Objects for BlockingStore {
-    fn get(&self, _key: &str) -> Result<Vec<u8>> {
-        let _ = &self.store;
-        Err(later())
+    fn get(&self, key: &str) -> Result<Vec<u8>> {
+        key::check(key)?;
+        match &*self.store.backend {
+            Backend::Local(local) => local.get(key),
+            Backend::Remote(remote) => self.wait(remote.get(key)).map(Vec::from),
+        }
     }
-    fn get_range(&self, _key: &str, _offset: u64, _length: u64) -> Result<Vec<u8>> {
-        Err(later())
+    fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
+        key::check(key)?;
+        match &*self.store.backend {
+            Backend::Local(local) => local.get_range(key, offset, length),
+            Backend::Remote(remote) => self.wait(remote.get_range(key, offset, length)).map(Vec::from),
+        }
     }
-    fn head(&self, _key: &str) -> Result<Option<Meta>> {
-        Err(later())
+    fn head(&self, key: &str) -> Result<Option<Meta>> {
+        key::check(key)?;
+        match &*self.store.backend {
+            Backend::Local(local) => local.head(key),
+            Backend::Remote(remote) => self.wait(remote.head(key)),
+        }
     }
-    fn create(&self, _key: &str, _bytes: &[u8]) -> Result<Put> {
-        Err(later())
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {
+        key::check(key)?;
+        match &*self.store.backend {
+            Backend::Local(local) => local.create(key, bytes),
+            Backend::Remote(remote) => self.wait(remote.create(key, Bytes::copy_from_slice(bytes))),
+        }
     }
-    fn swap(&self, _key: &str, _expected: Option<&Digest>, _bytes: &[u8]) -> Result<Put> {
-        Err(later())
+    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<Put> {
+        key::check(key)?;
+        match &*self.store.backend {
+            Backend::Local(local) => local.swap(key, expected, bytes),
+            Backend::Remote(remote) => self.wait(remote.swap(key, expected, Bytes::copy_from_slice(bytes))),
+        }
     }
-    fn list(&self, _prefix: &str, _after: Option<&str>, _limit: u32) -> Result<Vec<Meta>> {
-        Err(later())
+    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Meta>> {
+        let prefix = key::prefix(prefix)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        match &*self.store.backend {
+            Backend::Local(local) => local.list(&prefix, after, limit),
+            Backend::Remote(remote) => self.wait(remote.list(&prefix, after, limit)),
+        }
+    }
+}
+
+async fn offload<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Error::transient(format!("a file operation was given up: {e}"))))
+}
+
+/// For threads that no runtime started.
+fn own_runtime() -> Result<Handle> {
+    static OWN: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+    let own = OWN.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build());
+    match own {
+        Ok(runtime) => Ok(runtime.handle().clone()),
+        Err(e) => Err(Error::transient(format!("no thread could be started for the object store: {e}"))),
     }
 }

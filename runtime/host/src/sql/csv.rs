@@ -1,0 +1,130 @@
+//! CSV as a table: the header read here, every column text, and what is not CSV kept in a table of rejects.
+//!
+//! DuckDB's sniffer is not used: it guesses, and a guess may differ between two files of one dataset.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+};
+
+use tidemill_core::{Error, Result};
+
+use super::cache::Placed;
+
+/// How a file is cut into columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) delimiter: char,
+    pub(super) columns: Vec<String>,
+}
+
+/// Reads the first line.
+pub(super) fn header(placed: &Placed) -> Result<Header> {
+    let key = &placed.key;
+    let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
+    let mut reader = BufReader::new(File::open(&placed.path).map_err(failed)?);
+    let mut line = String::new();
+    // A quoted name may hold a line break: the header ends where its quotes are even.
+    while line.is_empty() || line.matches('"').count() % 2 == 1 {
+        if reader.read_line(&mut line).map_err(failed)? == 0 || line.len() > 1 << 20 {
+            break;
+        }
+    }
+    parse(key, line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']))
+}
+
+fn parse(key: &str, line: &str) -> Result<Header> {
+    if line.trim().is_empty() {
+        return Err(Error::input(format!(
+            "`{key}` is empty: a CSV begins with a line of column names; put a file with a header under a new key"
+        )));
+    }
+    let delimiter = delimiter(line);
+    let columns = split(line, delimiter);
+    if let Some(position) = columns.iter().position(|name| name.trim().is_empty()) {
+        return Err(Error::input(format!(
+            "`{key}` has no name for column {} in its header `{line}`: every column needs one",
+            position + 1
+        )));
+    }
+    let lower: Vec<String> = columns.iter().map(|name| name.to_lowercase()).collect();
+    if let Some(twice) = (1..lower.len()).find(|index| lower[..*index].contains(&lower[*index])) {
+        return Err(Error::input(format!(
+            "`{key}` names the column `{}` twice in its header (case does not tell columns apart): rename one",
+            columns[twice]
+        )));
+    }
+    Ok(Header { delimiter, columns })
+}
+
+/// The one of `,` `;` tab `|` that the header has most of, outside quotes.
+fn delimiter(line: &str) -> char {
+    let mut is_quoted = false;
+    let mut counts = [(',', 0), (';', 0), ('\t', 0), ('|', 0)];
+    for character in line.chars() {
+        is_quoted ^= character == '"';
+        if let Some((_, count)) = counts.iter_mut().find(|(candidate, _)| *candidate == character && !is_quoted) {
+            *count += 1;
+        }
+    }
+    // The first of equals: a line with none of them is one column.
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(',', |(candidate, _)| candidate)
+}
+
+fn split(line: &str, delimiter: char) -> Vec<String> {
+    let mut columns = vec![String::new()];
+    let mut is_quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        let last = columns.len() - 1;
+        match character {
+            '"' if is_quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                columns[last].push('"');
+            }
+            '"' => is_quoted = !is_quoted,
+            c if c == delimiter && !is_quoted => columns.push(String::new()),
+            c => columns[last].push(c),
+        }
+    }
+    columns
+}
+
+/// The table function call that reads the file.
+pub(super) fn reader(placed: &Placed, header: &Header) -> String {
+    let columns: Vec<String> = header.columns.iter().map(|name| format!("{}: 'VARCHAR'", text(name))).collect();
+    format!(
+        "read_csv({}, auto_detect = false, header = true, columns = {{{}}}, delim = {}, quote = '\"', escape = '\"', \
+         ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
+        text(&placed.path.to_string_lossy()),
+        columns.join(", "),
+        text(&header.delimiter.to_string()),
+    )
+}
+
+/// A text as SQL writes it.
+pub(super) fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+/// A name as SQL writes it.
+pub(super) fn name(value: &str) -> String {
+    format!("\"{}\"", value.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        let header = parse("k", r#"a,"b ""x"", y",c d"#).unwrap();
+        assert_eq!(header.columns, ["a", r#"b "x", y"#, "c d"]);
+        assert_eq!(parse("k", "a;b;c,d").unwrap().delimiter, ';');
+        assert_eq!(parse("k", "a\tb").unwrap().columns, ["a", "b"]);
+        assert_eq!(parse("k", "only").unwrap().delimiter, ',');
+        assert!(parse("raw/x.csv", " ").unwrap_err().message.contains("`raw/x.csv` is empty"));
+        assert!(parse("k", "a,,c").unwrap_err().message.contains("column 2"));
+        assert!(parse("k", "a,b,A").unwrap_err().message.contains("`A` twice"));
+    }
+}

@@ -1,0 +1,180 @@
+//! A running query: a thread of its own that makes Arrow IPC streams, a few ahead of who reads them.
+//!
+//! The time limit is kept by the reading side, which interrupts the query; a reader that is dropped ends its thread.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use arrow_array::{RecordBatch, StructArray};
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::SchemaRef;
+use duckdb::{Connection, InterruptHandle};
+use tidemill_core::{Error, Result};
+
+use super::{cache::Placed, fault};
+
+/// A stream is closed once its batches take this much memory; 64 MiB is the most that one call may carry.
+const STREAM: usize = 16 << 20;
+const MOST: usize = 64 << 20;
+
+/// A result: Arrow IPC streams, in order. It owns itself, so it can be kept beside its host.
+pub struct SqlReader {
+    receiver: Receiver<Result<Vec<u8>>>,
+    first: Option<Result<Vec<u8>>>,
+    interrupt: Arc<InterruptHandle>,
+    deadline: Instant,
+    timeout: Duration,
+    is_done: bool,
+}
+
+impl std::fmt::Debug for SqlReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlReader").field("is_done", &self.is_done).finish_non_exhaustive()
+    }
+}
+
+impl SqlReader {
+    /// Starts the query. Errors of the query's start are answered here, not at the first [`next`](Iterator::next).
+    pub(super) fn start(connection: Connection, sql: String, placed: Vec<Arc<Placed>>, deadline: Instant, timeout: Duration) -> Result<Self> {
+        let interrupt = connection.interrupt_handle();
+        let (sender, receiver) = sync_channel(2);
+        std::thread::Builder::new()
+            .name("sql".into())
+            .spawn(move || {
+                if let Err(error) = produce(&connection, &sql, &placed, &sender) {
+                    let _ = sender.send(Err(error));
+                }
+            })
+            .map_err(|e| Error::transient(format!("no thread could be started for a query: {e}")))?;
+        let mut reader = Self {
+            receiver,
+            first: None,
+            interrupt,
+            deadline,
+            timeout,
+            is_done: false,
+        };
+        match reader.next() {
+            Some(Err(error)) => Err(error),
+            first => {
+                reader.first = first;
+                reader.is_done = false;
+                Ok(reader)
+            }
+        }
+    }
+}
+
+impl Iterator for SqlReader {
+    type Item = Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.first.is_some() {
+            return self.first.take();
+        }
+        if self.is_done {
+            return None;
+        }
+        let item = match self.receiver.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+            Ok(item) => Some(item),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                self.interrupt.interrupt();
+                Some(Err(timed_out(self.timeout)))
+            }
+        };
+        self.is_done = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl Drop for SqlReader {
+    fn drop(&mut self) {
+        self.interrupt.interrupt();
+    }
+}
+
+pub(super) fn timed_out(timeout: Duration) -> Error {
+    Error::limit(format!(
+        "a query took longer than its {} seconds; raise the timeout of the stage, or read less at a time",
+        timeout.as_secs_f64()
+    ))
+}
+
+fn produce(connection: &Connection, sql: &str, placed: &[Arc<Placed>], sender: &SyncSender<Result<Vec<u8>>>) -> Result<()> {
+    let mut batches: Vec<RecordBatch> = Vec::new();
+    let mut size = 0;
+    let mut is_sent = false;
+    let schema = run(connection, sql, placed, |schema, batch| {
+        size += batch.get_array_memory_size();
+        batches.push(batch);
+        if size < STREAM {
+            return Ok(true);
+        }
+        size = 0;
+        is_sent = true;
+        send(schema, std::mem::take(&mut batches), sender)
+    })?;
+    if !batches.is_empty() || !is_sent {
+        send(&schema, batches, sender)?;
+    }
+    Ok(())
+}
+
+/// Runs a query and gives each batch to `take`, until that answers false.
+pub(super) fn run(
+    connection: &Connection,
+    sql: &str,
+    placed: &[Arc<Placed>],
+    mut take: impl FnMut(&SchemaRef, RecordBatch) -> Result<bool>,
+) -> Result<SchemaRef> {
+    let failed = |e: duckdb::Error| fault::of_duckdb(&e, placed);
+    let mut statement = connection.prepare(sql).map_err(failed)?;
+    let schema = statement.stream_arrow([]).map_err(failed)?.get_schema();
+    while let Some(rows) = statement.step().map_err(failed)? {
+        if !take(&schema, batch(&schema, &rows)?)? {
+            break;
+        }
+    }
+    placed.iter().try_for_each(|placed| placed.verify())?;
+    Ok(schema)
+}
+
+/// DuckDB makes no difference between columns that may be null and those that may not: neither does the schema.
+fn batch(schema: &SchemaRef, rows: &StructArray) -> Result<RecordBatch> {
+    RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec()).map_err(|e| Error::bug(format!("DuckDB's rows do not fit their schema: {e}")))
+}
+
+fn send(schema: &SchemaRef, batches: Vec<RecordBatch>, sender: &SyncSender<Result<Vec<u8>>>) -> Result<bool> {
+    let whole = arrow_select::concat::concat_batches(schema, &batches).map_err(|e| Error::bug(format!("a result cannot be joined: {e}")))?;
+    drop(batches);
+    send_parts(&whole, sender)
+}
+
+/// Halves what is too large to be carried at once.
+fn send_parts(rows: &RecordBatch, sender: &SyncSender<Result<Vec<u8>>>) -> Result<bool> {
+    let stream = encode(rows)?;
+    if stream.len() <= MOST {
+        return Ok(sender.send(Ok(stream)).is_ok());
+    }
+    if rows.num_rows() < 2 {
+        return Err(Error::limit(format!(
+            "one row of a query's result has {} bytes, at most {MOST} are allowed; select less of it",
+            stream.len()
+        )));
+    }
+    let half = rows.num_rows() / 2;
+    Ok(send_parts(&rows.slice(0, half), sender)? && send_parts(&rows.slice(half, rows.num_rows() - half), sender)?)
+}
+
+fn encode(rows: &RecordBatch) -> Result<Vec<u8>> {
+    let failed = |e: arrow_schema::ArrowError| Error::bug(format!("a result cannot be written as Arrow: {e}"));
+    let mut writer = StreamWriter::try_new(Vec::new(), &rows.schema()).map_err(failed)?;
+    writer.write(rows).map_err(failed)?;
+    writer.into_inner().map_err(failed)
+}

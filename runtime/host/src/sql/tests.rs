@@ -1,0 +1,332 @@
+//! The engine as a stage uses it: results, escapes, damaged input, determinism.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
+use tidemill_core::{Digest, Error, ErrorKind, Format, Objects, RunContext, Sql, Table, Trigger};
+
+use super::*;
+use crate::{Grants, RunHost, RunSetup, Store};
+
+struct Bench {
+    folder: TempDir,
+    runtime: tokio::runtime::Runtime,
+    store: Store,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::local(&folder.path().join("store")).unwrap();
+        Self { folder, runtime: tokio::runtime::Runtime::new().unwrap(), store }
+    }
+
+    fn host(&self, threads: usize, timeout: f64) -> RunHost {
+        self.host_over(self.store.clone(), threads, timeout)
+    }
+
+    fn host_over(&self, store: Store, threads: usize, timeout: f64) -> RunHost {
+        let options = SqlOptions {
+            cache_dir: self.folder.path().join(format!("cache-{threads}")),
+            memory_bytes: 512 << 20,
+            threads,
+            timeout: Duration::from_secs_f64(timeout),
+        };
+        RunHost::new(RunSetup {
+            store,
+            sql: SqlEngine::new(options).unwrap(),
+            context: RunContext { as_of: jiff::Timestamp::UNIX_EPOCH, seed: 1, run_key: "r".into(), subject: "s".into() },
+            trigger: Trigger { key: "t".into(), digest: Digest::of(b"") },
+            grants: Grants { reads: vec!["in/**".into()], writes: vec!["out/**".into()], fetch: vec![] },
+            progress: None,
+            handle: self.runtime.handle().clone(),
+        })
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) {
+        assert!(self.store.blocking().create(key, bytes).unwrap() != tidemill_core::Put::Conflict);
+    }
+
+    /// 250,000 rows with doubles whose sum depends on the order.
+    fn rows(&self) -> Table {
+        let host = self.host(1, 60.0);
+        let sql = "SELECT i AS id, (i * 7919 % 1000003)::DOUBLE / 3 AS x, 'k' || (i % 10) AS k, \
+                   TIMESTAMP '2013-01-01' + INTERVAL (i) SECOND AS t FROM range(250000) r(i)";
+        host.export(sql, &[], "out/rows.parquet").unwrap();
+        self.put("in/rows.parquet", &self.store.blocking().get("out/rows.parquet").unwrap());
+        Table::parquet("rows", ["in/rows.parquet"])
+    }
+}
+
+fn table(name: &str, key: &str, format: Format) -> Table {
+    Table { name: name.into(), keys: vec![key.into()], format }
+}
+
+fn read(host: &RunHost, sql: &str, tables: &[Table]) -> Result<Vec<RecordBatch>, Error> {
+    let mut batches = Vec::new();
+    for stream in host.query(sql, tables)? {
+        let stream = stream?;
+        let reader = arrow_ipc::reader::StreamReader::try_new(std::io::Cursor::new(stream), None).unwrap();
+        batches.extend(reader.map(|batch| batch.unwrap()));
+    }
+    Ok(batches)
+}
+
+fn texts(host: &RunHost, sql: &str, tables: &[Table]) -> Vec<String> {
+    let cell = |column: &Arc<dyn Array>, row: usize| match column.as_any().downcast_ref::<StringArray>() {
+        Some(text) if !text.is_null(row) => text.value(row).to_owned(),
+        Some(_) => "NULL".to_owned(),
+        None => column.as_any().downcast_ref::<Int64Array>().map_or("?".into(), |n| n.value(row).to_string()),
+    };
+    let rows = |batch: RecordBatch| {
+        (0..batch.num_rows()).map(move |row| batch.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join("|")).collect::<Vec<_>>()
+    };
+    read(host, sql, tables).unwrap().into_iter().flat_map(rows).collect()
+}
+
+fn error(host: &RunHost, sql: &str, tables: &[Table]) -> Error {
+    read(host, sql, tables).expect_err(sql)
+}
+
+#[test]
+fn rows_come_in_order_and_everything_is_recorded() {
+    let bench = Bench::new();
+    let rows = bench.rows();
+    let host = bench.host(2, 60.0);
+    let batches = read(&host, "SELECT id FROM rows WHERE id % 2 = 0", &[rows.clone()]).unwrap();
+    let ids: Vec<i64> = batches.iter().flat_map(|b| b.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec()).collect();
+    assert_eq!(ids, (0..250_000).step_by(2).collect::<Vec<i64>>());
+    assert_eq!(read(&host, "SELECT id FROM rows WHERE false", &[rows.clone()]).unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    host.export("SELECT * FROM rows ORDER BY id", &[rows], "out/again.parquet").unwrap();
+    let recorded = host.finish();
+    assert_eq!(recorded.reads.len(), 1, "{recorded:?}");
+    assert_eq!(recorded.outputs[0].key, "out/again.parquet");
+}
+
+#[test]
+fn exports_are_the_same_on_any_number_of_threads() {
+    let bench = Bench::new();
+    let rows = bench.rows();
+    let sql = "SELECT k, sum(x) AS s, avg(x) AS a, count(*) AS n FROM rows GROUP BY k ORDER BY k";
+    let all = "SELECT * FROM rows ORDER BY k, x, id";
+    let digests = |threads| {
+        let host = bench.host(threads, 60.0);
+        let one = host.export(sql, &[rows.clone()], "out/groups.parquet").unwrap();
+        let two = host.export(all, &[rows.clone()], "out/all.parquet").unwrap();
+        assert_eq!((one.rows, two.rows), (10, 250_000));
+        (one.digest, two.digest)
+    };
+    // The second time it must be the same bytes, or the create-only write fails.
+    assert_eq!(digests(1), digests(2));
+    let sums = |threads| format!("{:?}", read(&bench.host(threads, 60.0), "SELECT sum(x), avg(x) FROM rows", &[rows.clone()]).unwrap());
+    assert_eq!(sums(1), sums(2));
+    let host = bench.host(2, 60.0);
+    let conflict = host.export("SELECT 1 AS x", &[], "out/all.parquet").unwrap_err();
+    assert!(conflict.message.contains("exists with other content"), "{conflict}");
+    assert_eq!(host.export("SELECT 1 AS x WHERE false", &[], "out/none.parquet").unwrap().rows, 0);
+}
+
+#[test]
+fn every_escape_is_refused() {
+    let bench = Bench::new();
+    let rows = bench.rows();
+    let secret = bench.folder.path().join("secret.csv");
+    std::fs::write(&secret, "a\n1\n").unwrap();
+    let path = secret.to_string_lossy();
+    let host = bench.host(2, 60.0);
+    for (sql, message) in [
+        (format!("SELECT * FROM '{path}'"), "none of its tables"),
+        (format!("SELECT * FROM \"{path}\""), "none of its tables"),
+        ("SELECT * FROM 'https://example.org/x.parquet'".into(), "none of its tables"),
+        (format!("SELECT * FROM read_csv('{path}')"), "table function `read_csv`"),
+        (format!("SELECT * FROM rows, read_text('{path}')"), "table function `read_text`"),
+        (format!("WITH q AS (SELECT * FROM read_blob('{path}')) SELECT * FROM q"), "table function `read_blob`"),
+        (format!("SELECT (SELECT count(*) FROM read_parquet('{path}'))"), "table function `read_parquet`"),
+        ("SELECT * FROM glob('/*')".into(), "table function `glob`"),
+        (format!("SELECT * FROM sniff_csv('{path}')"), "table function `sniff_csv`"),
+        (format!("SELECT * FROM parquet_metadata('{path}')"), "table function `parquet_metadata`"),
+        (format!("SELECT * FROM query('FROM ''{path}''')"), "table function `query`"),
+        (format!("SELECT * FROM query_table('{path}')"), "table function `query_table`"),
+        ("SELECT * FROM duckdb_settings()".into(), "table function `duckdb_settings`"),
+        ("SELECT * FROM information_schema.tables".into(), "none of its tables"),
+        ("SELECT * FROM other".into(), "which are `rows`"),
+        (format!("COPY rows TO '{path}'"), "exactly one SELECT"),
+        (format!("COPY (SELECT 1) TO '{path}'"), "exactly one SELECT"),
+        (format!("ATTACH '{path}' AS x"), "exactly one SELECT"),
+        ("INSTALL httpfs".into(), "exactly one SELECT"),
+        ("LOAD httpfs".into(), "exactly one SELECT"),
+        ("SET threads = 8".into(), "exactly one SELECT"),
+        ("PRAGMA database_list".into(), "exactly one SELECT"),
+        ("CREATE TABLE x AS SELECT 1".into(), "exactly one SELECT"),
+        ("DROP VIEW rows".into(), "exactly one SELECT"),
+        ("EXPORT DATABASE '/tmp/x'".into(), "exactly one SELECT"),
+        (format!("SELECT 1; COPY rows TO '{path}'"), "exactly one SELECT"),
+        ("SELECT 1; SELECT 2".into(), "exactly one SELECT"),
+        ("".into(), "exactly one SELECT"),
+        ("SELEC 1".into(), "cannot be parsed"),
+        ("SELECT getenv('HOME')".into(), "the machine"),
+        ("SELECT current_setting('memory_limit')".into(), "the machine"),
+        ("SELECT now()".into(), "the clock"),
+        ("SELECT current_date".into(), "the clock"),
+        ("SELECT CURRENT_TIMESTAMP".into(), "the clock"),
+        ("SELECT id FROM rows ORDER BY random()".into(), "chance"),
+        ("SELECT * FROM rows USING SAMPLE 10".into(), "SAMPLE"),
+        ("SELECT * FROM rows WHERE id = ?".into(), "parameters"),
+    ] {
+        let error = error(&host, &sql, &[rows.clone()]);
+        assert!(error.message.contains(message), "{sql}: {error}");
+        assert!(matches!(error.kind, ErrorKind::Config), "{sql}: {:?}", error.kind);
+    }
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "a\n1\n");
+    assert_eq!(texts(&host, "WITH q AS (SELECT k FROM rows) SELECT count(*) FROM q, range(2)", &[rows.clone()]), ["500000"]);
+    let error = error(&host, "SELECT 1", &[Table::parquet("x", ["secret/x.parquet"])]);
+    assert!(error.kind == ErrorKind::Limit && error.message.contains("may not read `secret/x.parquet`"), "{error}");
+}
+
+/// What stands behind the guard, were it to let something through.
+#[test]
+fn the_instance_itself_is_locked() {
+    let bench = Bench::new();
+    let secret = bench.folder.path().join("secret.csv");
+    std::fs::write(&secret, "a\n1\n").unwrap();
+    let options = SqlOptions { cache_dir: bench.folder.path().join("cache"), memory_bytes: 64 << 20, threads: 1, timeout: Duration::from_secs(9) };
+    let engine = SqlEngine::new(options).unwrap();
+    let connection = connect(&engine.inner.serial).unwrap();
+    for sql in [
+        format!("SELECT * FROM read_csv('{}')", secret.display()),
+        format!("SELECT * FROM read_text('{}')", bench.folder.path().join("cache/../secret.csv").display()),
+        format!("COPY (SELECT 1) TO '{}'", secret.display()),
+        format!("ATTACH '{}'", bench.folder.path().join("x.db").display()),
+        "SET enable_external_access = true".into(),
+        "SET lock_configuration = false".into(),
+        "SET threads = 4".into(),
+        "INSTALL httpfs".into(),
+        "LOAD httpfs".into(),
+    ] {
+        assert!(connection.execute_batch(&sql).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn csv_is_text_and_ragged_rows_are_kept_apart() {
+    let bench = Bench::new();
+    bench.put("in/a.csv", "\u{feff}id,name\n1,é\n2\n3,\"x, y\"\n4,a,b\n5,\n".as_bytes());
+    let host = bench.host(2, 60.0);
+    let a = table("a", "in/a.csv", Format::Csv);
+    assert_eq!(texts(&host, "SELECT * FROM a", &[a.clone()]), ["1|é", "3|x, y", "5|NULL"]);
+    let rejects = texts(&host, "SELECT line, raw FROM a__rejects", &[a.clone()]);
+    assert_eq!(rejects, ["3|2", "5|4,a,b"]);
+    let reasons = texts(&host, "SELECT reason FROM a__rejects", &[a]);
+    assert!(reasons[0].contains("Expected Number of Columns: 2"), "{reasons:?}");
+}
+
+#[test]
+fn damaged_input_names_the_object() {
+    let bench = Bench::new();
+    let rows = bench.rows();
+    let whole = bench.store.blocking().get("in/rows.parquet").unwrap();
+    bench.put("in/cut.parquet", &whole[..whole.len() / 2]);
+    bench.put("in/foreign.parquet", b"id,name\n1,2\n");
+    bench.put("in/empty.parquet", b"");
+    bench.put("in/empty.csv", b"");
+    bench.put("in/latin.csv", b"id,name\n1,ok\n2,caf\xe9\n");
+    bench.put("in/bad.jsonl", b"{\"a\":1}\n{\"a\":\n");
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle..middle + 2000].fill(0x55);
+    bench.put("in/flipped.parquet", &flipped);
+    let host = bench.host(2, 60.0);
+    for (key, format, message) in [
+        ("in/cut.parquet", Format::Parquet, "not a whole Parquet file"),
+        ("in/foreign.parquet", Format::Parquet, "not a whole Parquet file"),
+        ("in/empty.parquet", Format::Parquet, "not a whole Parquet file"),
+        ("in/empty.csv", Format::Csv, "is empty"),
+        ("in/latin.csv", Format::Csv, "0xE9 in line 3"),
+        ("in/bad.jsonl", Format::JsonLines, "in/bad.jsonl"),
+        ("in/flipped.parquet", Format::Parquet, "in/flipped.parquet"),
+    ] {
+        let error = error(&host, "SELECT count(*), max(COLUMNS(*)) FROM t", &[table("t", key, format)]);
+        assert!(error.message.contains(message) && error.message.contains(key), "{key}: {error}");
+        assert!(!error.message.contains("cache-"), "{key}: {error}");
+        assert_eq!(error.kind, ErrorKind::Input, "{key}: {error}");
+    }
+    let missing = error(&host, "SELECT * FROM t", &[Table::parquet("t", ["in/none.parquet"])]);
+    assert_eq!(missing.kind, ErrorKind::NotFound);
+    let column = error(&host, "SELECT nothing FROM rows", &[rows]);
+    assert!(column.kind == ErrorKind::Config && column.message.contains("nothing"), "{column}");
+}
+
+#[test]
+fn json_lines_are_typed_over_all_files() {
+    let bench = Bench::new();
+    bench.put("in/a.jsonl", b"{\"a\":1}\n{\"a\":2,\"b\":\"x\"}\n");
+    bench.put("in/b.jsonl", b"{\"a\":3,\"b\":\"y\"}\n");
+    let host = bench.host(2, 60.0);
+    let both = Table { name: "t".into(), keys: vec!["in/b.jsonl".into(), "in/a.jsonl".into()], format: Format::JsonLines };
+    assert_eq!(texts(&host, "SELECT a, b FROM t", &[both]), ["3|y", "1|NULL", "2|x"]);
+}
+
+#[test]
+fn a_query_that_takes_too_long_is_stopped() {
+    let bench = Bench::new();
+    let host = bench.host(1, 0.3);
+    let started = Instant::now();
+    let sql = "SELECT count(*) FROM range(100000000000) a(i) WHERE hash(i) % 7 = 9";
+    let error = error(&host, sql, &[]);
+    assert!(error.kind == ErrorKind::Limit && error.message.contains("longer than its 0.3 seconds"), "{error}");
+    let error = host.export(sql, &[], "out/slow.parquet").unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    let error = read(&host, "SELECT list(range(i, i + 100000)) FROM range(100000) a(i)", &[]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+}
+
+#[test]
+fn memory_stores_are_read_too_and_large_results_come_in_pieces() {
+    let bench = Bench::new();
+    let rows = bench.rows();
+    let memory = Store::memory();
+    memory.blocking().create("in/rows.parquet", &bench.store.blocking().get("in/rows.parquet").unwrap()).unwrap();
+    let host = bench.host_over(memory, 2, 60.0);
+    assert_eq!(texts(&host, "SELECT count(*) FROM rows", &[rows.clone()]), ["250000"]);
+    let mut streams = 0;
+    for stream in host.query("SELECT repeat('x', 300) AS s FROM rows", &[rows]).unwrap() {
+        assert!(stream.unwrap().len() <= 64 << 20);
+        streams += 1;
+    }
+    assert!(streams > 3, "{streams}");
+}
+
+#[test]
+fn a_file_edited_in_place_is_read_anew() {
+    let bench = Bench::new();
+    let path = bench.folder.path().join("store/in");
+    std::fs::create_dir_all(&path).unwrap();
+    let write = |text: &str| std::fs::write(Path::new(&path).join("a.csv"), text).unwrap();
+    let a = table("a", "in/a.csv", Format::Csv);
+    write("x\n1\n");
+    assert_eq!(texts(&bench.host(1, 60.0), "SELECT * FROM a", &[a.clone()]), ["1"]);
+    write("x\n23\n");
+    assert_eq!(texts(&bench.host(1, 60.0), "SELECT * FROM a", &[a]), ["23"]);
+}
+
+/// Twenty checks over a million rows: run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let bench = Bench::new();
+    let host = bench.host(2, 60.0);
+    let sql = "SELECT i AS id, (i * 7919 % 1000003)::DOUBLE / 3 AS x, i % 100 AS a, 'k' || (i % 10) AS k FROM range(1000000) r(i)";
+    host.export(sql, &[], "out/m.parquet").unwrap();
+    bench.put("in/m.parquet", &bench.store.blocking().get("out/m.parquet").unwrap());
+    let checks: Vec<String> = (0..20).map(|n| format!("count(*) FILTER (WHERE x > {n} AND a <> {n} AND k IS NOT NULL)")).collect();
+    let sql = format!("SELECT {} FROM m", checks.join(", "));
+    for _ in 0..4 {
+        let started = Instant::now();
+        read(&host, &sql, &[Table::parquet("m", ["in/m.parquet"])]).unwrap();
+        println!("20 checks over 1 M rows: {:?}", started.elapsed());
+    }
+    let started = Instant::now();
+    read(&host, "SELECT 1", &[]).unwrap();
+    println!("smallest query: {:?}", started.elapsed());
+}
