@@ -1,0 +1,120 @@
+//! The thread that turns closed write-ahead files into Parquet. A file goes when all its segments are in the store;
+//! a crash between the two writes the same bytes to the same keys again.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{PoisonError, mpsc},
+    time::Duration,
+};
+
+use tidemill_core::{Error, Put, Result, time::Span};
+use tokio::{runtime::Handle, sync::oneshot};
+
+use super::{Active, Batch, segment::segments, unwritable, wal};
+use crate::Store;
+
+/// How soon a store that refused is asked again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Seals all closed files, and says how it went to whoever waits.
+pub(super) struct Command {
+    pub(super) reply: Option<oneshot::Sender<Result<()>>>,
+}
+
+pub(super) fn start(
+    folder: PathBuf,
+    active: Active,
+    store: Store,
+    windows: BTreeMap<String, Span>,
+    handle: Handle,
+) -> mpsc::Sender<Command> {
+    let (sender, commands) = mpsc::channel();
+    let sealer = Sealer {
+        folder,
+        active,
+        store,
+        windows,
+        handle,
+    };
+    std::thread::spawn(move || sealer.run(&commands));
+    sender
+}
+
+/// All write-ahead files of a folder, oldest first.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "wal") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+struct Sealer {
+    folder: PathBuf,
+    active: Active,
+    store: Store,
+    windows: BTreeMap<String, Span>,
+    handle: Handle,
+}
+
+impl Sealer {
+    fn run(&self, commands: &mpsc::Receiver<Command>) {
+        let mut failed = false;
+        loop {
+            let command = match commands.recv_timeout(if failed { RETRY } else { Duration::MAX }) {
+                Ok(command) => command,
+                Err(mpsc::RecvTimeoutError::Timeout) => Command { reply: None },
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            };
+            let sealed = self.seal();
+            failed = sealed.is_err();
+            if let Err(error) = &sealed {
+                tracing::warn!("predictions wait in the write-ahead file: {error}");
+            }
+            if let Some(reply) = command.reply {
+                let _gone = reply.send(sealed);
+            }
+        }
+    }
+
+    fn seal(&self) -> Result<()> {
+        // First the listing, then the name: a file that is begun in between is not in the listing.
+        let files = files(&self.folder).map_err(|e| unwritable(&self.folder, &e))?;
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        files
+            .iter()
+            .filter(|path| Some(*path) != active.as_ref())
+            .try_for_each(|path| self.seal_file(path))
+    }
+
+    fn seal_file(&self, path: &Path) -> Result<()> {
+        let bytes = std::fs::read(path).map_err(|e| unwritable(path, &e))?;
+        let decode = |record: &&[u8]| Batch::decode(record);
+        let (records, _) = wal::records(&bytes);
+        let batches: Vec<(i64, Batch)> = records.iter().filter_map(decode).collect();
+        if batches.len() < records.len() {
+            return Err(Error::bug(format!(
+                "`{}` holds records of another version of Tidemill",
+                path.display()
+            )));
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        for segment in segments(&name, &batches, &self.windows)? {
+            let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
+            let put = put.map_err(|e| Error::transient(format!("`{}` cannot be written: {e}", segment.key)))?;
+            if put == Put::Conflict {
+                // The key names this very file: an earlier build of Tidemill wrote the same rows.
+                tracing::warn!("`{}` is there already, in another encoding", segment.key);
+            }
+        }
+        std::fs::remove_file(path)
+            .and_then(|()| wal::sync_folder(path))
+            .map_err(|e| unwritable(path, &e))
+    }
+}

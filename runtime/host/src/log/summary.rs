@@ -1,0 +1,93 @@
+//! What a window's Parquet segments say together, whatever files they were cut into: an id counts once.
+
+use std::collections::BTreeMap;
+
+use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use jiff::Timestamp;
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+use sha2::{Digest as _, Sha256};
+use tidemill_core::{Digest, Error, Result};
+
+use super::segment::prefix;
+use crate::Store;
+
+/// A window's predictions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowSummary {
+    /// Keys of the Parquet segments, ascending.
+    pub segments: Vec<String>,
+    /// Distinct ids.
+    pub predictions: u64,
+    /// Distinct ids by model version.
+    pub versions: BTreeMap<u32, u64>,
+    /// Over (id, version, score bits) in the order of the ids. An id that was served twice counts as it was served first.
+    pub digest: Digest,
+}
+
+/// Id → when it was first served, by which version, with which score.
+type Seen = BTreeMap<String, (i64, u32, u64)>;
+
+/// Reads all segments of the window that starts at `start`. Seal the log first: what it still holds is not counted.
+pub async fn window_summary(store: &Store, model: &str, start: Timestamp) -> Result<WindowSummary> {
+    let prefix = prefix(model, start);
+    let mut segments: Vec<String> = Vec::new();
+    loop {
+        let page = store.list(&prefix, segments.last().map(String::as_str), 1000).await?;
+        let last = page.len() < 1000;
+        segments.extend(page.into_iter().map(|meta| meta.key));
+        if last {
+            break;
+        }
+    }
+    segments.retain(|key| key.ends_with(".parquet"));
+    let mut seen = Seen::new();
+    for key in &segments {
+        let bytes = store.get(key).await?;
+        let broken = |e: &dyn std::fmt::Display| Error::input(format!("`{key}` is not a segment of the prediction log: {e}"));
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| broken(&e))?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), ["_id", "_served_at", "_version", "_score"]);
+        for batch in builder.with_projection(mask).build().map_err(|e| broken(&e))? {
+            let batch = batch.map_err(|e| broken(&e))?;
+            collect(&batch, &mut seen).ok_or_else(|| broken(&"it lacks `_id`, `_served_at` or `_version`"))?;
+        }
+    }
+    Ok(summarise(segments, &seen))
+}
+
+fn collect(batch: &RecordBatch, seen: &mut Seen) -> Option<()> {
+    let ids = batch.column_by_name("_id")?.as_any().downcast_ref::<StringArray>()?;
+    let times = batch
+        .column_by_name("_served_at")?
+        .as_any()
+        .downcast_ref::<TimestampMicrosecondArray>()?;
+    let versions = batch.column_by_name("_version")?.as_any().downcast_ref::<Int64Array>()?;
+    let scores = batch
+        .column_by_name("_score")
+        .and_then(|column| column.as_any().downcast_ref::<Float64Array>());
+    for row in 0..batch.num_rows() {
+        let score = scores.filter(|s| s.is_valid(row)).map_or(f64::NAN, |s| s.value(row)).to_bits();
+        let one = (times.value(row), u32::try_from(versions.value(row)).ok()?, score);
+        let first = seen.entry(ids.value(row).to_owned()).or_insert(one);
+        *first = one.min(*first);
+    }
+    Some(())
+}
+
+fn summarise(segments: Vec<String>, seen: &Seen) -> WindowSummary {
+    let mut versions = BTreeMap::new();
+    let mut hash = Sha256::new();
+    for (id, (_, version, score)) in seen {
+        *versions.entry(*version).or_default() += 1;
+        hash.update((id.len() as u64).to_le_bytes());
+        hash.update(id.as_bytes());
+        hash.update(version.to_le_bytes());
+        hash.update(score.to_le_bytes());
+    }
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    WindowSummary {
+        segments,
+        predictions: seen.len() as u64,
+        versions,
+        digest: Digest::parse(&hex).unwrap_or_else(|| Digest::of(hex.as_bytes())),
+    }
+}

@@ -1,0 +1,142 @@
+//! The log over an in-memory store: what was acknowledged comes back, once.
+
+use super::*;
+
+fn batch(request: &str, time: i64, version: u32, score: f64) -> Batch {
+    Batch {
+        model: "late".into(),
+        version,
+        transform: "t".into(),
+        ids: vec![format!("{request}/0"), format!("{request}/1")],
+        times: vec![Some(time); 2],
+        columns: vec![
+            ("distance".into(), Values::Number(vec![Some(1.5), None])),
+            ("_score".into(), Values::Number(vec![Some(score), Some(score)])),
+        ],
+        latency_us: 7,
+    }
+}
+
+fn open(folder: &Path, store: &Store) -> PredictionLog {
+    let month = LoggedModel {
+        window: Span::parse("1 month").unwrap(),
+        time: "at".into(),
+    };
+    let windows = BTreeMap::from([("late".to_owned(), month)]);
+    PredictionLog::open(folder, store.clone(), windows, LogOptions::default()).unwrap()
+}
+
+const MAY: &str = "2013-05-10T00:00:00Z";
+
+fn micros(text: &str) -> i64 {
+    text.parse::<jiff::Timestamp>().unwrap().as_microsecond()
+}
+
+async fn may(store: &Store) -> WindowSummary {
+    window_summary(store, "late", "2013-05-01T00:00:00Z".parse().unwrap())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_count_once_and_windows_are_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::memory();
+    let log = open(folder.path(), &store);
+    for (request, time, version) in [("a", MAY, 1), ("b", MAY, 2), ("a", MAY, 1), ("c", "2013-06-01T00:00:00Z", 2)] {
+        log.append(batch(request, micros(time), version, 0.1 + 0.2)).await.unwrap();
+    }
+    log.seal("late").await.unwrap();
+    let one = may(&store).await;
+    assert_eq!((one.predictions, one.segments.len()), (4, 2));
+    assert_eq!(one.versions, BTreeMap::from([(1, 2), (2, 2)]));
+    // Cut into other files and in another order, it is the same window.
+    let other = Store::memory();
+    let second = tempfile::tempdir().unwrap();
+    let log = open(second.path(), &other);
+    for (request, version) in [("b", 2), ("a", 1)] {
+        log.append(batch(request, micros(MAY), version, 0.1 + 0.2)).await.unwrap();
+        log.seal("late").await.unwrap();
+    }
+    assert_eq!(may(&other).await.digest, one.digest);
+    assert_eq!(sealer::files(second.path()).unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_and_a_torn_tail_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), &Store::memory());
+    for request in 0..20 {
+        log.append(batch(&format!("r{request}"), micros(MAY), 1, 0.5)).await.unwrap();
+    }
+    // As after a kill: the files as they are, with half a record behind them.
+    let copy = tempfile::tempdir().unwrap();
+    for path in sealer::files(folder.path()).unwrap() {
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(&bytes.clone()[..30]);
+        std::fs::write(copy.path().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    let before: Vec<_> = sealer::files(copy.path())
+        .unwrap()
+        .iter()
+        .map(|p| (p.clone(), std::fs::read(p).unwrap()))
+        .collect();
+    let store = Store::memory();
+    let again = open(copy.path(), &store);
+    again.seal("late").await.unwrap();
+    let first = may(&store).await;
+    assert_eq!(first.predictions, 40);
+    // A crash between put and removal: the same file once more.
+    drop(again);
+    for (path, bytes) in before {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let other = tempfile::tempdir().unwrap();
+    for path in sealer::files(copy.path()).unwrap() {
+        std::fs::copy(&path, other.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let again = open(other.path(), &store);
+    again.seal("late").await.unwrap();
+    assert_eq!(may(&store).await, first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_be_written_refuses_and_recovers() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("log");
+    let store = Store::memory();
+    let log = open(&folder, &store);
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
+    let error = log.append(batch("a", micros(MAY), 1, 0.5)).await.unwrap_err();
+    assert_eq!(error.kind, tidemill_core::ErrorKind::Transient);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    log.append(batch("b", micros(MAY), 1, 0.5)).await.unwrap();
+    log.seal("late").await.unwrap();
+    assert_eq!(may(&store).await.predictions, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_has_one_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let _log = open(folder.path(), &Store::memory());
+    let error = PredictionLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())
+        .err()
+        .unwrap();
+    assert!(error.message.contains("another process"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ragged_batch_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), &Store::memory());
+    let mut ragged = batch("a", 0, 1, 0.5);
+    ragged.times.pop();
+    assert!(log.append(ragged).await.is_err());
+    let named = Batch {
+        model: "../up".into(),
+        ..batch("a", 0, 1, 0.5)
+    };
+    assert!(log.append(named).await.unwrap_err().message.contains("`../up`"));
+}

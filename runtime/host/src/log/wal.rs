@@ -1,0 +1,148 @@
+//! A write-ahead file: records of length, CRC-32 and bytes. Reading stops at the first record that is not whole:
+//! what follows it was never acknowledged.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+const HEADER: usize = 8;
+/// Larger lengths are torn writes, not records.
+const LARGEST: usize = 64 << 20;
+
+/// The file that is being written.
+pub(super) struct Wal {
+    pub(super) path: PathBuf,
+    file: File,
+    /// Bytes that are known to be on the disk.
+    durable: u64,
+}
+
+impl Wal {
+    /// A new file; its name is on the disk when this returns.
+    pub(super) fn create(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        sync_folder(&path)?;
+        Ok(Self { path, file, durable: 0 })
+    }
+
+    /// Writes the records and waits until they are on the disk. After an error none of them counts.
+    pub(super) fn append<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for record in records {
+            bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&crc32(record).to_le_bytes());
+            bytes.extend_from_slice(record);
+        }
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.durable += bytes.len() as u64,
+            // Whoever was refused may ask again: what is left of the first attempt is taken back if the disk lets us.
+            Err(_) => drop(self.file.set_len(self.durable).and_then(|()| self.file.sync_data())),
+        }
+        written
+    }
+}
+
+/// The whole records of a file, and how many bytes they take.
+pub(super) fn records(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some((length, checksum)) = header(&bytes[at..]) {
+        let Some(record) = bytes.get(at + HEADER..at + HEADER + length) else {
+            break;
+        };
+        if length > LARGEST || crc32(record) != checksum {
+            break;
+        }
+        found.push(record);
+        at += HEADER + length;
+    }
+    (found, at)
+}
+
+fn header(bytes: &[u8]) -> Option<(usize, u32)> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (checksum, _) = rest.split_first_chunk()?;
+    let length = u32::from_le_bytes(*length) as usize;
+    (length > 0).then_some((length, u32::from_le_bytes(*checksum)))
+}
+
+/// Cuts a torn tail off, so that the file says the same at each later reading.
+pub(super) fn mend(path: &Path) -> io::Result<()> {
+    let bytes = std::fs::read(path)?;
+    let (_, whole) = records(&bytes);
+    if whole < bytes.len() {
+        tracing::warn!(
+            "prediction log: {} bytes of an unfinished write are cut off `{}`",
+            bytes.len() - whole,
+            path.display()
+        );
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(whole as u64)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Makes the creation or removal of a file in its folder durable.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// CRC-32 (IEEE 802.3, reflected).
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut index = 0;
+        while index < 256 {
+            let mut value = index as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                value = if value & 1 == 1 { value >> 1 ^ 0xEDB8_8320 } else { value >> 1 };
+                bit += 1;
+            }
+            table[index] = value;
+            index += 1;
+        }
+        table
+    };
+    !bytes
+        .iter()
+        .fold(!0, |crc: u32, byte| crc >> 8 ^ TABLE[((crc ^ u32::from(*byte)) & 255) as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_checksum() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert_eq!(crc32(b""), 0);
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_wherever_it_tore() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wal");
+        let mut wal = Wal::create(path.clone()).unwrap();
+        wal.append([&b"one"[..], b"two"].into_iter()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        wal.append(std::iter::once(&b"three"[..])).unwrap();
+        let full = std::fs::read(&path).unwrap();
+        for cut in whole.len()..full.len() {
+            std::fs::write(&path, &full[..cut]).unwrap();
+            mend(&path).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
+        }
+        let mut bad = full.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        assert_eq!(records(&bad), (vec![&b"one"[..], b"two"], whole.len()));
+        assert_eq!(records(&[0; 64]).1, 0);
+    }
+}

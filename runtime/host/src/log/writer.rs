@@ -1,0 +1,152 @@
+//! The thread that writes: whoever asks while an fsync runs shares the next one.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{PoisonError, mpsc},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tidemill_core::{Digest, Result};
+use tokio::sync::oneshot;
+
+use super::{Active, LogOptions, sealer, unwritable, wal::Wal};
+
+/// Requests that share an fsync at most.
+const GROUP: usize = 1024;
+
+pub(super) enum Command {
+    Append {
+        record: Vec<u8>,
+        rows: usize,
+        reply: oneshot::Sender<Result<()>>,
+    },
+    /// Closes the file that is being written, so that it can be sealed.
+    Close { reply: oneshot::Sender<()> },
+}
+
+pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer: mpsc::Sender<sealer::Command>) -> mpsc::Sender<Command> {
+    let (sender, commands) = mpsc::channel();
+    let mut writer = Writer {
+        folder,
+        active,
+        options,
+        sealer,
+        open: None,
+        files: 0,
+    };
+    std::thread::spawn(move || writer.run(&commands));
+    sender
+}
+
+struct Writer {
+    folder: PathBuf,
+    active: Active,
+    options: LogOptions,
+    sealer: mpsc::Sender<sealer::Command>,
+    open: Option<Open>,
+    files: u64,
+}
+
+struct Open {
+    wal: Wal,
+    rows: usize,
+    since: Instant,
+}
+
+type Waiting = (Vec<u8>, usize, oneshot::Sender<Result<()>>);
+
+impl Writer {
+    fn run(&mut self, commands: &mpsc::Receiver<Command>) {
+        let mut group: Vec<Waiting> = Vec::new();
+        loop {
+            let first = match &self.open {
+                None => commands.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                Some(open) => commands.recv_timeout(self.options.seal_age.saturating_sub(open.since.elapsed())),
+            };
+            let mut next = match first {
+                Ok(command) => Some(command),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.close();
+                    continue;
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            };
+            let mut closing = None;
+            while let Some(command) = next.take() {
+                match command {
+                    Command::Append { record, rows, reply } => group.push((record, rows, reply)),
+                    Command::Close { reply } => closing = Some(reply),
+                }
+                if group.len() < GROUP && closing.is_none() {
+                    next = commands.try_recv().ok();
+                }
+            }
+            self.write(&mut group);
+            let full = self
+                .open
+                .as_ref()
+                .is_some_and(|o| o.rows >= self.options.seal_rows || o.since.elapsed() >= self.options.seal_age);
+            if full || closing.is_some() {
+                self.close();
+            }
+            if let Some(reply) = closing {
+                let _gone = reply.send(());
+            }
+        }
+    }
+
+    fn write(&mut self, group: &mut Vec<Waiting>) {
+        if group.is_empty() {
+            return;
+        }
+        let written = self.append(group);
+        if let Err(error) = &written {
+            tracing::error!("{error}");
+            // A file whose write or fsync failed is not trusted again; what it holds durably is sealed.
+            self.close();
+        }
+        for (_, _, reply) in group.drain(..) {
+            let _gone = reply.send(written.clone());
+        }
+    }
+
+    fn append(&mut self, group: &[Waiting]) -> Result<()> {
+        if self.open.is_none() {
+            let path = self.next_path();
+            *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
+            let wal = Wal::create(path.clone()).map_err(|e| unwritable(&path, &e))?;
+            self.open = Some(Open {
+                wal,
+                rows: 0,
+                since: Instant::now(),
+            });
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.wal
+            .append(group.iter().map(|(record, _, _)| record.as_slice()))
+            .map_err(|e| unwritable(&open.wal.path, &e))?;
+        open.rows += group.iter().map(|(_, rows, _)| rows).sum::<usize>();
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.open = None;
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let _gone = self.sealer.send(sealer::Command { reply: None });
+    }
+
+    /// A name that no other file of this or any other log has, ascending in time: segments are named after it.
+    fn next_path(&mut self) -> PathBuf {
+        self.files += 1;
+        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let unique = unique(&self.folder, micros, self.files);
+        self.folder.join(format!("{micros:017}-{unique}.wal"))
+    }
+}
+
+fn unique(folder: &Path, micros: u128, files: u64) -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(files);
+    let seed = format!("{} {micros} {files} {} {random}", folder.display(), std::process::id());
+    Digest::of(seed.as_bytes()).short()[..8].to_owned()
+}
