@@ -142,3 +142,20 @@ fn a_fence_is_read() {
     assert_eq!(kinds[0], ("sh run".to_owned(), "x\ny\n".to_owned()));
     assert_eq!(kinds[2].0, "rust");
 }
+
+/// What `tidemill new` makes is a project that `tidemill check` accepts.
+#[test]
+fn the_template_is_sound() -> Result<()> {
+    let folder = root()?.join("templates/flights");
+    let read = |path: &str| fs::read_to_string(folder.join(path)).map_err(|e| tidemill_core::Error::not_found(format!("`{path}`: {e}")));
+    let pipeline = tidemill_core::pipeline::Pipeline::parse(&read("tidemill.toml")?, &read)?;
+    let parts: usize = fs::read_dir(folder.join("data"))?
+        .flatten()
+        .filter(|f| f.path().extension().is_some_and(|e| e == "parquet"))
+        .count();
+    ensure!(
+        pipeline.models.contains_key("late") && parts == 12,
+        "the template has {parts} months"
+    );
+    Ok(())
+}
