@@ -1,0 +1,65 @@
+//! What can be told from a file's bytes before any row is read. DuckDB would say less, and later.
+
+use tidemill_core::{Finding, Format, Objects, Result};
+
+use crate::error;
+
+/// How much of a text file is looked at; bad bytes further on send their lines to quarantine.
+const HEAD: u64 = 1 << 20;
+
+/// A key whose ending says nothing.
+pub(crate) fn unknown(key: &str) -> Finding {
+    let message = format!("`{key}` ends in none of `.csv`, `.jsonl`, `.ndjson`, `.parquet`; rename it to what it is");
+    error("readable", key, message, 0)
+}
+
+/// Why the file cannot be what its name says.
+pub(crate) fn broken(key: &str, format: Format, objects: &dyn Objects) -> Result<Option<Finding>> {
+    let size = objects.head(key)?.map_or(0, |meta| meta.size);
+    if size == 0 {
+        return Ok(Some(error("rows", key, format!("`{key}` is empty: it has not even a header"), 0)));
+    }
+    if format == Format::Parquet {
+        let (first, last) = (objects.get_range(key, 0, 4)?, objects.get_range(key, size.saturating_sub(4), 4)?);
+        let message = match (first == b"PAR1", last == b"PAR1") {
+            (true, true) => return Ok(None),
+            (true, false) => format!("`{key}` is a Parquet file that is cut off: its footer is missing after {size} bytes; upload it again"),
+            _ => format!("`{key}` is not a Parquet file: it does not start with `PAR1`"),
+        };
+        return Ok(Some(error("readable", key, message, 0)));
+    }
+    let head = objects.get_range(key, 0, HEAD)?;
+    Ok(encoding(&head, size > HEAD).map(|what| error("encoding", key, format!("`{key}` {what}; save it as UTF-8"), 0)))
+}
+
+fn encoding(head: &[u8], more: bool) -> Option<String> {
+    if head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF]) || head.contains(&0) {
+        return Some("is not UTF-8 but UTF-16 or binary".to_owned());
+    }
+    let bad = std::str::from_utf8(head).err()?;
+    // The cut at the end of what was read may go through a character.
+    if more && bad.error_len().is_none() {
+        return None;
+    }
+    let at = bad.valid_up_to();
+    let line = head[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+    Some(format!("is not UTF-8: byte 0x{:02X} in line {line} (it may be latin-1)", head[at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_encodings_are_named() {
+        assert_eq!(encoding("name\nzoë\n".as_bytes(), false), None);
+        assert!(encoding(b"name\nzo\xEB\n", false).unwrap().contains("byte 0xEB in line 2 (it may be latin-1)"));
+        assert!(encoding(b"\xFF\xFEn\0", false).unwrap().contains("UTF-16"));
+    }
+
+    #[test]
+    fn a_character_that_the_cut_splits_is_fine() {
+        assert_eq!(encoding(&"ë".as_bytes()[..1], true), None);
+        assert!(encoding(&"ë".as_bytes()[..1], false).is_some());
+    }
+}
