@@ -68,9 +68,9 @@ def ours(train_bench: str, train: pd.DataFrame, stop: pd.DataFrame, test: pd.Dat
             columns += [rows[t].map(codes[t]).fillna(mean).to_numpy(dtype="float32") for t in TEXTS]
             table = np.column_stack([*columns, rows["late"].to_numpy(dtype="float32")]).astype("<f4")
             paths.append(str(Path(folder) / name))
-            # A row's length stands first, the label not counted.
-            Path(paths[-1]).write_bytes(np.uint32(table.shape[1] - 1).astype("<u4").tobytes() + table.tobytes())
-        said = subprocess.run([train_bench, *paths, json.dumps(trainer)], check=True, capture_output=True, text=True).stdout
+            # A row's length stands first, the label counted.
+            Path(paths[-1]).write_bytes(np.uint32(table.shape[1]).astype("<u4").tobytes() + table.tobytes())
+        said = subprocess.run([train_bench, *paths, json.dumps(trainer)], check=True, stdout=subprocess.PIPE, text=True).stdout
     answer = json.loads(said.strip().splitlines()[-1])
     return answer["auc"], answer["seconds"]
 
