@@ -1,4 +1,4 @@
-//! The profile of the raw feature columns, and the SQL that counts the same bins block by block.
+//! The profile of the raw feature columns, and the counts of the same bins block by block.
 //!
 //! In `blocks.parquet` a bin is a number: of a numeric column the index of the profile's `counts`, of a categorical one the index in
 //! `top`; then comes, for categories, "other"; the last number is "missing". Bins without rows have no row.
@@ -11,7 +11,7 @@ use tidemill_core::{
 };
 use tidemill_ml::{Columns, Values};
 
-use crate::parts::{literal, quoted};
+use crate::parts::literal;
 
 /// Most bins of a number.
 const BINS: usize = 50;
@@ -88,42 +88,56 @@ fn edges(sorted: &[f64]) -> Vec<f64> {
     edges
 }
 
-/// `block, column, bin, count` over `_features`, for the blocks given as start and end in microseconds.
-pub(crate) fn blocks_sql(with: &str, time: &str, blocks: &BTreeMap<i64, i64>, profile: &Profile) -> String {
-    let spans = blocks.iter().map(|(start, end)| format!("({start}, {end})")).collect::<Vec<_>>().join(", ");
-    let time = quoted(time);
-    let counts = profile.columns.iter().map(|(name, column)| {
-        let bin = bin_sql(name, column);
-        format!("SELECT _block, {} AS \"column\", {bin} AS bin, count(*) AS \"count\" FROM _blocked GROUP BY ALL", literal(name))
-    });
-    let counts = counts.collect::<Vec<_>>().join("\nUNION ALL ");
+/// A SELECT that gives `block, column, bin, count`: counted here, where the rows are, and handed to the engine as one text to write,
+/// for a component cannot write Parquet. `times` are the rows' ascending event times, `blocks` start and end of each block.
+pub(crate) fn blocks_sql(columns: &Columns, times: &[i64], blocks: &BTreeMap<i64, i64>, profile: &Profile) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for (index, (name, column)) in profile.columns.iter().enumerate() {
+        let Some(values) = columns.get(name) else { continue };
+        let binned = Binned::new(column);
+        for (start, end) in blocks {
+            let rows = times.partition_point(|t| t < start)..times.partition_point(|t| t < end);
+            let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+            for row in rows {
+                *counts.entry(binned.bin(values, row)).or_default() += 1;
+            }
+            lines.extend(counts.iter().map(|(bin, count)| format!("{start},{},{bin},{count}", index + 1)));
+        }
+    }
+    let names: Vec<String> = profile.columns.keys().map(|name| literal(name)).collect();
     format!(
-        "{with}, _spans(_start, _end) AS (VALUES {spans}), _blocked AS (\n    SELECT make_timestamp(_start::BIGINT) AS _block, _features.*\n    \
-         FROM _features JOIN _spans ON epoch_us({time}) >= _start AND epoch_us({time}) < _end\n), _counted AS (\n{counts}\n)\n\
-         SELECT _block AS block, \"column\", bin::BIGINT AS bin, \"count\" FROM _counted ORDER BY block, \"column\", bin"
+        "WITH _lines AS (SELECT string_split(unnest(string_split('{}', ';')), ',') AS _line)\n\
+         SELECT make_timestamp(_line[1]::BIGINT) AS block, list_extract([{}], _line[2]::BIGINT) AS \"column\", \
+         _line[3]::BIGINT AS bin, _line[4]::BIGINT AS \"count\" FROM _lines ORDER BY block, \"column\", bin",
+        lines.join(";"),
+        names.join(", ")
     )
 }
 
-fn bin_sql(name: &str, column: &ColumnProfile) -> String {
-    let name = quoted(name);
-    match &column.detail {
-        ProfileKind::Categorical { top, .. } => {
-            let branch = |(index, (value, _)): (usize, &(String, u64))| format!(" WHEN {} THEN {index}", literal(value));
-            let branches: String = top.iter().enumerate().map(branch).collect();
-            let other = top.len();
-            // CASE without a WHEN is not SQL; a column without a value has only missing rows.
-            if top.is_empty() { format!("{}", other + 1) } else { format!("CASE WHEN {name} IS NULL THEN {} ELSE CASE {name}{branches} ELSE {other} END END", other + 1) }
-        }
-        ProfileKind::Numeric { edges, .. } => {
-            let value = match column.kind {
-                ColumnType::Timestamp => format!("epoch_us({name})::DOUBLE / 1e6"),
-                ColumnType::Boolean => format!("{name}::INTEGER::DOUBLE"),
-                _ => format!("{name}::DOUBLE"),
-            };
-            let branch = |(index, edge): (usize, &f64)| format!(" WHEN {value} < '{edge:e}'::DOUBLE THEN {index}");
-            let branches: String = edges.iter().enumerate().map(branch).collect();
-            let last = edges.len();
-            format!("CASE WHEN {name} IS NULL OR isnan({value}) THEN {}{branches} ELSE {last} END", last + 1)
+/// A column's bins, ready to be looked up.
+struct Binned<'a> {
+    detail: &'a ProfileKind,
+    places: HashMap<&'a str, usize>,
+}
+
+impl<'a> Binned<'a> {
+    fn new(column: &'a ColumnProfile) -> Self {
+        let places = match &column.detail {
+            ProfileKind::Categorical { top, .. } => top.iter().enumerate().map(|(index, (value, _))| (value.as_str(), index)).collect(),
+            ProfileKind::Numeric { .. } => HashMap::new(),
+        };
+        Self { detail: &column.detail, places }
+    }
+    fn bin(&self, values: &Values, row: usize) -> usize {
+        match self.detail {
+            ProfileKind::Categorical { top, .. } => match values.category(row) {
+                Some(category) => self.places.get(category.as_ref()).copied().unwrap_or(top.len()),
+                None => top.len() + 1,
+            },
+            ProfileKind::Numeric { edges, .. } => match values.number(row) {
+                x if x.is_nan() => edges.len() + 1,
+                x => edges.partition_point(|edge| *edge <= x),
+            },
         }
     }
 }
@@ -156,5 +170,17 @@ mod tests {
         let values = ["b", "a", "b", "it's"].map(|v| Some(v.to_owned())).to_vec();
         let ProfileKind::Categorical { top, distinct, other } = column(&Values::Text(values)).detail else { panic!("text") };
         assert_eq!((top[0].clone(), top[1].0.as_str(), distinct, other), (("b".into(), 2), "a", 3, 0));
+    }
+
+    #[test]
+    fn blocks_count_every_row_once() {
+        let mut columns = Columns::new();
+        columns.push("x", Values::Number(vec![Some(1.0), None, Some(2.0), Some(3.0)])).unwrap();
+        columns.push("it's", Values::Text(vec![Some("a".into()), Some("b".into()), None, Some("a".into())])).unwrap();
+        let input = |(name, values): (&str, &Values)| tidemill_core::record::SignatureColumn { name: name.into(), kind: values.kind(), nullable: true };
+        let signature = Signature { inputs: columns.iter().map(input).collect(), context: vec![] };
+        let sql = blocks_sql(&columns, &[0, 5, 10, 11], &BTreeMap::from([(0, 10), (10, 20)]), &profile(&columns, &signature));
+        assert!(sql.contains("'0,1,0,1;0,1,1,1;10,1,0,1;10,1,3,1;") || sql.contains("0,2,0,1;0,2,3,1;10,2,1,1;10,2,2,1"), "{sql}");
+        assert!(sql.contains("['it''s', 'x']"), "{sql}");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     Config,
     parts::{Source, list, quoted, source},
     profile,
-    read::{Rows, explained, read},
+    read::{Rows, read},
     slices::{Slice, Spans, blocks, cut, slice_of},
 };
 
@@ -133,8 +133,8 @@ fn write(
     let profile = profile::profile(&rows.columns, &rows.signature);
     host.objects().create_json(&key("profile.json"), &profile)?;
     let blocks = blocks(&rows.times, config.model.monitor.block);
-    let sql = profile::blocks_sql(&source.with, &config.features.time, &blocks, &profile);
-    host.sql().export(&sql, &source.tables, &key("blocks.parquet")).map_err(|error| explained(error, config))?;
+    let sql = profile::blocks_sql(&rows.columns, &rows.times, &blocks, &profile);
+    host.sql().export(&sql, &[], &key("blocks.parquet"))?;
     let mut exported = Vec::new();
     for (index, slice) in Slice::ALL.into_iter().enumerate() {
         host.progress(0.7 + 0.1 * index as f64, &format!("writing {}", slice.name()));

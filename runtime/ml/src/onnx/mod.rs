@@ -1,14 +1,15 @@
 //! A trained model as ONNX: input `features` f32 [batch, k], output `scores` f32 [batch, classes], or [batch, 1] for regression.
 //!
 //! Trees are a `TreeEnsembleClassifier` of at least three classes whatever the task: tract has no `TreeEnsembleRegressor`, and with
-//! two classes both engines apply conventions of their own. Only `BRANCH_LEQ` is written: tract misreads `BRANCH_GTE`.
+//! two classes both engines apply conventions of their own. They are cut into groups, each a node, and the groups' sums added: tract
+//! walks a node's leaf table from its start for every tree and row, so one node of 300 trees takes milliseconds a row. Only `BRANCH_LEQ` is written: tract misreads `BRANCH_GTE`.
 
 pub mod messages;
 
 use messages::{Attribute, Entry, Graph, Model, Node, OperatorSet, Tensor, ValueInfo};
 use prost::Message;
 
-use crate::{Fitted, linear::Linear, loss::Loss, trees::Trees};
+use crate::{Fitted, linear::Linear, loss::Loss, trees::{Tree, Trees}};
 
 /// The file's bytes; equal models give equal bytes. `classes` goes into the metadata for whoever opens the file elsewhere.
 pub fn export(model: &Fitted, names: &[String], classes: &[String]) -> Vec<u8> {
@@ -81,18 +82,26 @@ fn trees(model: &Trees, graph: &mut Builder) {
     let margins = model.loss.margins();
     let classes = margins.max(3);
     graph.constants.push(Tensor::floats("base", &[1, margins], &model.base));
-    let output = if classes == margins { "sums" } else { "all_sums" };
-    graph.node("TreeEnsembleClassifier", &["features"], &["unused_label", output], ensemble(model, classes));
-    if classes != margins {
-        for (name, value) in [("slice_start", 0), ("slice_end", margins as i64), ("slice_axis", 1)] {
-            graph.constants.push(Tensor::ints(name, &[value]));
-        }
-        graph.node("Slice", &["all_sums", "slice_start", "slice_end", "slice_axis"], &["sums"], vec![]);
+    let mut sums = String::new();
+    for (index, group) in model.groups().enumerate() {
+        let (label, own) = (format!("unused_label_{index}"), format!("group_{index}"));
+        graph.node("TreeEnsembleClassifier", &["features"], &[&label, &own], ensemble(group, classes));
+        sums = if sums.is_empty() {
+            own
+        } else {
+            let both = format!("to_group_{index}");
+            graph.node("Add", &[&sums, &own], &[&both], vec![]);
+            both
+        };
     }
+    for (name, value) in [("slice_start", 0), ("slice_end", margins as i64), ("slice_axis", 1)] {
+        graph.constants.push(Tensor::ints(name, &[value]));
+    }
+    graph.node("Slice", &[&sums, "slice_start", "slice_end", "slice_axis"], &["sums"], vec![]);
 }
 
-fn ensemble(model: &Trees, classes: usize) -> Vec<Attribute> {
-    let all = || model.trees.iter().enumerate().flat_map(|(tree, t)| t.nodes.iter().enumerate().map(move |(id, node)| (tree, t, id, node)));
+fn ensemble(trees: &[Tree], classes: usize) -> Vec<Attribute> {
+    let all = || trees.iter().enumerate().flat_map(|(tree, t)| t.nodes.iter().enumerate().map(move |(id, node)| (tree, t, id, node)));
     let splits = |of: &dyn Fn(&crate::trees::Node) -> usize| -> Vec<i64> {
         all().map(|(.., node)| if node.feature.is_some() { of(node) as i64 } else { 0 }).collect()
     };

@@ -63,11 +63,24 @@ pub struct Trees {
 }
 
 impl Trees {
-    /// One row's margins, added up as the ONNX file does: trees in order in `f32`, then the base.
+    /// The trees in groups of about 256 leaves: what is one node of the ONNX file, and is added up by itself.
+    pub fn groups(&self) -> impl Iterator<Item = &[Tree]> {
+        let most = self.trees.iter().map(|tree| tree.nodes.len().div_ceil(2)).max().unwrap_or(1);
+        self.trees.chunks((256 / most).max(1))
+    }
+
+    /// One row's margins, added up as the ONNX file does, in `f32`: the trees of a group, the groups, then the base.
     pub fn margins(&self, row: &[f32], margins: &mut [f32]) {
+        let mut sums = vec![0.0; margins.len()];
         margins.fill(0.0);
-        for tree in &self.trees {
-            margins[tree.margin] += tree.value(row);
+        for group in self.groups() {
+            sums.fill(0.0);
+            for tree in group {
+                sums[tree.margin] += tree.value(row);
+            }
+            for (margin, sum) in margins.iter_mut().zip(&sums) {
+                *margin += sum;
+            }
         }
         for (margin, base) in margins.iter_mut().zip(&self.base) {
             *margin += base;
