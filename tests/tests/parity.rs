@@ -38,8 +38,14 @@ struct Case {
 async fn natively_and_as_component() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let components = std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from);
-    assert!(components.is_some() || std::env::var_os("CI").is_none(), "TIDEMILL_COMPONENTS is not set: run `cargo xtask test`");
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(&root)?.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir()).collect();
+    assert!(
+        components.is_some() || std::env::var_os("CI").is_none(),
+        "TIDEMILL_COMPONENTS is not set: run `cargo xtask test`"
+    );
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(&root)?
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.is_dir())
+        .collect();
     folders.sort();
     let mut wrong = Vec::new();
     for folder in folders {
@@ -55,7 +61,10 @@ async fn judge(root: &Path, folder: &Path, components: Option<&Path>) -> Result<
     let case: Case = toml::from_str(&std::fs::read_to_string(folder.join("case.toml"))?)?;
     let config = std::fs::read_to_string(root.join(&case.config))?;
     let (native, recorded) = native(&case, folder, &config).await?;
-    let said = std::iter::once(&native.reason).chain(native.findings.iter().map(|f| &f.message)).cloned().collect::<Vec<_>>();
+    let said = std::iter::once(&native.reason)
+        .chain(native.findings.iter().map(|f| &f.message))
+        .cloned()
+        .collect::<Vec<_>>();
     let decision = serde_json::to_value(native.decision)?;
     ensure!(decision == case.decision.as_str(), "decided {decision}, saying {said:#?}");
     for part in &case.says {
@@ -63,14 +72,23 @@ async fn judge(root: &Path, folder: &Path, components: Option<&Path>) -> Result<
     }
     let keys: Vec<&str> = recorded.outputs.iter().map(|o| o.key.as_str()).collect();
     for prefix in &case.outputs {
-        ensure!(keys.iter().any(|key| key.starts_with(prefix.as_str())), "nothing under `{prefix}` was written, only {keys:?}");
+        ensure!(
+            keys.iter().any(|key| key.starts_with(prefix.as_str())),
+            "nothing under `{prefix}` was written, only {keys:?}"
+        );
     }
     for key in &keys {
-        ensure!(case.outputs.iter().any(|prefix| key.starts_with(prefix.as_str())), "`{key}` was written");
+        ensure!(
+            case.outputs.iter().any(|prefix| key.starts_with(prefix.as_str())),
+            "`{key}` was written"
+        );
     }
     if let Some(components) = components {
         let (component, outputs) = as_component(&case, folder, &config, components).await?;
-        ensure!(serde_json::to_string(&native)? == serde_json::to_string(&component)?, "outcomes differ: {native:#?} {component:#?}");
+        ensure!(
+            serde_json::to_string(&native)? == serde_json::to_string(&component)?,
+            "outcomes differ: {native:#?} {component:#?}"
+        );
         ensure!(sorted(recorded.outputs.clone()) == sorted(outputs.outputs), "outputs differ");
     }
     Ok(())
@@ -86,7 +104,9 @@ async fn prepare(case: &Case, folder: &Path) -> Result<(Trigger, RunHost, tempfi
     let cache = tempfile::tempdir()?;
     let store = Store::local(&cache.path().join("store"))?;
     for (key, file) in &case.objects {
-        store.create(key, std::fs::read(folder.join(file)).with_context(|| file.clone())?.into()).await?;
+        store
+            .create(key, std::fs::read(folder.join(file)).with_context(|| file.clone())?.into())
+            .await?;
     }
     let sql = SqlEngine::new(SqlOptions {
         cache_dir: cache.path().join("cache"),
@@ -94,11 +114,31 @@ async fn prepare(case: &Case, folder: &Path) -> Result<(Trigger, RunHost, tempfi
         threads: 2,
         timeout: Duration::from_secs(60),
     })?;
-    let trigger = Trigger { key: case.trigger.clone(), digest: Digest::of(&store.get(&case.trigger).await?) };
-    let context = RunContext { as_of: jiff::Timestamp::UNIX_EPOCH, seed: 7, run_key: "0".repeat(32), subject: case.subject.clone() };
-    let grants = Grants { reads: case.reads.clone(), writes: case.writes.clone(), fetch: vec![] };
+    let trigger = Trigger {
+        key: case.trigger.clone(),
+        digest: Digest::of(&store.get(&case.trigger).await?),
+    };
+    let context = RunContext {
+        as_of: jiff::Timestamp::UNIX_EPOCH,
+        seed: 7,
+        run_key: "0".repeat(32),
+        subject: case.subject.clone(),
+    };
+    let grants = Grants {
+        reads: case.reads.clone(),
+        writes: case.writes.clone(),
+        fetch: vec![],
+    };
     let handle = tokio::runtime::Handle::current();
-    let host = RunHost::new(RunSetup { store, sql, context, trigger: trigger.clone(), grants, progress: None, handle });
+    let host = RunHost::new(RunSetup {
+        store,
+        sql,
+        context,
+        trigger: trigger.clone(),
+        grants,
+        progress: None,
+        handle,
+    });
     Ok((trigger, host, cache))
 }
 
@@ -129,7 +169,10 @@ async fn as_component(case: &Case, folder: &Path, config: &str, components: &Pat
     let ran = tokio::task::spawn_blocking(move || -> Result<(Outcome, Recorded)> {
         let engine = Engine::new(EngineOptions { cache_dir: compiled })?;
         let component = engine.component(&bytes)?;
-        let limits = Limits { timeout: Duration::from_secs(120), memory_bytes: 1 << 30 };
+        let limits = Limits {
+            timeout: Duration::from_secs(120),
+            memory_bytes: 1 << 30,
+        };
         let (outcome, recorded, _) = component.run(&trigger, &config, host, &limits);
         Ok((outcome?, recorded))
     });

@@ -17,18 +17,28 @@ fn check_status(url: &str, status: u16) -> Result<()> {
     match status {
         200 => Ok(()),
         429 | 500..=599 => Err(Error::transient(format!("`{url}` answered {status}"))),
-        _ => Err(Error::input(format!("`{url}` answered {status}; 200 was expected: look at the address in `collect`"))),
+        _ => Err(Error::input(format!(
+            "`{url}` answered {status}; 200 was expected: look at the address in `collect`"
+        ))),
     }
 }
 
 /// The content type, or the ending where that says nothing.
 fn kind(url: &str, answer: &FetchResponse) -> String {
-    let header = answer.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone()).unwrap_or_default();
+    let header = answer
+        .headers
+        .iter()
+        .find(|(name, _)| name == "content-type")
+        .map(|(_, value)| value.clone())
+        .unwrap_or_default();
     if rows::ending(&header).is_some() {
         return header;
     }
     let path = url.split(['?', '#']).next().unwrap_or_default();
-    path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or(header, |(_, ending)| ending.to_ascii_lowercase())
+    path.rsplit('/')
+        .next()
+        .and_then(|name| name.rsplit_once('.'))
+        .map_or(header, |(_, ending)| ending.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -40,14 +50,27 @@ mod tests {
     #[test]
     fn only_what_may_pass_is_tried_again() {
         assert!(check_status("u", 200).is_ok());
-        assert_eq!([429, 500, 503].map(|s| check_status("u", s).unwrap_err().kind), [ErrorKind::Transient; 3]);
-        assert_eq!([301, 403, 404].map(|s| check_status("u", s).unwrap_err().kind), [ErrorKind::Input; 3]);
+        assert_eq!(
+            [429, 500, 503].map(|s| check_status("u", s).unwrap_err().kind),
+            [ErrorKind::Transient; 3]
+        );
+        assert_eq!(
+            [301, 403, 404].map(|s| check_status("u", s).unwrap_err().kind),
+            [ErrorKind::Input; 3]
+        );
     }
 
     #[test]
     fn a_vague_content_type_leaves_it_to_the_ending() {
-        let answer = |kind: &str| FetchResponse { status: 200, headers: vec![("content-type".into(), kind.into())], body: vec![] };
+        let answer = |kind: &str| FetchResponse {
+            status: 200,
+            headers: vec![("content-type".into(), kind.into())],
+            body: vec![],
+        };
         assert_eq!(kind("http://h/a.parquet?x=1.csv", &answer("application/octet-stream")), "parquet");
-        assert_eq!(kind("http://h/a.parquet", &answer("text/csv; charset=utf-8")), "text/csv; charset=utf-8");
+        assert_eq!(
+            kind("http://h/a.parquet", &answer("text/csv; charset=utf-8")),
+            "text/csv; charset=utf-8"
+        );
     }
 }

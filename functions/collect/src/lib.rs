@@ -46,7 +46,10 @@ impl Stage for Collect {
         if written.is_empty() {
             return Ok(Outcome::skipped("the source has nothing new"));
         }
-        Ok(Outcome::done(format!("{} new files", written.len()), &serde_json::json!({ "keys": written })))
+        Ok(Outcome::done(
+            format!("{} new files", written.len()),
+            &serde_json::json!({ "keys": written }),
+        ))
     }
 }
 
@@ -56,7 +59,9 @@ fn keep(dataset: &str, ending: &str, bytes: &[u8], host: &dyn Host) -> Result<Op
     match host.objects().create(&key, bytes)? {
         Put::Written => Ok(Some(key)),
         Put::Unchanged => Ok(None),
-        Put::Conflict => Err(Error::input(format!("`{key}` exists with other content; it is named by its content and must not be changed"))),
+        Put::Conflict => Err(Error::input(format!(
+            "`{key}` exists with other content; it is named by its content and must not be changed"
+        ))),
     }
 }
 

@@ -12,7 +12,10 @@ pub(crate) fn take(dataset: &str, prefix: &str, host: &dyn Host) -> Result<Vec<S
     for (n, meta) in found.iter().enumerate() {
         host.progress(n as f64 / found.len() as f64, &meta.key);
         let Some(format) = Format::of_key(&meta.key) else {
-            host.log(Level::Warning, &format!("`{}` is left: it is no CSV, JSON lines or Parquet by its name", meta.key));
+            host.log(
+                Level::Warning,
+                &format!("`{}` is left: it is no CSV, JSON lines or Parquet by its name", meta.key),
+            );
             continue;
         };
         let ending = match format {

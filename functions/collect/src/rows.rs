@@ -5,14 +5,28 @@ use tidemill_core::{Error, Result};
 /// The endings of files by content type or by ending.
 const KINDS: [(&str, &[&str]); 3] = [
     ("csv", &["text/csv", "application/csv", "csv"]),
-    ("jsonl", &["application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/json", "jsonl", "ndjson", "json"]),
+    (
+        "jsonl",
+        &[
+            "application/x-ndjson",
+            "application/jsonl",
+            "application/x-jsonlines",
+            "application/json",
+            "jsonl",
+            "ndjson",
+            "json",
+        ],
+    ),
     ("parquet", &["application/vnd.apache.parquet", "application/x-parquet", "parquet"]),
 ];
 
 /// The ending that files of this content type get.
 pub fn ending(content_type: &str) -> Option<&'static str> {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    KINDS.into_iter().find(|(_, names)| names.contains(&kind.as_str())).map(|(ending, _)| ending)
+    KINDS
+        .into_iter()
+        .find(|(_, names)| names.contains(&kind.as_str()))
+        .map(|(ending, _)| ending)
 }
 
 /// The ending and the bytes of the file that a body becomes. A JSON array of objects becomes JSON lines.
@@ -28,9 +42,9 @@ pub fn check(content_type: &str, body: &[u8]) -> Result<(&'static str, Vec<u8>)>
         return Err(Error::input("the body is empty; send at least one row"));
     }
     match ending {
-        "parquet" if !(body.starts_with(b"PAR1") && body.ends_with(b"PAR1")) => {
-            Err(Error::input("the body is not a whole Parquet file: it must start and end with `PAR1`"))
-        }
+        "parquet" if !(body.starts_with(b"PAR1") && body.ends_with(b"PAR1")) => Err(Error::input(
+            "the body is not a whole Parquet file: it must start and end with `PAR1`",
+        )),
         "parquet" => Ok((ending, body.to_vec())),
         "jsonl" => Ok((ending, lines(body)?)),
         _ => std::str::from_utf8(body)
@@ -45,7 +59,10 @@ fn lines(body: &[u8]) -> Result<Vec<u8>> {
     let rows: Vec<serde_json::Value> = if array {
         serde_json::from_slice(body).map_err(not_json)?
     } else {
-        serde_json::Deserializer::from_slice(body).into_iter().collect::<Result<_, _>>().map_err(not_json)?
+        serde_json::Deserializer::from_slice(body)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(not_json)?
     };
     if let Some(n) = rows.iter().position(|row| !row.is_object()) {
         return Err(Error::input(format!("row {} is `{}`; each row is one JSON object", n + 1, rows[n])));
@@ -67,8 +84,14 @@ mod tests {
     #[test]
     fn json_arrays_become_lines() {
         let expected = b"{\"a\":1}\n{\"a\":null}\n".to_vec();
-        assert_eq!(check("application/json", b" [{\"a\":1},{\"a\":null}]").unwrap(), ("jsonl", expected.clone()));
-        assert_eq!(check("application/x-ndjson", b"{\"a\":1}\n{\"a\":null}").unwrap(), ("jsonl", expected));
+        assert_eq!(
+            check("application/json", b" [{\"a\":1},{\"a\":null}]").unwrap(),
+            ("jsonl", expected.clone())
+        );
+        assert_eq!(
+            check("application/x-ndjson", b"{\"a\":1}\n{\"a\":null}").unwrap(),
+            ("jsonl", expected)
+        );
     }
 
     #[test]

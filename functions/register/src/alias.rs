@@ -24,7 +24,10 @@ pub(crate) fn read(model: &str, objects: &dyn Objects) -> Result<Option<Current>
         other => other?,
     };
     let alias = serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not an alias: {e}")))?;
-    Ok(Some(Current { alias, digest: Digest::of(&bytes) }))
+    Ok(Some(Current {
+        alias,
+        digest: Digest::of(&bytes),
+    }))
 }
 
 /// Whether it points at this version, or once did.

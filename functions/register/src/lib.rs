@@ -49,7 +49,13 @@ impl Stage for Register {
         }
         let version = match admitted.own {
             Some(version) => version,
-            None => version::admit(&model, admitted.next, &evaluation, version::evaluation_key(&record, &trigger.key), host)?,
+            None => version::admit(
+                &model,
+                admitted.next,
+                &evaluation,
+                version::evaluation_key(&record, &trigger.key),
+                host,
+            )?,
         };
         alias::shift(&version, champion, objects)?;
         Ok(done(&version))
@@ -63,14 +69,24 @@ fn done(version: &tidemill_core::record::Version) -> Outcome {
         key: version::key(&version.model, version.version),
         onnx_digest: version.onnx_digest.clone(),
     };
-    Outcome::done(format!("version {} of `{}` is the champion", version.version, version.model), &facts).with_as_of(version.as_of)
+    Outcome::done(
+        format!("version {} of `{}` is the champion", version.version, version.model),
+        &facts,
+    )
+    .with_as_of(version.as_of)
 }
 
 fn overtaken(model: &str, evaluation: &Evaluation, champion: Option<&alias::Current>) -> Outcome {
     let name = |version: Option<u32>| version.map_or("none".to_owned(), |v| format!("version {v}"));
     let (then, now) = (name(evaluation.champion_version), name(champion.map(|c| c.alias.version)));
     let message = format!("the candidate was compared with champion {then}, which is now {now}; evaluate it again");
-    let finding = Finding { check: "champion".into(), subject: model.into(), severity: Severity::Error, message, count: 0 };
+    let finding = Finding {
+        check: "champion".into(),
+        subject: model.into(),
+        severity: Severity::Error,
+        message,
+        count: 0,
+    };
     Outcome::rejected(format!("the champion of `{model}` changed since the evaluation"), vec![finding])
 }
 

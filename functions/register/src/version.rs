@@ -20,7 +20,12 @@ pub(crate) fn key(model: &str, version: u32) -> String {
 
 /// The evaluation's object, or the outcome itself where the evaluation wrote none.
 pub(crate) fn evaluation_key<'a>(record: &'a OutcomeRecord, trigger: &'a str) -> &'a str {
-    record.outputs.iter().map(|output| output.key.as_str()).find(|key| key.ends_with("/evaluation.json")).unwrap_or(trigger)
+    record
+        .outputs
+        .iter()
+        .map(|output| output.key.as_str())
+        .find(|key| key.ends_with("/evaluation.json"))
+        .unwrap_or(trigger)
 }
 
 /// Looks through all versions. Their keys do not sort by number.

@@ -54,7 +54,13 @@ pub(crate) fn of(dataset: &Dataset, columns: &Columns) -> Result<Vec<Check>> {
     for assertion in &dataset.contract.sql {
         if let Assertion::Row(sql) = &assertion.assertion {
             let columns = dataset.contract.columns.keys().filter(|name| sql.contains(name.as_str()));
-            let shows = columns.map(|name| format!("{} || coalesce(CAST({} AS VARCHAR), 'null')", text(&format!("{name}=")), quoted(name)));
+            let shows = columns.map(|name| {
+                format!(
+                    "{} || coalesce(CAST({} AS VARCHAR), 'null')",
+                    text(&format!("{name}=")),
+                    quoted(name)
+                )
+            });
             let shows = shows.collect::<Vec<_>>().join(", ");
             checks.push(Check {
                 name: assertion.name.clone(),
@@ -64,7 +70,11 @@ pub(crate) fn of(dataset: &Dataset, columns: &Columns) -> Result<Vec<Check>> {
                 fails: format!("NOT ({sql})"),
                 counted: None,
                 of: "count(*)".into(),
-                shows: if shows.is_empty() { "CAST(__row AS VARCHAR)".into() } else { format!("concat_ws(' ', {shows})") },
+                shows: if shows.is_empty() {
+                    "CAST(__row AS VARCHAR)".into()
+                } else {
+                    format!("concat_ws(' ', {shows})")
+                },
                 reason: format!("not `{sql}`"),
             });
         }
@@ -111,14 +121,25 @@ fn of_column(name: &str, column: &Column, needed: bool, checks: &mut Vec<Check>)
     if let Some(values) = &column.values {
         let literals = values.iter().map(|v| literal(v, column.kind, name)).collect::<Result<Vec<_>>>()?;
         let list = values.iter().map(shown).collect::<Vec<_>>().join(", ");
-        let fails = if literals.is_empty() { format!("{value} IS NOT NULL") } else { format!("{value} NOT IN ({})", literals.join(", ")) };
+        let fails = if literals.is_empty() {
+            format!("{value} IS NOT NULL")
+        } else {
+            format!("{value} NOT IN ({})", literals.join(", "))
+        };
         checks.push(check("values", fails, format!("is none of {list}")));
     }
     if let Some(pattern) = &column.pattern {
         if column.kind != ColumnType::Text {
-            return Err(Error::config(format!("contract, column `{name}`: `pattern` is for text, and it is {}", column.kind.sql())));
+            return Err(Error::config(format!(
+                "contract, column `{name}`: `pattern` is for text, and it is {}",
+                column.kind.sql()
+            )));
         }
-        checks.push(check("pattern", format!("NOT regexp_full_match({value}, {})", text(pattern)), format!("does not match `{pattern}`")));
+        checks.push(check(
+            "pattern",
+            format!("NOT regexp_full_match({value}, {})", text(pattern)),
+            format!("does not match `{pattern}`"),
+        ));
     }
     if column.unique {
         checks.push(unique("unique", name, &value, column.severity, column.mostly));
@@ -128,7 +149,11 @@ fn of_column(name: &str, column: &Column, needed: bool, checks: &mut Vec<Check>)
 
 /// The first row with a value stays good, the later ones are bad.
 fn unique(kind: &str, subject: &str, columns: &str, severity: Severity, mostly: f64) -> Check {
-    let all = columns.split(", ").map(|c| format!("{c} IS NOT NULL")).collect::<Vec<_>>().join(" AND ");
+    let all = columns
+        .split(", ")
+        .map(|c| format!("{c} IS NOT NULL"))
+        .collect::<Vec<_>>()
+        .join(" AND ");
     Check {
         name: kind.into(),
         subject: subject.into(),
@@ -136,7 +161,9 @@ fn unique(kind: &str, subject: &str, columns: &str, severity: Severity, mostly: 
         mostly,
         fails: format!("{all} AND row_number() OVER (PARTITION BY {columns} ORDER BY __row) > 1"),
         // A collision of hashes only costs the exact count that follows.
-        counted: Some(format!("count(*) FILTER (WHERE {all}) - count(DISTINCT hash({columns})) FILTER (WHERE {all})")),
+        counted: Some(format!(
+            "count(*) FILTER (WHERE {all}) - count(DISTINCT hash({columns})) FILTER (WHERE {all})"
+        )),
         of: format!("count(*) FILTER (WHERE {all})"),
         shows: format!("concat_ws(', ', {columns})"),
         reason: format!("`{subject}` came before"),

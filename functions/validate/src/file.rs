@@ -23,7 +23,9 @@ pub(crate) fn broken(key: &str, format: Format, objects: &dyn Objects) -> Result
         let (first, last) = (objects.get_range(key, 0, 4)?, objects.get_range(key, size.saturating_sub(4), 4)?);
         let message = match (first == b"PAR1", last == b"PAR1") {
             (true, true) => return Ok(None),
-            (true, false) => format!("`{key}` is a Parquet file that is cut off: its footer is missing after {size} bytes; upload it again"),
+            (true, false) => {
+                format!("`{key}` is a Parquet file that is cut off: its footer is missing after {size} bytes; upload it again")
+            }
             _ => format!("`{key}` is not a Parquet file: it does not start with `PAR1`"),
         };
         return Ok(Some(error("readable", key, message, 0)));
@@ -53,7 +55,11 @@ mod tests {
     #[test]
     fn other_encodings_are_named() {
         assert_eq!(encoding("name\nzoë\n".as_bytes(), false), None);
-        assert!(encoding(b"name\nzo\xEB\n", false).unwrap().contains("byte 0xEB in line 2 (it may be latin-1)"));
+        assert!(
+            encoding(b"name\nzo\xEB\n", false)
+                .unwrap()
+                .contains("byte 0xEB in line 2 (it may be latin-1)")
+        );
         assert!(encoding(b"\xFF\xFEn\0", false).unwrap().contains("UTF-16"));
     }
 

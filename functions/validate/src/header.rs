@@ -29,7 +29,6 @@ pub(crate) enum Source {
 pub(crate) struct Columns {
     pub(crate) sources: BTreeMap<String, Source>,
     pub(crate) all: Vec<String>,
-    pub(crate) format: Format,
 }
 
 /// Reads the header; what is wrong with it is a finding each.
@@ -39,21 +38,41 @@ pub(crate) fn read(contract: &Contract, table: &Table, sql: &dyn Sql) -> Result<
     let key = table.keys.first().map_or("", String::as_str);
     let batches = match tidemill_sdk::batches(sql, select, std::slice::from_ref(table)) {
         Err(e) if matches!(e.kind, ErrorKind::Input | ErrorKind::Config) => {
-            return Ok(Err(vec![error("readable", key, format!("`{key}` cannot be read: {}", e.message), 0)]));
+            return Ok(Err(vec![error(
+                "readable",
+                key,
+                format!("`{key}` cannot be read: {}", e.message),
+                0,
+            )]));
         }
         other => other?,
     };
     let schema = batches.first().map(|batch| batch.schema());
-    let found: Vec<(String, Source)> =
-        schema.iter().flat_map(|s| s.fields().iter().map(|f| (f.name().clone(), source(f.data_type()))).collect::<Vec<_>>()).collect();
+    let found: Vec<(String, Source)> = schema
+        .iter()
+        .flat_map(|s| {
+            s.fields()
+                .iter()
+                .map(|f| (f.name().clone(), source(f.data_type())))
+                .collect::<Vec<_>>()
+        })
+        .collect();
     let findings = compare(contract, &found, table.format, key);
     if !findings.is_empty() {
         return Ok(Err(findings));
     }
     let all = found.iter().map(|(name, _)| name.clone()).collect();
     let found: BTreeMap<String, Source> = found.into_iter().collect();
-    let sources = contract.columns.keys().map(|name| (name.clone(), found.get(name).copied().unwrap_or(Source::Nothing))).collect();
-    Ok(Ok(Columns { sources, all, format: table.format }))
+    let sources = contract
+        .columns
+        .keys()
+        .map(|name| (name.clone(), found.get(name).copied().unwrap_or(Source::Nothing)))
+        .collect();
+    Ok(Ok(Columns {
+        sources,
+        all,
+        format: table.format,
+    }))
 }
 
 fn source(kind: &DataType) -> Source {
@@ -71,13 +90,22 @@ fn source(kind: &DataType) -> Source {
 
 fn compare(contract: &Contract, found: &[(String, Source)], format: Format, key: &str) -> Vec<Finding> {
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-    let missing: Vec<&str> =
-        contract.columns.iter().filter(|(n, c)| !c.optional && !names.contains(&n.as_str())).map(|(n, _)| n.as_str()).collect();
+    let missing: Vec<&str> = contract
+        .columns
+        .iter()
+        .filter(|(n, c)| !c.optional && !names.contains(&n.as_str()))
+        .map(|(n, _)| n.as_str())
+        .collect();
     let unexpected: Vec<&str> = names.iter().copied().filter(|n| !contract.columns.contains_key(*n)).collect();
     let mut findings = Vec::new();
     let has = contract.columns.keys().map(String::as_str).collect::<Vec<_>>();
     if !missing.is_empty() {
-        let message = format!("{} missing; the contract has {}, the file has {}", listed(&missing), listed(&has), listed(&names));
+        let message = format!(
+            "{} missing; the contract has {}, the file has {}",
+            listed(&missing),
+            listed(&has),
+            listed(&names)
+        );
         findings.push(error("header", key, message, missing.len() as u64));
     }
     if !unexpected.is_empty() && !contract.allow_extra_columns {
@@ -93,7 +121,14 @@ fn compare(contract: &Contract, found: &[(String, Source)], format: Format, key:
             let column = contract.columns.get(name)?;
             let fits = fits(*source, column.kind) || format == Format::JsonLines && *source != Source::Other;
             let kind = column.kind.sql();
-            (!fits).then(|| error("type", name, format!("column `{name}` is {source:?} in the file; the contract wants {kind}: cast it"), 0))
+            (!fits).then(|| {
+                error(
+                    "type",
+                    name,
+                    format!("column `{name}` is {source:?} in the file; the contract wants {kind}: cast it"),
+                    0,
+                )
+            })
         }));
     }
     findings

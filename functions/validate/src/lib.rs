@@ -37,7 +37,11 @@ impl Stage for Validate {
         if let Some(finding) = file::broken(&trigger.key, format, host.objects())? {
             return Ok(refused("the file cannot be read", vec![finding]));
         }
-        let table = Table { name: "raw".into(), keys: vec![trigger.key.clone()], format };
+        let table = Table {
+            name: "raw".into(),
+            keys: vec![trigger.key.clone()],
+            format,
+        };
         let columns = match header::read(&dataset.contract, &table, host.sql())? {
             Ok(columns) => columns,
             Err(findings) => return Ok(refused("its columns are not the contract's", findings)),
@@ -82,7 +86,13 @@ fn refused(reason: &str, findings: Vec<Finding>) -> Outcome {
 
 /// A finding that rejects.
 fn error(check: &str, subject: &str, message: String, count: u64) -> Finding {
-    Finding { check: check.into(), subject: subject.into(), severity: Severity::Error, message, count }
+    Finding {
+        check: check.into(),
+        subject: subject.into(),
+        severity: Severity::Error,
+        message,
+        count,
+    }
 }
 
 tidemill_sdk::export!(Validate);

@@ -35,7 +35,11 @@ pub(crate) fn of(scan: &Scan<'_>) -> Result<Good> {
     let contract = &scan.dataset.contract;
     let time = quoted(&scan.dataset.time);
     let parts: Vec<_> = contract.sql.iter().filter(|a| matches!(a.assertion, Assertion::Part(_))).collect();
-    let mut select: Vec<String> = vec!["count(*)".into(), format!("epoch_us(min({time}))"), format!("epoch_us(max({time}))")];
+    let mut select: Vec<String> = vec![
+        "count(*)".into(),
+        format!("epoch_us(min({time}))"),
+        format!("epoch_us(max({time}))"),
+    ];
     for part in &parts {
         if let Assertion::Part(sql) = &part.assertion {
             select.push(format!("CAST(({sql}) AS BOOLEAN)"));
@@ -54,22 +58,44 @@ pub(crate) fn of(scan: &Scan<'_>) -> Result<Good> {
             && let Assertion::Part(sql) = &part.assertion
         {
             let message = format!("false for the part: `{sql}`");
-            failed.push(Finding { check: part.name.clone(), subject: scan.dataset.name.clone(), severity: part.severity, message, count: rows });
+            failed.push(Finding {
+                check: part.name.clone(),
+                subject: scan.dataset.name.clone(),
+                severity: part.severity,
+                message,
+                count: rows,
+            });
         }
     }
     let mut columns = BTreeMap::new();
     for (name, column) in &contract.columns {
         let (present, spread) = (count(next()), next());
         let detail = match column.kind {
-            ColumnType::Text => ProfileKind::Categorical { distinct: count(spread), top: Vec::new(), other: present },
+            ColumnType::Text => ProfileKind::Categorical {
+                distinct: count(spread),
+                top: Vec::new(),
+                other: present,
+            },
             _ => numbers(spread),
         };
-        columns.insert(name.clone(), ColumnProfile { kind: column.kind, nulls: rows - present, detail });
+        columns.insert(
+            name.clone(),
+            ColumnProfile {
+                kind: column.kind,
+                nulls: rows - present,
+                detail,
+            },
+        );
     }
     let mut profile = Profile { rows, columns };
     second(scan, &mut profile)?;
     categories(scan, &mut profile)?;
-    Ok(Good { profile, from, until, failed })
+    Ok(Good {
+        profile,
+        from,
+        until,
+        failed,
+    })
 }
 
 fn query(scan: &Scan<'_>, select: &[String]) -> Result<Vec<Option<String>>> {
@@ -93,12 +119,19 @@ fn first(name: &str, kind: ColumnType) -> [String; 2] {
         return [present, format!("count(DISTINCT {})", quoted(name))];
     }
     let shares = (0..=20).map(|i| format!("{}", f64::from(i) / 20.0)).collect::<Vec<_>>().join(", ");
-    [present, format!("CAST(quantile_cont({}, [{shares}]) AS VARCHAR)", double(name, kind))]
+    [
+        present,
+        format!("CAST(quantile_cont({}, [{shares}]) AS VARCHAR)", double(name, kind)),
+    ]
 }
 
 fn numbers(quantiles: Option<String>) -> ProfileKind {
     let list = quantiles.unwrap_or_default();
-    let quantiles: Vec<f64> = list.trim_matches(['[', ']']).split(',').filter_map(|x| x.trim().parse().ok()).collect();
+    let quantiles: Vec<f64> = list
+        .trim_matches(['[', ']'])
+        .split(',')
+        .filter_map(|x| x.trim().parse().ok())
+        .collect();
     let mut edges = Vec::new();
     for edge in quantiles.iter().copied().skip(1).take(19) {
         if edges.last().is_none_or(|last| edge > *last) && edge > quantiles[0] {
@@ -106,25 +139,52 @@ fn numbers(quantiles: Option<String>) -> ProfileKind {
         }
     }
     let (minimum, maximum) = (quantiles.first().copied(), quantiles.last().copied());
-    ProfileKind::Numeric { minimum, maximum, mean: None, deviation: None, quantiles, edges, counts: Vec::new() }
+    ProfileKind::Numeric {
+        minimum,
+        maximum,
+        mean: None,
+        deviation: None,
+        quantiles,
+        edges,
+        counts: Vec::new(),
+    }
 }
 
 /// The pass that needs to know the first one's answer: mean, deviation, histogram.
 fn second(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
     let mut select = vec!["count(*)".to_owned()];
     for (name, column) in &profile.columns {
-        if let ProfileKind::Numeric { minimum: Some(low), maximum: Some(high), edges, .. } = &column.detail {
+        if let ProfileKind::Numeric {
+            minimum: Some(low),
+            maximum: Some(high),
+            edges,
+            ..
+        } = &column.detail
+        {
             let value = double(name, column.kind);
             let unit = format!("(({value} - {}) / {})", number(*low), number(width(*low, *high)));
             let scaled = |e: &str| format!("CAST(sum(CAST(round({e} * {}) AS BIGINT)) AS VARCHAR)", number(SCALE));
             select.extend([scaled(&unit), scaled(&format!("{unit} * {unit}"))]);
-            select.extend(edges.iter().map(|edge| format!("count(*) FILTER (WHERE {value} < {})", number(*edge))));
+            select.extend(
+                edges
+                    .iter()
+                    .map(|edge| format!("count(*) FILTER (WHERE {value} < {})", number(*edge))),
+            );
         }
     }
     let mut row = query(scan, &select)?.into_iter().skip(1);
     for column in profile.columns.values_mut() {
         let present = profile.rows - column.nulls;
-        if let ProfileKind::Numeric { minimum: Some(low), maximum: Some(high), mean, deviation, edges, counts, .. } = &mut column.detail {
+        if let ProfileKind::Numeric {
+            minimum: Some(low),
+            maximum: Some(high),
+            mean,
+            deviation,
+            edges,
+            counts,
+            ..
+        } = &mut column.detail
+        {
             let mut share = || row.next().flatten().and_then(|n| n.parse::<f64>().ok()).unwrap_or_default() / SCALE / present as f64;
             let (first, square) = (share(), share());
             *mean = Some(*low + first * width(*low, *high));
@@ -144,7 +204,9 @@ fn width(low: f64, high: f64) -> f64 {
 
 fn categories(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
     for (name, column) in &mut profile.columns {
-        let ProfileKind::Categorical { top, other, .. } = &mut column.detail else { continue };
+        let ProfileKind::Categorical { top, other, .. } = &mut column.detail else {
+            continue;
+        };
         let value = quoted(name);
         let select = format!(
             "WITH {} SELECT CAST(count(*) AS VARCHAR) || ' ' || {value} AS c0 FROM good WHERE {value} IS NOT NULL \
@@ -167,6 +229,8 @@ fn count(text: Option<String>) -> u64 {
 }
 
 fn instant(text: Option<String>) -> Result<Timestamp> {
-    let micros = text.and_then(|n| n.parse().ok()).ok_or_else(|| Error::bug("no good row has an event time"))?;
+    let micros = text
+        .and_then(|n| n.parse().ok())
+        .ok_or_else(|| Error::bug("no good row has an event time"))?;
     Timestamp::from_microsecond(micros).map_err(|_| Error::input(format!("event time {micros} µs is out of range")))
 }

@@ -44,13 +44,27 @@ impl Failed {
 impl<'a> Scan<'a> {
     /// Counts.
     pub(crate) fn new(dataset: &'a Dataset, columns: &'a Columns, checks: Vec<Check>, table: &'a Table, sql: &'a dyn Sql) -> Result<Self> {
-        let mut scan = Self { dataset, columns, table, sql, failed: Vec::new(), rows: 0, ragged: 0 };
+        let mut scan = Self {
+            dataset,
+            columns,
+            table,
+            sql,
+            failed: Vec::new(),
+            rows: 0,
+            ragged: 0,
+        };
         let counts = checks.iter().flat_map(|check| {
-            let count = check.counted.clone().unwrap_or_else(|| format!("count(*) FILTER (WHERE {})", check.fails));
+            let count = check
+                .counted
+                .clone()
+                .unwrap_or_else(|| format!("count(*) FILTER (WHERE {})", check.fails));
             [count, check.of.clone()]
         });
         let counts: Vec<String> = std::iter::once("count(*)".to_owned()).chain(counts).collect();
-        let found = scan.numbers(&format!("WITH {} SELECT {} FROM typed", scan.typed(false), aliased(&counts)), counts.len())?;
+        let found = scan.numbers(
+            &format!("WITH {} SELECT {} FROM typed", scan.typed(false), aliased(&counts)),
+            counts.len(),
+        )?;
         scan.rows = found.first().copied().unwrap_or_default();
         if table.format == Format::Csv {
             scan.ragged = scan.numbers("SELECT count(*) AS c0 FROM raw__rejects", 1)?[0];
@@ -61,7 +75,11 @@ impl<'a> Scan<'a> {
             .filter(|(_, count)| count[0] > 0)
             .map(|(check, count)| {
                 let tolerated = check.mostly < 1.0 && count[1].saturating_sub(count[0]) as f64 >= check.mostly * count[1] as f64;
-                Failed { check, count: count[0], tolerated }
+                Failed {
+                    check,
+                    count: count[0],
+                    tolerated,
+                }
             })
             .collect();
         Ok(scan)
@@ -72,28 +90,55 @@ impl<'a> Scan<'a> {
         let each = self.dataset.contract.columns.iter().map(|(name, column)| {
             let source = self.columns.sources[name];
             let raw = raw(name, source, column.kind, self.table.format);
-            format!("{} AS {}, {raw} AS {}", value(&raw, source, column.kind), quoted(name), raw_name(name))
+            format!(
+                "{} AS {}, {raw} AS {}",
+                value(&raw, source, column.kind),
+                quoted(name),
+                raw_name(name)
+            )
         });
         let number = if numbered { "row_number() OVER ()" } else { "0" };
         // For the quarantine: all columns as they stand in the file.
         let all = if numbered { format!(", {}", self.as_text()) } else { String::new() };
-        format!("typed AS (SELECT {number} AS __row, {}{all} FROM raw)", each.collect::<Vec<_>>().join(", "))
+        format!(
+            "typed AS (SELECT {number} AS __row, {}{all} FROM raw)",
+            each.collect::<Vec<_>>().join(", ")
+        )
     }
 
     fn as_text(&self) -> String {
-        let columns = self.columns.all.iter().enumerate().map(|(i, name)| format!("CAST({} AS VARCHAR) AS __text_{i}", quoted(name)));
+        let columns = self
+            .columns
+            .all
+            .iter()
+            .enumerate()
+            .map(|(i, name)| format!("CAST({} AS VARCHAR) AS __text_{i}", quoted(name)));
         columns.collect::<Vec<_>>().join(", ")
     }
 
     /// `good`: typed columns of the rows that stay.
     pub(crate) fn good(&self) -> String {
-        let names = self.dataset.contract.columns.keys().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+        let names = self
+            .dataset
+            .contract
+            .columns
+            .keys()
+            .map(|name| quoted(name))
+            .collect::<Vec<_>>()
+            .join(", ");
         let bad: Vec<&Failed> = self.failed.iter().filter(|failed| failed.quarantines()).collect();
         if bad.is_empty() {
             return format!("{}, good AS (SELECT {names} FROM typed)", self.typed(false));
         }
-        let any = bad.iter().map(|f| format!("coalesce({}, false)", f.check.fails)).collect::<Vec<_>>().join(" OR ");
-        format!("{}, judged AS (SELECT *, {any} AS __bad FROM typed), good AS (SELECT {names} FROM judged WHERE NOT __bad)", self.typed(true))
+        let any = bad
+            .iter()
+            .map(|f| format!("coalesce({}, false)", f.check.fails))
+            .collect::<Vec<_>>()
+            .join(" OR ");
+        format!(
+            "{}, judged AS (SELECT *, {any} AS __bad FROM typed), good AS (SELECT {names} FROM judged WHERE NOT __bad)",
+            self.typed(true)
+        )
     }
 
     /// Writes bad rows, if there are any, with all the file's columns as text; returns how many.
@@ -102,10 +147,28 @@ impl<'a> Scan<'a> {
         if bad.is_empty() && self.ragged == 0 {
             return Ok(0);
         }
-        let reasons = bad.iter().map(|f| format!("CASE WHEN {} THEN {} END", f.check.fails, text(&f.check.reason)));
-        let reasons = format!("concat_ws('; ', NULL, {})", reasons.chain(["NULL".into()]).collect::<Vec<_>>().join(", "));
-        let names = self.columns.all.iter().enumerate().map(|(i, name)| format!("__text_{i} AS {}", quoted(name))).collect::<Vec<_>>().join(", ");
-        let nothing = self.columns.all.iter().map(|name| format!("CAST(NULL AS VARCHAR) AS {}", quoted(name))).collect::<Vec<_>>().join(", ");
+        let reasons = bad
+            .iter()
+            .map(|f| format!("CASE WHEN {} THEN {} END", f.check.fails, text(&f.check.reason)));
+        let reasons = format!(
+            "concat_ws('; ', NULL, {})",
+            reasons.chain(["NULL".into()]).collect::<Vec<_>>().join(", ")
+        );
+        let names = self
+            .columns
+            .all
+            .iter()
+            .enumerate()
+            .map(|(i, name)| format!("__text_{i} AS {}", quoted(name)))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let nothing = self
+            .columns
+            .all
+            .iter()
+            .map(|name| format!("CAST(NULL AS VARCHAR) AS {}", quoted(name)))
+            .collect::<Vec<_>>()
+            .join(", ");
         let mut rows = format!(
             "SELECT {names}, __reasons AS _reasons, CAST(__row AS BIGINT) AS _row, CAST(NULL AS BIGINT) AS _line, CAST(NULL AS VARCHAR) AS _text \
              FROM judged WHERE __reasons <> ''"
@@ -116,8 +179,10 @@ impl<'a> Scan<'a> {
             );
         }
         let judged = format!("judged AS (SELECT *, {reasons} AS __reasons FROM typed)");
-        let select =
-            format!("WITH {}, {judged} SELECT * FROM ({rows}) ORDER BY _row NULLS LAST, _line, _text, _reasons", self.typed(true));
+        let select = format!(
+            "WITH {}, {judged} SELECT * FROM ({rows}) ORDER BY _row NULLS LAST, _line, _text, _reasons",
+            self.typed(true)
+        );
         Ok(self.exported(&select, key)?.rows)
     }
 
@@ -125,11 +190,22 @@ impl<'a> Scan<'a> {
     pub(crate) fn findings(&self) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         for Failed { check, count, tolerated } in &self.failed {
-            let select = format!("WITH {} SELECT {} AS c0 FROM (SELECT *, {} AS __fails FROM typed) WHERE __fails LIMIT {SHOWN}",
-                self.typed(true), check.shows, check.fails);
-            let examples = self.texts(&select, "c0")?.into_iter().map(|v| format!("`{}`", v.unwrap_or_default()));
+            let select = format!(
+                "WITH {} SELECT {} AS c0 FROM (SELECT *, {} AS __fails FROM typed) WHERE __fails LIMIT {SHOWN}",
+                self.typed(true),
+                check.shows,
+                check.fails
+            );
+            let examples = self
+                .texts(&select, "c0")?
+                .into_iter()
+                .map(|v| format!("`{}`", v.unwrap_or_default()));
             let examples = examples.collect::<Vec<_>>().join(", ");
-            let tolerance = if *tolerated { format!(" (tolerated: `mostly = {}`)", check.mostly) } else { String::new() };
+            let tolerance = if *tolerated {
+                format!(" (tolerated: `mostly = {}`)", check.mostly)
+            } else {
+                String::new()
+            };
             findings.push(Finding {
                 check: check.name.clone(),
                 subject: check.subject.clone(),
@@ -143,14 +219,24 @@ impl<'a> Scan<'a> {
                 "SELECT 'line ' || CAST(line AS VARCHAR) || ': ' || reason AS c0 FROM raw__rejects ORDER BY line, reason LIMIT {SHOWN}"
             );
             let examples = self.texts(&select, "c0")?.into_iter().flatten().collect::<Vec<_>>().join("; ");
-            findings.push(error("ragged", &self.dataset.name, format!("{} lines are not CSV with this header: {examples}", self.ragged), self.ragged));
+            findings.push(error(
+                "ragged",
+                &self.dataset.name,
+                format!("{} lines are not CSV with this header: {examples}", self.ragged),
+                self.ragged,
+            ));
         }
         Ok(findings)
     }
 
     /// Why the part is refused as a whole, given its number of bad rows.
     pub(crate) fn refusal(&self, bad: u64) -> Option<Finding> {
-        let Contract { minimum_rows, maximum_rows, maximum_quarantined, .. } = &self.dataset.contract;
+        let Contract {
+            minimum_rows,
+            maximum_rows,
+            maximum_quarantined,
+            ..
+        } = &self.dataset.contract;
         let (all, name) = (self.rows + self.ragged, &self.dataset.name);
         let (check, message) = if all == 0 {
             ("rows", "the file has no rows".to_owned())
@@ -158,9 +244,15 @@ impl<'a> Scan<'a> {
             ("quarantine", format!("all {all} rows are bad"))
         } else if bad as f64 > maximum_quarantined * all as f64 {
             let share = 100.0 * bad as f64 / all as f64;
-            ("quarantine", format!("{bad} of {all} rows are bad ({share:.1} %), more than `maximum-quarantined = {maximum_quarantined}` allows"))
+            (
+                "quarantine",
+                format!("{bad} of {all} rows are bad ({share:.1} %), more than `maximum-quarantined = {maximum_quarantined}` allows"),
+            )
         } else if all - bad < *minimum_rows {
-            ("rows", format!("{} good rows are fewer than `minimum-rows = {minimum_rows}`", all - bad))
+            (
+                "rows",
+                format!("{} good rows are fewer than `minimum-rows = {minimum_rows}`", all - bad),
+            )
         } else if let Some(maximum) = maximum_rows.filter(|maximum| all > *maximum) {
             ("rows", format!("{all} rows are more than `maximum-rows = {maximum}`"))
         } else {
@@ -171,30 +263,48 @@ impl<'a> Scan<'a> {
 
     /// Writes the good rows, by time, then key.
     pub(crate) fn export(&self, key: &str) -> Result<Exported> {
-        let order = std::iter::once(&self.dataset.time).chain(&self.dataset.key).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+        let order = std::iter::once(&self.dataset.time)
+            .chain(&self.dataset.key)
+            .map(|name| quoted(name))
+            .collect::<Vec<_>>()
+            .join(", ");
         self.exported(&format!("WITH {} SELECT * FROM good ORDER BY {order}", self.good()), key)
     }
 
     fn exported(&self, select: &str, key: &str) -> Result<Exported> {
-        self.sql.export(select, std::slice::from_ref(self.table), key).map_err(|e| self.explained(e))
+        self.sql
+            .export(select, std::slice::from_ref(self.table), key)
+            .map_err(|e| self.explained(e))
     }
 
     /// One column of a result.
     pub(crate) fn texts(&self, select: &str, column: &str) -> Result<Vec<Option<String>>> {
         let batches = tidemill_sdk::batches(self.sql, select, std::slice::from_ref(self.table)).map_err(|e| self.explained(e))?;
-        let columns = batches.iter().map(|batch| tidemill_sdk::column_text(batch, column)).collect::<Result<Vec<_>>>()?;
+        let columns = batches
+            .iter()
+            .map(|batch| tidemill_sdk::column_text(batch, column))
+            .collect::<Result<Vec<_>>>()?;
         Ok(columns.concat())
     }
 
     /// One row, as text by column `c0`, `c1`, ….
     pub(crate) fn row(&self, select: &str, width: usize) -> Result<Vec<Option<String>>> {
         let batches = tidemill_sdk::batches(self.sql, select, std::slice::from_ref(self.table)).map_err(|e| self.explained(e))?;
-        let batch = batches.iter().find(|b| b.num_rows() > 0).ok_or_else(|| Error::bug("an aggregate gave no row"))?;
-        (0..width).map(|i| Ok(tidemill_sdk::column_text(batch, &format!("c{i}"))?.swap_remove(0))).collect()
+        let batch = batches
+            .iter()
+            .find(|b| b.num_rows() > 0)
+            .ok_or_else(|| Error::bug("an aggregate gave no row"))?;
+        (0..width)
+            .map(|i| Ok(tidemill_sdk::column_text(batch, &format!("c{i}"))?.swap_remove(0)))
+            .collect()
     }
 
     fn numbers(&self, select: &str, width: usize) -> Result<Vec<u64>> {
-        Ok(self.row(select, width)?.into_iter().map(|n| n.and_then(|n| n.parse().ok()).unwrap_or_default()).collect())
+        Ok(self
+            .row(select, width)?
+            .into_iter()
+            .map(|n| n.and_then(|n| n.parse().ok()).unwrap_or_default())
+            .collect())
     }
 
     /// The header was read, so what DuckDB refuses now is the contract's SQL.
@@ -211,5 +321,10 @@ impl<'a> Scan<'a> {
 
 /// `a AS c0, b AS c1`.
 pub(crate) fn aliased(expressions: &[String]) -> String {
-    expressions.iter().enumerate().map(|(i, e)| format!("{e} AS c{i}")).collect::<Vec<_>>().join(", ")
+    expressions
+        .iter()
+        .enumerate()
+        .map(|(i, e)| format!("{e} AS c{i}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -16,7 +16,11 @@ pub(crate) fn text(value: &str) -> String {
 
 /// What stands in the file, null where nothing does; for text types it is the value itself.
 pub(crate) fn raw(name: &str, source: Source, kind: ColumnType, format: Format) -> String {
-    let column = if format == Format::Csv { format!("NULLIF({}, '')", quoted(name)) } else { quoted(name) };
+    let column = if format == Format::Csv {
+        format!("NULLIF({}, '')", quoted(name))
+    } else {
+        quoted(name)
+    };
     match source {
         Source::Nothing => format!("CAST(NULL AS {})", kind.sql()),
         Source::Text if kind == ColumnType::Number => {
@@ -59,7 +63,11 @@ pub(crate) fn literal(value: &Scalar, kind: ColumnType, column: &str) -> Result<
             format!("make_timestamp({}::BIGINT)", time.as_microsecond())
         }
         (value, kind) => {
-            return Err(Error::config(format!("contract, column `{column}`: `{}` is no {}", shown(value), kind.sql())));
+            return Err(Error::config(format!(
+                "contract, column `{column}`: `{}` is no {}",
+                shown(value),
+                kind.sql()
+            )));
         }
     })
 }

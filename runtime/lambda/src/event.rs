@@ -25,10 +25,16 @@ pub fn keys(payload: &Value) -> Result<Vec<String>> {
 
 fn record(record: &Value) -> Result<Vec<String>> {
     if let Some(key) = record.pointer("/s3/object/key").and_then(Value::as_str) {
-        let created = record.get("eventName").and_then(Value::as_str).is_none_or(|name| name.contains("ObjectCreated"));
+        let created = record
+            .get("eventName")
+            .and_then(Value::as_str)
+            .is_none_or(|name| name.contains("ObjectCreated"));
         return if created { Ok(vec![decoded(key)?]) } else { Ok(Vec::new()) };
     }
-    let body = record.get("body").and_then(Value::as_str).ok_or_else(|| unknown("a record without `s3` and `body`"))?;
+    let body = record
+        .get("body")
+        .and_then(Value::as_str)
+        .ok_or_else(|| unknown("a record without `s3` and `body`"))?;
     let inner = serde_json::from_str(body).map_err(|e| Error::input(format!("a queued message is not JSON: {e}")))?;
     keys(&inner)
 }
@@ -80,7 +86,10 @@ mod tests {
         assert!(keys(&removed).unwrap().is_empty());
         assert!(keys(&json!({ "Event": "s3:TestEvent" })).unwrap().is_empty());
         let error = keys(&json!({ "hello": 1 })).unwrap_err();
-        assert!(error.message.contains("hello") && error.message.contains("Object Created"), "{error}");
+        assert!(
+            error.message.contains("hello") && error.message.contains("Object Created"),
+            "{error}"
+        );
         assert!(keys(&json!({ "Records": [{ "s3": { "object": { "key": "%zz" } } }] })).is_err());
     }
 }

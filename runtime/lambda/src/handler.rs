@@ -35,8 +35,16 @@ impl<S: Stage + 'static> Handler<S> {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             timeout: Duration::from_secs(840),
         })?;
-        let program = std::env::current_exe().and_then(std::fs::read).map_err(|e| Error::bug(format!("this program cannot be read: {e}")))?;
-        Ok(Self { store: Store::local(&settings.store)?, settings, sql, program: Digest::of(&program), stage: PhantomData })
+        let program = std::env::current_exe()
+            .and_then(std::fs::read)
+            .map_err(|e| Error::bug(format!("this program cannot be read: {e}")))?;
+        Ok(Self {
+            store: Store::local(&settings.store)?,
+            settings,
+            sql,
+            program: Digest::of(&program),
+            stage: PhantomData,
+        })
     }
 
     /// Runs the stage for each key that the payload names; answers with the decisions by key.
@@ -52,7 +60,10 @@ impl<S: Stage + 'static> Handler<S> {
 
     async fn one(&self, key: &str) -> Result<OutcomeRecord> {
         let bytes = self.store.get(key).await?;
-        let trigger = Trigger { key: key.to_owned(), digest: Digest::of(&bytes) };
+        let trigger = Trigger {
+            key: key.to_owned(),
+            digest: Digest::of(&bytes),
+        };
         let subject = &self.settings.node.subject;
         let id = trigger_id(S::NAME, subject, key, &trigger.digest);
         let ledger = Ledger::new(self.store.clone());
@@ -113,7 +124,11 @@ impl<S: Stage + 'static> Handler<S> {
             sql: self.sql.clone(),
             context,
             trigger: trigger.clone(),
-            grants: Grants { reads: node.reads.clone(), writes: node.writes.clone(), fetch: node.fetch.clone() },
+            grants: Grants {
+                reads: node.reads.clone(),
+                writes: node.writes.clone(),
+                fetch: node.fetch.clone(),
+            },
             progress: None,
             handle: tokio::runtime::Handle::current(),
         });
@@ -145,6 +160,9 @@ impl Clock {
     /// 1970 where the trigger has no time of its own.
     fn of(key: &str, bytes: &[u8]) -> Self {
         let found = key.ends_with(".json").then(|| serde_json::from_slice(bytes).ok()).flatten();
-        found.unwrap_or(Self { as_of: Timestamp::UNIX_EPOCH, hops: 0 })
+        found.unwrap_or(Self {
+            as_of: Timestamp::UNIX_EPOCH,
+            hops: 0,
+        })
     }
 }

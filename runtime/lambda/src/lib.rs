@@ -30,14 +30,20 @@ pub fn run<S: Stage + 'static>() {
 pub fn serve<S: Stage + 'static>() -> anyhow::Result<()> {
     lambda_runtime::tracing::init_default_subscriber();
     let settings = Settings::from_environment()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
     runtime.block_on(async {
         let handler = Arc::new(Handler::<S>::new(settings)?);
         let service = service_fn(move |event: LambdaEvent<Value>| {
             let handler = handler.clone();
             async move { answer(&handler, &event.payload).await }
         });
-        lambda_runtime::run(service).await.map_err(|e| anyhow!("{e}")).context("the Lambda runtime ended")
+        lambda_runtime::run(service)
+            .await
+            .map_err(|e| anyhow!("{e}"))
+            .context("the Lambda runtime ended")
     })
 }
 

@@ -41,7 +41,10 @@ pub struct NodeSettings {
 impl Settings {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
-        Self::new(std::env::var("TIDEMILL_STORE").ok().as_deref(), std::env::var("TIDEMILL_CONFIG").ok().as_deref())
+        Self::new(
+            std::env::var("TIDEMILL_STORE").ok().as_deref(),
+            std::env::var("TIDEMILL_CONFIG").ok().as_deref(),
+        )
     }
 
     fn new(store: Option<&str>, config: Option<&str>) -> Result<Self> {
@@ -54,7 +57,10 @@ impl Settings {
         let config = config.ok_or_else(|| {
             Error::config("`TIDEMILL_CONFIG` is not set: give the node as JSON (`subject`, `config`, `reads`, `writes`, `fetch`, `seed`), or the path of a file with it")
         })?;
-        Ok(Self { store: PathBuf::from(store), node: node(config)? })
+        Ok(Self {
+            store: PathBuf::from(store),
+            node: node(config)?,
+        })
     }
 }
 
