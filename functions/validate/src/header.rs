@@ -68,11 +68,7 @@ pub(crate) fn read(contract: &Contract, table: &Table, sql: &dyn Sql) -> Result<
         .keys()
         .map(|name| (name.clone(), found.get(name).copied().unwrap_or(Source::Nothing)))
         .collect();
-    Ok(Ok(Columns {
-        sources,
-        all,
-        format: table.format,
-    }))
+    Ok(Ok(Columns { sources, all }))
 }
 
 fn source(kind: &DataType) -> Source {
