@@ -50,7 +50,10 @@ def quarter() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     rows["late"] = (rows["arr_delay"] > 15).astype(int)
     days = rows["scheduled_departure"].dt.strftime("%Y-%m-%d")
     share = days.map({day: int(hashlib.sha256(day.encode()).hexdigest()[:8], 16) / 2**32 for day in days.unique()})
-    return rows[share >= 0.28], rows[(share >= 0.2) & (share < 0.28)], rows[share < 0.2]
+    features = tomllib.loads((FLIGHTS / "tidemill.toml").read_text())["features"]["late"]
+    holdout = features["holdout"]["share"]
+    stop = holdout + (1 - holdout) * features["stop-share"]
+    return rows[share >= stop], rows[(share >= holdout) & (share < stop)], rows[share < holdout]
 
 
 def ours(train_bench: str, train: pd.DataFrame, stop: pd.DataFrame, test: pd.DataFrame) -> tuple[float, float]:
