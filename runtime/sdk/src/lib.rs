@@ -1,1 +1,72 @@
-//! Tidemill.
+//! What the author of a stage depends on: the vocabulary, query results as columns, and [`export!`].
+//!
+//! The same source builds natively and as a component; only [`export!`] differs, and natively it is nothing.
+//!
+//! ```
+//! use tidemill_sdk::prelude::*;
+//!
+//! struct Copy;
+//!
+//! impl Stage for Copy {
+//!     const NAME: &'static str = "copy";
+//!     type Config = ();
+//!     fn run(trigger: &Trigger, (): (), host: &dyn Host) -> Result<Outcome> {
+//!         let bytes = host.objects().get(&trigger.key)?;
+//!         host.objects().create_same(&format!("copies/{}/copy", host.context().run_key), &bytes)?;
+//!         Ok(Outcome::done(format!("copied {} bytes", bytes.len()), &serde_json::json!({})))
+//!     }
+//! }
+//!
+//! tidemill_sdk::export!(Copy);
+//! # fn main() {}
+//! ```
+
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod bindings;
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod component;
+pub mod config;
+#[cfg(target_family = "wasm")]
+mod convert;
+mod rows;
+
+pub use rows::{batches, column_bool, column_f64, column_i64, column_text, column_time};
+pub use tidemill_core as core;
+
+/// Everything that most stages name.
+pub mod prelude {
+    pub use tidemill_core::{
+        Decision, Digest, Error, ErrorKind, Finding, Format, Host, Level, Objects, ObjectsExt, Outcome, Put, Result, RunContext, Severity,
+        Sql, Stage, Table, Trigger,
+    };
+}
+
+/// Makes a crate's component out of a stage. Call it once, at the foot of `lib.rs`; natively it does nothing.
+#[cfg(target_family = "wasm")]
+#[macro_export]
+macro_rules! export {
+    ($stage:ty) => {
+        #[doc(hidden)]
+        mod __component {
+            #![allow(unsafe_code, missing_docs)] // the canonical ABI is raw pointers
+            #[allow(unused_imports)]
+            use super::*;
+            type Exported = $crate::component::Component<$stage>;
+            $crate::bindings::export!(Exported with_types_in $crate::bindings);
+        }
+    };
+}
+
+/// Makes a crate's component out of a stage. Call it once, at the foot of `lib.rs`; natively it does nothing.
+#[cfg(not(target_family = "wasm"))]
+#[macro_export]
+macro_rules! export {
+    ($stage:ty) => {
+        const _: () = {
+            fn is_a_stage<S: $crate::core::Stage>() {}
+            let _ = is_a_stage::<$stage>;
+        };
+    };
+}

@@ -1,0 +1,178 @@
+//! The contract's imports over a [`Host`]. Nothing is decided here: grants, recording and limits of SQL are the host's.
+
+use tidemill_core::{Digest, Error, ErrorKind, Format, Host, Level, Meta, Put, Result, Table};
+use tidemill_host::RunHost;
+use wasmtime::component::Resource;
+
+use crate::{
+    bindings::tidemill::stage::{fetch, objects, progress, run_context, sql, types},
+    fault,
+    state::State,
+};
+
+/// Batches that own what they read from.
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
+
+/// A result that a guest is reading.
+pub struct Reader(Batches);
+
+/// A host whose query results may outlive the call that made them.
+pub trait StageHost: Host + Send + Sync + 'static {
+    /// Like `Sql::query`, with a result that owns itself.
+    ///
+    /// # Errors
+    /// Those of `Sql::query`.
+    fn reader(&self, sql: &str, tables: &[Table]) -> Result<Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>>;
+}
+
+impl StageHost for RunHost {
+    fn reader(&self, sql: &str, tables: &[Table]) -> Result<Batches> {
+        Ok(Box::new(Self::reader(self, sql, tables)?))
+    }
+}
+
+type Answer<T> = std::result::Result<T, types::Error>;
+
+pub(crate) fn error_out(error: Error) -> types::Error {
+    let kind = match error.kind {
+        ErrorKind::Config => types::ErrorKind::Config,
+        ErrorKind::Input => types::ErrorKind::Input,
+        ErrorKind::NotFound => types::ErrorKind::NotFound,
+        ErrorKind::Transient => types::ErrorKind::Transient,
+        ErrorKind::Limit => types::ErrorKind::Limit,
+        ErrorKind::Bug => types::ErrorKind::Bug,
+    };
+    types::Error {
+        kind,
+        message: error.message,
+    }
+}
+
+fn meta(meta: Meta) -> objects::Meta {
+    objects::Meta {
+        key: meta.key,
+        size: meta.size,
+    }
+}
+
+fn put(put: Put) -> objects::PutResult {
+    match put {
+        Put::Written => objects::PutResult::Written,
+        Put::Unchanged => objects::PutResult::Unchanged,
+        Put::Conflict => objects::PutResult::Conflict,
+    }
+}
+
+fn tables(tables: Vec<sql::Table>) -> Vec<Table> {
+    let table = |table: sql::Table| Table {
+        name: table.name,
+        keys: table.keys,
+        format: match table.format {
+            sql::Format::Parquet => Format::Parquet,
+            sql::Format::Csv => Format::Csv,
+            sql::Format::JsonLines => Format::JsonLines,
+        },
+    };
+    tables.into_iter().map(table).collect()
+}
+
+impl types::Host for State {}
+
+impl run_context::Host for State {
+    fn get(&mut self) -> run_context::Context {
+        let context = self.host.context();
+        run_context::Context {
+            as_of: context.as_of.to_string(),
+            seed: context.seed,
+            run_key: context.run_key.clone(),
+            subject: context.subject.clone(),
+        }
+    }
+}
+
+impl objects::Host for State {
+    fn get(&mut self, key: String) -> Answer<Vec<u8>> {
+        self.host.objects().get(&key).map_err(error_out)
+    }
+    fn get_range(&mut self, key: String, offset: u64, length: u64) -> Answer<Vec<u8>> {
+        self.host.objects().get_range(&key, offset, length).map_err(error_out)
+    }
+    fn head(&mut self, key: String) -> Answer<Option<objects::Meta>> {
+        Ok(self.host.objects().head(&key).map_err(error_out)?.map(meta))
+    }
+    fn create(&mut self, key: String, bytes: Vec<u8>) -> Answer<objects::PutResult> {
+        self.host.objects().create(&key, &bytes).map(put).map_err(error_out)
+    }
+    fn swap(&mut self, key: String, expected: Option<String>, bytes: Vec<u8>) -> Answer<objects::PutResult> {
+        let expected = expected
+            .map(|text| Digest::parse(&text).ok_or_else(|| fault::wrong_digest(&text)))
+            .transpose();
+        let expected = expected.map_err(error_out)?;
+        self.host
+            .objects()
+            .swap(&key, expected.as_ref(), &bytes)
+            .map(put)
+            .map_err(error_out)
+    }
+    fn list(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<objects::Meta>> {
+        let page = self.host.objects().list(&prefix, after.as_deref(), limit).map_err(error_out)?;
+        Ok(page.into_iter().map(meta).collect())
+    }
+}
+
+impl sql::Host for State {
+    fn query(&mut self, sql: String, bound: Vec<sql::Table>) -> Answer<Resource<Reader>> {
+        let batches = self.host.reader(&sql, &tables(bound)).map_err(error_out)?;
+        self.table
+            .push(Reader(batches))
+            .map_err(|error| error_out(Error::limit(format!("too many query results are open: {error}"))))
+    }
+    fn export(&mut self, sql: String, bound: Vec<sql::Table>, key: String) -> Answer<sql::Exported> {
+        let exported = self.host.sql().export(&sql, &tables(bound), &key).map_err(error_out)?;
+        Ok(sql::Exported {
+            rows: exported.rows,
+            size: exported.size,
+            digest: exported.digest.to_string(),
+        })
+    }
+}
+
+impl sql::HostReader for State {
+    fn next(&mut self, reader: Resource<Reader>) -> Answer<Option<Vec<u8>>> {
+        let reader = self
+            .table
+            .get_mut(&reader)
+            .map_err(|error| error_out(Error::bug(error.to_string())))?;
+        reader.0.next().transpose().map_err(error_out)
+    }
+    fn drop(&mut self, reader: Resource<Reader>) -> wasmtime::Result<()> {
+        self.table.delete(reader)?;
+        Ok(())
+    }
+}
+
+impl progress::Host for State {
+    fn report(&mut self, fraction: f64, message: String) {
+        self.host
+            .progress(if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) }, &message);
+    }
+    fn log(&mut self, level: progress::Level, message: String) {
+        let level = match level {
+            progress::Level::Debug => Level::Debug,
+            progress::Level::Info => Level::Info,
+            progress::Level::Warning => Level::Warning,
+        };
+        self.host.log(level, &message);
+    }
+}
+
+impl fetch::Host for State {
+    fn get(&mut self, url: String, headers: Vec<(String, String)>) -> Answer<fetch::Response> {
+        let response = self.host.fetch(&url, &headers).map_err(error_out)?;
+        Ok(fetch::Response {
+            status: response.status,
+            headers: response.headers,
+            body: response.body,
+        })
+    }
+}

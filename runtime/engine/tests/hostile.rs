@@ -1,0 +1,171 @@
+//! Guests that misbehave, each answered with an error of the right kind. Without built guests the tests say so and pass,
+//! except where `CI` is set.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tidemill_core::{
+    Batches, Digest, Error, ErrorKind, Exported, FetchResponse, Host, Level, Meta, Objects, Outcome, Put, Result, RunContext, Sql, Table,
+    Trigger,
+};
+use tidemill_engine::{Engine, EngineOptions, Limits, StageHost};
+
+struct Twin {
+    context: RunContext,
+    written: Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+impl Host for Twin {
+    fn context(&self) -> &RunContext {
+        &self.context
+    }
+    fn objects(&self) -> &dyn Objects {
+        self
+    }
+    fn sql(&self) -> &dyn Sql {
+        self
+    }
+    fn progress(&self, _: f64, _: &str) {}
+    fn log(&self, _: Level, _: &str) {}
+    fn fetch(&self, _: &str, _: &[(String, String)]) -> Result<FetchResponse> {
+        Err(refused("fetch"))
+    }
+}
+
+fn refused(what: &str) -> Error {
+    Error::limit(format!("`{what}` is not granted"))
+}
+
+impl Objects for Twin {
+    fn get(&self, key: &str) -> Result<Vec<u8>> {
+        if key == "raw/lines.txt" {
+            Ok(b"one\ntwo\n".to_vec())
+        } else {
+            Err(refused(key))
+        }
+    }
+    fn get_range(&self, key: &str, _: u64, _: u64) -> Result<Vec<u8>> {
+        Err(refused(key))
+    }
+    fn head(&self, key: &str) -> Result<Option<Meta>> {
+        Err(refused(key))
+    }
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {
+        if !key.starts_with("counts/") {
+            return Err(refused(key));
+        }
+        self.written.lock().unwrap().push((key.to_owned(), bytes.to_vec()));
+        Ok(Put::Written)
+    }
+    fn swap(&self, key: &str, _: Option<&Digest>, _: &[u8]) -> Result<Put> {
+        Err(refused(key))
+    }
+    fn list(&self, prefix: &str, _: Option<&str>, _: u32) -> Result<Vec<Meta>> {
+        Err(refused(prefix))
+    }
+}
+
+impl Sql for Twin {
+    fn query<'a>(&'a self, _: &str, _: &[Table]) -> Result<Batches<'a>> {
+        Err(refused("sql"))
+    }
+    fn export(&self, _: &str, _: &[Table], key: &str) -> Result<Exported> {
+        Err(refused(key))
+    }
+}
+
+impl StageHost for Twin {
+    fn reader(&self, _: &str, _: &[Table]) -> Result<Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>> {
+        Err(refused("sql"))
+    }
+}
+
+fn guest(name: &str) -> Option<Vec<u8>> {
+    let folder = std::env::var_os("TIDEMILL_COMPONENTS")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("CARGO_TARGET_DIR").map(|target| PathBuf::from(target).join("wasm32-wasip2/guest")));
+    let path = folder
+        .unwrap_or_default()
+        .join(format!("tidemill_guest_{}.wasm", name.replace('-', "_")));
+    let bytes = std::fs::read(&path).ok();
+    if bytes.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "`{}` is not built", path.display());
+        eprintln!("skipped: `{}` is not built; `cargo xtask guests` builds it", path.display());
+    }
+    bytes
+}
+
+fn run(bytes: &[u8]) -> (Result<Outcome>, Arc<Twin>) {
+    let host = Arc::new(Twin {
+        context: RunContext {
+            as_of: "2013-05-01T00:00:00Z".parse().unwrap(),
+            seed: 7,
+            run_key: "0".repeat(32),
+            subject: "flights".into(),
+        },
+        written: Mutex::default(),
+    });
+    let trigger = Trigger {
+        key: "raw/lines.txt".into(),
+        digest: Digest::of(b"one\ntwo\n"),
+    };
+    let limits = Limits {
+        timeout: Duration::from_millis(500),
+        memory_bytes: 64 << 20,
+    };
+    let result = Engine::new(EngineOptions::default())
+        .and_then(|engine| engine.component(bytes))
+        .and_then(|component| component.run_with(&trigger, "{}", host.clone(), &limits).0);
+    (result, host)
+}
+
+fn fails(name: &str, kind: ErrorKind, words: &[&str]) {
+    let Some(bytes) = guest(name) else { return };
+    let error = run(&bytes).0.unwrap_err();
+    assert_eq!(error.kind, kind, "{error}");
+    for word in words {
+        assert!(error.message.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn misbehaviour_has_its_kind_and_its_words() {
+    fails("loop", ErrorKind::Limit, &["timeout", "0.5 seconds"]);
+    fails("memory", ErrorKind::Limit, &["64 MiB"]);
+    fails("panic", ErrorKind::Bug, &["no such flight as `raw/lines.txt`"]);
+    fails("nonsense", ErrorKind::Bug, &["JSON object"]);
+    fails(
+        "unknown-import",
+        ErrorKind::Config,
+        &["elsewhere:missiles/launch", "tidemill:stage/objects"],
+    );
+}
+
+#[test]
+fn what_is_not_granted_is_refused() {
+    let Some(bytes) = guest("ungranted") else { return };
+    let (outcome, host) = run(&bytes);
+    let facts = outcome.unwrap().facts;
+    assert_eq!(facts["read"], "`secrets/key` is not granted");
+    assert_eq!(facts["written"], "`secrets/made` is not granted");
+    assert!(host.written.lock().unwrap().is_empty());
+}
+
+#[test]
+fn clock_and_randomness_are_the_run_s() {
+    let Some(bytes) = guest("chance") else { return };
+    let first = run(&bytes).0.unwrap();
+    assert_eq!(first, run(&bytes).0.unwrap());
+    assert_eq!(first.facts["clock"], 1_367_366_400);
+}
+
+#[test]
+fn the_stage_of_the_guide_runs() {
+    let Some(bytes) = guest("ten-line") else { return };
+    let (outcome, host) = run(&bytes);
+    assert_eq!(outcome.unwrap().facts["lines"], 2);
+    assert_eq!(host.written.lock().unwrap().len(), 1);
+}

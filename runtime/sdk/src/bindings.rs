@@ -1,0 +1,9 @@
+//! What `wit_bindgen` generates from the contract. Nothing but `component.rs` looks in here.
+#![allow(missing_docs, unreachable_pub, unsafe_code, clippy::all)] // generated: the canonical ABI is raw pointers
+
+wit_bindgen::generate!({
+    path: "../wit/stage",
+    world: "stage",
+    pub_export_macro: true,
+    default_bindings_module: "tidemill_sdk::bindings",
+});
