@@ -1,1 +1,20 @@
-//! Serves predictions over HTTP.
+//! Serves predictions over HTTP, Open Inference Protocol V2: one named tensor a column of the model's signature.
+//!
+//! A request is parsed and checked ([`protocol`]), its model found ([`models`]), its rows transformed, scored and logged
+//! ([`infer`]), over whatever [`environment`] it runs in. An answer is sent only when its predictions are in the log.
+
+pub mod answer;
+pub mod environment;
+pub mod infer;
+pub mod models;
+pub mod protocol;
+
+#[cfg(target_family = "wasm")]
+mod bindings;
+#[cfg(target_family = "wasm")]
+mod component;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{LARGEST_BODY, answer, failure};

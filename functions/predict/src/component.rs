@@ -1,0 +1,187 @@
+//! `predict` as a WASI 0.3 HTTP component. An instance serves one request at a time, many in its life: what it has loaded stays.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::Value;
+use spin_sdk::{
+    http::{FullBody, IntoResponse, Request, body::IncomingBodyExt as _},
+    http_service,
+};
+use tidemill_core::{Error, Result};
+use tidemill_ml::Values;
+
+use crate::{
+    LARGEST_BODY,
+    bindings::{errors, graph, inference, objects, predictions, tensor},
+    environment::{Batch, Environment},
+    models::Cache,
+};
+
+thread_local! {
+    /// One thread, and it lives as long as the instance: what is borrowed from it may cross an await.
+    static GUEST: &'static Guest = Box::leak(Box::new(Guest::new()));
+}
+
+struct Guest {
+    cache: Cache,
+    /// Execution contexts by model digest; append-only.
+    graphs: RefCell<HashMap<String, inference::GraphExecutionContext>>,
+    started: Instant,
+    /// Random for each instance.
+    seed: u64,
+    requests: AtomicU64,
+}
+
+#[http_service]
+async fn serve(request: Request) -> impl IntoResponse {
+    let (head, body) = request.into_parts();
+    let (status, value) = match body.bytes().await {
+        Ok(body) if body.len() <= LARGEST_BODY => {
+            let guest = GUEST.with(|guest| *guest);
+            crate::answer(guest, &head.method, head.uri.path(), &body).await
+        }
+        Ok(_) => crate::failure(&Error::limit(format!(
+            "the body is larger than {} MiB: send fewer rows a request",
+            LARGEST_BODY >> 20
+        ))),
+        Err(_) => crate::failure(&Error::input("the body did not arrive whole")),
+    };
+    respond(status, &value)
+}
+
+fn respond(status: StatusCode, value: &Value) -> http::Response<FullBody<Bytes>> {
+    let body = Bytes::from(value.to_string());
+    let mut response = http::Response::new(FullBody::new(body));
+    *response.status_mut() = status;
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+impl Guest {
+    fn new() -> Self {
+        Self {
+            cache: Cache::default(),
+            graphs: RefCell::default(),
+            started: Instant::now(),
+            seed: std::hash::RandomState::new().hash_one(0),
+            requests: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Environment for &'static Guest {
+    async fn object(&self, key: &str) -> Result<Vec<u8>> {
+        objects::get(key.to_owned()).await.map_err(|e| refused(e, key))
+    }
+
+    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+        objects::list(prefix.to_owned(), after.map(str::to_owned))
+            .await
+            .map_err(|e| refused(e, prefix))
+    }
+
+    async fn prepare(&self, onnx: &str, digest: &str) -> Result<()> {
+        if self.graphs.borrow().contains_key(digest) {
+            return Ok(());
+        }
+        let graph = match graph::load_by_name(digest) {
+            Ok(graph) => graph,
+            // The host has not met it yet.
+            Err(_) => {
+                let bytes = self.object(onnx).await?;
+                if tidemill_core::Digest::of(&bytes).as_str() != digest {
+                    return Err(Error::bug(format!(
+                        "`{onnx}` is not the model that was registered: its digest is not {digest}"
+                    )));
+                }
+                graph::load(&[bytes], graph::GraphEncoding::Onnx, graph::ExecutionTarget::Cpu).map_err(|e| failed(&e, onnx))?
+            }
+        };
+        let context = graph.init_execution_context().map_err(|e| failed(&e, onnx))?;
+        self.graphs.borrow_mut().insert(digest.to_owned(), context);
+        Ok(())
+    }
+
+    fn score(&self, digest: &str, rows: usize, features: Vec<f32>) -> Result<Vec<f32>> {
+        let graphs = self.graphs.borrow();
+        let graph = graphs
+            .get(digest)
+            .ok_or_else(|| Error::bug(format!("the model {digest} was not prepared")))?;
+        let width = features.len().checked_div(rows).unwrap_or(0);
+        let shape = [rows, width].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let data: Vec<u8> = features.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let input = tensor::Tensor::new(&shape, tensor::TensorType::Fp32, &data);
+        let outputs = graph
+            .compute(vec![("features".to_owned(), input)])
+            .map_err(|e| failed(&e, digest))?;
+        let scores = outputs.into_iter().find(|(name, _)| name == "scores");
+        let (_, scores) = scores.ok_or_else(|| Error::bug(format!("the model {digest} has no output `scores`")))?;
+        Ok(scores.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+
+    async fn append(&self, batch: Batch) -> Result<()> {
+        let version = &batch.served.version;
+        let times = vec![None; batch.ids.len()];
+        let columns = batch
+            .columns
+            .into_iter()
+            .map(|(name, values)| predictions::Column {
+                name,
+                values: logged(values),
+            })
+            .collect();
+        let batch = predictions::Batch {
+            model: version.model.clone(),
+            version: version.version,
+            transform: version.transform_digest.to_string(),
+            ids: batch.ids,
+            times,
+            columns,
+            latency_us: batch.latency_us,
+        };
+        predictions::append(batch).await.map_err(Error::transient)
+    }
+
+    fn clock(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn unique(&self) -> String {
+        format!("{:016x}-{:x}", self.seed, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.cache
+    }
+}
+
+fn refused(error: objects::GetError, key: &str) -> Error {
+    match error {
+        objects::GetError::NotFound => Error::not_found(format!("`{key}` does not exist")),
+        objects::GetError::Denied => Error::bug(format!("`{key}` may not be read by predict")),
+        objects::GetError::Unavailable => Error::transient(format!("`{key}` cannot be read now: try again")),
+    }
+}
+
+fn failed(error: &errors::Error, what: &str) -> Error {
+    Error::bug(format!("`{what}` cannot be run: {}", error.data()))
+}
+
+fn logged(values: Values) -> predictions::Values {
+    match values {
+        Values::Boolean(v) => predictions::Values::Truth(v),
+        Values::Integer(v) => predictions::Values::Integer(v),
+        Values::Number(v) => predictions::Values::Number(v),
+        Values::Text(v) => predictions::Values::Text(v),
+        Values::Timestamp(v) => predictions::Values::Timestamp(v),
+    }
+}

@@ -1,0 +1,38 @@
+//! What `predict` needs from wherever it runs: objects, ONNX, the log, a clock and ids.
+
+use std::rc::Rc;
+
+use tidemill_core::Result;
+use tidemill_ml::Values;
+
+/// Implemented over the component's imports, and natively.
+#[allow(async_fn_in_trait, reason = "a component has one thread: futures need not be Send")]
+pub trait Environment {
+    /// An object's bytes; `NotFound` if it is not there, `Transient` if the store does not answer.
+    async fn object(&self, key: &str) -> Result<Vec<u8>>;
+    /// Up to 1000 keys under `prefix` after `after`, ascending.
+    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>>;
+    /// Makes sure that the model's graph is loaded. `onnx` is its key, `digest` its SHA-256.
+    async fn prepare(&self, onnx: &str, digest: &str) -> Result<()>;
+    /// `features` [rows, width] through a prepared graph: scores [rows, outputs] and how many outputs.
+    fn score(&self, digest: &str, rows: usize, features: Vec<f32>) -> Result<Vec<f32>>;
+    /// Appends to the prediction log; returns when the rows are kept.
+    async fn append(&self, batch: Batch) -> Result<()>;
+    /// Microseconds of a clock that only goes forward.
+    fn clock(&self) -> u64;
+    /// An id that no other request has.
+    fn unique(&self) -> String;
+    /// What was loaded before: it lives as long as the process or the instance.
+    fn cache(&self) -> &crate::models::Cache;
+}
+
+/// One answered request, for the log.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct Batch {
+    pub served: Rc<crate::models::Served>,
+    pub ids: Vec<String>,
+    /// Context, features, outputs.
+    pub columns: Vec<(String, Values)>,
+    pub latency_us: u64,
+}

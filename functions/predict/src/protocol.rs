@@ -1,0 +1,246 @@
+//! The protocol's JSON: named tensors to columns and back. Values may be nested or flat; a missing value is `null`
+//! (or NaN, as text, since JSON has none).
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tidemill_core::{
+    Error, Result,
+    record::{Signature, SignatureColumn},
+    spec::ColumnType,
+    time::parse_time,
+};
+use tidemill_ml::Values;
+
+use crate::models::{datatype, ticked};
+
+/// Rows in one request at most.
+const MOST_ROWS: usize = 100_000;
+
+/// `POST …/infer`.
+#[derive(Debug, Deserialize)]
+pub struct Request {
+    /// Echoed; names the predictions in the log.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Ignored, but an object.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// One a column.
+    pub inputs: Vec<Input>,
+    /// Which outputs to send; all if left out.
+    #[serde(default)]
+    pub outputs: Option<Vec<Requested>>,
+}
+
+/// A tensor that was sent.
+#[derive(Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Input {
+    pub name: String,
+    pub shape: Vec<i64>,
+    pub datatype: String,
+    pub data: Vec<Value>,
+}
+
+/// An output that was asked for.
+#[derive(Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Requested {
+    pub name: String,
+}
+
+/// The rows of a request, in the signature's order.
+#[derive(Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Rows {
+    pub count: usize,
+    pub context: Vec<(String, Values)>,
+    pub features: Vec<(String, Values)>,
+}
+
+impl Request {
+    /// Reads the body; `Input` says what is wrong with the JSON.
+    pub fn parse(body: &[u8]) -> Result<Self> {
+        let request: Self = serde_json::from_slice(body).map_err(|e| {
+            Error::input(format!(
+                "the body is no inference request: {e}; send `{{\"inputs\": [{{\"name\", \"shape\", \"datatype\", \"data\"}}]}}`"
+            ))
+        })?;
+        match &request.id {
+            Some(id) if id.is_empty() || id.len() > 200 || id.chars().any(char::is_control) => {
+                Err(Error::input("`id` must be 1 to 200 printable characters, or be left out"))
+            }
+            _ => Ok(request),
+        }
+    }
+
+    /// The rows, checked against the signature.
+    pub fn rows(&mut self, signature: &Signature) -> Result<Rows> {
+        let known = |name: &str| signature.inputs.iter().chain(&signature.context).any(|c| c.name == name);
+        if let Some(unknown) = self.inputs.iter().find(|input| !known(&input.name)) {
+            return Err(Error::input(format!("there is no input `{}`; {}", unknown.name, list(signature))));
+        }
+        let count = self.count()?;
+        let mut features = Vec::with_capacity(signature.inputs.len());
+        for column in &signature.inputs {
+            let values = self.take(column, count)?;
+            let values = values.ok_or_else(|| Error::input(format!("the input `{}` is missing; {}", column.name, list(signature))))?;
+            features.push((column.name.clone(), values));
+        }
+        let mut context = Vec::new();
+        for column in &signature.context {
+            // The truth is joined by it, and it may be unknown.
+            let column = SignatureColumn {
+                nullable: true,
+                ..column.clone()
+            };
+            if let Some(values) = self.take(&column, count)? {
+                context.push((column.name.clone(), values));
+            }
+        }
+        if let Some(twice) = self.inputs.first() {
+            return Err(Error::input(format!("the input `{}` comes twice", twice.name)));
+        }
+        Ok(Rows { count, context, features })
+    }
+
+    fn count(&self) -> Result<usize> {
+        let mut count = None;
+        for input in &self.inputs {
+            let rows = input.rows()?;
+            if *count.get_or_insert(rows) != rows {
+                return Err(Error::input(format!(
+                    "the input `{}` has {rows} rows where `{}` has {}: all inputs of a request have the same",
+                    input.name,
+                    self.inputs[0].name,
+                    count.unwrap_or_default()
+                )));
+            }
+        }
+        match count {
+            Some(rows) if (1..=MOST_ROWS).contains(&rows) => Ok(rows),
+            Some(rows) => Err(Error::input(format!("a request has 1 to {MOST_ROWS} rows, not {rows}"))),
+            None => Err(Error::input("`inputs` is empty: send one named tensor a column")),
+        }
+    }
+
+    fn take(&mut self, column: &SignatureColumn, count: usize) -> Result<Option<Values>> {
+        let Some(at) = self.inputs.iter().position(|input| input.name == column.name) else {
+            return Ok(None);
+        };
+        self.inputs.remove(at).into_values(column, count).map(Some)
+    }
+}
+
+impl Input {
+    fn rows(&self) -> Result<usize> {
+        match self.shape.as_slice() {
+            [n] | [n, 1] if *n >= 0 => Ok(usize::try_from(*n).unwrap_or(usize::MAX)),
+            other => Err(Error::input(format!(
+                "the input `{}` has the shape {other:?}; a column is `[n]` or `[n, 1]`",
+                self.name
+            ))),
+        }
+    }
+
+    fn into_values(self, column: &SignatureColumn, count: usize) -> Result<Values> {
+        let allowed = allowed(column.kind);
+        if !allowed.contains(&self.datatype.as_str()) {
+            return Err(Error::input(format!(
+                "the input `{}` is of type `{}`; it takes {}",
+                self.name,
+                self.datatype,
+                ticked(allowed.iter())
+            )));
+        }
+        let mut flat = Vec::with_capacity(count);
+        flatten(self.data, &mut flat);
+        if flat.len() != count {
+            return Err(Error::input(format!(
+                "the input `{}` has {} values for {count} rows",
+                self.name,
+                flat.len()
+            )));
+        }
+        match column.kind {
+            ColumnType::Number => each(flat, column, number).map(Values::Number),
+            ColumnType::Integer => each(flat, column, |v| v.as_i64()).map(Values::Integer),
+            ColumnType::Boolean => each(flat, column, |v| v.as_bool()).map(Values::Boolean),
+            ColumnType::Text => each(flat, column, text).map(Values::Text),
+            ColumnType::Timestamp => {
+                each(flat, column, |v| parse_time(v.as_str()?).ok().map(|t| t.as_microsecond())).map(Values::Timestamp)
+            }
+        }
+    }
+}
+
+fn allowed(kind: ColumnType) -> &'static [&'static str] {
+    match kind {
+        ColumnType::Number => &[
+            "FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT32", "UINT16", "UINT8",
+        ],
+        ColumnType::Integer => &["INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"],
+        ColumnType::Boolean => &["BOOL"],
+        ColumnType::Text | ColumnType::Timestamp => &["BYTES"],
+    }
+}
+
+fn flatten(data: Vec<Value>, flat: &mut Vec<Value>) {
+    for value in data {
+        match value {
+            Value::Array(inner) => flatten(inner, flat),
+            other => flat.push(other),
+        }
+    }
+}
+
+fn each<T>(flat: Vec<Value>, column: &SignatureColumn, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<Option<T>>> {
+    let one = |(row, value): (usize, Value)| {
+        if value.is_null()
+            || value
+                .as_str()
+                .is_some_and(|v| column.kind == ColumnType::Number && v.eq_ignore_ascii_case("nan"))
+        {
+            return match column.nullable {
+                true => Ok(None),
+                false => Err(Error::input(format!(
+                    "the input `{}` may not be missing, and is in row {row}",
+                    column.name
+                ))),
+            };
+        }
+        let wrong = || {
+            let what = if column.kind == ColumnType::Timestamp {
+                "a time, RFC 3339"
+            } else {
+                datatype(column.kind)
+            };
+            Error::input(format!(
+                "the input `{}` holds `{value}` in row {row}, which is not {what}",
+                column.name
+            ))
+        };
+        read(&value).map(Some).ok_or_else(wrong)
+    };
+    flat.into_iter().enumerate().map(one).collect()
+}
+
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|v| v.is_finite())
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn list(signature: &Signature) -> String {
+    let describe = |c: &SignatureColumn| format!("`{}` {}{}", c.name, datatype(c.kind), if c.nullable { "?" } else { "" });
+    let inputs: Vec<String> = signature.inputs.iter().map(describe).collect();
+    let context: Vec<String> = signature.context.iter().map(describe).collect();
+    format!("the model takes {}, and may be given {}", inputs.join(", "), context.join(", "))
+}
+
+/// An output tensor.
+pub fn output(name: &str, datatype: &str, shape: &[usize], data: Vec<Value>) -> Value {
+    json!({ "name": name, "datatype": datatype, "shape": shape, "data": data })
+}

@@ -1,0 +1,150 @@
+//! `predict` over a store, a model and a log in memory.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tidemill_core::{Error, Result};
+
+use crate::{
+    environment::{Batch, Environment},
+    models::Cache,
+    protocol::Request,
+};
+
+#[derive(Default)]
+struct Memory {
+    objects: BTreeMap<String, Vec<u8>>,
+    appended: RefCell<Vec<Batch>>,
+    full: bool,
+    cache: Cache,
+}
+
+impl Environment for Memory {
+    async fn object(&self, key: &str) -> Result<Vec<u8>> {
+        self.objects.get(key).cloned().ok_or_else(|| Error::not_found(key))
+    }
+    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+        let keys = self
+            .objects
+            .keys()
+            .filter(|k| k.starts_with(prefix) && after.is_none_or(|a| k.as_str() > a));
+        Ok(keys.take(1000).cloned().collect())
+    }
+    async fn prepare(&self, _onnx: &str, _digest: &str) -> Result<()> {
+        Ok(())
+    }
+    fn score(&self, _digest: &str, rows: usize, _features: Vec<f32>) -> Result<Vec<f32>> {
+        Ok([0.25, 0.75].repeat(rows))
+    }
+    async fn append(&self, batch: Batch) -> Result<()> {
+        if self.full {
+            return Err(Error::transient("the disk is full"));
+        }
+        self.appended.borrow_mut().push(batch);
+        Ok(())
+    }
+    fn clock(&self) -> u64 {
+        0
+    }
+    fn unique(&self) -> String {
+        "made".into()
+    }
+    fn cache(&self) -> &Cache {
+        &self.cache
+    }
+}
+
+fn ask(memory: &Memory, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(crate::answer(memory, &method, path, body.to_string().as_bytes()))
+}
+
+fn signature() -> tidemill_core::record::Signature {
+    serde_json::from_value(json!({
+        "inputs": [
+            { "name": "distance", "type": "number", "nullable": true },
+            { "name": "carrier", "type": "text", "nullable": false },
+        ],
+        "context": [{ "name": "at", "type": "timestamp", "nullable": false }],
+    }))
+    .unwrap()
+}
+
+fn rows(inputs: Value) -> Result<crate::protocol::Rows> {
+    Request::parse(json!({ "inputs": inputs }).to_string().as_bytes())?.rows(&signature())
+}
+
+#[test]
+fn missing_values_and_shapes() {
+    let rows = rows(json!([
+        { "name": "carrier", "shape": [3, 1], "datatype": "BYTES", "data": [["UA"], ["AA"], ["never seen"]] },
+        { "name": "distance", "shape": [3], "datatype": "FP64", "data": [1.5, null, "NaN"] },
+        { "name": "at", "shape": [3], "datatype": "BYTES", "data": ["2013-05-01T00:00:00Z", "2013-05-01", null] },
+    ]))
+    .unwrap();
+    assert_eq!(rows.count, 3);
+    assert_eq!(rows.features[0].1, tidemill_ml::Values::Number(vec![Some(1.5), None, None]));
+    assert_eq!(rows.context[0].0, "at");
+}
+
+#[test]
+fn bad_requests_say_what_is_wrong() {
+    let carrier = json!({ "name": "carrier", "shape": [1], "datatype": "BYTES", "data": ["UA"] });
+    let distance = |shape: Value, kind: &str, data: Value| json!({ "name": "distance", "shape": shape, "datatype": kind, "data": data });
+    let cases = [
+        (json!([]), "`inputs` is empty"),
+        (json!([carrier]), "`distance` is missing"),
+        (
+            json!([{ "name": "dist", "shape": [1], "datatype": "FP64", "data": [1] }]),
+            "the model takes `distance` FP64?, `carrier` BYTES, and may be given `at` BYTES",
+        ),
+        (
+            json!([carrier, distance(json!([1]), "BYTES", json!(["x"]))]),
+            "of type `BYTES`; it takes `FP64`",
+        ),
+        (
+            json!([carrier, distance(json!([1]), "FP64", json!(["x"]))]),
+            "holds `\"x\"` in row 0",
+        ),
+        (json!([carrier, distance(json!([1]), "FP64", json!([1, 2]))]), "2 values for 1 rows"),
+        (json!([carrier, distance(json!([1, 2]), "FP64", json!([1, 2]))]), "the shape [1, 2]"),
+        (
+            json!([carrier, distance(json!([2]), "FP64", json!([1, 2]))]),
+            "all inputs of a request have the same",
+        ),
+        (json!([carrier, carrier, distance(json!([1]), "FP64", json!([1]))]), "comes twice"),
+        (
+            json!([{ "name": "carrier", "shape": [1], "datatype": "BYTES", "data": [null] }, distance(json!([1]), "FP64", json!([1]))]),
+            "may not be missing",
+        ),
+    ];
+    for (inputs, expected) in cases {
+        let error = rows(inputs).unwrap_err();
+        assert!(error.message.contains(expected), "{error} should say {expected}");
+    }
+    assert!(
+        Request::parse(b"{\"inputs\": [")
+            .unwrap_err()
+            .message
+            .contains("no inference request")
+    );
+}
+
+#[test]
+fn unknown_models_and_paths() {
+    let mut memory = Memory::default();
+    assert_eq!(ask(&memory, Method::GET, "/v2/health/live", &Value::Null).0, StatusCode::OK);
+    let (status, body) = ask(&memory, Method::POST, "/v2/models/late/infer", &json!({ "inputs": [] }));
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body["error"].as_str().unwrap().contains("there is none yet"), "{body}");
+    memory.objects.insert("models/late/versions/2.json".into(), b"{}".to_vec());
+    let (status, body) = ask(&memory, Method::GET, "/v2/models/late/versions/7", &Value::Null);
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body["error"].as_str().unwrap().contains("`7`; its versions are `2`"), "{body}");
+    assert_eq!(
+        ask(&memory, Method::GET, "/v2/models/..%2Fx", &Value::Null).0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(ask(&memory, Method::GET, "/", &Value::Null).0, StatusCode::NOT_FOUND);
+}

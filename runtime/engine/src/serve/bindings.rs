@@ -1,0 +1,7 @@
+//! What `bindgen!` makes of the serving world; only `imports` names it.
+#![allow(missing_docs, unreachable_pub, clippy::all)]
+
+wasmtime::component::bindgen!({
+    path: "../wit/serve",
+    world: "tidemill:serve/serving",
+});

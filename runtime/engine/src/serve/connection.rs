@@ -1,0 +1,160 @@
+//! Connections: bodies read whole and bounded before a component sees them, answers complete before a client does.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler};
+
+use super::{ServeLimits, instances::Instances};
+
+type Answer = Response<Full<Bytes>>;
+
+/// Routes of the host itself: `claims` says from method and path whether a request is its own, `answer` answers it.
+#[derive(Clone)]
+#[allow(missing_docs, clippy::type_complexity)]
+pub struct Extra {
+    pub claims: Arc<dyn Fn(&http::Method, &str) -> bool + Send + Sync>,
+    pub answer: Arc<dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync>,
+}
+
+pub(super) struct Front {
+    pub(super) handler: ProxyHandler<Instances>,
+    pub(super) permits: Semaphore,
+    pub(super) limits: ServeLimits,
+    pub(super) extra: Option<Extra>,
+}
+
+/// How long accepted requests may take once the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Accepts until told to stop, then lets what runs end.
+pub(super) async fn accept(listener: TcpListener, front: Arc<Front>, mut stopped: watch::Receiver<bool>) {
+    let graceful = GracefulShutdown::new();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).pipeline_flush(true);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!("a connection was not accepted: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            _ = stopped.changed() => break,
+        };
+        let _slower = stream.set_nodelay(true);
+        let front = front.clone();
+        let service = service_fn(move |request| {
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
+        });
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("a connection ended: {error}");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still running {} seconds after the stop", DRAIN.as_secs());
+    }
+}
+
+impl Front {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let extra = self
+            .extra
+            .as_ref()
+            .filter(|extra| (extra.claims)(request.method(), request.uri().path()));
+        let most = if extra.is_some() {
+            self.limits.extra_body_bytes
+        } else {
+            self.limits.body_bytes
+        };
+        let (head, body) = request.into_parts();
+        let announced = head
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > most as u64) {
+            return too_large(most);
+        }
+        let body = match Limited::new(body, most).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return too_large(most),
+            Err(_) => return failure(StatusCode::BAD_REQUEST, "the body did not arrive whole"),
+        };
+        match extra {
+            Some(extra) => (extra.answer)(Request::from_parts(head, body)).await.map(Full::new),
+            None => self.component(Request::from_parts(head, body)).await,
+        }
+    }
+
+    async fn component(&self, request: Request<Bytes>) -> Answer {
+        let Ok(_permit) = self.permits.acquire().await else {
+            return failure(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        };
+        let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
+        let response = match self.handler.handle((), request).await {
+            Ok(response) => response,
+            Err(error) => return failed(&error),
+        };
+        let (mut head, body) = response.into_parts();
+        match body.collect().await {
+            Ok(body) => {
+                head.headers.remove(header::CONTENT_LENGTH);
+                head.headers.remove(header::TRANSFER_ENCODING);
+                Response::from_parts(head, Full::new(body.to_bytes()))
+            }
+            Err(error) => {
+                tracing::error!("an answer broke off: {error}");
+                failure(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the component failed while it answered; the failure is in the log",
+                )
+            }
+        }
+    }
+}
+
+fn failed(error: &wasmtime::Error) -> Answer {
+    let slow = error.is::<ExpirationError>() || error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::Interrupt);
+    tracing::error!("a request failed: {error:#}");
+    if slow {
+        return failure(StatusCode::GATEWAY_TIMEOUT, "the request took longer than it may");
+    }
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the component failed on this request; the failure is in the log",
+    )
+}
+
+fn too_large(most: usize) -> Answer {
+    failure(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        &format!("the body is larger than {} MiB: send it in parts", most >> 20),
+    )
+}
+
+fn failure(status: StatusCode, message: &str) -> Answer {
+    let mut response = Response::new(Full::new(serde_json::json!({ "error": message }).to_string().into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,118 @@
+//! Instances and their lives: reused, one request in flight each, given up when a request takes too long or they idle.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::time::{Sleep, sleep_until};
+use wasmtime::{Store, StoreContextMut, component::GuestTaskId};
+use wasmtime_wasi_http::{
+    WasiHttpView,
+    handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus},
+};
+
+use super::{
+    ServeLimits,
+    state::{Shared, State},
+};
+
+/// How often the engine's epoch moves.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+/// How long an instance waits for its next request.
+const IDLE: Duration = Duration::from_secs(60);
+/// Beyond the deadline, for whatever the guest's own clock did not stop.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Makes instances.
+pub(super) struct Instances {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) pre: ProxyPre<State>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) limits: ServeLimits,
+}
+
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX / 2).max(1)
+}
+
+impl HandlerState for Instances {
+    type StoreData = State;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+        let mut store = Store::new(&self.engine, State::new(self.shared.clone(), self.limits.memory_bytes));
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(ticks(self.limits.timeout));
+        store.epoch_deadline_trap();
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        Ok(Instance {
+            store,
+            proxy,
+            view: State::http,
+            expiration: Expiration {
+                timeout: self.limits.timeout + GRACE,
+                sleep: Box::pin(sleep_until(tokio::time::Instant::now())),
+            },
+            state: Worker {
+                timeout: self.limits.timeout,
+            },
+        })
+    }
+}
+
+/// When an instance is given up.
+pub(super) struct Expiration {
+    timeout: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, state: WorkerStatus, start: Instant) -> Poll<()> {
+        let allowed = match state {
+            WorkerStatus::Idle => IDLE,
+            WorkerStatus::Requests => self.timeout,
+            WorkerStatus::PostReturn => GRACE,
+        };
+        let deadline = tokio::time::Instant::from_std(start + allowed);
+        if self.sleep.deadline() != deadline {
+            self.sleep.as_mut().reset(deadline);
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+/// One instance's rules.
+pub(super) struct Worker {
+    timeout: Duration,
+}
+
+impl WorkerState for Worker {
+    type StoreData = State;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, _total: usize) -> ShouldAccept {
+        if concurrent == 0 { ShouldAccept::Yes } else { ShouldAccept::No }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, State>,
+        _data: (),
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        store.set_epoch_deadline(ticks(self.timeout));
+        let mut deadline = Box::pin(tokio::time::sleep(self.timeout));
+        Box::pin(poll_fn(move |cx| deadline.as_mut().poll(cx)))
+    }
+
+    fn drop(&self, _store: Store<State>, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
+            tracing::error!("a serving instance ended: {error:#}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Serves an HTTP component: hyper in front, reused instances behind, each with one request in flight, so that a trap costs
+//! one request. Stopping is graceful: accepted requests are answered.
+
+mod bindings;
+mod component;
+mod connection;
+mod imports;
+mod instances;
+mod nn;
+mod state;
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tidemill_core::{Error, Result};
+use tidemill_host::{
+    Store,
+    log::PredictionLog,
+    nn::{Graphs, Nn},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+use wasmtime_wasi_http::handler::ProxyHandler;
+
+pub use connection::Extra;
+
+/// What one request and all of them may use.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// From the request's arrival to its answer.
+    pub timeout: Duration,
+    /// Linear memory of one instance.
+    pub memory_bytes: usize,
+    /// Body of a request to the component.
+    pub body_bytes: usize,
+    /// Body of a request to [`Extra`].
+    pub extra_body_bytes: usize,
+    /// Instances, and so requests at once; more wait.
+    pub instances: usize,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            memory_bytes: 512 << 20,
+            body_bytes: 8 << 20,
+            extra_body_bytes: 256 << 20,
+            instances: 32,
+        }
+    }
+}
+
+/// What to serve, and where.
+pub struct ServeOptions {
+    /// Compiled components are kept here.
+    pub cache_dir: PathBuf,
+    /// The HTTP component.
+    pub component: Vec<u8>,
+    /// Where models are read from.
+    pub store: Store,
+    /// Where predictions go.
+    pub log: PredictionLog,
+    /// What runs ONNX.
+    pub nn: Arc<dyn Nn>,
+    /// Port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// What requests may use.
+    pub limits: ServeLimits,
+    /// Routes of the host itself, asked before the component.
+    pub extra: Option<Extra>,
+}
+
+/// Starts servers.
+pub struct Server;
+
+/// A server that is answering. [`stop`](Self::stop) it: dropping it leaves its task running until the runtime ends.
+pub struct RunningServer {
+    addr: SocketAddr,
+    stopping: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    ticking: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Compiles the component, binds the address and begins to answer. `Config` if the port is taken, `Input` if the component
+    /// is none or imports what is not offered.
+    pub async fn start(options: ServeOptions) -> Result<RunningServer> {
+        let listener = TcpListener::bind(options.addr).await.map_err(|e| unbound(options.addr, &e))?;
+        let addr = listener.local_addr().map_err(|e| unbound(options.addr, &e))?;
+        let (bytes, cache) = (options.component, options.cache_dir);
+        let made = tokio::task::spawn_blocking(move || {
+            let engine = component::engine()?;
+            let component = component::compile(&engine, &bytes, &cache)?;
+            let pre = component::link(&engine, &component)?;
+            Ok((engine, pre))
+        });
+        let (engine, pre) = made
+            .await
+            .map_err(|e| Error::bug(format!("compiling the serving component failed: {e}")))??;
+        let ticking = Arc::new(AtomicBool::new(true));
+        tick(engine.clone(), ticking.clone());
+        let loaded = nn::Loaded::new(Graphs::new(options.nn));
+        let shared = Arc::new(state::Shared {
+            store: options.store,
+            log: options.log,
+            loaded,
+        });
+        let instances = instances::Instances {
+            engine,
+            pre,
+            shared,
+            limits: options.limits,
+        };
+        let front = Arc::new(connection::Front {
+            handler: ProxyHandler::new(instances),
+            permits: Semaphore::new(options.limits.instances),
+            limits: options.limits,
+            extra: options.extra,
+        });
+        let (stopping, stopped) = watch::channel(false);
+        let accepting = tokio::spawn(connection::accept(listener, front, stopped));
+        Ok(RunningServer {
+            addr,
+            stopping,
+            accepting,
+            ticking,
+        })
+    }
+}
+
+impl RunningServer {
+    /// Where it answers.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Takes no more requests, waits for those that it took (ten seconds at most), and ends.
+    pub async fn stop(self) {
+        let _gone = self.stopping.send(true);
+        let _ended = self.accepting.await;
+        self.ticking.store(false, Ordering::Relaxed);
+    }
+}
+
+fn unbound(addr: SocketAddr, error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        return Error::config(format!(
+            "port {} is in use by another process: stop it, or choose another port",
+            addr.port()
+        ));
+    }
+    Error::config(format!("`{addr}` cannot be listened on: {error}"))
+}
+
+/// A thread and not a task: a guest that loops must not be able to starve it.
+fn tick(engine: wasmtime::Engine, ticking: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        while ticking.load(Ordering::Relaxed) {
+            std::thread::sleep(instances::TICK);
+            engine.increment_epoch();
+        }
+    });
+}

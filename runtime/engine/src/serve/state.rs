@@ -1,0 +1,82 @@
+//! What an instance holds, and what all instances share.
+
+use std::sync::Arc;
+
+use tidemill_host::{Store, log::PredictionLog};
+use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_nn::wit::{WasiNnCtx, WasiNnView};
+
+use super::nn::Loaded;
+
+/// Shared by all instances of a server.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) log: PredictionLog,
+    pub(super) loaded: Arc<Loaded>,
+}
+
+/// One instance's own.
+pub(super) struct State {
+    pub(super) shared: Arc<Shared>,
+    pub(super) limits: StoreLimits,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    http: WasiHttpCtx,
+    nn: WasiNnCtx,
+    hooks: NoWayOut,
+}
+
+impl State {
+    pub(super) fn new(shared: Arc<Shared>, memory_bytes: usize) -> Self {
+        Self {
+            limits: StoreLimitsBuilder::new().memory_size(memory_bytes).build(),
+            wasi: WasiCtx::builder().inherit_stderr().build(),
+            table: ResourceTable::new(),
+            http: WasiHttpCtx::new(),
+            nn: shared.loaded.context(),
+            hooks: NoWayOut,
+            shared,
+        }
+    }
+
+    pub(super) fn nn(&mut self) -> WasiNnView<'_> {
+        WasiNnView::new(&mut self.table, &mut self.nn)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+/// A served component answers; it does not ask the network.
+struct NoWayOut;
+
+type Sent = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpHooks for NoWayOut {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+}
