@@ -81,7 +81,7 @@ fn chosen(dead: Vec<DeadLetter>, ids: &[String]) -> tidemill_core::Result<Vec<De
 
 fn queue(address: &str) -> Option<Vec<Value>> {
     let mut answer = ureq::get(format!("{address}/events")).call().ok()?;
-    answer.body_mut().read_json().ok()
+    serde_json::from_slice(&answer.body_mut().read_to_vec().ok()?).ok()
 }
 
 fn people(listing: &Listing) -> String {
