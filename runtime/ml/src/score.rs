@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use tidemill_core::{Error, Result};
-use tract_onnx::prelude::*;
+use tract_onnx::{prelude::*, tract_hir::internal::*};
 
 /// Rows that are scored at once.
 const CHUNK: usize = 4096;
