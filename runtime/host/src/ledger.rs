@@ -100,3 +100,59 @@ fn read(key: &str, bytes: &[u8]) -> Result<OutcomeRecord> {
     serde_json::from_slice(bytes)
         .map_err(|e| Error::input(format!("`{key}` is not an outcome record: {e}; restore it, or remove it so that the run is made again")))
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemill_core::{Decision, Digest, Trigger};
+
+    use super::*;
+
+    fn record(subject: &str, reason: &str) -> OutcomeRecord {
+        OutcomeRecord {
+            stage: "validate".into(),
+            subject: subject.into(),
+            trigger: Trigger {
+                key: "raw/flights/a.csv".into(),
+                digest: Digest::of(b"a"),
+            },
+            run_key: "0".repeat(32),
+            component: Digest::of(b"c"),
+            config: Digest::of(b"{}"),
+            engines: crate::ENGINES.into(),
+            as_of: jiff::Timestamp::UNIX_EPOCH,
+            decision: Decision::Done,
+            reason: reason.into(),
+            findings: vec![],
+            error: None,
+            facts: serde_json::json!({}),
+            outputs: vec![],
+            hops: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_outcome_is_final() {
+        let ledger = Ledger::new(Store::memory());
+        let (first, second) = (record("flights", "first"), record("flights", "second"));
+        let id = trigger_id("validate", "flights", &first.trigger.key, &first.trigger.digest);
+        assert_eq!(ledger.find("validate", "flights", &id).await, Ok(None));
+        assert_eq!(ledger.commit(&first).await, Ok(Commit::New));
+        assert_eq!(ledger.commit(&second).await, Ok(Commit::Already(first.clone())));
+        assert_eq!(ledger.commit(&first).await, Ok(Commit::Already(first.clone())));
+        assert_eq!(ledger.find("validate", "flights", &id).await, Ok(Some(first.clone())));
+        let other = record("hotels", "other");
+        assert_eq!(ledger.commit(&other).await, Ok(Commit::New));
+        assert_eq!(ledger.outcomes(None, None).await, Ok(vec![first, other.clone()]));
+        assert_eq!(ledger.outcomes(None, Some("hotels")).await, Ok(vec![other.clone()]));
+        assert_eq!(ledger.outcomes(Some("validate"), Some("hotels")).await, Ok(vec![other]));
+        assert_eq!(ledger.outcomes(Some("train"), None).await, Ok(vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_named() {
+        let store = Store::memory();
+        assert_eq!(store.create("outcomes/a/b/c.json", Bytes::from_static(b"{")).await, Ok(Put::Written));
+        let error = Ledger::new(store).find("a", "b", "c").await.unwrap_err();
+        assert!(error.message.contains("`outcomes/a/b/c.json` is not an outcome record"), "{error}");
+    }
+}

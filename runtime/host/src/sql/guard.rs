@@ -20,7 +20,7 @@ const FORBIDDEN: [(&str, &[&str]); 3] = [
         "the clock: use the run's `as_of`",
         &[
             "now", "current_timestamp", "current_date", "current_time", "today", "get_current_time", "get_current_timestamp",
-            "transaction_timestamp", "localtime", "localtimestamp", "current_localtime", "current_localtimestamp", "age_now",
+            "transaction_timestamp", "localtime", "localtimestamp", "current_localtime", "current_localtimestamp",
         ],
     ),
     (
@@ -30,11 +30,11 @@ const FORBIDDEN: [(&str, &[&str]); 3] = [
     (
         "the machine or the engine's settings",
         &[
-            "getenv", "current_setting", "getvariable", "current_user", "user", "session_user", "current_database", "current_schema",
+            "getenv", "current_setting", "getvariable", "current_user", "session_user", "current_database", "current_schema",
             "current_schemas", "current_catalog", "current_query", "current_query_id", "current_connection_id", "current_transaction_id",
             "txid_current", "version", "nextval", "currval", "set_config", "write_log", "in_search_path", "get_block_size",
             "which_secret", "json_execute_serialized_sql", "json_serialize_sql", "json_serialize_plan", "read_text", "read_blob", "glob",
-            "parse_duckdb_log_message", "pg_typeof_setting",
+            "parse_duckdb_log_message",
         ],
     ),
 ];
@@ -132,8 +132,8 @@ impl Walk<'_> {
         match value["type"].as_str() {
             Some("BASE_TABLE") => self.table(value)?,
             Some("TABLE_FUNCTION") => self.table_function(value)?,
-            Some("SHOW_REF") => {
-                return Err(Error::config("a query may not use SHOW, DESCRIBE or SUMMARIZE: select from the table itself"));
+            Some("SHOW_REF") if value["show_type"] != "DESCRIBE" => {
+                return Err(Error::config("a query may not use SHOW or SUMMARIZE: select from the table itself, or from `(DESCRIBE name)`"));
             }
             Some("PARAMETER" | "VALUE_PARAMETER") => {
                 return Err(Error::config("a query may not have parameters (`?`, `$1`): write the values into it"));
@@ -202,7 +202,7 @@ impl Walk<'_> {
 
     fn is_orderless_within(&self, value: &Value, is_top: bool) -> bool {
         let is_kind = |kinds: &[&str]| value["type"].as_str().is_some_and(|kind| kinds.contains(&kind));
-        if is_kind(&["JOIN", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "PIVOT"]) || value["class"] == "WINDOW" {
+        if is_kind(&["JOIN", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "PIVOT", "SHOW_REF"]) || value["class"] == "WINDOW" {
             return false;
         }
         if !is_top && is_kind(&["SELECT_NODE"]) && !self.is_orderless(value) {
@@ -217,7 +217,4 @@ impl Walk<'_> {
 }
 
 /// Words that DuckDB reads as function calls though they have no brackets.
-const CLOCK_WORDS: [&str; 9] = [
-    "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user", "session_user", "user",
-    "current_catalog",
-];
+const CLOCK_WORDS: [&str; 5] = ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];

@@ -4,7 +4,7 @@
 //! there: sums of doubles, joins and ties depend on how threads share the work, and what is hashed must not.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use std::{
 
 use duckdb::{Config, Connection};
 use tempfile::{NamedTempFile, TempDir};
-use tidemill_core::{Error, Format, Result};
+use tidemill_core::{Digest, Error, Format, Result, digest_json};
 
 mod cache;
 mod csv;
@@ -56,6 +56,8 @@ struct Inner {
     serial: Mutex<Connection>,
     parallel: Mutex<Connection>,
     aggregates: BTreeSet<String>,
+    // What was found out about queries, by their text and tables: a stage asks the same ones again.
+    checked: Mutex<HashMap<Digest, guard::Shape>>,
     timeout: Duration,
     // Removed with the engine.
     _spill: [TempDir; 2],
@@ -86,6 +88,7 @@ impl SqlEngine {
                 serial: Mutex::new(serial),
                 parallel: Mutex::new(parallel),
                 aggregates,
+                checked: Mutex::default(),
                 timeout: options.timeout,
                 _spill: spills,
             }),
@@ -152,7 +155,18 @@ impl SqlEngine {
                 names.insert(format!("{}__rejects", table.name.to_lowercase()));
             }
         }
-        guard::check(&*lock(&self.inner.serial), sql, &names, &self.inner.aggregates)
+        let id = digest_json(&(sql, &names));
+        let known = self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        if let Some(shape) = known {
+            return Ok(shape);
+        }
+        let shape = guard::check(&connect(&self.inner.serial)?, sql, &names, &self.inner.aggregates)?;
+        let mut checked = self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked.len() >= 1000 {
+            checked.clear();
+        }
+        checked.insert(id, shape);
+        Ok(shape)
     }
 
     /// Makes the tables: views that only this connection sees.
@@ -201,7 +215,7 @@ impl SqlEngine {
             return Err(Error::input(format!("`{}` is empty: JSON lines need at least one object", empty.key)));
         }
         let digests: Vec<&str> = objects.iter().map(|placed| placed.digest.as_str()).collect();
-        let digest = tidemill_core::digest_json(&digests);
+        let digest = digest_json(&digests);
         let target = self.inner.cache.folder().join(format!("{digest}.jsonl.rows.parquet"));
         if !target.is_file() {
             let connection = connect(&self.inner.parallel)?;
