@@ -1,2 +1,4 @@
 //! The same stage as a Lambda handler.
-fn main() {}
+fn main() {
+    tidemill_lambda::run::<tidemill_monitor::Monitor>()
+}

@@ -1,1 +1,41 @@
-//! The one place that decides to train.
+//! The one place that decides to train. Decisions are a fold over windows: each needs the one before, and a window is decided once,
+//! so that events which come twice, late or out of order train nothing twice.
+//!
+//! A window's decision stands at `decisions/<model>/<start>.json`, a tick's at `decisions/<model>/ticks/<time>.json`, both create-only.
+//! A decision to train writes `requests/<model>/…json`, which triggers `featurize`.
+
+mod causes;
+mod decide;
+mod state;
+mod tick;
+
+use serde::Deserialize;
+use tidemill_core::{Host, ObjectsExt, Outcome, Result, Stage, Trigger, record::OutcomeRecord, record::Report, spec::Model};
+
+/// The stage.
+pub struct Retrain;
+
+/// Its configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// The model, with `[model.<name>.retrain]`.
+    pub model: Model,
+}
+
+impl Stage for Retrain {
+    const NAME: &'static str = "retrain";
+    type Config = Config;
+
+    fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
+        if trigger.key.starts_with("ticks/") {
+            return tick::run(trigger, &config.model, host);
+        }
+        let record: OutcomeRecord = host.objects().get_json(&trigger.key)?;
+        let report: Report = serde_json::from_value(record.facts)
+            .map_err(|e| tidemill_core::Error::input(format!("`{}` holds no report: {e}", trigger.key)))?;
+        decide::window(&config.model, &report, host)
+    }
+}
+
+tidemill_sdk::export!(Retrain);

@@ -1,0 +1,174 @@
+//! Predictions against the truth. The truth is the features' label, computed by their own SQL over the dataset's rows of the window
+//! and joined by key; a label that came by prediction id (under `labels/`) goes before it. A missing label is not scored.
+
+use tidemill_core::{
+    Format, Host, Meta, Result, Table,
+    gate::Metrics,
+    record::{Part, Version, Window},
+    spec::Task,
+};
+
+use crate::{
+    Config,
+    drift::{ONCE, Served},
+    read,
+};
+
+/// The rows that the version predicted, with their truth: how many, and how well.
+pub(crate) fn measure(
+    served: &Served,
+    window: &Window,
+    version: &Version,
+    labels: &[Meta],
+    config: &Config,
+    host: &dyn Host,
+) -> Result<(u64, Metrics)> {
+    let scores = score_columns(served, version, config.model.task);
+    let Some(scores) = scores else {
+        return Ok((0, Metrics::new()));
+    };
+    let (mut truths, mut tables) = (Vec::new(), vec![served.table.clone()]);
+    if let Some((sql, bound)) = by_id(labels) {
+        truths.push(sql);
+        tables.extend(bound);
+    }
+    if let Some((sql, bound)) = by_key(served, window, config) {
+        truths.push(sql);
+        tables.extend(bound);
+    }
+    if truths.is_empty() {
+        return Ok((0, Metrics::new()));
+    }
+    let listed: String = (0..)
+        .zip(&scores)
+        .map(|(i, s)| format!(", CAST(p.{} AS DOUBLE) AS s{i}", read::name(s)))
+        .collect();
+    let sql = format!(
+        "WITH served AS (SELECT * FROM {ONCE} WHERE \"_version\" = {version}), \
+         truth AS ({truths}) \
+         SELECT t.label AS label{listed} FROM (SELECT DISTINCT ON (id) id, label FROM truth WHERE label IS NOT NULL ORDER BY id, place) t \
+         JOIN served p ON p.\"_id\" = t.id ORDER BY t.id",
+        version = version.version,
+        truths = truths.join(" UNION ALL "),
+    );
+    let batches = read::query(host, &sql, &tables)?;
+    let truth: Vec<String> = read::texts(&batches, "label")?.into_iter().map(Option::unwrap_or_default).collect();
+    let mut columns = Vec::new();
+    for i in 0..scores.len() {
+        let column = read::numbers(&batches, &format!("s{i}"))?;
+        columns.push(column.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>());
+    }
+    Ok((truth.len() as u64, metrics(config.model.task, &columns, &truth, &version.classes)))
+}
+
+fn metrics(task: Task, scores: &[Vec<f64>], truth: &[String], classes: &[String]) -> Metrics {
+    if truth.is_empty() {
+        return Metrics::new();
+    }
+    match task {
+        Task::Binary => {
+            let positive = classes.last().map(String::as_str).unwrap_or_default();
+            let truth: Vec<bool> = truth.iter().map(|t| t.eq_ignore_ascii_case(positive)).collect();
+            tidemill_stats::binary_metrics(&scores[0], &truth)
+        }
+        Task::Regression => {
+            let truth: Vec<f64> = truth.iter().map(|t| t.parse().unwrap_or(f64::NAN)).collect();
+            tidemill_stats::regression_metrics(&scores[0], &truth)
+        }
+        Task::Multiclass => {
+            let index = |t: &String| classes.iter().position(|c| c == t).unwrap_or(classes.len());
+            let truth: Vec<usize> = truth.iter().map(index).collect();
+            let rows = (0..truth.len())
+                .flat_map(|row| scores.iter().map(move |column| column[row]))
+                .collect::<Vec<f64>>();
+            tidemill_stats::multiclass_metrics(&rows, classes.len(), &truth)
+        }
+    }
+}
+
+/// The log's columns that hold scores; `None` where the log lacks one.
+fn score_columns(served: &Served, version: &Version, task: Task) -> Option<Vec<String>> {
+    let wanted = match task {
+        Task::Multiclass => version.classes.iter().map(|class| format!("_score_{class}")).collect(),
+        _ => vec!["_score".to_owned()],
+    };
+    wanted.iter().all(|c| served.columns.contains(c)).then_some(wanted)
+}
+
+/// The truth by prediction id: one table a format, because each is read in its own way.
+fn by_id(labels: &[Meta]) -> Option<(String, Vec<Table>)> {
+    let mut tables: Vec<Table> = Vec::new();
+    for meta in labels {
+        let Some(format) = Format::of_key(&meta.key) else { continue };
+        match tables.iter_mut().find(|t| t.format == format) {
+            Some(table) => table.keys.push(meta.key.clone()),
+            None => tables.push(Table {
+                name: format!("labels{}", tables.len()),
+                keys: vec![meta.key.clone()],
+                format,
+            }),
+        }
+    }
+    let select = |t: &Table| {
+        format!(
+            "SELECT CAST(id AS VARCHAR) AS id, CAST(label AS VARCHAR) AS label, 0 AS place FROM {}",
+            t.name
+        )
+    };
+    let sql: Vec<String> = tables.iter().map(select).collect();
+    (!tables.is_empty()).then(|| (sql.join(" UNION ALL "), tables))
+}
+
+/// The truth by key, or nothing where requests carry no key or the dataset has no rows of the window.
+fn by_key(served: &Served, window: &Window, config: &Config) -> Option<(String, Vec<Table>)> {
+    let features = &config.features;
+    let mut parts: Vec<&Part> = window
+        .parts
+        .iter()
+        .filter(|p| p.until >= window.start && p.from < window.end)
+        .collect();
+    parts.sort_by_key(|p| (p.until, &p.digest));
+    parts.dedup_by_key(|p| &p.digest);
+    if parts.is_empty() || features.key.is_empty() || !features.key.iter().all(|k| served.columns.contains(k)) {
+        return None;
+    }
+    let tables: Vec<Table> = (0..)
+        .zip(&parts)
+        .map(|(i, part)| Table::parquet(&format!("part{i}"), [&part.data]))
+        .collect();
+    let on: Vec<String> = features.key.iter().map(|k| format!("p.{0} = f.{0}", read::name(k))).collect();
+    let sql = format!(
+        "SELECT p.\"_id\" AS id, CAST(f.{label} AS VARCHAR) AS label, 1 AS place FROM served p JOIN ({truth}) f ON {on}",
+        label = read::name(&features.label),
+        truth = truth(config, window, tables.len()),
+        on = on.join(" AND "),
+    );
+    Some((sql, tables))
+}
+
+/// The features' SQL over the window's rows; where two parts hold a key, the later part's row stands, as in `featurize`.
+fn truth(config: &Config, window: &Window, parts: usize) -> String {
+    let features = &config.features;
+    let time = read::name(&features.time);
+    let keys: Vec<String> = features.key.iter().map(|k| read::name(k)).collect();
+    let all: Vec<String> = (0..parts).map(|i| format!("SELECT *, {i} AS \"_part\" FROM part{i}")).collect();
+    let content = config
+        .dataset
+        .contract
+        .columns
+        .iter()
+        .filter(|(_, c)| !c.optional)
+        .map(|(name, _)| read::name(name));
+    let order: Vec<String> = std::iter::once("\"_part\" DESC".to_owned()).chain(content).collect();
+    format!(
+        "WITH {dataset} AS (SELECT * EXCLUDE (\"_part\") FROM ({all}) WHERE {time} >= {start} AND {time} < {end} \
+         QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1) SELECT * FROM (\n{sql}\n)",
+        order = order.join(", "),
+        dataset = read::name(&features.dataset),
+        keys = keys.join(", "),
+        all = all.join(" UNION ALL BY NAME "),
+        start = read::time(window.start),
+        end = read::time(window.end),
+        sql = features.sql.trim().trim_end_matches(';'),
+    )
+}

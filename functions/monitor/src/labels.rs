@@ -1,0 +1,64 @@
+//! Labels that came by prediction id, perhaps long after their window closed: each window that holds one of the predictions gets a
+//! revised report. A label whose window is still open is read when that closes.
+
+use tidemill_core::{
+    Error, Format, Host, ObjectsExt, Outcome, Result, Table, Trigger,
+    record::{Log, Report, Window},
+    time::key_time,
+};
+
+use crate::{Config, read, report};
+
+pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result<Outcome> {
+    let labels = table(&trigger.key)?;
+    let columns = read::columns(host, &labels)?;
+    if columns.is_empty() {
+        return Ok(Outcome::skipped(format!("`{}` has no rows", trigger.key)));
+    }
+    if let Some(missing) = ["id", "label"].iter().find(|c| !columns.iter().any(|have| have == *c)) {
+        return Err(Error::input(format!(
+            "`{}` has no column `{missing}` but {}; labels need `id`, the prediction's, and `label`",
+            trigger.key,
+            columns.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    let mut revised: Option<Report> = None;
+    let mut count = 0;
+    for meta in host.objects().list_all(&format!("windows/{}/", config.model.name))? {
+        let window: Window = host.objects().get_json(&meta.key)?;
+        if holds(&window, &labels, host)? {
+            revised = Some(report::make(&window, config, host)?);
+            count += 1;
+        }
+    }
+    Ok(match revised {
+        Some(last) => {
+            Outcome::done(format!("{count} reports revised; the last: {}", report::sentence(&last)), &last).with_as_of(last.as_of)
+        }
+        None => Outcome::skipped(format!("no closed window holds a prediction that `{}` names", trigger.key)),
+    })
+}
+
+fn table(key: &str) -> Result<Table> {
+    let format = Format::of_key(key).ok_or_else(|| {
+        Error::input(format!(
+            "`{key}` is none of `.parquet`, `.csv`, `.jsonl`; labels come in one of those"
+        ))
+    })?;
+    Ok(Table {
+        name: "labels".into(),
+        keys: vec![key.into()],
+        format,
+    })
+}
+
+fn holds(window: &Window, labels: &Table, host: &dyn Host) -> Result<bool> {
+    let key = format!("logs/{}/{}.json", window.model, key_time(window.start));
+    let segments = host.objects().find_json::<Log>(&key)?.map(|log| log.segments).unwrap_or_default();
+    if segments.is_empty() {
+        return Ok(false);
+    }
+    let sql = "SELECT count(*) AS found FROM predictions p JOIN labels l ON p.\"_id\" = CAST(l.id AS VARCHAR)";
+    let batches = read::query(host, sql, &[Table::parquet("predictions", segments), labels.clone()])?;
+    Ok(read::count(&batches, "found")? > 0)
+}

@@ -1,0 +1,105 @@
+//! SQL results as plain Rust, and names and texts as SQL. Queries cast their columns to BIGINT, DOUBLE or VARCHAR, so that only those
+//! three have to be read.
+
+use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use tidemill_core::{Error, Host, Result, Table};
+
+/// Runs a query.
+pub(crate) fn query(host: &dyn Host, sql: &str, tables: &[Table]) -> Result<Vec<RecordBatch>> {
+    tidemill_sdk::batches(host.sql(), sql, tables)
+}
+
+/// A quoted identifier.
+pub(crate) fn name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text literal.
+pub(crate) fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A finite number as a DOUBLE literal, exact.
+pub(crate) fn number(number: f64) -> String {
+    // As text: a literal with a point would be a DECIMAL first, and lose its last bit on the way.
+    format!("CAST('{number:e}' AS DOUBLE)")
+}
+
+/// A time as a TIMESTAMP literal.
+pub(crate) fn time(time: jiff::Timestamp) -> String {
+    format!("make_timestamp({})", time.as_microsecond())
+}
+
+fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T> {
+    batch
+        .column_by_name(name)
+        .and_then(|c| c.as_any().downcast_ref::<T>())
+        .ok_or_else(|| {
+            Error::bug(format!(
+                "the column `{name}` of a query of `monitor` is not there or not of its type: {:?}",
+                batch.schema()
+            ))
+        })
+}
+
+/// A BIGINT column of all batches.
+pub(crate) fn integers(batches: &[RecordBatch], name: &str) -> Result<Vec<Option<i64>>> {
+    collect(batches, |batch| Ok(column::<Int64Array>(batch, name)?.iter().collect()))
+}
+
+/// A DOUBLE column of all batches.
+pub(crate) fn numbers(batches: &[RecordBatch], name: &str) -> Result<Vec<Option<f64>>> {
+    collect(batches, |batch| Ok(column::<Float64Array>(batch, name)?.iter().collect()))
+}
+
+/// A VARCHAR column of all batches.
+pub(crate) fn texts(batches: &[RecordBatch], name: &str) -> Result<Vec<Option<String>>> {
+    collect(batches, |batch| {
+        Ok(column::<StringArray>(batch, name)?.iter().map(|v| v.map(str::to_owned)).collect())
+    })
+}
+
+fn collect<T>(batches: &[RecordBatch], of: impl Fn(&RecordBatch) -> Result<Vec<T>>) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    for batch in batches {
+        all.extend(of(batch)?);
+    }
+    Ok(all)
+}
+
+/// The first row of a BIGINT column, 0 without one.
+pub(crate) fn count(batches: &[RecordBatch], name: &str) -> Result<u64> {
+    Ok(integers(batches, name)?
+        .first()
+        .copied()
+        .flatten()
+        .unwrap_or(0)
+        .try_into()
+        .unwrap_or(0))
+}
+
+/// The names of a table's columns; none if it has no rows.
+pub(crate) fn columns(host: &dyn Host, table: &Table) -> Result<Vec<String>> {
+    let batches = query(
+        host,
+        &format!("SELECT * FROM {} LIMIT 1", name(&table.name)),
+        std::slice::from_ref(table),
+    )?;
+    Ok(batches
+        .first()
+        .map(|b| b.schema().fields().iter().map(|f| f.name().clone()).collect())
+        .unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_texts_are_quoted() {
+        assert_eq!(name("a\"b"), "\"a\"\"b\"");
+        assert_eq!(text("it's"), "'it''s'");
+        assert_eq!(number(-1e300), "CAST('-1e300' AS DOUBLE)");
+        assert_eq!(number(3.0), "CAST('3e0' AS DOUBLE)");
+    }
+}

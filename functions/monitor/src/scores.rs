@@ -1,0 +1,55 @@
+//! Drift of the predictions. The training profile knows no scores (on its own training rows a model is surer than it will ever be
+//! again), so the reference is what the same version predicted in its earliest windows; until there are enough, `_score` is not judged.
+
+use tidemill_core::{
+    Host, Result, Table,
+    record::Version,
+    spec::{ColumnType, Model},
+};
+use tidemill_stats::BlockColumn;
+
+use crate::{
+    bins::Bins,
+    drift::{self, Served},
+    read,
+};
+
+/// The `_score` column, or nothing where it cannot be judged. `earlier` are the segments of the version's earliest windows.
+pub(crate) fn column(
+    served: &Served,
+    version: &Version,
+    earlier: &[String],
+    model: &Model,
+    host: &dyn Host,
+) -> Result<Vec<(String, BlockColumn)>> {
+    if earlier.is_empty() || !served.columns.iter().any(|c| c == "_score") {
+        return Ok(Vec::new());
+    }
+    let reference = Table::parquet("predictions", earlier);
+    let own = format!("(SELECT * FROM {} WHERE \"_version\" = {})", drift::ONCE, version.version);
+    let edges = edges(&reference, &own, host)?;
+    let columns = vec![(
+        "_score".to_owned(),
+        Bins::Numbers {
+            kind: ColumnType::Number,
+            edges,
+        },
+    )];
+    let old = drift::count(&[reference], &own, &columns, model, host)?;
+    let new = drift::count(std::slice::from_ref(&served.table), &own, &columns, model, host)?;
+    let mut column = drift::pair(columns, old, new);
+    column.retain(|(_, c)| c.reference.len() >= tidemill_stats::MINIMUM_BLOCKS && !c.current.is_empty());
+    Ok(column)
+}
+
+/// The distinct inner deciles of the reference scores.
+fn edges(reference: &Table, own: &str, host: &dyn Host) -> Result<Vec<f64>> {
+    let sql = format!(
+        "SELECT unnest(quantile_disc(CAST(\"_score\" AS DOUBLE), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])) AS edge \
+         FROM {own} WHERE \"_score\" IS NOT NULL AND NOT isnan(\"_score\")"
+    );
+    let batches = read::query(host, &sql, std::slice::from_ref(reference))?;
+    let mut edges: Vec<f64> = read::numbers(&batches, "edge")?.into_iter().flatten().collect();
+    edges.dedup();
+    Ok(edges)
+}

@@ -1,0 +1,90 @@
+//! One decision a window. A run that crashed after writing its decision finds it again and ends in the same outcome; another report
+//! for the same window (revised by late labels) finds it decided and does nothing.
+
+use tidemill_core::{
+    Host, ObjectsExt, Outcome, Result,
+    record::{DriftDecision, Report, Request, RetrainDecision},
+    spec::Model,
+    time::key_time,
+};
+
+use crate::{
+    causes,
+    state::{self, State},
+};
+
+/// Decides for the report's window.
+pub(crate) fn window(model: &Model, report: &Report, host: &dyn Host) -> Result<Outcome> {
+    let key = state::window_key(&model.name, report.start);
+    if let Some(decided) = host.objects().find_json::<DriftDecision>(&key)? {
+        if decided.report.as_deref() != Some(report.key.as_str()) {
+            return Ok(Outcome::skipped(format!(
+                "window {} is decided already, on an earlier report",
+                report.start
+            )));
+        }
+        return commit(&key, decided, report, host);
+    }
+    let state = state::before(report, host)?;
+    let has_version = !host
+        .objects()
+        .list(&format!("models/{}/versions/", model.name), None, 1)?
+        .is_empty();
+    let causes = causes::of_window(model, report, &state, has_version)?;
+    let request = format!("requests/{}/{}.json", model.name, key_time(report.start));
+    let decision = decision(model, report, &state, causes, request, true);
+    commit(&key, decision, report, host)
+}
+
+/// Weighs causes against what stands against training; `heeds` is false where a person asked.
+pub(crate) fn decision(
+    model: &Model,
+    report: &Report,
+    state: &State,
+    causes: Vec<(String, String)>,
+    request: String,
+    heeds: bool,
+) -> DriftDecision {
+    let obstacle = causes::obstacle(&model.retrain, report.rows, report.as_of, state).filter(|_| heeds);
+    let train = !causes.is_empty() && obstacle.is_none();
+    let (causes, why): (Vec<String>, Vec<String>) = causes.into_iter().unzip();
+    let reason = match (why.is_empty(), obstacle) {
+        (true, Some(obstacle)) if report.version.is_none() => format!("no training yet: {obstacle}"),
+        (true, _) => "nothing calls for training".to_owned(),
+        (false, None) => why.join("; "),
+        (false, Some(obstacle)) => format!("{}; but {obstacle}", why.join("; ")),
+    };
+    DriftDecision {
+        model: model.name.clone(),
+        window: report.start,
+        as_of: report.as_of,
+        decision: if train { RetrainDecision::Train } else { RetrainDecision::Keep },
+        causes,
+        reason,
+        report: Some(report.key.clone()),
+        request: train.then_some(request),
+        rows: report.rows,
+        trained_rows: if train { report.rows } else { state.trained_rows },
+        trained: if train { Some(report.start) } else { state.trained.map(|t| t.0) },
+    }
+}
+
+/// Writes the decision, then the request: a crash in between is mended by the next attempt, which finds the decision.
+pub(crate) fn commit(key: &str, decision: DriftDecision, report: &Report, host: &dyn Host) -> Result<Outcome> {
+    host.objects().create_json(key, &decision)?;
+    if let Some(request) = &decision.request {
+        let content = Request {
+            model: decision.model.clone(),
+            window: decision.window,
+            as_of: decision.as_of,
+            parts: report.parts.clone(),
+        };
+        host.objects().create_json(request, &content)?;
+    }
+    let verb = if decision.decision == RetrainDecision::Train {
+        "train"
+    } else {
+        "keep"
+    };
+    Ok(Outcome::done(format!("{verb}: {}", decision.reason), &decision).with_as_of(decision.as_of))
+}

@@ -1,0 +1,75 @@
+//! What earlier decisions left: when the model was last trained, and on how many rows. All times are data times.
+
+use jiff::Timestamp;
+use tidemill_core::{
+    Error, Host, ObjectsExt, Result,
+    record::{DriftDecision, Report, RetrainDecision},
+    time::key_time,
+};
+
+/// The fold's state before a decision.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct State {
+    /// The window of the last decision to train, and that decision's clock.
+    pub(crate) trained: Option<(Timestamp, Timestamp)>,
+    /// Rows known then; 0 if never.
+    pub(crate) trained_rows: u64,
+}
+
+/// `decisions/<model>/<start>.json`.
+pub(crate) fn window_key(model: &str, start: Timestamp) -> String {
+    format!("decisions/{model}/{}.json", key_time(start))
+}
+
+/// `decisions/<model>/ticks/`.
+pub(crate) fn ticks_prefix(model: &str) -> String {
+    format!("decisions/{model}/ticks/")
+}
+
+/// The state before the report's window: the decision before it, and what ticks trained since.
+pub(crate) fn before(report: &Report, host: &dyn Host) -> Result<State> {
+    let model = &report.model;
+    let mut state = match report.previous {
+        None => State::default(),
+        Some(previous) => {
+            let key = window_key(model, previous);
+            let decision: DriftDecision = host.objects().find_json(&key)?.ok_or_else(|| {
+                Error::transient(format!(
+                    "the decision for window `{previous}` of `{model}` is not there yet (`{key}`); windows are decided in order"
+                ))
+            })?;
+            after(&decision, host)?
+        }
+    };
+    for meta in host.objects().list_all(&ticks_prefix(model))? {
+        let decision: DriftDecision = host.objects().get_json(&meta.key)?;
+        if decision.decision == RetrainDecision::Train && decision.window < report.start {
+            state = later(state, after(&decision, host)?);
+        }
+    }
+    Ok(state)
+}
+
+/// The state that a decision left.
+pub(crate) fn after(decision: &DriftDecision, host: &dyn Host) -> Result<State> {
+    let trained = match decision.trained {
+        None => None,
+        Some(window) if window == decision.window => Some((window, decision.as_of)),
+        Some(window) => {
+            let trained: DriftDecision = host.objects().get_json(&window_key(&decision.model, window))?;
+            Some((window, trained.as_of))
+        }
+    };
+    Ok(State {
+        trained,
+        trained_rows: decision.trained_rows,
+    })
+}
+
+pub(crate) fn later(a: State, b: State) -> State {
+    if (b.trained, b.trained_rows) > (a.trained, a.trained_rows) {
+        b
+    } else {
+        a
+    }
+}
