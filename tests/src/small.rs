@@ -47,7 +47,12 @@ pub fn day(day: u64) -> Vec<Reading> {
             let missing = uniform() < 0.05;
             Reading {
                 id: day * 1_000_000 + n,
-                at: format!("2024-01-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60),
+                at: format!(
+                    "2024-01-{day:02}T{:02}:{:02}:{:02}Z",
+                    seconds / 3600,
+                    seconds / 60 % 60,
+                    seconds % 60
+                ),
                 site,
                 level: (!missing).then(|| (level * 1000.0).round() / 1000.0),
                 speed: (speed * 1000.0).round() / 1000.0,

@@ -1,9 +1,6 @@
 //! What must be equal after any disturbance: every object by its bytes, except what says how a run went.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Result;
 use tidemill_core::Digest;
@@ -37,8 +34,14 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Digest>) -> Res
 
 /// What differs, for a message.
 pub fn difference(expected: &BTreeMap<String, Digest>, found: &BTreeMap<String, Digest>) -> Vec<String> {
-    let missing = expected.iter().filter(|(k, _)| !found.contains_key(*k)).map(|(k, _)| format!("missing {k}"));
+    let missing = expected
+        .iter()
+        .filter(|(k, _)| !found.contains_key(*k))
+        .map(|(k, _)| format!("missing {k}"));
     let extra = found.keys().filter(|k| !expected.contains_key(*k)).map(|k| format!("extra {k}"));
-    let other = expected.iter().filter(|(k, d)| found.get(*k).is_some_and(|f| f != *d)).map(|(k, _)| format!("other bytes {k}"));
+    let other = expected
+        .iter()
+        .filter(|(k, d)| found.get(*k).is_some_and(|f| f != *d))
+        .map(|(k, _)| format!("other bytes {k}"));
     missing.chain(extra).chain(other).collect()
 }

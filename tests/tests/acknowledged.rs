@@ -55,7 +55,11 @@ fn a_kill_loses_nothing_acknowledged() -> Result<()> {
     let server = Server::up(&tidemill, &project, &[])?;
     let acknowledged = acknowledged.into_inner().unwrap_or_default();
     ensure!(before > 0, "nothing was acknowledged before the kill");
-    ensure!(acknowledged.len() as u64 >= REQUESTS * ROWS as u64 * 9 / 10, "only {} acknowledged", acknowledged.len());
+    ensure!(
+        acknowledged.len() as u64 >= REQUESTS * ROWS as u64 * 9 / 10,
+        "only {} acknowledged",
+        acknowledged.len()
+    );
     let host = reader(&server, "log")?;
     let keys: Vec<String> = host.objects().list_all("predictions/alarm/")?.into_iter().map(|m| m.key).collect();
     let batches = tidemill_sdk::batches(host.sql(), "SELECT _id FROM log", &[Table::parquet("log", keys)])?;
@@ -67,9 +71,18 @@ fn a_kill_loses_nothing_acknowledged() -> Result<()> {
         }
     }
     let lost: Vec<&String> = acknowledged.iter().filter(|id| !logged.contains(*id)).collect();
-    ensure!(lost.is_empty(), "{} acknowledged predictions are not in Parquet: {:?}", lost.len(), &lost[..lost.len().min(3)]);
+    ensure!(
+        lost.is_empty(),
+        "{} acknowledged predictions are not in Parquet: {:?}",
+        lost.len(),
+        &lost[..lost.len().min(3)]
+    );
     ensure!(twice == 0, "{twice} predictions are in Parquet twice");
-    eprintln!("{} acknowledged ({before} before the kill), {} in Parquet", acknowledged.len(), logged.len());
+    eprintln!(
+        "{} acknowledged ({before} before the kill), {} in Parquet",
+        acknowledged.len(),
+        logged.len()
+    );
     server.stop()
 }
 

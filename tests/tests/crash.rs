@@ -12,8 +12,17 @@ use tidemill_tests::{small, snapshot};
 
 const DAYS: u64 = 5;
 /// Where the flow passes on its way; `runtime/flow/src/kill.rs` has the same list.
-const STEPS: [&str; 9] =
-    ["queue-put", "before-run", "after-run", "before-commit", "after-commit", "after-route", "window-log", "window-create", "ack"];
+const STEPS: [&str; 9] = [
+    "queue-put",
+    "before-run",
+    "after-run",
+    "before-commit",
+    "after-commit",
+    "after-route",
+    "window-log",
+    "window-create",
+    "ack",
+];
 
 fn tidemill() -> Option<PathBuf> {
     let path = std::env::var_os("TIDEMILL").map(PathBuf::from);
@@ -40,7 +49,15 @@ impl Driver {
     fn new(tidemill: &Path, folder: &Path, environment: &[(&str, &str)], plan: Vec<String>) -> Result<Self> {
         let project = small::project(folder)?;
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Ok(Self { tidemill: tidemill.to_owned(), project, environment, plan: plan.into_iter(), server: None, kills: 0, lose_queue: false })
+        Ok(Self {
+            tidemill: tidemill.to_owned(),
+            project,
+            environment,
+            plan: plan.into_iter(),
+            server: None,
+            kills: 0,
+            lose_queue: false,
+        })
     }
 
     fn server(&mut self) -> Result<&Server> {
@@ -131,7 +148,10 @@ fn undisturbed(tidemill: &Path) -> Result<std::collections::BTreeMap<String, tid
 fn killed_at_each_step() -> Result<()> {
     let Some(tidemill) = tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
-    let plan: Vec<String> = [1, 2, 4].into_iter().flat_map(|n| STEPS.map(|step| format!("{step}:{n}"))).collect();
+    let plan: Vec<String> = [1, 2, 4]
+        .into_iter()
+        .flat_map(|n| STEPS.map(|step| format!("{step}:{n}")))
+        .collect();
     let folder = tempfile::tempdir()?;
     let mut driver = Driver::new(&tidemill, folder.path(), &[], plan)?;
     driver.play()?;
@@ -148,7 +168,12 @@ fn every_event_three_times_and_shuffled() -> Result<()> {
     let Some(tidemill) = tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
     let folder = tempfile::tempdir()?;
-    let mut driver = Driver::new(&tidemill, folder.path(), &[("TIDEMILL_DELIVER", "3"), ("TIDEMILL_SHUFFLE", "17")], vec![])?;
+    let mut driver = Driver::new(
+        &tidemill,
+        folder.path(),
+        &[("TIDEMILL_DELIVER", "3"), ("TIDEMILL_SHUFFLE", "17")],
+        vec![],
+    )?;
     driver.play()?;
     let (found, _) = driver.finish()?;
     let difference = snapshot::difference(&expected, &found);
@@ -161,7 +186,9 @@ fn the_queue_may_be_lost() -> Result<()> {
     let Some(tidemill) = tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
     let folder = tempfile::tempdir()?;
-    let plan = ["after-run:2", "before-commit:3", "queue-put:6", "ack:9"].map(String::from).to_vec();
+    let plan = ["after-run:2", "before-commit:3", "queue-put:6", "ack:9"]
+        .map(String::from)
+        .to_vec();
     let mut driver = Driver::new(&tidemill, folder.path(), &[], plan)?;
     driver.lose_queue = true;
     driver.play()?;

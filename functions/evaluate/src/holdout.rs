@@ -21,10 +21,18 @@ impl Holdout {
         let tables = [Table::parquet("holdout", [set.holdout.as_str()])];
         let columns = Columns::from_batches(&tidemill_sdk::batches(host.sql(), "SELECT * FROM holdout", &tables)?)?;
         if columns.rows() == 0 {
-            return Err(Error::input(format!("`{}` has no rows to judge with; make the features again", set.holdout)));
+            return Err(Error::input(format!(
+                "`{}` has no rows to judge with; make the features again",
+                set.holdout
+            )));
         }
         let label = labels(columns.need(&set.label)?, &set.classes)?;
-        Ok(Self { columns, label, task, classes: set.classes.clone() })
+        Ok(Self {
+            columns,
+            label,
+            task,
+            classes: set.classes.clone(),
+        })
     }
 
     /// The scores of a model, row-major, in this holdout's order of classes.
@@ -36,9 +44,15 @@ impl Holdout {
             return Ok(scores.into_iter().map(f64::from).collect());
         }
         // A class that the model does not know gets no probability.
-        let places: Vec<Option<usize>> = self.classes.iter().map(|class| model.classes.iter().position(|c| c == class)).collect();
+        let places: Vec<Option<usize>> = self
+            .classes
+            .iter()
+            .map(|class| model.classes.iter().position(|c| c == class))
+            .collect();
         let rows = scores.chunks_exact(model.classes.len().max(1));
-        Ok(rows.flat_map(|row| places.iter().map(|place| place.map_or(0.0, |place| f64::from(row[place])))).collect())
+        Ok(rows
+            .flat_map(|row| places.iter().map(|place| place.map_or(0.0, |place| f64::from(row[place]))))
+            .collect())
     }
 
     /// Metrics over the rows that `kept` names.
@@ -62,7 +76,9 @@ impl Holdout {
     pub(crate) fn by_value(&self, values: &Values) -> std::collections::BTreeMap<String, Vec<usize>> {
         let mut rows = std::collections::BTreeMap::<String, Vec<usize>>::new();
         for row in 0..values.len() {
-            rows.entry(values.category(row).unwrap_or_default().into_owned()).or_default().push(row);
+            rows.entry(values.category(row).unwrap_or_default().into_owned())
+                .or_default()
+                .push(row);
         }
         rows
     }
@@ -79,8 +95,21 @@ pub(crate) struct Judged {
 
 impl From<Version> for Judged {
     fn from(version: Version) -> Self {
-        let Version { onnx, onnx_digest, transform, transform_digest, classes, .. } = version;
-        Self { onnx, onnx_digest, transform, transform_digest, classes }
+        let Version {
+            onnx,
+            onnx_digest,
+            transform,
+            transform_digest,
+            classes,
+            ..
+        } = version;
+        Self {
+            onnx,
+            onnx_digest,
+            transform,
+            transform_digest,
+            classes,
+        }
     }
 }
 
@@ -91,5 +120,7 @@ fn checked(key: &str, digest: &Digest, host: &dyn Host) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     let (found, wanted) = (found.short(), digest.short());
-    Err(Error::input(format!("`{key}` has the digest `{found}…`, and its record says `{wanted}…`; it was changed or damaged")))
+    Err(Error::input(format!(
+        "`{key}` has the digest `{found}…`, and its record says `{wanted}…`; it was changed or damaged"
+    )))
 }

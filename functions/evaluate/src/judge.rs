@@ -26,7 +26,13 @@ fn failure(gate: &Gate, metrics: &Metrics, scopes: &BTreeMap<String, Metrics>) -
             format!("the gate `{gate}` cannot be judged, for a metric that it names is not there; the holdout has `{known}`")
         }
     };
-    Some(Finding { check: gate.to_string(), subject: gate.metric().into(), severity: Severity::Error, message, count: 0 })
+    Some(Finding {
+        check: gate.to_string(),
+        subject: gate.metric().into(),
+        severity: Severity::Error,
+        message,
+        count: 0,
+    })
 }
 
 #[cfg(test)]
@@ -39,15 +45,33 @@ mod tests {
 
     #[test]
     fn only_a_champion_can_fail_a_champion_gate() {
-        let gates = [Gate::parse("auc >= champion.auc - 0.002").unwrap(), Gate::parse("auc >= 0.6").unwrap()];
+        let gates = [
+            Gate::parse("auc >= champion.auc - 0.002").unwrap(),
+            Gate::parse("auc >= 0.6").unwrap(),
+        ];
         let failed = |auc, champion: Option<f64>| judge(&gates, &metrics(auc), champion.map(metrics).as_ref(), &Metrics::new()).len();
-        assert_eq!((failed(0.7, None), failed(0.7, Some(0.701)), failed(0.7, Some(0.71)), failed(0.5, Some(0.71))), (0, 0, 1, 2));
+        assert_eq!(
+            (
+                failed(0.7, None),
+                failed(0.7, Some(0.701)),
+                failed(0.7, Some(0.71)),
+                failed(0.5, Some(0.71))
+            ),
+            (0, 0, 1, 2)
+        );
     }
 
     #[test]
     fn a_metric_that_is_not_there_fails_and_is_named() {
         let failed = judge(&[Gate::parse("rmse < 3").unwrap()], &metrics(0.7), None, &Metrics::new());
-        assert!(failed[0].message.contains("`rmse < 3`") && failed[0].message.contains("`auc`"), "{}", failed[0].message);
-        assert_eq!(judge(&[Gate::parse("auc > 0.5").unwrap()], &metrics(f64::NAN), None, &Metrics::new()).len(), 1);
+        assert!(
+            failed[0].message.contains("`rmse < 3`") && failed[0].message.contains("`auc`"),
+            "{}",
+            failed[0].message
+        );
+        assert_eq!(
+            judge(&[Gate::parse("auc > 0.5").unwrap()], &metrics(f64::NAN), None, &Metrics::new()).len(),
+            1
+        );
     }
 }

@@ -35,9 +35,21 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     host.progress(0.6, "scoring the champion");
     let (champion, mut findings) = champion(model, &holdout, &all, host)?;
     let slices = slices(model, &holdout, &scores)?;
-    let failed = judge(&model.gates, &metrics, champion.as_ref().map(|(_, metrics)| metrics), &training.metrics);
+    let failed = judge(
+        &model.gates,
+        &metrics,
+        champion.as_ref().map(|(_, metrics)| metrics),
+        &training.metrics,
+    );
     let (champion_version, champion) = champion.unzip();
-    let evaluation = Evaluation { training, metrics, champion, champion_version, slices, failed };
+    let evaluation = Evaluation {
+        training,
+        metrics,
+        champion,
+        champion_version,
+        slices,
+        failed,
+    };
     let key = format!("evaluations/{}/{}/evaluation.json", model.name, host.context().run_key);
     host.objects().create_json(&key, &evaluation)?;
     findings.extend(evaluation.failed.iter().cloned());
@@ -50,16 +62,27 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
 
 /// The champion's version and its metrics on these rows. One that cannot be scored here is a finding, and counts as none.
 fn champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) -> Result<(Option<(u32, Metrics)>, Vec<Finding>)> {
-    let Some(alias) = host.objects().find_json::<Alias>(&format!("models/{}/aliases/champion.json", model.name))? else {
+    let Some(alias) = host
+        .objects()
+        .find_json::<Alias>(&format!("models/{}/aliases/champion.json", model.name))?
+    else {
         return Ok((None, Vec::new()));
     };
-    let version: Version = host.objects().get_json(&format!("models/{}/versions/{}.json", model.name, alias.version))?;
+    let version: Version = host
+        .objects()
+        .get_json(&format!("models/{}/versions/{}.json", model.name, alias.version))?;
     match holdout.scores(&version.into(), host) {
         Ok(scores) => Ok((Some((alias.version, holdout.metrics(&scores, all))), Vec::new())),
         Err(error) if error.kind == ErrorKind::Input => {
             let message = format!("champion {} cannot be scored on this holdout: {}", alias.version, error.message);
             host.log(Level::Warning, &message);
-            let finding = Finding { check: "champion".into(), subject: model.name.clone(), severity: Severity::Warning, message, count: 0 };
+            let finding = Finding {
+                check: "champion".into(),
+                subject: model.name.clone(),
+                severity: Severity::Warning,
+                message,
+                count: 0,
+            };
             Ok((None, vec![finding]))
         }
         Err(error) => Err(error),
@@ -69,7 +92,10 @@ fn champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) ->
 fn slices(model: &Model, holdout: &Holdout, scores: &[f64]) -> Result<Vec<Slice>> {
     let mut slices = Vec::new();
     for column in &model.slices {
-        let values = holdout.columns.need(column).map_err(|error| Error::config(format!("slices of `{}`: {}", model.name, error.message)))?;
+        let values = holdout
+            .columns
+            .need(column)
+            .map_err(|error| Error::config(format!("slices of `{}`: {}", model.name, error.message)))?;
         let mut by_value: Vec<(String, Vec<usize>)> = holdout.by_value(values).into_iter().collect();
         by_value.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(&b.0)));
         slices.extend(by_value.into_iter().take(MOST_VALUES).map(|(value, rows)| Slice {
@@ -83,7 +109,10 @@ fn slices(model: &Model, holdout: &Holdout, scores: &[f64]) -> Result<Vec<Slice>
 }
 
 fn reason(model: &Model, evaluation: &Evaluation) -> String {
-    let name = ["auc", "rmse"].into_iter().find(|name| evaluation.metrics.contains_key(*name)).unwrap_or("rows");
+    let name = ["auc", "rmse"]
+        .into_iter()
+        .find(|name| evaluation.metrics.contains_key(*name))
+        .unwrap_or("rows");
     let of = |metrics: &Metrics| metrics.get(name).copied().unwrap_or(f64::NAN);
     let against = match (&evaluation.champion, evaluation.champion_version) {
         (Some(champion), Some(version)) => format!(", champion {version} has {:.4}", of(champion)),

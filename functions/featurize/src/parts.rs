@@ -32,16 +32,27 @@ pub(crate) fn source(request: &Request, config: &Config) -> Result<Source> {
     let dataset = &config.dataset;
     if let Some(part) = request.parts.iter().find(|part| part.dataset != dataset.name) {
         let (found, wanted) = (&part.dataset, &dataset.name);
-        return Err(Error::input(format!("the request names a part of `{found}`, and the features are made from `{wanted}`")));
+        return Err(Error::input(format!(
+            "the request names a part of `{found}`, and the features are made from `{wanted}`"
+        )));
     }
     let mut parts: Vec<_> = request.parts.iter().collect();
     parts.sort_by(|a, b| (a.until, &a.digest).cmp(&(b.until, &b.digest)));
     parts.dedup_by(|a, b| a.digest == b.digest);
-    let tables: Vec<Table> = parts.iter().enumerate().map(|(i, part)| Table::parquet(&format!("_part_{i}"), [part.data.as_str()])).collect();
+    let tables: Vec<Table> = parts
+        .iter()
+        .enumerate()
+        .map(|(i, part)| Table::parquet(&format!("_part_{i}"), [part.data.as_str()]))
+        .collect();
     let (key, time, name) = (list(&dataset.key), quoted(&dataset.time), quoted(&dataset.name));
     let union = |columns: &str, how: &str| {
         let one = |(i, table): (usize, &Table)| format!("SELECT {columns}, {i} AS _part FROM {}", quoted(&table.name));
-        tables.iter().enumerate().map(one).collect::<Vec<_>>().join(&format!("\n    {how} "))
+        tables
+            .iter()
+            .enumerate()
+            .map(one)
+            .collect::<Vec<_>>()
+            .join(&format!("\n    {how} "))
     };
     let (all, keys) = (union("*", "UNION ALL BY NAME"), union(&key, "UNION ALL"));
     let as_of = literal(&as_sql(request.as_of));

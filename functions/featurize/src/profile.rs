@@ -20,14 +20,28 @@ const TOP: usize = 200;
 
 /// Profiles the signature's inputs.
 pub(crate) fn profile(columns: &Columns, signature: &Signature) -> Profile {
-    let inputs = signature.inputs.iter().filter_map(|input| columns.get(&input.name).map(|values| (input.name.clone(), column(values))));
-    Profile { rows: columns.rows() as u64, columns: inputs.collect() }
+    let inputs = signature
+        .inputs
+        .iter()
+        .filter_map(|input| columns.get(&input.name).map(|values| (input.name.clone(), column(values))));
+    Profile {
+        rows: columns.rows() as u64,
+        columns: inputs.collect(),
+    }
 }
 
 fn column(values: &Values) -> ColumnProfile {
     let nulls = (0..values.len()).filter(|row| values.is_missing(*row)).count() as u64;
-    let detail = if values.kind() == ColumnType::Text { categorical(values) } else { numeric(values) };
-    ColumnProfile { kind: values.kind(), nulls, detail }
+    let detail = if values.kind() == ColumnType::Text {
+        categorical(values)
+    } else {
+        numeric(values)
+    };
+    ColumnProfile {
+        kind: values.kind(),
+        nulls,
+        detail,
+    }
 }
 
 fn categorical(values: &Values) -> ProfileKind {
@@ -47,7 +61,11 @@ fn categorical(values: &Values) -> ProfileKind {
 }
 
 fn numeric(values: &Values) -> ProfileKind {
-    let mut sorted: Vec<f64> = (0..values.len()).map(|row| values.number(row)).filter(|x| !x.is_nan()).map(|x| x + 0.0).collect();
+    let mut sorted: Vec<f64> = (0..values.len())
+        .map(|row| values.number(row))
+        .filter(|x| !x.is_nan())
+        .map(|x| x + 0.0)
+        .collect();
     sorted.sort_unstable_by(f64::total_cmp);
     let rows = sorted.len() as f64;
     let mean = (!sorted.is_empty()).then(|| sorted.iter().sum::<f64>() / rows);
@@ -62,7 +80,11 @@ fn numeric(values: &Values) -> ProfileKind {
         maximum: sorted.last().copied(),
         mean,
         deviation,
-        quantiles: if sorted.is_empty() { Vec::new() } else { (0..=20).map(|i| quantile(&sorted, f64::from(i) / 20.0)).collect() },
+        quantiles: if sorted.is_empty() {
+            Vec::new()
+        } else {
+            (0..=20).map(|i| quantile(&sorted, f64::from(i) / 20.0)).collect()
+        },
         edges,
         counts,
     }
@@ -80,7 +102,9 @@ fn edges(sorted: &[f64]) -> Vec<f64> {
     let mut edges: Vec<f64> = Vec::new();
     for bin in 1..BINS {
         let index = sorted.len() * bin / BINS;
-        let Some(edge) = sorted.get(index).copied().filter(|edge| edge.is_finite()) else { continue };
+        let Some(edge) = sorted.get(index).copied().filter(|edge| edge.is_finite()) else {
+            continue;
+        };
         if edges.last().is_none_or(|last| edge > *last) && edge > sorted[0] {
             edges.push(edge);
         }
@@ -126,7 +150,10 @@ impl<'a> Binned<'a> {
             ProfileKind::Categorical { top, .. } => top.iter().enumerate().map(|(index, (value, _))| (value.as_str(), index)).collect(),
             ProfileKind::Numeric { .. } => HashMap::new(),
         };
-        Self { detail: &column.detail, places }
+        Self {
+            detail: &column.detail,
+            places,
+        }
     }
     fn bin(&self, values: &Values, row: usize) -> usize {
         match self.detail {
@@ -148,19 +175,32 @@ mod tests {
 
     #[test]
     fn a_value_that_most_rows_share_is_one_bin() {
-        let values = (0..1000).map(|i| Some(if i < 900 { 0.0 } else { f64::from(i) })).chain([None, Some(f64::NAN)]).collect();
+        let values = (0..1000)
+            .map(|i| Some(if i < 900 { 0.0 } else { f64::from(i) }))
+            .chain([None, Some(f64::NAN)])
+            .collect();
         let profile = column(&Values::Number(values));
         assert_eq!(profile.nulls, 2);
-        let ProfileKind::Numeric { edges, counts, quantiles, .. } = profile.detail else { panic!("numbers") };
+        let ProfileKind::Numeric {
+            edges, counts, quantiles, ..
+        } = profile.detail
+        else {
+            panic!("numbers")
+        };
         assert_eq!(counts.iter().sum::<u64>(), 1000);
-        assert!(counts[0] >= 900 && edges.len() == counts.len() - 1 && edges.len() >= 4, "{edges:?} {counts:?}");
+        assert!(
+            counts[0] >= 900 && edges.len() == counts.len() - 1 && edges.len() >= 4,
+            "{edges:?} {counts:?}"
+        );
         assert_eq!((quantiles.len(), quantiles[20]), (21, 999.0));
     }
 
     #[test]
     fn nothing_and_one_value_have_no_edges() {
         for values in [vec![], vec![None, None], vec![Some(3.0); 5]] {
-            let ProfileKind::Numeric { edges, counts, .. } = column(&Values::Number(values)).detail else { panic!("numbers") };
+            let ProfileKind::Numeric { edges, counts, .. } = column(&Values::Number(values)).detail else {
+                panic!("numbers")
+            };
             assert!(edges.is_empty() && counts.len() == 1);
         }
     }
@@ -168,19 +208,43 @@ mod tests {
     #[test]
     fn categories_are_counted_most_frequent_first() {
         let values = ["b", "a", "b", "it's"].map(|v| Some(v.to_owned())).to_vec();
-        let ProfileKind::Categorical { top, distinct, other } = column(&Values::Text(values)).detail else { panic!("text") };
+        let ProfileKind::Categorical { top, distinct, other } = column(&Values::Text(values)).detail else {
+            panic!("text")
+        };
         assert_eq!((top[0].clone(), top[1].0.as_str(), distinct, other), (("b".into(), 2), "a", 3, 0));
     }
 
     #[test]
     fn blocks_count_every_row_once() {
         let mut columns = Columns::new();
-        columns.push("x", Values::Number(vec![Some(1.0), None, Some(2.0), Some(3.0)])).unwrap();
-        columns.push("it's", Values::Text(vec![Some("a".into()), Some("b".into()), None, Some("a".into())])).unwrap();
-        let input = |(name, values): (&str, &Values)| tidemill_core::record::SignatureColumn { name: name.into(), kind: values.kind(), nullable: true };
-        let signature = Signature { inputs: columns.iter().map(input).collect(), context: vec![] };
-        let sql = blocks_sql(&columns, &[0, 5, 10, 11], &BTreeMap::from([(0, 10), (10, 20)]), &profile(&columns, &signature));
-        assert!(sql.contains("'0,1,0,1;0,1,1,1;10,1,0,1;10,1,3,1;") || sql.contains("0,2,0,1;0,2,3,1;10,2,1,1;10,2,2,1"), "{sql}");
+        columns
+            .push("x", Values::Number(vec![Some(1.0), None, Some(2.0), Some(3.0)]))
+            .unwrap();
+        columns
+            .push(
+                "it's",
+                Values::Text(vec![Some("a".into()), Some("b".into()), None, Some("a".into())]),
+            )
+            .unwrap();
+        let input = |(name, values): (&str, &Values)| tidemill_core::record::SignatureColumn {
+            name: name.into(),
+            kind: values.kind(),
+            nullable: true,
+        };
+        let signature = Signature {
+            inputs: columns.iter().map(input).collect(),
+            context: vec![],
+        };
+        let sql = blocks_sql(
+            &columns,
+            &[0, 5, 10, 11],
+            &BTreeMap::from([(0, 10), (10, 20)]),
+            &profile(&columns, &signature),
+        );
+        assert!(
+            sql.contains("'0,1,0,1;0,1,1,1;10,1,0,1;10,1,3,1;") || sql.contains("0,2,0,1;0,2,3,1;10,2,1,1;10,2,2,1"),
+            "{sql}"
+        );
         assert!(sql.contains("['it''s', 'x']"), "{sql}");
     }
 }

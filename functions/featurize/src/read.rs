@@ -25,7 +25,12 @@ pub(crate) struct Rows {
 /// `None` if there is no row at all.
 pub(crate) fn read(source: &Source, config: &Config, host: &dyn Host) -> Result<Option<Rows>> {
     let features = &config.features;
-    let sql = format!("{}SELECT * FROM _features ORDER BY {}, {}", source.with, quoted(&features.time), list(&features.key));
+    let sql = format!(
+        "{}SELECT * FROM _features ORDER BY {}, {}",
+        source.with,
+        quoted(&features.time),
+        list(&features.key)
+    );
     let batches = tidemill_sdk::batches(host.sql(), &sql, &source.tables).map_err(|error| explained(error, config))?;
     let columns = Columns::from_batches(&batches).map_err(|error| explained(error, config))?;
     if columns.rows() == 0 {
@@ -37,7 +42,9 @@ pub(crate) fn read(source: &Source, config: &Config, host: &dyn Host) -> Result<
         Values::Timestamp(times) => times.iter().map(|t| t.unwrap_or_default()).collect(),
         other => {
             let (time, name, kind) = (&features.time, &features.name, other.kind().sql());
-            return Err(Error::config(format!("column `{time}` of features `{name}` is {kind}; the time must be a TIMESTAMP")));
+            return Err(Error::config(format!(
+                "column `{time}` of features `{name}` is {kind}; the time must be a TIMESTAMP"
+            )));
         }
     };
     Ok(Some(Rows { columns, signature, times }))
@@ -46,9 +53,10 @@ pub(crate) fn read(source: &Source, config: &Config, host: &dyn Host) -> Result<
 /// What the user wrote is at fault, unless the machine is.
 pub(crate) fn explained(error: Error, config: &Config) -> Error {
     match error.kind {
-        ErrorKind::Config | ErrorKind::Input => {
-            Error::config(format!("the SQL of features `{}` cannot be run: {}", config.features.name, error.message))
-        }
+        ErrorKind::Config | ErrorKind::Input => Error::config(format!(
+            "the SQL of features `{}` cannot be run: {}",
+            config.features.name, error.message
+        )),
         _ => error,
     }
 }
@@ -68,25 +76,43 @@ fn signature(columns: &Columns, config: &Config) -> Result<Signature> {
     }
     let column = |(name, values): (&str, &Values)| {
         let contract = config.dataset.contract.columns.get(name);
-        SignatureColumn { name: name.to_owned(), kind: values.kind(), nullable: contract.is_none_or(|column| column.nullable) }
+        SignatureColumn {
+            name: name.to_owned(),
+            kind: values.kind(),
+            nullable: contract.is_none_or(|column| column.nullable),
+        }
     };
     let is_context = |name: &str| context.iter().any(|c| *c == name);
-    let inputs: Vec<SignatureColumn> = columns.iter().filter(|(name, _)| !is_context(name) && *name != features.label).map(column).collect();
+    let inputs: Vec<SignatureColumn> = columns
+        .iter()
+        .filter(|(name, _)| !is_context(name) && *name != features.label)
+        .map(column)
+        .collect();
     if inputs.is_empty() {
-        return Err(Error::config(format!("the SQL of features `{}` gives no column beside key, time and label", features.name)));
+        return Err(Error::config(format!(
+            "the SQL of features `{}` gives no column beside key, time and label",
+            features.name
+        )));
     }
     if let Some(input) = inputs.iter().find(|input| input.name.starts_with('_')) {
-        return Err(Error::config(format!("feature `{}` starts with `_`, which the prediction log keeps for itself; rename it", input.name)));
+        return Err(Error::config(format!(
+            "feature `{}` starts with `_`, which the prediction log keeps for itself; rename it",
+            input.name
+        )));
     }
-    Ok(Signature { inputs, context: columns.iter().filter(|(name, _)| is_context(name)).map(column).collect() })
+    Ok(Signature {
+        inputs,
+        context: columns.iter().filter(|(name, _)| is_context(name)).map(column).collect(),
+    })
 }
 
 fn check_label(label: &Values, config: &Config) -> Result<()> {
     let (name, kind) = (&config.features.label, label.kind());
     match (config.model.task, kind) {
-        (Task::Regression, ColumnType::Text | ColumnType::Timestamp) => {
-            Err(Error::config(format!("label `{name}` is {}, and a regression predicts a number", kind.sql())))
-        }
+        (Task::Regression, ColumnType::Text | ColumnType::Timestamp) => Err(Error::config(format!(
+            "label `{name}` is {}, and a regression predicts a number",
+            kind.sql()
+        ))),
         (Task::Binary | Task::Multiclass, ColumnType::Number | ColumnType::Timestamp) => Err(Error::config(format!(
             "label `{name}` is {}, and classes are BOOLEAN, BIGINT or VARCHAR; cast it, or set the task to `regression`",
             kind.sql()

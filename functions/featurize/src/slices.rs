@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tidemill_core::{Digest, spec::Features, time::{Span, key_time}};
+use tidemill_core::{
+    Digest,
+    spec::Features,
+    time::{Span, key_time},
+};
 
 /// The three slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,10 +89,16 @@ fn by_time(times: &[i64], features: &Features) -> Spans {
     let holdout = at(times.len(), features.holdout.share).unwrap_or(i64::MAX);
     let before = times.partition_point(|time| *time < holdout);
     let stop = at(before, features.stop_share).unwrap_or(holdout).min(holdout);
-    let (Some(first), Some(last)) = (times.first(), times.last()) else { return Vec::new() };
+    let (Some(first), Some(last)) = (times.first(), times.last()) else {
+        return Vec::new();
+    };
     let end = last + 1;
     let (stop, holdout) = (stop.min(end), holdout.min(end));
-    vec![(*first, stop, Slice::Train), (stop, holdout, Slice::Stop), (holdout, end, Slice::Holdout)]
+    vec![
+        (*first, stop, Slice::Train),
+        (stop, holdout, Slice::Stop),
+        (holdout, end, Slice::Holdout),
+    ]
 }
 
 #[cfg(test)]

@@ -30,7 +30,11 @@ pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result
     let source = source(&request, config)?;
     host.progress(0.05, "reading the parts");
     let Some(rows) = read(&source, config, host)? else {
-        return Ok(refused(vec![finding("rows", format!("no row has the label `{}`", config.features.label), 0)]));
+        return Ok(refused(vec![finding(
+            "rows",
+            format!("no row has the label `{}`", config.features.label),
+            0,
+        )]));
     };
     let spans = cut(&rows.times, &config.features);
     let slices: Vec<Slice> = rows.times.iter().map(|time| slice_of(&spans, *time)).collect();
@@ -70,7 +74,13 @@ fn classes(label: &Values, task: Task) -> Vec<String> {
 }
 
 fn finding(check: &str, message: String, count: u64) -> Finding {
-    Finding { check: check.into(), subject: "label".into(), severity: Severity::Error, message, count }
+    Finding {
+        check: check.into(),
+        subject: "label".into(),
+        severity: Severity::Error,
+        message,
+        count,
+    }
 }
 
 fn judge(rows: &Rows, slices: &[Slice], classes: &[String], config: &Config) -> Result<Vec<Finding>> {
@@ -79,13 +89,19 @@ fn judge(rows: &Rows, slices: &[Slice], classes: &[String], config: &Config) -> 
     for (slice, least) in [(Slice::Train, LEAST_TRAIN), (Slice::Holdout, LEAST_HOLDOUT)] {
         let found = count(slice);
         if found < least {
-            let message = format!("the {} slice has {found} rows and needs {least}; wait for more data, or change `holdout`", slice.name());
+            let message = format!(
+                "the {} slice has {found} rows and needs {least}; wait for more data, or change `holdout`",
+                slice.name()
+            );
             findings.push(finding("rows", message, found));
         }
     }
     if count(Slice::Stop) == 0 {
         let message = "the stop slice is empty, so that training ends only after all rounds".to_owned();
-        findings.push(Finding { severity: Severity::Warning, ..finding("rows", message, 0) });
+        findings.push(Finding {
+            severity: Severity::Warning,
+            ..finding("rows", message, 0)
+        });
     }
     let wrong = match config.model.task {
         Task::Binary => classes.len() != 2,
@@ -95,13 +111,18 @@ fn judge(rows: &Rows, slices: &[Slice], classes: &[String], config: &Config) -> 
     if wrong {
         let some: Vec<&str> = classes.iter().take(5).map(String::as_str).collect();
         let wanted = if config.model.task == Task::Binary { "2" } else { "2 to 1000" };
-        let message = format!("the label has {} classes (`{}`) and needs {wanted}", classes.len(), some.join("`, `"));
+        let message = format!(
+            "the label has {} classes (`{}`) and needs {wanted}",
+            classes.len(),
+            some.join("`, `")
+        );
         findings.push(finding("classes", message, classes.len() as u64));
         return Ok(findings);
     }
     let label = rows.columns.need(&config.features.label)?;
     for class in classes {
-        let trained = (0..label.len()).filter(|row| slices[*row] == Slice::Train && label.category(*row).is_some_and(|c| c == class.as_str()));
+        let trained =
+            (0..label.len()).filter(|row| slices[*row] == Slice::Train && label.category(*row).is_some_and(|c| c == class.as_str()));
         if trained.count() == 0 {
             findings.push(finding("classes", format!("the class `{class}` has no row in the train slice"), 0));
         }
@@ -126,7 +147,13 @@ fn write(
     let train: Vec<usize> = (0..slices.len()).filter(|row| slices[*row] == Slice::Train).collect();
     let columns = select(&rows.columns, &train)?;
     let label = labels(columns.need(&config.features.label)?, &classes)?;
-    let transform = Transform::fit(rows.signature.clone(), &config.features.transform, config.model.trainer.kind, &columns, &label)?;
+    let transform = Transform::fit(
+        rows.signature.clone(),
+        &config.features.transform,
+        config.model.trainer.kind,
+        &columns,
+        &label,
+    )?;
     let transform_bytes = transform.to_json()?;
     host.objects().create_same(&key("transform.json"), &transform_bytes)?;
     host.progress(0.5, "profiling the features");
@@ -139,7 +166,11 @@ fn write(
     for (index, slice) in Slice::ALL.into_iter().enumerate() {
         host.progress(0.7 + 0.1 * index as f64, &format!("writing {}", slice.name()));
         let sql = slice_sql(&source.with, config, rows, spans, slice);
-        exported.push(host.sql().export(&sql, &source.tables, &key(&format!("{}.parquet", slice.name())))?.rows);
+        exported.push(
+            host.sql()
+                .export(&sql, &source.tables, &key(&format!("{}.parquet", slice.name())))?
+                .rows,
+        );
     }
     Ok(FeatureSet {
         request: trigger.key.clone(),
@@ -161,10 +192,17 @@ fn write(
 fn slice_sql(with: &str, config: &Config, rows: &Rows, spans: &Spans, slice: Slice) -> String {
     let time = quoted(&config.features.time);
     let names: Vec<String> = rows.columns.iter().map(|(name, _)| name.to_owned()).collect();
-    let of_slice = spans.iter().filter(|(.., s)| *s == slice).map(|(start, end, _)| format!("({start}, {end})"));
+    let of_slice = spans
+        .iter()
+        .filter(|(.., s)| *s == slice)
+        .map(|(start, end, _)| format!("({start}, {end})"));
     let of_slice: Vec<String> = of_slice.collect();
     // A slice without spans is an empty table, not an SQL error.
-    let values = if of_slice.is_empty() { "(0::BIGINT, 0::BIGINT)".to_owned() } else { of_slice.join(", ") };
+    let values = if of_slice.is_empty() {
+        "(0::BIGINT, 0::BIGINT)".to_owned()
+    } else {
+        of_slice.join(", ")
+    };
     format!(
         "{with}, _spans(_start, _end) AS (VALUES {values})\nSELECT {names} FROM _features JOIN _spans ON epoch_us({time}) >= _start AND \
          epoch_us({time}) < _end ORDER BY {time}, {key}, {names}",

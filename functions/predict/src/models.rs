@@ -117,7 +117,7 @@ async fn versions(environment: &impl Environment, model: &str) -> Result<BTreeSe
     let mut after = None;
     loop {
         let page = environment.keys(&prefix, after.as_deref()).await?;
-        let number = |key: &String| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse().ok();
+        let number = |key: &String| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse::<u32>().ok();
         found.extend(page.iter().filter_map(number));
         match page.last() {
             Some(last) if page.len() >= 1000 => after = Some(last.clone()),

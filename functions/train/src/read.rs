@@ -9,7 +9,9 @@ pub(crate) fn transform(set: &FeatureSet, host: &dyn Host) -> Result<Transform> 
     let digest = tidemill_core::Digest::of(&bytes);
     if digest != set.transform_digest {
         let (key, found, wanted) = (&set.transform, digest.short(), set.transform_digest.short());
-        return Err(Error::input(format!("`{key}` has the digest `{found}…`, and the feature set was made with `{wanted}…`; make the features again")));
+        return Err(Error::input(format!(
+            "`{key}` has the digest `{found}…`, and the feature set was made with `{wanted}…`; make the features again"
+        )));
     }
     Transform::from_json(&bytes)
 }
@@ -21,8 +23,20 @@ pub(crate) fn slice(set: &FeatureSet, key: &str, transform: &Transform, host: &d
     let sql = format!("SELECT {} FROM slice", list.join(", "));
     let columns = Columns::from_batches(&tidemill_sdk::batches(host.sql(), &sql, &[Table::parquet("slice", [key])])?)?;
     if columns.rows() == 0 {
-        return Ok((Matrix { values: Vec::new(), width: transform.width() }, Vec::new()));
+        return Ok((
+            Matrix {
+                values: Vec::new(),
+                width: transform.width(),
+            },
+            Vec::new(),
+        ));
     }
     let label = labels(columns.need(&set.label)?, &set.classes)?;
-    Ok((Matrix { values: transform.apply(&columns)?, width: transform.width() }, label))
+    Ok((
+        Matrix {
+            values: transform.apply(&columns)?,
+            width: transform.width(),
+        },
+        label,
+    ))
 }

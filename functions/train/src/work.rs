@@ -19,7 +19,14 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     let (rows, label) = read::slice(&set, &set.train, &transform, host)?;
     let (stop, stop_label) = read::slice(&set, &set.stop, &transform, host)?;
     let told = |share: f64| host.progress(0.1 + 0.85 * share, "training");
-    let fitted = train(&model.trainer, model.task, &set.classes, (&rows, &label), (&stop, &stop_label), &told)?;
+    let fitted = train(
+        &model.trainer,
+        model.task,
+        &set.classes,
+        (&rows, &label),
+        (&stop, &stop_label),
+        &told,
+    )?;
     let names = transform.names();
     let file = onnx::export(&fitted, &names, &set.classes);
     let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
@@ -36,7 +43,12 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
         features: set,
     };
     host.objects().create_json(&format!("{folder}/training.json"), &training)?;
-    let reason = format!("trained on {} rows and {} columns in {} rounds", label.len(), names.len(), training.rounds);
+    let reason = format!(
+        "trained on {} rows and {} columns in {} rounds",
+        label.len(),
+        names.len(),
+        training.rounds
+    );
     Ok(Outcome::done(reason, &training).with_as_of(outcome.as_of))
 }
 

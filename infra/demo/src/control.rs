@@ -22,10 +22,17 @@ pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str
     let mut year = Year::new(&server)?;
     let mut drifted = 0;
     for (index, file) in files.iter().enumerate() {
-        let path = if index < 3 { file.clone() } else { resample(&server, files, month_of(file))? };
+        let path = if index < 3 {
+            file.clone()
+        } else {
+            resample(&server, files, month_of(file))?
+        };
         let month = year.play(&server, &path)?;
         drifted += usize::from(month.drifted > 0);
-        step(&format!("control {}: {} flights, drifted: {:?}", month.month, month.rows, month.drifted_columns));
+        step(&format!(
+            "control {}: {} flights, drifted: {:?}",
+            month.month, month.rows, month.drifted_columns
+        ));
     }
     let retrainings = months::retrainings(&server)?.len();
     server.stop()?;
@@ -59,4 +66,3 @@ fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
     let path = server.store.local_root().context("the demo's store is a folder")?.join(&key);
     Ok(path.to_string_lossy().into_owned())
 }
-

@@ -70,7 +70,10 @@ fn main() -> Result<()> {
 
     step("the champion is swapped back and forth, and trained once more, while clients ask without pause");
     let swaps = swap::under_load(&server, &files[11])?;
-    let champion_digest = server.champion("late")?.map(|a| a.onnx_digest.to_string()).context("there is no champion")?;
+    let champion_digest = server
+        .champion("late")?
+        .map(|a| a.onnx_digest.to_string())
+        .context("there is no champion")?;
     server.stop()?;
 
     let control = if arguments.no_control {
@@ -78,7 +81,10 @@ fn main() -> Result<()> {
     } else {
         step("the control: after March, days drawn from January to March again");
         let control = control::run(&arguments.tidemill, &arguments.dir.join("control"), &files, &step)?;
-        step(&format!("control: {} windows drifted, {} retrainings", control.drifted, control.retrainings));
+        step(&format!(
+            "control: {} windows drifted, {} retrainings",
+            control.drifted, control.retrainings
+        ));
         control
     };
 
@@ -110,7 +116,15 @@ fn check(summary: &Summary) -> Result<()> {
     ensure!(summary.months.len() == 12, "{} months instead of 12", summary.months.len());
     ensure!(!summary.retrainings.is_empty(), "the model was never retrained");
     ensure!(summary.failed_requests == 0, "{} requests failed", summary.failed_requests);
-    ensure!(summary.control_retrainings == 0, "the control was retrained {} times without drift", summary.control_retrainings);
-    ensure!(summary.control_drifted == 0, "the control drifted in {} windows", summary.control_drifted);
+    ensure!(
+        summary.control_retrainings == 0,
+        "the control was retrained {} times without drift",
+        summary.control_retrainings
+    );
+    ensure!(
+        summary.control_drifted == 0,
+        "the control drifted in {} windows",
+        summary.control_drifted
+    );
     Ok(())
 }

@@ -70,7 +70,10 @@ pub struct Year {
 
 impl Year {
     pub fn new(_: &Server) -> Result<Self> {
-        Ok(Self { months: Vec::new(), failed: 0 })
+        Ok(Self {
+            months: Vec::new(),
+            failed: 0,
+        })
     }
 
     pub fn failed(&self) -> u64 {
@@ -97,7 +100,11 @@ impl Year {
     pub fn table(&mut self, server: &Server, files: &[String]) -> Result<(Vec<Month>, Vec<Retraining>)> {
         let frozen = Frozen::load(server)?;
         for (month, file) in self.months.iter_mut().zip(files) {
-            month.auc_static = if month.champion.is_some() { Some(frozen.auc(server, &raw_key(file))?) } else { None };
+            month.auc_static = if month.champion.is_some() {
+                Some(frozen.auc(server, &raw_key(file))?)
+            } else {
+                None
+            };
         }
         Ok((self.months.clone(), retrainings(server)?))
     }
@@ -109,9 +116,12 @@ fn window(month: &str) -> Result<String> {
 
 fn read(server: &Server, month: &str) -> Result<Month> {
     let start = window(month)?;
-    let decision: DriftDecision =
-        server.json(&format!("decisions/late/{start}.json"))?.with_context(|| format!("nothing was decided for {month}"))?;
-    let key = decision.report.with_context(|| format!("the decision for {month} names no report"))?;
+    let decision: DriftDecision = server
+        .json(&format!("decisions/late/{start}.json"))?
+        .with_context(|| format!("nothing was decided for {month}"))?;
+    let key = decision
+        .report
+        .with_context(|| format!("the decision for {month} names no report"))?;
     let report: Report = server.json(&key)?.with_context(|| format!("`{key}` is not there"))?;
     let drifted_columns: Vec<String> = report.drift.iter().filter(|c| c.drifted).map(|c| c.column.clone()).collect();
     Ok(Month {
@@ -159,9 +169,21 @@ pub fn reader(server: &Server, purpose: &str) -> Result<RunHost> {
     Ok(RunHost::new(RunSetup {
         store: server.store.clone(),
         sql,
-        context: RunContext { as_of: Timestamp::UNIX_EPOCH, seed: 0, run_key: purpose.into(), subject: "demo".into() },
-        trigger: Trigger { key: "demo".into(), digest: Digest::of(b"") },
-        grants: Grants { reads: vec!["**".into()], writes: vec![format!("demo/{purpose}/**")], fetch: vec![] },
+        context: RunContext {
+            as_of: Timestamp::UNIX_EPOCH,
+            seed: 0,
+            run_key: purpose.into(),
+            subject: "demo".into(),
+        },
+        trigger: Trigger {
+            key: "demo".into(),
+            digest: Digest::of(b""),
+        },
+        grants: Grants {
+            reads: vec!["**".into()],
+            writes: vec![format!("demo/{purpose}/**")],
+            fetch: vec![],
+        },
         progress: None,
         handle: server.runtime.handle().clone(),
     }))
@@ -181,7 +203,10 @@ impl Frozen {
         Ok(Self {
             transform: Transform::from_json(&host.objects().get(&version.transform)?)?,
             scorer: Scorer::new(&host.objects().get(&version.onnx)?)?,
-            sql: std::fs::read_to_string(server.project.join("features/late.sql"))?.trim().trim_end_matches(';').to_owned(),
+            sql: std::fs::read_to_string(server.project.join("features/late.sql"))?
+                .trim()
+                .trim_end_matches(';')
+                .to_owned(),
         })
     }
 
@@ -218,13 +243,27 @@ pub fn gain(months: &[Month]) -> f64 {
 pub fn render(months: &[Month], retrainings: &[Retraining]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
-    table.set_header(["month", "rows", "drifted columns", "champion", "AUC live", "AUC never retrained", "then"]);
+    table.set_header([
+        "month",
+        "rows",
+        "drifted columns",
+        "champion",
+        "AUC live",
+        "AUC never retrained",
+        "then",
+    ]);
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
     for month in months {
         let then: Vec<String> = retrainings
             .iter()
             .filter(|r| r.month == month.month)
-            .map(|r| format!("retrained for {} → {}", r.cause, r.version.map_or("not admitted".into(), |v| format!("v{v}"))))
+            .map(|r| {
+                format!(
+                    "retrained for {} → {}",
+                    r.cause,
+                    r.version.map_or("not admitted".into(), |v| format!("v{v}"))
+                )
+            })
             .collect();
         let better = matches!((month.auc_live, month.auc_static), (Some(live), Some(frozen)) if live <= frozen);
         table.add_row([
@@ -233,10 +272,13 @@ pub fn render(months: &[Month], retrainings: &[Retraining]) -> String {
             month.drifted.to_string(),
             month.champion.map_or("–".into(), |v| format!("v{v}")),
             number(month.auc_live),
-            format!("{}{}", number(month.auc_static), if better && month.champion != Some(1) { " (no worse)" } else { "" }),
+            format!(
+                "{}{}",
+                number(month.auc_static),
+                if better && month.champion != Some(1) { " (no worse)" } else { "" }
+            ),
             then.join("; "),
         ]);
     }
     table.to_string()
 }
-

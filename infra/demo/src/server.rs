@@ -40,7 +40,10 @@ impl Server {
 
     /// `tidemill up` in a project that is there, with more environment. Its log is `<project>.log`.
     pub fn up(tidemill: &Path, project: &Path, environment: &[(&str, &str)]) -> Result<Self> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(project.with_extension("log"))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(project.with_extension("log"))?;
         let mut child = Command::new(tidemill)
             .args(["up", "--addr", "127.0.0.1:0"])
             .current_dir(project)
@@ -54,17 +57,29 @@ impl Server {
         let address = loop {
             let Some(line) = lines.next() else {
                 let status = child.wait()?;
-                bail!("`tidemill up` ended with {status} before it was ready; see {}", project.with_extension("log").display())
+                bail!(
+                    "`tidemill up` ended with {status} before it was ready; see {}",
+                    project.with_extension("log").display()
+                )
             };
             if let Some((_, rest)) = line?.split_once("http://") {
-                let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'))
+                    .unwrap_or(rest.len());
                 break format!("http://{}", &rest[..end]);
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
         let runtime = tokio::runtime::Runtime::new()?;
         let store = Store::local(&project.join(".tidemill/store"))?;
-        Ok(Self { child, tidemill: tidemill.to_owned(), project: project.to_owned(), address, store, runtime })
+        Ok(Self {
+            child,
+            tidemill: tidemill.to_owned(),
+            project: project.to_owned(),
+            address,
+            store,
+            runtime,
+        })
     }
 
     /// Whether the process still runs.
@@ -96,7 +111,11 @@ impl Server {
         while self.json::<serde_json::Value>(&key)?.is_none() {
             ensure!(Instant::now() < patience, "`{key}` was not there within 15 minutes");
             let status = self.status()?;
-            ensure!(status["dead"] == 0, "events failed for good: `tidemill events` in {} lists them", self.project.display());
+            ensure!(
+                status["dead"] == 0,
+                "events failed for good: `tidemill events` in {} lists them",
+                self.project.display()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         self.quiet()
@@ -108,7 +127,11 @@ impl Server {
         while Instant::now() < patience {
             let status = self.status()?;
             if status["quiet"] == true {
-                ensure!(status["dead"] == 0, "events failed for good: `tidemill events` in {} lists them", self.project.display());
+                ensure!(
+                    status["dead"] == 0,
+                    "events failed for good: `tidemill events` in {} lists them",
+                    self.project.display()
+                );
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -127,7 +150,12 @@ impl Server {
 
     /// All keys under a prefix.
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        Ok(self.runtime.block_on(self.store.list(prefix, None, 10_000))?.into_iter().map(|m| m.key).collect())
+        Ok(self
+            .runtime
+            .block_on(self.store.list(prefix, None, 10_000))?
+            .into_iter()
+            .map(|m| m.key)
+            .collect())
     }
 
     /// The champion alias, if there is one.
@@ -153,6 +181,11 @@ impl Drop for Server {
 
 fn run(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?} failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    ensure!(
+        output.status.success(),
+        "{command:?} failed ({}):\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Ok(())
 }

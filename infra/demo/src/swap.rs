@@ -44,7 +44,11 @@ pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
         result
     })?;
     ensure!(swaps > 0, "nothing was swapped");
-    Ok(Swaps { swaps, requests: asked.into_inner(), failed: failed.into_inner() })
+    Ok(Swaps {
+        swaps,
+        requests: asked.into_inner(),
+        failed: failed.into_inner(),
+    })
 }
 
 fn swap(server: &Server, asked: &AtomicU64) -> Result<u32> {

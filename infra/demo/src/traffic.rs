@@ -19,7 +19,10 @@ pub fn requests(server: &Server, inputs: &[String], table: &str, rows: Option<us
     let columns = flights(server, inputs, table)?;
     let total = columns.rows();
     let size = rows.unwrap_or(BATCH);
-    Ok((0..total).step_by(size).map(|start| body(&columns, table, start, (start + size).min(total)).to_string()).collect())
+    Ok((0..total)
+        .step_by(size)
+        .map(|start| body(&columns, table, start, (start + size).min(total)).to_string())
+        .collect())
 }
 
 /// The model's inputs, as its metadata names them: features and context.
@@ -60,8 +63,15 @@ pub fn ask(agent: &ureq::Agent, url: &str, request: &str) -> bool {
 
 fn flights(server: &Server, inputs: &[String], key: &str) -> Result<Columns> {
     let names: Vec<String> = inputs.iter().map(|name| format!("\"{name}\"")).collect();
-    let sql = format!("SELECT {} FROM flights ORDER BY scheduled_departure, time_hour, carrier, flight", names.join(", "));
-    let table = Table { name: "flights".into(), keys: vec![key.into()], format: Format::Parquet };
+    let sql = format!(
+        "SELECT {} FROM flights ORDER BY scheduled_departure, time_hour, carrier, flight",
+        names.join(", ")
+    );
+    let table = Table {
+        name: "flights".into(),
+        keys: vec![key.into()],
+        format: Format::Parquet,
+    };
     let host = crate::months::reader(server, "traffic")?;
     let batches = tidemill_sdk::batches(tidemill_core::Host::sql(&host) as &dyn Sql, &sql, &[table])?;
     Ok(Columns::from_batches(&batches)?)

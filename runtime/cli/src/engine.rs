@@ -57,7 +57,10 @@ impl EngineRunner {
         if let Some(component) = slot.as_ref() {
             return Ok(component.clone());
         }
-        let component = self.engine.component(&loaded.bytes).map_err(|e| e.context(format!("component `{name}`")))?;
+        let component = self
+            .engine
+            .component(&loaded.bytes)
+            .map_err(|e| e.context(format!("component `{name}`")))?;
         let component = Arc::new(component);
         *slot = Some(component.clone());
         Ok(component)
@@ -73,7 +76,13 @@ pub(crate) fn engine(project: &Project) -> Result<Engine> {
 }
 
 /// Runs a component under a node's limits.
-pub(crate) fn run(component: &StageComponent, node: &Node, config: &str, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage) {
+pub(crate) fn run(
+    component: &StageComponent,
+    node: &Node,
+    config: &str,
+    trigger: &Trigger,
+    host: RunHost,
+) -> (Result<Outcome>, Recorded, Usage) {
     let limits = Limits {
         timeout: node.timeout,
         memory_bytes: node.memory_bytes,

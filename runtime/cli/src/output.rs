@@ -16,7 +16,11 @@ impl Output {
     /// Writes a result: as JSON, or what `people` says.
     pub(crate) fn show<T: Serialize>(self, value: &T, people: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         use std::io::Write as _;
-        let text = if self.json { serde_json::to_string_pretty(value)? } else { people(value) };
+        let text = if self.json {
+            serde_json::to_string_pretty(value)?
+        } else {
+            people(value)
+        };
         match writeln!(std::io::stdout(), "{}", text.trim_end()) {
             // The reader has seen enough (`| head`).
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -31,7 +35,9 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Str
         return empty.to_owned();
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_preset(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.to_vec());
     table.add_rows(rows);
     table.to_string()
@@ -64,6 +70,8 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(hinted) = hinted {
         eprintln!("hint: {}", hinted.hint);
     }
-    let kind = hinted.map(|h| h.error.kind).or_else(|| error.chain().find_map(|e| e.downcast_ref::<tidemill_core::Error>()).map(|e| e.kind));
+    let kind = hinted
+        .map(|h| h.error.kind)
+        .or_else(|| error.chain().find_map(|e| e.downcast_ref::<tidemill_core::Error>()).map(|e| e.kind));
     ExitCode::from(kind.map_or(1, ErrorKind::exit_code))
 }

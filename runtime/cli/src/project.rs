@@ -81,18 +81,24 @@ impl Project {
         let Some(stage) = name.strip_prefix("tidemill:") else {
             let path = self.root.join(name);
             return path.is_file().then_some(path).ok_or_else(|| {
-                Error::config(format!("the component `{name}` is not in the project; build it, or correct `component` in {FILE}"))
+                Error::config(format!(
+                    "the component `{name}` is not in the project; build it, or correct `component` in {FILE}"
+                ))
             });
         };
         let file = format!("tidemill_{}.wasm", stage.replace('-', "_"));
         let folders = self.component_folders();
-        folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()).ok_or_else(|| {
-            let places: Vec<String> = folders.iter().map(|f| format!("`{}`", f.display())).collect();
-            Error::config(format!(
-                "the component of `{stage}` ({file}) is in none of {}; set TIDEMILL_COMPONENTS to the folder that holds it",
-                places.join(", ")
-            ))
-        })
+        folders
+            .iter()
+            .map(|folder| folder.join(&file))
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                let places: Vec<String> = folders.iter().map(|f| format!("`{}`", f.display())).collect();
+                Error::config(format!(
+                    "the component of `{stage}` ({file}) is in none of {}; set TIDEMILL_COMPONENTS to the folder that holds it",
+                    places.join(", ")
+                ))
+            })
     }
 
     /// Where Tidemill's own components may be.
@@ -156,10 +162,21 @@ mod tests {
     fn a_project_is_found_from_below() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
-        assert!(Project::find(Some(&folder.path().join("a"))).unwrap_err().message.contains("tidemill new"));
+        assert!(
+            Project::find(Some(&folder.path().join("a")))
+                .unwrap_err()
+                .message
+                .contains("tidemill new")
+        );
         std::fs::write(folder.path().join(FILE), "[project]\nname = \"x\"\n").unwrap();
         let project = Project::find(Some(&folder.path().join("a/b"))).unwrap();
         assert_eq!(project.pipeline.project, "x");
-        assert!(project.component("tidemill:train").unwrap_err().message.contains("tidemill_train.wasm"));
+        assert!(
+            project
+                .component("tidemill:train")
+                .unwrap_err()
+                .message
+                .contains("tidemill_train.wasm")
+        );
     }
 }

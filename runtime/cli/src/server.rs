@@ -60,11 +60,16 @@ async fn answer(project: &Project, flow: Option<&Flow>, request: Request<Bytes>)
     let path = request.uri().path().to_owned();
     let answered = match (request.method(), path.as_str()) {
         (&Method::GET, "/healthz") => Ok(json(StatusCode::OK, &json!({ "status": "ok" }))),
-        (&Method::GET, "/status") => flow.status().await.map(|status| json(StatusCode::OK, &serde_json::to_value(status).unwrap_or_default())),
+        (&Method::GET, "/status") => flow
+            .status()
+            .await
+            .map(|status| json(StatusCode::OK, &serde_json::to_value(status).unwrap_or_default())),
         (&Method::GET, "/events") => Ok(json(StatusCode::OK, &events(flow))),
         (&Method::POST, path) if path.starts_with("/data/") => {
             let dataset = path["/data/".len()..].to_owned();
-            take(project, flow, &dataset, request).await.map(|value| json(StatusCode::ACCEPTED, &value))
+            take(project, flow, &dataset, request)
+                .await
+                .map(|value| json(StatusCode::ACCEPTED, &value))
         }
         (method, _) => Err(Error::not_found(format!(
             "there is no `{method} {path}`; there is GET /healthz, GET /status, GET /events and POST /data/<dataset>"
@@ -96,7 +101,11 @@ fn ending(kind: &str) -> Result<&'static str> {
 
 async fn take(project: &Project, flow: &Flow, dataset: &str, request: Request<Bytes>) -> Result<Value> {
     known_dataset(project, dataset)?;
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let ending = ending(kind)?;
     let bytes = request.into_body();
     if bytes.is_empty() {
@@ -112,7 +121,9 @@ async fn take(project: &Project, flow: &Flow, dataset: &str, request: Request<By
 fn json(status: StatusCode, value: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(format!("{value}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
 }
 

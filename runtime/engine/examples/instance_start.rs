@@ -44,6 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut took: Vec<Duration> = (0..RUNS).map(once).collect::<Result<_, Error>>()?;
     took.sort_unstable();
     let micros = |share: f64| took[(share * (RUNS - 1) as f64) as usize].as_secs_f64() * 1e6;
-    println!("{}", serde_json::json!({ "p50_us": micros(0.5), "p99_us": micros(0.99), "runs": RUNS }));
+    println!(
+        "{}",
+        serde_json::json!({ "p50_us": micros(0.5), "p99_us": micros(0.99), "runs": RUNS })
+    );
     Ok(())
 }

@@ -58,7 +58,11 @@ impl Plain {
     fn outcome(&self, node: &Node, trigger: &Trigger, host: &dyn Host) -> Result<Outcome> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         self.order.lock().unwrap().push(node.stage.clone());
-        if self.stumbles.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+        if self
+            .stumbles
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok()
+        {
             return Err(Error::transient("the window before is missing"));
         }
         let objects = host.objects();
@@ -128,7 +132,10 @@ fn options(queue: Option<PathBuf>) -> FlowOptions {
 }
 
 async fn quiet(flow: &Flow) {
-    tokio::time::timeout(Duration::from_secs(30), flow.quiet()).await.expect("the flow came to rest").unwrap();
+    tokio::time::timeout(Duration::from_secs(30), flow.quiet())
+        .await
+        .expect("the flow came to rest")
+        .unwrap();
 }
 
 /// Every object that must not depend on how it came about.
@@ -287,10 +294,22 @@ async fn a_loop_ends_in_a_dead_letter_that_names_it() {
     flow.stop().await.unwrap();
     let letters = dead_letters(&store).await.unwrap();
     assert_eq!(letters.len(), 1);
-    assert!(letters[0].message.contains("mirror:mirror → mirror:mirror"), "{}", letters[0].message);
+    assert!(
+        letters[0].message.contains("mirror:mirror → mirror:mirror"),
+        "{}",
+        letters[0].message
+    );
 }
 
-const STEPS: [&str; 7] = ["queue-put", "before-run", "after-run", "before-commit", "after-commit", "after-route", "ack"];
+const STEPS: [&str; 7] = [
+    "queue-put",
+    "before-run",
+    "after-run",
+    "before-commit",
+    "after-commit",
+    "after-route",
+    "ack",
+];
 
 /// Not a test of its own: the process that the next one kills.
 #[tokio::test(flavor = "multi_thread")]

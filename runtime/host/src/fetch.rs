@@ -33,7 +33,9 @@ pub(crate) fn get(grants: &Grants, url: &str, headers: &[(String, String)]) -> R
             None => return Ok(response),
         }
     }
-    Err(Error::input(format!("`{url}` redirects more than {REDIRECTS} times; give the address where it ends")))
+    Err(Error::input(format!(
+        "`{url}` redirects more than {REDIRECTS} times; give the address where it ends"
+    )))
 }
 
 fn once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
@@ -53,7 +55,11 @@ fn once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<FetchR
     let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Ok(FetchResponse {
         status: response.status().as_u16(),
-        headers: response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
+        headers: response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
         body,
     })
 }
@@ -62,7 +68,11 @@ fn location(response: &FetchResponse) -> Option<&str> {
     if ![301, 302, 303, 307, 308].contains(&response.status) {
         return None;
     }
-    response.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.as_str())
+    response
+        .headers
+        .iter()
+        .find(|(name, _)| name == "location")
+        .map(|(_, value)| value.as_str())
 }
 
 fn resolve(base: &str, next: &str) -> Result<String> {
@@ -85,7 +95,11 @@ fn uri(url: &str) -> Result<Uri> {
     let wrong = || Error::input(format!("`{url}` is not a URL: write it like `https://example.org/data.csv`"));
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if is_web && uri.host().is_some_and(|host| !host.is_empty()) { Ok(uri) } else { Err(wrong()) }
+    if is_web && uri.host().is_some_and(|host| !host.is_empty()) {
+        Ok(uri)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// The host with its port, where one is written: without a name and a password.
@@ -125,7 +139,10 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = std::thread::spawn(move || {
-            for answer in ["302 Found\r\nLocation: http://127.0.0.2:1/secret\r\nContent-Length: 0", "200 OK\r\nContent-Length: 2"] {
+            for answer in [
+                "302 Found\r\nLocation: http://127.0.0.2:1/secret\r\nContent-Length: 0",
+                "200 OK\r\nContent-Length: 2",
+            ] {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut buffer = [0; 4096];
                 let _ = stream.read(&mut buffer);

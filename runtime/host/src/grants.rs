@@ -23,7 +23,9 @@ impl Grants {
     /// Whether a key may be written.
     pub fn check_write(&self, key: &str) -> Result<()> {
         let is_granted = self.writes.iter().any(|pattern| matches(pattern, key));
-        is_granted.then_some(()).ok_or_else(|| refused("write", key, "writes", &self.writes))
+        is_granted
+            .then_some(())
+            .ok_or_else(|| refused("write", key, "writes", &self.writes))
     }
 
     /// Whether all keys under a prefix may be known: the prefix lies inside a pattern.
@@ -39,7 +41,9 @@ impl Grants {
     /// Whether a host may be fetched from.
     pub fn check_fetch(&self, host: &str) -> Result<()> {
         let is_granted = self.fetch.iter().any(|granted| granted.eq_ignore_ascii_case(host));
-        is_granted.then_some(()).ok_or_else(|| refused("fetch from", host, "fetch", &self.fetch))
+        is_granted
+            .then_some(())
+            .ok_or_else(|| refused("fetch from", host, "fetch", &self.fetch))
     }
 }
 

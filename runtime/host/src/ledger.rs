@@ -97,8 +97,11 @@ fn json(key: &str, value: &impl serde::Serialize) -> Result<Bytes> {
 }
 
 fn read(key: &str, bytes: &[u8]) -> Result<OutcomeRecord> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| Error::input(format!("`{key}` is not an outcome record: {e}; restore it, or remove it so that the run is made again")))
+    serde_json::from_slice(bytes).map_err(|e| {
+        Error::input(format!(
+            "`{key}` is not an outcome record: {e}; restore it, or remove it so that the run is made again"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -151,7 +154,10 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_record_is_named() {
         let store = Store::memory();
-        assert_eq!(store.create("outcomes/a/b/c.json", Bytes::from_static(b"{")).await, Ok(Put::Written));
+        assert_eq!(
+            store.create("outcomes/a/b/c.json", Bytes::from_static(b"{")).await,
+            Ok(Put::Written)
+        );
         let error = Ledger::new(store).find("a", "b", "c").await.unwrap_err();
         assert!(error.message.contains("`outcomes/a/b/c.json` is not an outcome record"), "{error}");
     }

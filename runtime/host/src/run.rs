@@ -34,7 +34,10 @@ pub struct RunSetup {
 
 impl std::fmt::Debug for RunSetup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunSetup").field("context", &self.context).field("trigger", &self.trigger).finish_non_exhaustive()
+        f.debug_struct("RunSetup")
+            .field("context", &self.context)
+            .field("trigger", &self.trigger)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +94,11 @@ impl RunHost {
     }
 
     fn check_read(&self, key: &str) -> Result<()> {
-        if key == self.setup.trigger.key { Ok(()) } else { self.setup.grants.check_read(key) }
+        if key == self.setup.trigger.key {
+            Ok(())
+        } else {
+            self.setup.grants.check_read(key)
+        }
     }
 
     /// The first look at a key counts: a later one may see the run's own writing.

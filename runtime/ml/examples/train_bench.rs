@@ -68,7 +68,9 @@ fn auc(scores: &[f64], label: &[f64]) -> f64 {
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
     let (mut ranks, mut start) = (0.0, 0);
     while start < order.len() {
-        let end = (start..order.len()).find(|i| scores[order[*i]] != scores[order[start]]).unwrap_or(order.len());
+        let end = (start..order.len())
+            .find(|i| scores[order[*i]] != scores[order[start]])
+            .unwrap_or(order.len());
         let middle = (start + end + 1) as f64 / 2.0;
         ranks += middle * order[start..end].iter().filter(|row| label[**row] > 0.5).count() as f64;
         start = end;

@@ -93,7 +93,9 @@ impl Columns {
         }
         if !self.columns.is_empty() && values.len() != self.rows() {
             let (rows, found) = (self.rows(), values.len());
-            return Err(Error::input(format!("column `{name}` has {found} rows where the others have {rows}")));
+            return Err(Error::input(format!(
+                "column `{name}` has {found} rows where the others have {rows}"
+            )));
         }
         self.columns.push((name, values));
         Ok(())

@@ -60,7 +60,12 @@ pub fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, progress: &dyn Fn(f6
     let objective = |point: &[f64], gradient: &mut [f64]| objective(trainer.l2, loss, train, scale, point, gradient);
     let iterations = minimise(&objective, &mut point, trainer.rounds, progress);
     let to_f32 = |values: &[f64]| values.iter().map(|v| *v as f32).collect();
-    Linear { loss, weights: to_f32(&point[..width * count]), intercept: to_f32(&point[width * count..]), iterations }
+    Linear {
+        loss,
+        weights: to_f32(&point[..width * count]),
+        intercept: to_f32(&point[width * count..]),
+        iterations,
+    }
 }
 
 fn deviation(label: &[f64], mean: f64) -> f64 {
@@ -112,7 +117,11 @@ fn minimise(objective: &dyn Fn(&[f64], &mut [f64]) -> f64, point: &mut Vec<f64>,
         }
         let direction = direction(&gradient, &memory);
         let slope = dot(&direction, &gradient);
-        let mut step = if memory.is_empty() { 1.0 / libm::sqrt(dot(&gradient, &gradient)).max(1.0) } else { 1.0 };
+        let mut step = if memory.is_empty() {
+            1.0 / libm::sqrt(dot(&gradient, &gradient)).max(1.0)
+        } else {
+            1.0
+        };
         let mut next_gradient = vec![0.0; point.len()];
         let found = (0..30).find_map(|_| {
             let next: Vec<f64> = point.iter().zip(&direction).map(|(p, d)| p + step * d).collect();

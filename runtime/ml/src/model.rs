@@ -49,7 +49,11 @@ impl<'a> Rows<'a> {
     /// Rows whose weight is that of their class; 1 where `weights` has no such class.
     pub fn new(matrix: &'a Matrix, label: &'a [f64], weights: &[f64]) -> Self {
         let of = |label: &f64| weights.get(*label as usize).copied().unwrap_or(1.0);
-        Self { matrix, label, weight: label.iter().map(of).collect() }
+        Self {
+            matrix,
+            label,
+            weight: label.iter().map(of).collect(),
+        }
     }
 }
 
@@ -128,7 +132,10 @@ pub fn train(
 ) -> Result<Fitted> {
     check(trainer, classes, train.0, train.1)?;
     let loss = Loss::of(task, classes.len());
-    let weights: Vec<f64> = classes.iter().map(|class| trainer.class_weights.get(class).copied().unwrap_or(1.0)).collect();
+    let weights: Vec<f64> = classes
+        .iter()
+        .map(|class| trainer.class_weights.get(class).copied().unwrap_or(1.0))
+        .collect();
     let train = Rows::new(train.0, train.1, &weights);
     let stop = Rows::new(stop.0, stop.1, &weights);
     Ok(match trainer.kind {
@@ -139,22 +146,36 @@ pub fn train(
 
 fn check(trainer: &Trainer, classes: &[String], matrix: &Matrix, label: &[f64]) -> Result<()> {
     if matrix.rows() == 0 || matrix.rows() != label.len() {
-        return Err(Error::input(format!("there are {} rows and {} labels to train on; both must be there for each row", matrix.rows(), label.len())));
+        return Err(Error::input(format!(
+            "there are {} rows and {} labels to train on; both must be there for each row",
+            matrix.rows(),
+            label.len()
+        )));
     }
     if let Some(class) = trainer.class_weights.keys().find(|class| !classes.contains(class)) {
-        return Err(Error::config(format!("class-weights names `{class}`, which no label is; the labels are `{}`", classes.join("`, `"))));
+        return Err(Error::config(format!(
+            "class-weights names `{class}`, which no label is; the labels are `{}`",
+            classes.join("`, `")
+        )));
     }
     if let Some((class, weight)) = trainer.class_weights.iter().find(|(_, w)| !(w.is_finite() && **w > 0.0)) {
-        return Err(Error::config(format!("class-weights gives `{class}` the weight `{weight}`; it must be greater than 0")));
+        return Err(Error::config(format!(
+            "class-weights gives `{class}` the weight `{weight}`; it must be greater than 0"
+        )));
     }
     if !(trainer.learning_rate > 0.0 && trainer.learning_rate <= 1.0) {
-        return Err(Error::config(format!("learning-rate is `{}`; it must be above 0 and at most 1", trainer.learning_rate)));
+        return Err(Error::config(format!(
+            "learning-rate is `{}`; it must be above 0 and at most 1",
+            trainer.learning_rate
+        )));
     }
     if !(trainer.l2 >= 0.0 && trainer.l2.is_finite()) {
         return Err(Error::config(format!("l2 is `{}`; it must be 0 or greater", trainer.l2)));
     }
     if label.iter().any(|l| !l.is_finite()) {
-        return Err(Error::input("a label to train on is missing or not finite; leave such rows out of the features"));
+        return Err(Error::input(
+            "a label to train on is missing or not finite; leave such rows out of the features",
+        ));
     }
     Ok(())
 }
@@ -168,7 +189,10 @@ pub fn labels(values: &Values, classes: &[String]) -> Result<Vec<f64>> {
         let class = values.category(row).unwrap_or_default();
         match classes.iter().position(|c| *c == class) {
             Some(index) => Ok(index as f64),
-            None => Err(Error::input(format!("the label `{class}` is none of the classes `{}`", classes.join("`, `")))),
+            None => Err(Error::input(format!(
+                "the label `{class}` is none of the classes `{}`",
+                classes.join("`, `")
+            ))),
         }
     };
     (0..values.len()).map(of).collect()

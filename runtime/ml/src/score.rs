@@ -25,7 +25,11 @@ impl std::fmt::Debug for Scorer {
 impl Scorer {
     /// Reads the file; an `Input` error if it is not a model of ours.
     pub fn new(onnx: &[u8]) -> Result<Self> {
-        load(onnx).map_err(|error| Error::input(format!("the model cannot be scored: {error:#}; it must be an ONNX file as `train` writes it")))
+        load(onnx).map_err(|error| {
+            Error::input(format!(
+                "the model cannot be scored: {error:#}; it must be an ONNX file as `train` writes it"
+            ))
+        })
     }
 
     /// Columns that it takes.
@@ -41,7 +45,9 @@ impl Scorer {
         }
         let mut scores = Vec::new();
         for chunk in matrix.chunks(CHUNK * self.width.max(1)) {
-            let out = self.chunk(chunk).map_err(|error| Error::input(format!("the model failed on these rows: {error:#}")))?;
+            let out = self
+                .chunk(chunk)
+                .map_err(|error| Error::input(format!("the model failed on these rows: {error:#}")))?;
             scores.extend(out);
         }
         Ok(scores)
@@ -62,7 +68,9 @@ fn load(mut onnx: &[u8]) -> TractResult<Scorer> {
     }
     let shape = graph.input_fact(0)?.shape.clone();
     let width = shape.dim(1).and_then(|dim| dim.concretize()).and_then(|dim| dim.to_usize().ok());
-    let Some(width) = width.filter(|width| *width > 0) else { bail!("its input does not say how many columns it takes") };
+    let Some(width) = width.filter(|width| *width > 0) else {
+        bail!("its input does not say how many columns it takes")
+    };
     let batch = graph.symbols.sym("batch");
     graph.set_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), [batch.to_dim(), width.to_dim()]))?;
     let plan = graph.into_optimized()?.into_runnable()?;

@@ -49,17 +49,28 @@ fn tract_answers_as_the_trainer() {
             let missing = kind == TrainerKind::Trees;
             let (rows, label) = data(3000, 1, missing, task);
             let (stop, stop_label) = data(500, 2, missing, task);
-            let trainer = Trainer { kind, rounds: 60, ..Trainer::default() };
+            let trainer = Trainer {
+                kind,
+                rounds: 60,
+                ..Trainer::default()
+            };
             let fit = || train(&trainer, task, &classes(task), (&rows, &label), (&stop, &stop_label), &|_| ()).unwrap();
             let model = fit();
             let file = onnx::export(&model, &names(), &classes(task));
-            assert_eq!(file, onnx::export(&fit(), &names(), &classes(task)), "the same rows give the same file");
+            assert_eq!(
+                file,
+                onnx::export(&fit(), &names(), &classes(task)),
+                "the same rows give the same file"
+            );
             let (test, test_label) = data(5000, 3, missing, task);
             let own = model.scores(&test);
             let tract = Scorer::new(&file).unwrap().scores(&test.values, test.rows()).unwrap();
             assert_eq!(own.len(), tract.len());
             for (own, tract) in own.iter().zip(&tract) {
-                assert!((own - tract).abs() <= 1e-5 * own.abs().max(1.0), "{kind:?} {task:?}: {own} and {tract}");
+                assert!(
+                    (own - tract).abs() <= 1e-5 * own.abs().max(1.0),
+                    "{kind:?} {task:?}: {own} and {tract}"
+                );
             }
             let share = good(task, &own, &test_label);
             assert!(share > if missing { 0.9 } else { 0.75 }, "{kind:?} {task:?}: only {share}");
@@ -83,7 +94,10 @@ fn good(task: Task, scores: &[f32], label: &[f64]) -> f64 {
     }
     let count = scores.len() / label.len();
     let greatest = |row: &[f32]| (0..count).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap() as f64;
-    let right = scores.chunks_exact(count).zip(label).filter(|(row, label)| greatest(row) == **label);
+    let right = scores
+        .chunks_exact(count)
+        .zip(label)
+        .filter(|(row, label)| greatest(row) == **label);
     right.count() as f64 / label.len() as f64
 }
 
@@ -92,17 +106,46 @@ fn early_stopping_keeps_fewer_rounds_and_class_weights_raise_a_class() {
     let (rows, label) = data(400, 1, true, Task::Binary);
     let (stop, stop_label) = data(300, 2, true, Task::Binary);
     let fit = |trainer: &Trainer| {
-        train(trainer, Task::Binary, &classes(Task::Binary), (&rows, &label), (&stop, &stop_label), &|_| ()).unwrap()
+        train(
+            trainer,
+            Task::Binary,
+            &classes(Task::Binary),
+            (&rows, &label),
+            (&stop, &stop_label),
+            &|_| (),
+        )
+        .unwrap()
     };
-    let stopping = Trainer { early_stopping: 5, ..Trainer::default() };
+    let stopping = Trainer {
+        early_stopping: 5,
+        ..Trainer::default()
+    };
     assert!(fit(&stopping).rounds() < 300);
-    let all = Trainer { early_stopping: 0, rounds: 40, ..Trainer::default() };
+    let all = Trainer {
+        early_stopping: 0,
+        rounds: 40,
+        ..Trainer::default()
+    };
     assert_eq!(fit(&all).rounds(), 40);
-    let heavy = Trainer { class_weights: [("c1".to_owned(), 10.0)].into(), ..all.clone() };
+    let heavy = Trainer {
+        class_weights: [("c1".to_owned(), 10.0)].into(),
+        ..all.clone()
+    };
     let mean = |trainer: &Trainer| fit(trainer).scores(&stop).chunks_exact(2).map(|s| s[1]).sum::<f32>();
     assert!(mean(&heavy) > mean(&all));
-    let wrong = Trainer { class_weights: [("late".to_owned(), 10.0)].into(), ..all };
-    let error = train(&wrong, Task::Binary, &classes(Task::Binary), (&rows, &label), (&stop, &stop_label), &|_| ()).unwrap_err();
+    let wrong = Trainer {
+        class_weights: [("late".to_owned(), 10.0)].into(),
+        ..all
+    };
+    let error = train(
+        &wrong,
+        Task::Binary,
+        &classes(Task::Binary),
+        (&rows, &label),
+        (&stop, &stop_label),
+        &|_| (),
+    )
+    .unwrap_err();
     assert!(error.message.contains("`late`") && error.message.contains("`c1`"), "{error}");
 }
 
@@ -110,12 +153,29 @@ fn early_stopping_keeps_fewer_rounds_and_class_weights_raise_a_class() {
 fn what_cannot_be_scored_is_said() {
     assert!(Scorer::new(b"not a model").is_err());
     let (rows, label) = data(100, 1, false, Task::Binary);
-    let constant = Matrix { values: vec![1.0; rows.values.len()], width: 4 };
-    let trainer = Trainer { rounds: 3, ..Trainer::default() };
-    let model = train(&trainer, Task::Binary, &classes(Task::Binary), (&constant, &label), (&Matrix::default(), &[]), &|_| ()).unwrap();
+    let constant = Matrix {
+        values: vec![1.0; rows.values.len()],
+        width: 4,
+    };
+    let trainer = Trainer {
+        rounds: 3,
+        ..Trainer::default()
+    };
+    let model = train(
+        &trainer,
+        Task::Binary,
+        &classes(Task::Binary),
+        (&constant, &label),
+        (&Matrix::default(), &[]),
+        &|_| (),
+    )
+    .unwrap();
     let scorer = Scorer::new(&onnx::export(&model, &names(), &classes(Task::Binary))).unwrap();
     let scores = scorer.scores(&constant.values, 100).unwrap();
     let share = label.iter().sum::<f64>() / 100.0;
-    assert!((f64::from(scores[1]) - share).abs() < 1e-4, "a constant column teaches the base rate alone");
+    assert!(
+        (f64::from(scores[1]) - share).abs() < 1e-4,
+        "a constant column teaches the base rate alone"
+    );
     assert!(scorer.scores(&[1.0, 2.0], 1).unwrap_err().message.contains("1 × 4"));
 }

@@ -90,9 +90,17 @@ fn people(checked: &Checked) -> String {
     }
     let mut rows = Vec::new();
     for stage in &checked.stages {
-        let outside = stage.on.iter().filter(|on| !checked.chain.iter().any(|link| link.to == stage.id && link.pattern == **on));
+        let outside = stage
+            .on
+            .iter()
+            .filter(|on| !checked.chain.iter().any(|link| link.to == stage.id && link.pattern == **on));
         rows.extend(outside.map(|on| vec!["(outside)".to_owned(), on.clone(), stage.id.clone()]));
     }
-    rows.extend(checked.chain.iter().map(|link| vec![link.from.clone(), link.pattern.clone(), link.to.clone()]));
+    rows.extend(
+        checked
+            .chain
+            .iter()
+            .map(|link| vec![link.from.clone(), link.pattern.clone(), link.to.clone()]),
+    );
     format!("{head}\n{}", table(&["from", "through", "to"], rows, "nothing is chained"))
 }

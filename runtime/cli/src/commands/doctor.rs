@@ -1,6 +1,9 @@
 //! `tidemill doctor`: what the machine has and lacks, each with what to do. Every check that fails is said; the exit code is that of a wrong configuration.
 
-use std::{path::Path, process::{Command, ExitCode}};
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -52,27 +55,43 @@ impl Doctor {
                 checks.push(components(project));
                 checks.push(store(project).await);
             }
-            None => checks.push(lacks("project", false, "no tidemill.toml here or above, or it has a mistake; `tidemill check` says which")),
+            None => checks.push(lacks(
+                "project",
+                false,
+                "no tidemill.toml here or above, or it has a mistake; `tidemill check` says which",
+            )),
         }
         output.show(&checks, |checks| {
             let row = |c: &Checked| vec![c.check.to_owned(), c.state.to_owned(), c.found.clone()];
             table(&["check", "state", "found"], checks.iter().map(row).collect(), "")
         })?;
         let well = checks.iter().all(|check| check.state != "missing");
-        Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Config.exit_code()) })
+        Ok(if well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(ErrorKind::Config.exit_code())
+        })
     }
 }
 
 fn wasm_target() -> Checked {
     let name = "wasm target";
     let Ok(out) = Command::new("rustc").args(["--print", "sysroot"]).output() else {
-        return lacks(name, false, "there is no `rustc`; needed only to build stages of your own: https://rustup.rs");
+        return lacks(
+            name,
+            false,
+            "there is no `rustc`; needed only to build stages of your own: https://rustup.rs",
+        );
     };
     let sysroot = String::from_utf8_lossy(&out.stdout).trim().to_owned();
     let library = Path::new(&sysroot).join("lib/rustlib/wasm32-wasip2");
     match library.is_dir() {
         true => ok(name, "wasm32-wasip2"),
-        false => lacks(name, false, "needed only to build stages of your own: `rustup target add wasm32-wasip2`"),
+        false => lacks(
+            name,
+            false,
+            "needed only to build stages of your own: `rustup target add wasm32-wasip2`",
+        ),
     }
 }
 
@@ -93,19 +112,30 @@ fn duckdb(project: Option<&Project>) -> Checked {
 fn onnx_runtime() -> Checked {
     match nn::find_onnxruntime() {
         Some(path) => ok("ONNX Runtime", path.display().to_string()),
-        None => lacks("ONNX Runtime", false, "not found: models run on tract; `pip install onnxruntime`, or set ORT_DYLIB_PATH"),
+        None => lacks(
+            "ONNX Runtime",
+            false,
+            "not found: models run on tract; `pip install onnxruntime`, or set ORT_DYLIB_PATH",
+        ),
     }
 }
 
 fn port(address: &str) -> Checked {
     match std::net::TcpListener::bind(address) {
         Ok(_) => ok("port", format!("{address} is free")),
-        Err(error) => lacks("port", false, format!("{address}: {error}; stop what uses it, or `tidemill up --addr 127.0.0.1:0`")),
+        Err(error) => lacks(
+            "port",
+            false,
+            format!("{address}: {error}; stop what uses it, or `tidemill up --addr 127.0.0.1:0`"),
+        ),
     }
 }
 
 fn components(project: &Project) -> Checked {
-    let missing: Vec<&str> = STAGES.into_iter().filter(|stage| project.component(&format!("tidemill:{stage}")).is_err()).collect();
+    let missing: Vec<&str> = STAGES
+        .into_iter()
+        .filter(|stage| project.component(&format!("tidemill:{stage}")).is_err())
+        .collect();
     let folders: Vec<String> = project.component_folders().iter().map(|f| f.display().to_string()).collect();
     if missing.is_empty() {
         return ok("components", format!("{} of {}", STAGES.len(), STAGES.len()));

@@ -73,9 +73,17 @@ impl Events {
 
 fn chosen(dead: Vec<DeadLetter>, ids: &[String]) -> tidemill_core::Result<Vec<DeadLetter>> {
     if let Some(id) = ids.iter().find(|id| !dead.iter().any(|letter| letter.id.starts_with(id.as_str()))) {
-        return Err(Error::not_found(format!("no failed event has the id `{id}`; `tidemill events` lists them")));
+        return Err(Error::not_found(format!(
+            "no failed event has the id `{id}`; `tidemill events` lists them"
+        )));
     }
-    let meant = |letter: &DeadLetter| if ids.is_empty() { !letter.dropped } else { ids.iter().any(|id| letter.id.starts_with(id.as_str())) };
+    let meant = |letter: &DeadLetter| {
+        if ids.is_empty() {
+            !letter.dropped
+        } else {
+            ids.iter().any(|id| letter.id.starts_with(id.as_str()))
+        }
+    };
     Ok(dead.into_iter().filter(meant).collect())
 }
 
@@ -90,10 +98,24 @@ fn people(listing: &Listing) -> String {
         None => "no flow runs on this project".to_owned(),
         Some(items) => {
             let row = |item: &Value| {
-                let state = if item["running"] == true { "runs".into() } else { text(item, "waits-for") };
-                vec![text(item, "stage"), text(item, "subject"), text(item, "key"), item["attempt"].to_string(), state]
+                let state = if item["running"] == true {
+                    "runs".into()
+                } else {
+                    text(item, "waits-for")
+                };
+                vec![
+                    text(item, "stage"),
+                    text(item, "subject"),
+                    text(item, "key"),
+                    item["attempt"].to_string(),
+                    state,
+                ]
             };
-            table(&["stage", "subject", "object", "attempt", "state"], items.iter().map(row).collect(), "nothing waits")
+            table(
+                &["stage", "subject", "object", "attempt", "state"],
+                items.iter().map(row).collect(),
+                "nothing waits",
+            )
         }
     };
     let row = |letter: &DeadLetter| {
@@ -102,9 +124,17 @@ fn people(listing: &Listing) -> String {
             letter.stage.clone(),
             letter.subject.clone(),
             letter.trigger.key.clone(),
-            format!("{}{}: {}", if letter.dropped { "dropped, " } else { "" }, letter.kind, letter.message),
+            format!(
+                "{}{}: {}",
+                if letter.dropped { "dropped, " } else { "" },
+                letter.kind,
+                letter.message
+            ),
         ]
     };
     let header = ["id", "stage", "subject", "object", "why"];
-    format!("{waiting}\n{}", table(&header, listing.dead.iter().map(row).collect(), "nothing failed for good"))
+    format!(
+        "{waiting}\n{}",
+        table(&header, listing.dead.iter().map(row).collect(), "nothing failed for good")
+    )
 }

@@ -62,7 +62,13 @@ impl Models {
                 for model in project.pipeline.models.keys() {
                     rows.extend(versions(&store, model).await?);
                 }
-                output.show(&rows, |rows| table(&["model", "version", "aliases", "as of", "metrics", "onnx"], rows.iter().map(cells).collect(), "no model is registered yet"))
+                output.show(&rows, |rows| {
+                    table(
+                        &["model", "version", "aliases", "as of", "metrics", "onnx"],
+                        rows.iter().map(cells).collect(),
+                        "no model is registered yet",
+                    )
+                })
             }
             Some(Action::Show { model, version }) => {
                 let version = match version {
@@ -75,7 +81,9 @@ impl Models {
             }
             Some(Action::Alias { model, alias, version }) => {
                 let moved = move_alias(&store, model, alias, *version).await?;
-                output.show(&moved, |moved| format!("`{}` of `{}` is now version {}", moved.alias, moved.model, moved.version))
+                output.show(&moved, |moved| {
+                    format!("`{}` of `{}` is now version {}", moved.alias, moved.model, moved.version)
+                })
             }
         }
     }
@@ -87,7 +95,12 @@ fn no_champion(model: &str) -> Error {
 
 fn cells(row: &Row) -> Vec<String> {
     let version = &row.version;
-    let metrics: Vec<String> = version.metrics.iter().take(4).map(|(name, value)| format!("{name} {value:.4}")).collect();
+    let metrics: Vec<String> = version
+        .metrics
+        .iter()
+        .take(4)
+        .map(|(name, value)| format!("{name} {value:.4}"))
+        .collect();
     vec![
         version.model.clone(),
         version.version.to_string(),
@@ -111,7 +124,9 @@ async fn json<T: DeserializeOwned>(store: &Store, key: &str) -> Result<Option<(T
 
 async fn version_of(store: &Store, model: &str, version: u32) -> Result<Version> {
     let found = json(store, &format!("models/{model}/versions/{version}.json")).await?;
-    found.map(|(version, _)| version).ok_or_else(|| Error::not_found(format!("`{model}` has no version `{version}`; `tidemill models` lists them")))
+    found
+        .map(|(version, _)| version)
+        .ok_or_else(|| Error::not_found(format!("`{model}` has no version `{version}`; `tidemill models` lists them")))
 }
 
 async fn alias(store: &Store, model: &str, alias: &str) -> Result<Option<(Alias, Digest)>> {
@@ -130,7 +145,10 @@ async fn versions(store: &Store, model: &str) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for meta in store.list(&format!("models/{model}/versions/"), None, 10_000).await? {
         if let Some((version, _)) = json::<Version>(store, &meta.key).await? {
-            let of = aliases.iter().filter(|alias| alias.version == version.version).map(|alias| alias.alias.clone());
+            let of = aliases
+                .iter()
+                .filter(|alias| alias.version == version.version)
+                .map(|alias| alias.alias.clone());
             rows.push(Row {
                 aliases: of.collect(),
                 version,
@@ -155,7 +173,9 @@ fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
 async fn move_alias(store: &Store, model: &str, name: &str, version: u32) -> Result<Alias> {
     let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !good {
-        return Err(Error::input(format!("the alias `{name}` stands in keys: use letters, digits, `-` and `_`")));
+        return Err(Error::input(format!(
+            "the alias `{name}` stands in keys: use letters, digits, `-` and `_`"
+        )));
     }
     let target = version_of(store, model, version).await?;
     let key = format!("models/{model}/aliases/{name}.json");
@@ -173,10 +193,16 @@ async fn move_alias(store: &Store, model: &str, name: &str, version: u32) -> Res
             as_of: target.as_of,
         };
         let bytes = pretty(&moved)?;
-        if store.swap(&key, old.as_ref().map(|(_, digest)| digest), bytes.clone().into()).await? == Put::Conflict {
+        if store
+            .swap(&key, old.as_ref().map(|(_, digest)| digest), bytes.clone().into())
+            .await?
+            == Put::Conflict
+        {
             continue;
         }
-        store.create(&format!("models/{model}/aliases/{name}/{}.json", moved.moves), bytes.into()).await?;
+        store
+            .create(&format!("models/{model}/aliases/{name}/{}.json", moved.moves), bytes.into())
+            .await?;
         audit(store, &moved, old.map(|(old, _)| old.version)).await?;
         return Ok(moved);
     }

@@ -25,7 +25,10 @@ const TEMPLATES: [(&str, &[File]); 1] = [(
     "flights",
     &[
         ("tidemill.toml", include_str!("../../../../templates/flights/tidemill.toml")),
-        ("contracts/flights.toml", include_str!("../../../../templates/flights/contracts/flights.toml")),
+        (
+            "contracts/flights.toml",
+            include_str!("../../../../templates/flights/contracts/flights.toml"),
+        ),
         ("features/late.sql", include_str!("../../../../templates/flights/features/late.sql")),
         (".gitignore", "/.tidemill/\n"),
     ],

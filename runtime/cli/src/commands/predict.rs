@@ -60,7 +60,10 @@ impl Predict {
     fn body(&self) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
         match self.file.to_str() {
-            Some("-") => std::io::stdin().read_to_end(&mut body).map(drop).context("cannot read the standard input")?,
+            Some("-") => std::io::stdin()
+                .read_to_end(&mut body)
+                .map(drop)
+                .context("cannot read the standard input")?,
             _ => body = std::fs::read(&self.file).with_context(|| format!("cannot read `{}`", self.file.display()))?,
         }
         Ok(body)
@@ -84,15 +87,21 @@ fn ask(url: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
         .header("content-type", "application/json")
         .send(body)
         .map_err(|e| Error::transient(format!("`{url}` does not answer: {e}")))?;
-    let text = response.body_mut().read_to_vec().with_context(|| format!("the answer of `{url}` ended early"))?;
+    let text = response
+        .body_mut()
+        .read_to_vec()
+        .with_context(|| format!("the answer of `{url}` ended early"))?;
     Ok((response.status().as_u16(), text))
 }
 
 fn kind_of(status: u16) -> ErrorKind {
-    ErrorKind::ALL.into_iter().find(|kind| kind.http_status() == status).unwrap_or(match status {
-        400..=499 => ErrorKind::Input,
-        _ => ErrorKind::Transient,
-    })
+    ErrorKind::ALL
+        .into_iter()
+        .find(|kind| kind.http_status() == status)
+        .unwrap_or(match status {
+            400..=499 => ErrorKind::Input,
+            _ => ErrorKind::Transient,
+        })
 }
 
 /// One row a prediction.
@@ -104,7 +113,9 @@ fn people(answer: &Value) -> String {
         other => other.to_string(),
     };
     let rows = outputs.iter().filter_map(|output| output["shape"][0].as_u64()).max().unwrap_or(0) as usize;
-    let cells = (0..rows).map(|row| outputs.iter().map(|output| cell(output, row)).collect()).collect();
+    let cells = (0..rows)
+        .map(|row| outputs.iter().map(|output| cell(output, row)).collect())
+        .collect();
     let version = answer["model_version"].as_str().unwrap_or("?");
     format!("version {version}\n{}", table(&header, cells, "no predictions"))
 }
@@ -119,7 +130,13 @@ mod tests {
             { "name": "score", "shape": [2], "data": [0.25, 0.5] }, { "name": "label", "shape": [2], "data": ["no", "yes"] }
         ]});
         let text = people(&answer);
-        assert!(text.starts_with("version 2") && text.contains("0.25") && text.contains("yes"), "{text}");
-        assert_eq!((kind_of(404), kind_of(400), kind_of(502)), (ErrorKind::NotFound, ErrorKind::Input, ErrorKind::Transient));
+        assert!(
+            text.starts_with("version 2") && text.contains("0.25") && text.contains("yes"),
+            "{text}"
+        );
+        assert_eq!(
+            (kind_of(404), kind_of(400), kind_of(502)),
+            (ErrorKind::NotFound, ErrorKind::Input, ErrorKind::Transient)
+        );
     }
 }

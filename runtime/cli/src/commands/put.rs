@@ -62,10 +62,17 @@ pub(crate) fn known(project: &Project, dataset: &str) -> tidemill_core::Result<(
 fn file_name(path: &Path) -> tidemill_core::Result<String> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if Format::of_key(name).is_none() {
-        return Err(Error::input(format!("`{}` is not .csv, .jsonl, .ndjson or .parquet", path.display())));
+        return Err(Error::input(format!(
+            "`{}` is not .csv, .jsonl, .ndjson or .parquet",
+            path.display()
+        )));
     }
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    Ok(name.trim_start_matches('.').chars().map(|c| if good(c) { c } else { '_' }).collect())
+    Ok(name
+        .trim_start_matches('.')
+        .chars()
+        .map(|c| if good(c) { c } else { '_' })
+        .collect())
 }
 
 /// Writes to `raw/<dataset>/<name>`; where other content has that name, the digest is added to it.
@@ -100,7 +107,11 @@ mod tests {
         assert!(place(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
         assert!(!place(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
         let other = place(&store, "d", "a.csv", b"y".to_vec()).await.unwrap();
-        assert!(other.new && other.key.starts_with("raw/d/a-") && other.key.ends_with(".csv"), "{}", other.key);
+        assert!(
+            other.new && other.key.starts_with("raw/d/a-") && other.key.ends_with(".csv"),
+            "{}",
+            other.key
+        );
         assert!(file_name(Path::new("x.xlsx")).unwrap_err().message.contains("`x.xlsx`"));
         assert_eq!(file_name(Path::new("/tmp/my file.csv")).unwrap(), "my_file.csv");
     }

@@ -65,7 +65,12 @@ struct Again<'a> {
 impl Replay {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
         let store = project.store()?;
-        let models: Vec<&String> = project.pipeline.models.keys().filter(|name| self.model.as_ref().is_none_or(|m| m == *name)).collect();
+        let models: Vec<&String> = project
+            .pipeline
+            .models
+            .keys()
+            .filter(|name| self.model.as_ref().is_none_or(|m| m == *name))
+            .collect();
         if models.is_empty() {
             return Err(Error::not_found(format!("there is no model `{}`", self.model.as_deref().unwrap_or_default())).into());
         }
@@ -80,7 +85,11 @@ impl Replay {
         let mut rows = Vec::new();
         let bar = indicatif::ProgressBar::new_spinner();
         for model in models {
-            for version in all_versions(&store, model).await?.into_iter().filter(|v| self.version.is_none_or(|n| n == v.version)) {
+            for version in all_versions(&store, model)
+                .await?
+                .into_iter()
+                .filter(|v| self.version.is_none_or(|n| n == v.version))
+            {
                 bar.set_message(format!("{model} v{}", version.version));
                 rows.extend(again.version(&version).await?);
                 bar.tick();
@@ -95,7 +104,11 @@ impl Replay {
         if rows.is_empty() && self.version.is_some() {
             return Err(Error::not_found(format!("there is no version `{}`", self.version.unwrap_or_default())).into());
         }
-        Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Bug.exit_code()) })
+        Ok(if same {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(ErrorKind::Bug.exit_code())
+        })
     }
 }
 
@@ -120,19 +133,25 @@ impl Again<'_> {
             serde_json::from_value::<Training>(outcome.facts.clone())
                 .is_ok_and(|t| t.onnx_digest == version.onnx_digest && t.features.request == version.request)
         });
-        let trained = trained.ok_or_else(|| Error::not_found(format!("no outcome says how version {} of `{model}` was trained", version.version)))?;
+        let trained =
+            trained.ok_or_else(|| Error::not_found(format!("no outcome says how version {} of `{model}` was trained", version.version)))?;
         let featurized: OutcomeRecord = self.json(&trained.trigger.key).await?;
         let request: Request = self.json(&featurized.trigger.key).await?;
         let parts: BTreeSet<String> = request.parts.into_iter().map(|part| part.data).collect();
-        let validated = ledger.outcomes(Some("validate"), None).await?.into_iter().filter(|outcome| {
-            serde_json::from_value::<Part>(outcome.facts.clone()).is_ok_and(|part| parts.contains(&part.data))
-        });
+        let validated = ledger
+            .outcomes(Some("validate"), None)
+            .await?
+            .into_iter()
+            .filter(|outcome| serde_json::from_value::<Part>(outcome.facts.clone()).is_ok_and(|part| parts.contains(&part.data)));
         let mut rows = Vec::new();
         for outcome in validated.chain([featurized, trained]) {
             let id = trigger_id(&outcome.stage, &outcome.subject, &outcome.trigger.key, &outcome.trigger.digest);
             let row = match self.done.get(&id) {
                 Some(row) => row.clone(),
-                None => self.outcome(&outcome, &id).await.with_context(|| format!("{} of `{}`, {id}", outcome.stage, outcome.subject))?,
+                None => self
+                    .outcome(&outcome, &id)
+                    .await
+                    .with_context(|| format!("{} of `{}`, {id}", outcome.stage, outcome.subject))?,
             };
             self.done.insert(id, row.clone());
             rows.push(Replayed {
@@ -165,7 +184,14 @@ impl Again<'_> {
             .pipeline
             .node(&outcome.stage, &outcome.subject)
             .cloned()
-            .ok_or_else(|| Error::config(format!("{} has no `{}` for `{}` any more", crate::project::FILE, outcome.stage, outcome.subject)))?;
+            .ok_or_else(|| {
+                Error::config(format!(
+                    "{} has no `{}` for `{}` any more",
+                    crate::project::FILE,
+                    outcome.stage,
+                    outcome.subject
+                ))
+            })?;
         node.config = serde_json::from_str(&config)?;
         if digest_json(&node.config) != outcome.config {
             return Err(Error::input(format!("`configs/{}` is not what its name says", outcome.config)).into());
@@ -258,12 +284,23 @@ impl Again<'_> {
 }
 
 fn compare(then: &[Written], now: &[Written]) -> Vec<String> {
-    let index = |outputs: &[Written]| outputs.iter().map(|o| (o.key.clone(), o.digest.clone())).collect::<BTreeMap<_, _>>();
+    let index = |outputs: &[Written]| {
+        outputs
+            .iter()
+            .map(|o| (o.key.clone(), o.digest.clone()))
+            .collect::<BTreeMap<_, _>>()
+    };
     let (then, now) = (index(then), index(now));
-    let missing = then.keys().filter(|key| !now.contains_key(*key)).map(|key| format!("{key} was not written"));
+    let missing = then
+        .keys()
+        .filter(|key| !now.contains_key(*key))
+        .map(|key| format!("{key} was not written"));
     let extra = now.keys().filter(|key| !then.contains_key(*key)).map(|key| format!("{key} is new"));
     let other = then.iter().filter(|(key, digest)| now.get(*key).is_some_and(|d| d != *digest));
-    missing.chain(extra).chain(other.map(|(key, digest)| format!("{key} was {}", digest.short()))).collect()
+    missing
+        .chain(extra)
+        .chain(other.map(|(key, digest)| format!("{key} was {}", digest.short())))
+        .collect()
 }
 
 #[cfg(test)]

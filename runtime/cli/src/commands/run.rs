@@ -14,7 +14,10 @@ use tidemill_core::{
 use tidemill_flow::{Tick, dead_letters, retry_letter, tick_key};
 use tidemill_host::{Ledger, Store};
 
-use crate::{output::{Output, hint}, project::Project};
+use crate::{
+    output::{Output, hint},
+    project::Project,
+};
 
 /// Asks for a run.
 #[derive(Args)]
@@ -53,8 +56,18 @@ impl Run {
 
     fn node<'a>(&self, project: &'a Project) -> tidemill_core::Result<&'a Node> {
         project.pipeline.node(&self.stage, &self.subject).ok_or_else(|| {
-            let all: Vec<String> = project.pipeline.nodes.iter().map(|n| format!("`{} {}`", n.stage, n.subject)).collect();
-            Error::not_found(format!("there is no stage `{} {}`; there is {}", self.stage, self.subject, all.join(", ")))
+            let all: Vec<String> = project
+                .pipeline
+                .nodes
+                .iter()
+                .map(|n| format!("`{} {}`", n.stage, n.subject))
+                .collect();
+            Error::not_found(format!(
+                "there is no stage `{} {}`; there is {}",
+                self.stage,
+                self.subject,
+                all.join(", ")
+            ))
         })
     }
 
@@ -62,8 +75,14 @@ impl Run {
         let now = Timestamp::now().round(Unit::Second).unwrap_or_else(|_| Timestamp::now());
         let key = tick_key(&node.stage, &node.subject, now);
         if !node.on.iter().any(|on| matches(on, &key)) {
-            let error = Error::input(format!("`{}` runs on an object, and no schedule or person can ask it without one", node.stage));
-            return Err(hint(error, format!("name one with `--key`; it is triggered by {}", node.on.join(", "))));
+            let error = Error::input(format!(
+                "`{}` runs on an object, and no schedule or person can ask it without one",
+                node.stage
+            ));
+            return Err(hint(
+                error,
+                format!("name one with `--key`; it is triggered by {}", node.on.join(", ")),
+            ));
         }
         let tick = Tick {
             as_of: now,
@@ -101,10 +120,17 @@ impl Run {
             let error = Error::input(format!("`{key}` has an outcome, and that is final"));
             return Err(hint(error, "`--again` runs its content once more, as a new trigger"));
         }
-        let written = project.pipeline.nodes.iter().any(|other| other.writes.iter().any(|pattern| matches(pattern, key)));
+        let written = project
+            .pipeline
+            .nodes
+            .iter()
+            .any(|other| other.writes.iter().any(|pattern| matches(pattern, key)));
         if key.starts_with("outcomes/") || written {
             let error = Error::input(format!("`{key}` was made by a stage, and only that stage's next run makes another"));
-            return Err(hint(error, "ask the stage that begins the chain: `tidemill run retrain <model>`, or put the data again"));
+            return Err(hint(
+                error,
+                "ask the stage that begins the chain: `tidemill run retrain <model>`, or put the data again",
+            ));
         }
         let (folder, name) = key.rsplit_once('/').context("a key has a folder")?;
         let new = format!("{folder}/again-{}-{name}", Timestamp::now().as_second());
@@ -115,5 +141,9 @@ impl Run {
 
 /// Who asks, for the record.
 pub(crate) fn who() -> String {
-    std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "someone".into())
+    std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "someone".into())
 }

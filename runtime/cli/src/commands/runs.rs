@@ -43,7 +43,9 @@ impl Row {
 impl Runs {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
         let store = project.store()?;
-        let outcomes = Ledger::new(store.clone()).outcomes(self.stage.as_deref(), self.subject.as_deref()).await?;
+        let outcomes = Ledger::new(store.clone())
+            .outcomes(self.stage.as_deref(), self.subject.as_deref())
+            .await?;
         let mut rows = Vec::new();
         for outcome in outcomes {
             let id = trigger_id(&outcome.stage, &outcome.subject, &outcome.trigger.key, &outcome.trigger.digest);

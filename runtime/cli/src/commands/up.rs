@@ -1,6 +1,9 @@
 //! `tidemill up`: the whole project in one process. SIGTERM (or Ctrl-C) drains it: no new requests, running stages finish, the log is sealed.
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -58,13 +61,24 @@ impl Up {
     pub(crate) async fn run(&self, dir: Option<&Path>, output: Output) -> anyhow::Result<()> {
         let project = Project::find(self.dir.as_deref().or(dir))?;
         let store = project.store()?;
-        let windows = project.pipeline.models.iter().map(|(name, model)| (name.clone(), model.monitor.window)).collect();
+        let windows = project
+            .pipeline
+            .models
+            .iter()
+            .map(|(name, model)| (name.clone(), model.monitor.window))
+            .collect();
         let log = PredictionLog::open(&project.own("log"), store.clone(), windows, LogOptions::default())?;
         let slot = server::Slot::default();
-        let server = server::start(&project, &store, log.clone(), &self.addr, Some(slot.clone())).await.map_err(|error| {
-            let busy = error.kind == ErrorKind::Config && error.message.contains("in use");
-            if busy { hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one") } else { error.into() }
-        })?;
+        let server = server::start(&project, &store, log.clone(), &self.addr, Some(slot.clone()))
+            .await
+            .map_err(|error| {
+                let busy = error.kind == ErrorKind::Config && error.message.contains("in use");
+                if busy {
+                    hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one")
+                } else {
+                    error.into()
+                }
+            })?;
         let address = format!("http://{}", server.addr());
         let flow = Flow::start(FlowSetup {
             pipeline: project.pipeline.clone(),

@@ -52,7 +52,10 @@ impl Placed {
     pub(super) fn verify(&self) -> Result<()> {
         match fs::metadata(&self.path) {
             Ok(data) if Stamp::of(&data) == self.stamp => Ok(()),
-            _ => Err(Error::transient(format!("`{}` was changed in place while it was read; it is read again", self.key))),
+            _ => Err(Error::transient(format!(
+                "`{}` was changed in place while it was read; it is read again",
+                self.key
+            ))),
         }
     }
 }
@@ -88,7 +91,9 @@ impl Cache {
     }
 
     fn place_file(&self, store: &BlockingStore, key: &str, file: &Path, format: Format) -> Result<Arc<Placed>> {
-        store.head(key)?.ok_or_else(|| Error::not_found(format!("`{key}` is not in the store")))?;
+        store
+            .head(key)?
+            .ok_or_else(|| Error::not_found(format!("`{key}` is not in the store")))?;
         let stamp = fs::metadata(file).map(|data| Stamp::of(&data)).map_err(|e| self.failed(key, &e))?;
         let source = (file.to_owned(), stamp.clone());
         if let Some((placed, used)) = self.lock().get_mut(&source)
@@ -165,7 +170,9 @@ impl Cache {
     fn sweep(&self) {
         let old = SystemTime::now() - Duration::from_secs(86_400);
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let is_old = entry.metadata().is_ok_and(|data| data.is_file() && data.modified().is_ok_and(|time| time < old));
+            let is_old = entry
+                .metadata()
+                .is_ok_and(|data| data.is_file() && data.modified().is_ok_and(|time| time < old));
             if is_old {
                 let _ = fs::remove_file(entry.path());
             }
@@ -178,7 +185,10 @@ impl Cache {
                 "`{key}` does not fit the cache: the disk that holds `{}` is full; make room, it is tried again",
                 self.folder.display()
             )),
-            _ => Error::transient(format!("`{key}` could not be placed in the cache `{}`: {error}", self.folder.display())),
+            _ => Error::transient(format!(
+                "`{key}` could not be placed in the cache `{}`: {error}",
+                self.folder.display()
+            )),
         }
     }
 }

@@ -68,7 +68,11 @@ fn delimiter(line: &str) -> char {
         }
     }
     // The first of equals: a line with none of them is one column.
-    counts.into_iter().rev().max_by_key(|(_, count)| *count).map_or(',', |(candidate, _)| candidate)
+    counts
+        .into_iter()
+        .rev()
+        .max_by_key(|(_, count)| *count)
+        .map_or(',', |(candidate, _)| candidate)
 }
 
 fn split(line: &str, delimiter: char) -> Vec<String> {

@@ -33,7 +33,9 @@ impl std::fmt::Debug for ParquetFile {
 impl ParquetFile {
     /// Begins a file.
     pub fn new(file: File, schema: &SchemaRef) -> Result<Self> {
-        let options = ArrowWriterOptions::new().with_properties(properties()?).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties()?)
+            .with_skip_arrow_metadata(true);
         Ok(Self {
             writer: ArrowWriter::try_new_with_options(file, Arc::clone(schema), options).map_err(failed)?,
             schema: Arc::clone(schema),
@@ -101,5 +103,7 @@ fn failed(error: ParquetError) -> Error {
     if text.contains("No space left") {
         return Error::transient("a result could not be written as Parquet: the disk of the cache is full; make room, it is tried again");
     }
-    Error::input(format!("a result cannot be written as Parquet: {text}; cast the column to a plain type"))
+    Error::input(format!(
+        "a result cannot be written as Parquet: {text}; cast the column to a plain type"
+    ))
 }

@@ -36,8 +36,17 @@ pub(super) fn of_duckdb(error: &duckdb::Error, placed: &[Arc<Placed>]) -> Error 
         message = message.replace(&*placed.path.to_string_lossy(), &placed.key);
     }
     // Anything after the first paragraph is the query with a caret, or advice about DuckDB's own settings.
-    let first = message.split("\n\n").next().unwrap_or("").split_whitespace().collect::<Vec<_>>().join(" ");
-    let kind = KINDS.iter().find(|(word, _)| first.starts_with(word)).map_or(ErrorKind::Input, |(_, kind)| *kind);
+    let first = message
+        .split("\n\n")
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let kind = KINDS
+        .iter()
+        .find(|(word, _)| first.starts_with(word))
+        .map_or(ErrorKind::Input, |(_, kind)| *kind);
     if is_damaged(&first) {
         let key = named.map_or_else(|| placed.first().map_or("an object", |placed| &placed.key), |placed| &placed.key);
         return Error::input(format!(
@@ -56,9 +65,18 @@ pub(super) fn of_duckdb(error: &duckdb::Error, placed: &[Arc<Placed>]) -> Error 
 }
 
 fn is_damaged(message: &str) -> bool {
-    ["magic bytes", "too small to be a Parquet", "Parquet file", "footer", "TProtocolException", "Snappy", "ZSTD", "parquet page"]
-        .iter()
-        .any(|sign| message.contains(sign))
+    [
+        "magic bytes",
+        "too small to be a Parquet",
+        "Parquet file",
+        "footer",
+        "TProtocolException",
+        "Snappy",
+        "ZSTD",
+        "parquet page",
+    ]
+    .iter()
+    .any(|sign| message.contains(sign))
         && !message.contains("Binder Error")
         && !message.contains("Column")
 }

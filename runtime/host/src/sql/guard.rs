@@ -19,8 +19,18 @@ const FORBIDDEN: [(&str, &[&str]); 3] = [
     (
         "the clock: use the run's `as_of`",
         &[
-            "now", "current_timestamp", "current_date", "current_time", "today", "get_current_time", "get_current_timestamp",
-            "transaction_timestamp", "localtime", "localtimestamp", "current_localtime", "current_localtimestamp",
+            "now",
+            "current_timestamp",
+            "current_date",
+            "current_time",
+            "today",
+            "get_current_time",
+            "get_current_timestamp",
+            "transaction_timestamp",
+            "localtime",
+            "localtimestamp",
+            "current_localtime",
+            "current_localtimestamp",
         ],
     ),
     (
@@ -30,10 +40,34 @@ const FORBIDDEN: [(&str, &[&str]); 3] = [
     (
         "the machine or the engine's settings",
         &[
-            "getenv", "current_setting", "getvariable", "current_user", "session_user", "current_database", "current_schema",
-            "current_schemas", "current_catalog", "current_query", "current_query_id", "current_connection_id", "current_transaction_id",
-            "txid_current", "version", "nextval", "currval", "set_config", "write_log", "in_search_path", "get_block_size",
-            "which_secret", "json_execute_serialized_sql", "json_serialize_sql", "json_serialize_plan", "read_text", "read_blob", "glob",
+            "getenv",
+            "current_setting",
+            "getvariable",
+            "current_user",
+            "session_user",
+            "current_database",
+            "current_schema",
+            "current_schemas",
+            "current_catalog",
+            "current_query",
+            "current_query_id",
+            "current_connection_id",
+            "current_transaction_id",
+            "txid_current",
+            "version",
+            "nextval",
+            "currval",
+            "set_config",
+            "write_log",
+            "in_search_path",
+            "get_block_size",
+            "which_secret",
+            "json_execute_serialized_sql",
+            "json_serialize_sql",
+            "json_serialize_plan",
+            "read_text",
+            "read_blob",
+            "glob",
             "parse_duckdb_log_message",
         ],
     ),
@@ -41,8 +75,27 @@ const FORBIDDEN: [(&str, &[&str]); 3] = [
 
 /// Aggregates whose result depends neither on the order of rows nor on how threads share them.
 const ORDERLESS: [&str; 22] = [
-    "count", "count_star", "count_if", "countif", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor", "median",
-    "quantile", "quantile_disc", "quantile_cont", "mad", "histogram", "approx_count_distinct", "sum_no_overflow", "any_true", "all_true",
+    "count",
+    "count_star",
+    "count_if",
+    "countif",
+    "min",
+    "max",
+    "bool_and",
+    "bool_or",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "median",
+    "quantile",
+    "quantile_disc",
+    "quantile_cont",
+    "mad",
+    "histogram",
+    "approx_count_distinct",
+    "sum_no_overflow",
+    "any_true",
+    "all_true",
     "histogram_exact",
 ];
 
@@ -133,10 +186,14 @@ impl Walk<'_> {
             Some("BASE_TABLE") => self.table(value)?,
             Some("TABLE_FUNCTION") => self.table_function(value)?,
             Some("SHOW_REF") if value["show_type"] != "DESCRIBE" => {
-                return Err(Error::config("a query may not use SHOW or SUMMARIZE: select from the table itself, or from `(DESCRIBE name)`"));
+                return Err(Error::config(
+                    "a query may not use SHOW or SUMMARIZE: select from the table itself, or from `(DESCRIBE name)`",
+                ));
             }
             Some("PARAMETER" | "VALUE_PARAMETER") => {
-                return Err(Error::config("a query may not have parameters (`?`, `$1`): write the values into it"));
+                return Err(Error::config(
+                    "a query may not have parameters (`?`, `$1`): write the values into it",
+                ));
             }
             _ => {}
         }
@@ -150,7 +207,9 @@ impl Walk<'_> {
             self.function(name)?;
         }
         if !value["sample"].is_null() {
-            return Err(Error::config("a query may not use SAMPLE: a run must follow from its inputs; filter by a hash of a key instead"));
+            return Err(Error::config(
+                "a query may not use SAMPLE: a run must follow from its inputs; filter by a hash of a key instead",
+            ));
         }
         children(value).try_for_each(|child| self.visit(child))
     }
@@ -184,7 +243,10 @@ impl Walk<'_> {
 
     fn function(&self, name: &str) -> Result<()> {
         let lower = name.to_lowercase();
-        let why = FORBIDDEN.iter().find(|(_, names)| names.contains(&lower.as_str())).map(|(why, _)| *why);
+        let why = FORBIDDEN
+            .iter()
+            .find(|(_, names)| names.contains(&lower.as_str()))
+            .map(|(why, _)| *why);
         match why {
             None => Ok(()),
             Some(why) => Err(Error::config(format!("a query may not use `{lower}`: it sees {why}"))),

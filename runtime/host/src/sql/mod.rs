@@ -23,8 +23,8 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cache::Placed;
 use cache::Cache;
+pub(crate) use cache::Placed;
 use csv::{name, text};
 pub use export::ParquetFile;
 pub use reader::SqlReader;
@@ -77,7 +77,12 @@ impl SqlEngine {
         let folder = std::path::absolute(&options.cache_dir)
             .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
         let cache = Cache::open(&folder)?;
-        let spill = || tempfile::Builder::new().prefix(".spill-").tempdir_in(&folder).map_err(|e| cache.failed("spill", &e));
+        let spill = || {
+            tempfile::Builder::new()
+                .prefix(".spill-")
+                .tempdir_in(&folder)
+                .map_err(|e| cache.failed("spill", &e))
+        };
         let spills = [spill()?, spill()?];
         let serial = open(&options, &cache, &spills[0], 1)?;
         let parallel = open(&options, &cache, &spills[1], options.threads.max(1))?;
@@ -104,7 +109,11 @@ impl SqlEngine {
     pub(crate) fn read(&self, sql: &str, tables: &[Bound]) -> Result<SqlReader> {
         let deadline = Instant::now() + self.inner.timeout;
         let shape = self.check(sql, tables)?;
-        let connection = connect(if shape.is_orderless { &self.inner.parallel } else { &self.inner.serial })?;
+        let connection = connect(if shape.is_orderless {
+            &self.inner.parallel
+        } else {
+            &self.inner.serial
+        })?;
         self.bind(&connection, tables)?;
         SqlReader::start(connection, sql.to_owned(), placed(tables), deadline, self.inner.timeout)
     }
@@ -173,13 +182,19 @@ impl SqlEngine {
     fn bind(&self, connection: &Connection, tables: &[Bound]) -> Result<()> {
         for table in tables {
             if table.objects.is_empty() {
-                return Err(Error::input(format!("the table `{}` has no objects: bind at least one key to it", table.name)));
+                return Err(Error::input(format!(
+                    "the table `{}` has no objects: bind at least one key to it",
+                    table.name
+                )));
             }
             let run = |sql: String| connection.execute_batch(&sql).map_err(|e| fault::of_duckdb(&e, &table.objects));
             let view = name(&table.name);
             match table.format {
                 Format::Parquet => run(format!("CREATE TEMP VIEW {view} AS {}", read_parquet(&paths(&table.objects))))?,
-                Format::JsonLines => run(format!("CREATE TEMP VIEW {view} AS {}", read_parquet(&[self.json_lines(&table.objects)?])))?,
+                Format::JsonLines => run(format!(
+                    "CREATE TEMP VIEW {view} AS {}",
+                    read_parquet(&[self.json_lines(&table.objects)?])
+                ))?,
                 Format::Csv => {
                     let converted = table.objects.iter().map(|placed| self.csv(placed)).collect::<Result<Vec<_>>>()?;
                     let (rows, rejects): (Vec<_>, Vec<_>) = converted.into_iter().unzip();
@@ -202,7 +217,12 @@ impl SqlEngine {
         }
         let connection = connect(&self.inner.parallel)?;
         let objects = std::slice::from_ref(placed);
-        self.copy(&connection, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
+        self.copy(
+            &connection,
+            &format!("SELECT * FROM {}", csv::reader(placed, &header)),
+            &rows,
+            objects,
+        )?;
         let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
                    any_value(csv_line) AS raw FROM reject_errors GROUP BY line ORDER BY line";
         self.copy(&connection, bad, &rejects, objects)?;
@@ -212,7 +232,10 @@ impl SqlEngine {
     /// JSON lines as Parquet, typed over all files together, made once for each list of contents.
     fn json_lines(&self, objects: &[Arc<Placed>]) -> Result<PathBuf> {
         if let Some(empty) = objects.iter().find(|placed| placed.size == 0) {
-            return Err(Error::input(format!("`{}` is empty: JSON lines need at least one object", empty.key)));
+            return Err(Error::input(format!(
+                "`{}` is empty: JSON lines need at least one object",
+                empty.key
+            )));
         }
         let digests: Vec<&str> = objects.iter().map(|placed| placed.digest.as_str()).collect();
         let digest = digest_json(&digests);
@@ -327,7 +350,11 @@ fn paths(objects: &[Arc<Placed>]) -> Vec<PathBuf> {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| text(&path.to_string_lossy())).collect::<Vec<_>>().join(", ")
+    paths
+        .iter()
+        .map(|path| text(&path.to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn read_parquet(paths: &[PathBuf]) -> String {

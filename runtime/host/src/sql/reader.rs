@@ -40,7 +40,13 @@ impl std::fmt::Debug for SqlReader {
 
 impl SqlReader {
     /// Starts the query. Errors of the query's start are answered here, not at the first [`next`](Iterator::next).
-    pub(super) fn start(connection: Connection, sql: String, placed: Vec<Arc<Placed>>, deadline: Instant, timeout: Duration) -> Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        sql: String,
+        placed: Vec<Arc<Placed>>,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> Result<Self> {
         let interrupt = connection.interrupt_handle();
         let (sender, receiver) = sync_channel(2);
         std::thread::Builder::new()
@@ -147,11 +153,13 @@ pub(super) fn run(
 
 /// DuckDB makes no difference between columns that may be null and those that may not: neither does the schema.
 fn batch(schema: &SchemaRef, rows: &StructArray) -> Result<RecordBatch> {
-    RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec()).map_err(|e| Error::bug(format!("DuckDB's rows do not fit their schema: {e}")))
+    RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())
+        .map_err(|e| Error::bug(format!("DuckDB's rows do not fit their schema: {e}")))
 }
 
 fn send(schema: &SchemaRef, batches: Vec<RecordBatch>, sender: &SyncSender<Result<Vec<u8>>>) -> Result<bool> {
-    let whole = arrow_select::concat::concat_batches(schema, &batches).map_err(|e| Error::bug(format!("a result cannot be joined: {e}")))?;
+    let whole =
+        arrow_select::concat::concat_batches(schema, &batches).map_err(|e| Error::bug(format!("a result cannot be joined: {e}")))?;
     drop(batches);
     send_parts(&whole, sender)
 }

@@ -18,7 +18,11 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::local(&folder.path().join("store")).unwrap();
-        Self { folder, runtime: tokio::runtime::Runtime::new().unwrap(), store }
+        Self {
+            folder,
+            runtime: tokio::runtime::Runtime::new().unwrap(),
+            store,
+        }
     }
 
     fn host(&self, threads: usize, timeout: f64) -> RunHost {
@@ -35,9 +39,21 @@ impl Bench {
         RunHost::new(RunSetup {
             store,
             sql: SqlEngine::new(options).unwrap(),
-            context: RunContext { as_of: jiff::Timestamp::UNIX_EPOCH, seed: 1, run_key: "r".into(), subject: "s".into() },
-            trigger: Trigger { key: "t".into(), digest: Digest::of(b"") },
-            grants: Grants { reads: vec!["in/**".into()], writes: vec!["out/**".into()], fetch: vec![] },
+            context: RunContext {
+                as_of: jiff::Timestamp::UNIX_EPOCH,
+                seed: 1,
+                run_key: "r".into(),
+                subject: "s".into(),
+            },
+            trigger: Trigger {
+                key: "t".into(),
+                digest: Digest::of(b""),
+            },
+            grants: Grants {
+                reads: vec!["in/**".into()],
+                writes: vec!["out/**".into()],
+                fetch: vec![],
+            },
             progress: None,
             handle: self.runtime.handle().clone(),
         })
@@ -59,7 +75,11 @@ impl Bench {
 }
 
 fn table(name: &str, key: &str, format: Format) -> Table {
-    Table { name: name.into(), keys: vec![key.into()], format }
+    Table {
+        name: name.into(),
+        keys: vec![key.into()],
+        format,
+    }
 }
 
 fn read(host: &RunHost, sql: &str, tables: &[Table]) -> Result<Vec<RecordBatch>, Error> {
@@ -76,10 +96,15 @@ fn texts(host: &RunHost, sql: &str, tables: &[Table]) -> Vec<String> {
     let cell = |column: &Arc<dyn Array>, row: usize| match column.as_any().downcast_ref::<StringArray>() {
         Some(text) if !text.is_null(row) => text.value(row).to_owned(),
         Some(_) => "NULL".to_owned(),
-        None => column.as_any().downcast_ref::<Int64Array>().map_or("?".into(), |n| n.value(row).to_string()),
+        None => column
+            .as_any()
+            .downcast_ref::<Int64Array>()
+            .map_or("?".into(), |n| n.value(row).to_string()),
     };
     let rows = |batch: RecordBatch| {
-        (0..batch.num_rows()).map(move |row| batch.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join("|")).collect::<Vec<_>>()
+        (0..batch.num_rows())
+            .map(move |row| batch.columns().iter().map(|c| cell(c, row)).collect::<Vec<_>>().join("|"))
+            .collect::<Vec<_>>()
     };
     read(host, sql, tables).unwrap().into_iter().flat_map(rows).collect()
 }
@@ -94,9 +119,19 @@ fn rows_come_in_order_and_everything_is_recorded() {
     let rows = bench.rows();
     let host = bench.host(2, 60.0);
     let batches = read(&host, "SELECT id FROM rows WHERE id % 2 = 0", &[rows.clone()]).unwrap();
-    let ids: Vec<i64> = batches.iter().flat_map(|b| b.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec()).collect();
+    let ids: Vec<i64> = batches
+        .iter()
+        .flat_map(|b| b.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec())
+        .collect();
     assert_eq!(ids, (0..250_000).step_by(2).collect::<Vec<i64>>());
-    assert_eq!(read(&host, "SELECT id FROM rows WHERE false", &[rows.clone()]).unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    assert_eq!(
+        read(&host, "SELECT id FROM rows WHERE false", &[rows.clone()])
+            .unwrap()
+            .iter()
+            .map(RecordBatch::num_rows)
+            .sum::<usize>(),
+        0
+    );
     host.export("SELECT * FROM rows ORDER BY id", &[rows], "out/again.parquet").unwrap();
     let recorded = host.finish();
     assert_eq!(recorded.reads.len(), 1, "{recorded:?}");
@@ -118,7 +153,12 @@ fn exports_are_the_same_on_any_number_of_threads() {
     };
     // The second time it must be the same bytes, or the create-only write fails.
     assert_eq!(digests(1), digests(2));
-    let sums = |threads| format!("{:?}", read(&bench.host(threads, 60.0), "SELECT sum(x), avg(x) FROM rows", &[rows.clone()]).unwrap());
+    let sums = |threads| {
+        format!(
+            "{:?}",
+            read(&bench.host(threads, 60.0), "SELECT sum(x), avg(x) FROM rows", &[rows.clone()]).unwrap()
+        )
+    };
     assert_eq!(sums(1), sums(2));
     let host = bench.host(2, 60.0);
     let conflict = host.export("SELECT 1 AS x", &[], "out/all.parquet").unwrap_err();
@@ -140,11 +180,20 @@ fn every_escape_is_refused() {
         ("SELECT * FROM 'https://example.org/x.parquet'".into(), "none of its tables"),
         (format!("SELECT * FROM read_csv('{path}')"), "table function `read_csv`"),
         (format!("SELECT * FROM rows, read_text('{path}')"), "table function `read_text`"),
-        (format!("WITH q AS (SELECT * FROM read_blob('{path}')) SELECT * FROM q"), "table function `read_blob`"),
-        (format!("SELECT (SELECT count(*) FROM read_parquet('{path}'))"), "table function `read_parquet`"),
+        (
+            format!("WITH q AS (SELECT * FROM read_blob('{path}')) SELECT * FROM q"),
+            "table function `read_blob`",
+        ),
+        (
+            format!("SELECT (SELECT count(*) FROM read_parquet('{path}'))"),
+            "table function `read_parquet`",
+        ),
         ("SELECT * FROM glob('/*')".into(), "table function `glob`"),
         (format!("SELECT * FROM sniff_csv('{path}')"), "table function `sniff_csv`"),
-        (format!("SELECT * FROM parquet_metadata('{path}')"), "table function `parquet_metadata`"),
+        (
+            format!("SELECT * FROM parquet_metadata('{path}')"),
+            "table function `parquet_metadata`",
+        ),
         (format!("SELECT * FROM query('FROM ''{path}''')"), "table function `query`"),
         (format!("SELECT * FROM query_table('{path}')"), "table function `query_table`"),
         ("SELECT * FROM duckdb_settings()".into(), "table function `duckdb_settings`"),
@@ -178,9 +227,19 @@ fn every_escape_is_refused() {
         assert!(matches!(error.kind, ErrorKind::Config), "{sql}: {:?}", error.kind);
     }
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), "a\n1\n");
-    assert_eq!(texts(&host, "WITH q AS (SELECT k FROM rows) SELECT count(*) FROM q, range(2)", &[rows.clone()]), ["500000"]);
+    assert_eq!(
+        texts(
+            &host,
+            "WITH q AS (SELECT k FROM rows) SELECT count(*) FROM q, range(2)",
+            &[rows.clone()]
+        ),
+        ["500000"]
+    );
     let error = error(&host, "SELECT 1", &[Table::parquet("x", ["secret/x.parquet"])]);
-    assert!(error.kind == ErrorKind::Limit && error.message.contains("may not read `secret/x.parquet`"), "{error}");
+    assert!(
+        error.kind == ErrorKind::Limit && error.message.contains("may not read `secret/x.parquet`"),
+        "{error}"
+    );
 }
 
 /// What stands behind the guard, were it to let something through.
@@ -189,12 +248,20 @@ fn the_instance_itself_is_locked() {
     let bench = Bench::new();
     let secret = bench.folder.path().join("secret.csv");
     std::fs::write(&secret, "a\n1\n").unwrap();
-    let options = SqlOptions { cache_dir: bench.folder.path().join("cache"), memory_bytes: 64 << 20, threads: 1, timeout: Duration::from_secs(9) };
+    let options = SqlOptions {
+        cache_dir: bench.folder.path().join("cache"),
+        memory_bytes: 64 << 20,
+        threads: 1,
+        timeout: Duration::from_secs(9),
+    };
     let engine = SqlEngine::new(options).unwrap();
     let connection = connect(&engine.inner.serial).unwrap();
     for sql in [
         format!("SELECT * FROM read_csv('{}')", secret.display()),
-        format!("SELECT * FROM read_text('{}')", bench.folder.path().join("cache/../secret.csv").display()),
+        format!(
+            "SELECT * FROM read_text('{}')",
+            bench.folder.path().join("cache/../secret.csv").display()
+        ),
         format!("COPY (SELECT 1) TO '{}'", secret.display()),
         format!("ATTACH '{}'", bench.folder.path().join("x.db").display()),
         "SET enable_external_access = true".into(),
@@ -257,7 +324,11 @@ fn json_lines_are_typed_over_all_files() {
     bench.put("in/a.jsonl", b"{\"a\":1}\n{\"a\":2,\"b\":\"x\"}\n");
     bench.put("in/b.jsonl", b"{\"a\":3,\"b\":\"y\"}\n");
     let host = bench.host(2, 60.0);
-    let both = Table { name: "t".into(), keys: vec!["in/b.jsonl".into(), "in/a.jsonl".into()], format: Format::JsonLines };
+    let both = Table {
+        name: "t".into(),
+        keys: vec!["in/b.jsonl".into(), "in/a.jsonl".into()],
+        format: Format::JsonLines,
+    };
     assert_eq!(texts(&host, "SELECT a, b FROM t", &[both]), ["3|y", "1|NULL", "2|x"]);
 }
 
@@ -268,7 +339,10 @@ fn a_query_that_takes_too_long_is_stopped() {
     let started = Instant::now();
     let sql = "SELECT count(*) FROM range(100000000000) a(i) WHERE hash(i) % 7 = 9";
     let error = error(&host, sql, &[]);
-    assert!(error.kind == ErrorKind::Limit && error.message.contains("longer than its 0.3 seconds"), "{error}");
+    assert!(
+        error.kind == ErrorKind::Limit && error.message.contains("longer than its 0.3 seconds"),
+        "{error}"
+    );
     let error = host.export(sql, &[], "out/slow.parquet").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Limit, "{error}");
     assert!(started.elapsed() < Duration::from_secs(20));
@@ -281,7 +355,10 @@ fn memory_stores_are_read_too_and_large_results_come_in_pieces() {
     let bench = Bench::new();
     let rows = bench.rows();
     let memory = Store::memory();
-    memory.blocking().create("in/rows.parquet", &bench.store.blocking().get("in/rows.parquet").unwrap()).unwrap();
+    memory
+        .blocking()
+        .create("in/rows.parquet", &bench.store.blocking().get("in/rows.parquet").unwrap())
+        .unwrap();
     let host = bench.host_over(memory, 2, 60.0);
     assert_eq!(texts(&host, "SELECT count(*) FROM rows", &[rows.clone()]), ["250000"]);
     let mut streams = 0;
@@ -314,7 +391,9 @@ fn speed() {
     let sql = "SELECT i AS id, (i * 7919 % 1000003)::DOUBLE / 3 AS x, i % 100 AS a, 'k' || (i % 10) AS k FROM range(1000000) r(i)";
     host.export(sql, &[], "out/m.parquet").unwrap();
     bench.put("in/m.parquet", &bench.store.blocking().get("out/m.parquet").unwrap());
-    let checks: Vec<String> = (0..20).map(|n| format!("count(*) FILTER (WHERE x > {n} AND a <> {n} AND k IS NOT NULL)")).collect();
+    let checks: Vec<String> = (0..20)
+        .map(|n| format!("count(*) FILTER (WHERE x > {n} AND a <> {n} AND k IS NOT NULL)"))
+        .collect();
     let sql = format!("SELECT {} FROM m", checks.join(", "));
     for _ in 0..4 {
         let started = Instant::now();

@@ -70,7 +70,11 @@ pub async fn one_creator_wins(store: &Store) {
 pub async fn swaps_by_content(store: &Store) {
     let key = "conformance/swap/a";
     let one = Digest::of(b"one");
-    assert_eq!(store.swap(key, Some(&one), text("two")).await, Ok(Put::Conflict), "nothing is there");
+    assert_eq!(
+        store.swap(key, Some(&one), text("two")).await,
+        Ok(Put::Conflict),
+        "nothing is there"
+    );
     assert_eq!(store.head(key).await, Ok(None));
     assert_eq!(store.swap(key, None, text("one")).await, Ok(Put::Written));
     assert_eq!(store.swap(key, None, text("two")).await, Ok(Put::Conflict));
@@ -116,7 +120,14 @@ async fn race(store: &Store, key: &str, expected: Option<&Digest>) -> String {
 pub async fn gives_ranges(store: &Store) {
     let key = "conformance/range/a";
     assert_eq!(put(store, key, "0123456789").await, Put::Written);
-    for (offset, length, expected) in [(0, 4, "0123"), (3, 3, "345"), (8, 10, "89"), (10, 1, ""), (99, u64::MAX, ""), (0, 0, "")] {
+    for (offset, length, expected) in [
+        (0, 4, "0123"),
+        (3, 3, "345"),
+        (8, 10, "89"),
+        (10, 1, ""),
+        (99, u64::MAX, ""),
+        (0, 0, ""),
+    ] {
         assert_eq!(store.get_range(key, offset, length).await, Ok(text(expected)), "{offset} {length}");
     }
     let missing = store.get_range("conformance/range/none", 0, 1).await;
@@ -138,8 +149,14 @@ pub async fn lists_in_pages(store: &Store) {
         assert_eq!(pages(store, "conformance/list/", limit).await, keys, "pages of {limit}");
     }
     assert_eq!(pages(store, "conformance/list", 1000).await, keys, "without the slash");
-    let middle = store.list("conformance/list/", Some("conformance/list/n/10x"), 2).await.expect("a list");
-    assert_eq!(middle.iter().map(|meta| &meta.key).collect::<Vec<_>>(), ["conformance/list/n/11", "conformance/list/n/12"]);
+    let middle = store
+        .list("conformance/list/", Some("conformance/list/n/10x"), 2)
+        .await
+        .expect("a list");
+    assert_eq!(
+        middle.iter().map(|meta| &meta.key).collect::<Vec<_>>(),
+        ["conformance/list/n/11", "conformance/list/n/12"]
+    );
     assert_eq!(store.list("conformance/nothing/", None, 10).await, Ok(vec![]));
     assert_eq!(store.list("conformance/list/", None, 0).await, Ok(vec![]));
 }
@@ -158,7 +175,20 @@ async fn pages(store: &Store, prefix: &str, limit: usize) -> Vec<String> {
 
 /// What is read back under a listed key is what was written under it.
 pub async fn keeps_odd_keys(store: &Store) {
-    let names = ["with space", "ünï/çødé", "a+b", "a%2Fb", "%", "q?x=1&y#z", "{a}", "[b]*", "'quoted\"", "~", "日本.csv", ".hidden"];
+    let names = [
+        "with space",
+        "ünï/çødé",
+        "a+b",
+        "a%2Fb",
+        "%",
+        "q?x=1&y#z",
+        "{a}",
+        "[b]*",
+        "'quoted\"",
+        "~",
+        "日本.csv",
+        ".hidden",
+    ];
     for name in names {
         let key = format!("conformance/odd/{name}");
         assert_eq!(put(store, &key, name).await, Put::Written, "{key}");
@@ -173,7 +203,19 @@ pub async fn keeps_odd_keys(store: &Store) {
 
 /// What one backend could not hold, none takes.
 pub async fn refuses_bad_keys(store: &Store) {
-    for key in ["", "/a", "a/", "a//b", "../a", "a/../b", ".", "a\\b", "a\u{0}b", ".tidemill/x", &"k".repeat(2000)] {
+    for key in [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        "../a",
+        "a/../b",
+        ".",
+        "a\\b",
+        "a\u{0}b",
+        ".tidemill/x",
+        &"k".repeat(2000),
+    ] {
         let error = store.create(key, text("x")).await.expect_err("a bad key");
         assert_eq!(error.kind, ErrorKind::Input, "{error}");
         assert!(store.get(key).await.is_err() && store.head(key).await.is_err() && store.delete(key).await.is_err());

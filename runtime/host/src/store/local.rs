@@ -70,7 +70,10 @@ impl Local {
 
     pub(super) fn head(&self, key: &str) -> Result<Option<Meta>> {
         match fs::metadata(self.path(key)) {
-            Ok(data) => Ok(data.is_file().then(|| Meta { key: key.to_owned(), size: data.len() })),
+            Ok(data) => Ok(data.is_file().then(|| Meta {
+                key: key.to_owned(),
+                size: data.len(),
+            })),
             Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
             Err(e) => Err(self.failed("read", key, &e)),
         }
@@ -99,7 +102,10 @@ impl Local {
             None => Ok(Put::Conflict),
             Some(there) if there == bytes => Ok(Put::Unchanged),
             Some(there) if Digest::of(&there) != *expected => Ok(Put::Conflict),
-            Some(_) => self.rename(key, bytes).map(|()| Put::Written).map_err(|e| self.failed("written", key, &e)),
+            Some(_) => self
+                .rename(key, bytes)
+                .map(|()| Put::Written)
+                .map_err(|e| self.failed("written", key, &e)),
         }
     }
 
@@ -165,7 +171,11 @@ impl Local {
 
     fn open_object(&self, key: &str) -> io::Result<File> {
         let file = File::open(self.path(key))?;
-        if file.metadata()?.is_file() { Ok(file) } else { Err(Io::NotFound.into()) }
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(Io::NotFound.into())
+        }
     }
 
     fn find(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -237,7 +247,11 @@ impl Local {
     /// Held until the file is dropped. 256 locks for all keys: nothing holds two at once.
     fn lock_file(&self, key: &str) -> io::Result<File> {
         let name = &Digest::of(key.as_bytes()).as_str()[..2].to_owned();
-        let file = File::options().create(true).truncate(false).write(true).open(self.locks.join(name))?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.locks.join(name))?;
         FileExt::lock_exclusive(&file)?;
         Ok(file)
     }

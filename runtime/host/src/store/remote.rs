@@ -72,7 +72,11 @@ impl Remote {
     pub(super) async fn create(&self, key: &str, bytes: Bytes) -> Result<Put> {
         match self.put(key, bytes.clone(), PutMode::Create).await {
             Ok(()) => Ok(Put::Written),
-            Err(Remoted::AlreadyExists { .. }) => Ok(if self.get(key).await? == bytes { Put::Unchanged } else { Put::Conflict }),
+            Err(Remoted::AlreadyExists { .. }) => Ok(if self.get(key).await? == bytes {
+                Put::Unchanged
+            } else {
+                Put::Conflict
+            }),
             Err(e) => Err(failed("written", key, e)),
         }
     }
@@ -98,7 +102,9 @@ impl Remote {
     }
 
     pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
-        self.put(key, bytes, PutMode::Overwrite).await.map_err(|e| failed("written", key, e))
+        self.put(key, bytes, PutMode::Overwrite)
+            .await
+            .map_err(|e| failed("written", key, e))
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
@@ -111,7 +117,11 @@ impl Remote {
 
     pub(super) async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Meta>> {
         let read = async {
-            let under = if prefix.is_empty() { None } else { Some(path(prefix.trim_end_matches('/'))?) };
+            let under = if prefix.is_empty() {
+                None
+            } else {
+                Some(path(prefix.trim_end_matches('/'))?)
+            };
             let stream = match after {
                 Some(after) => self.store.list_with_offset(under.as_ref(), &path(after)?),
                 None => self.store.list(under.as_ref()),

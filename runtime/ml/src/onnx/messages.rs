@@ -82,19 +82,44 @@ pub struct Attribute {
 
 impl Attribute {
     pub fn int(name: &str, value: i64) -> Self {
-        Self { name: name.into(), i: Some(value), kind: 2, ..Self::default() }
+        Self {
+            name: name.into(),
+            i: Some(value),
+            kind: 2,
+            ..Self::default()
+        }
     }
     pub fn string(name: &str, value: &str) -> Self {
-        Self { name: name.into(), s: Some(value.into()), kind: 3, ..Self::default() }
+        Self {
+            name: name.into(),
+            s: Some(value.into()),
+            kind: 3,
+            ..Self::default()
+        }
     }
     pub fn floats(name: &str, floats: Vec<f32>) -> Self {
-        Self { name: name.into(), floats, kind: 6, ..Self::default() }
+        Self {
+            name: name.into(),
+            floats,
+            kind: 6,
+            ..Self::default()
+        }
     }
     pub fn ints(name: &str, ints: Vec<i64>) -> Self {
-        Self { name: name.into(), ints, kind: 7, ..Self::default() }
+        Self {
+            name: name.into(),
+            ints,
+            kind: 7,
+            ..Self::default()
+        }
     }
     pub fn strings(name: &str, strings: Vec<&str>) -> Self {
-        Self { name: name.into(), strings: strings.into_iter().map(|s| s.as_bytes().to_vec()).collect(), kind: 8, ..Self::default() }
+        Self {
+            name: name.into(),
+            strings: strings.into_iter().map(|s| s.as_bytes().to_vec()).collect(),
+            kind: 8,
+            ..Self::default()
+        }
     }
 }
 
@@ -114,11 +139,21 @@ pub struct Tensor {
 impl Tensor {
     pub fn floats(name: &str, dims: &[usize], values: &[f32]) -> Self {
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self { dims: dims.iter().map(|d| *d as i64).collect(), data_type: 1, name: name.into(), raw_data }
+        Self {
+            dims: dims.iter().map(|d| *d as i64).collect(),
+            data_type: 1,
+            name: name.into(),
+            raw_data,
+        }
     }
     pub fn ints(name: &str, values: &[i64]) -> Self {
         let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self { dims: vec![values.len() as i64], data_type: 7, name: name.into(), raw_data }
+        Self {
+            dims: vec![values.len() as i64],
+            data_type: 7,
+            name: name.into(),
+            raw_data,
+        }
     }
 }
 
@@ -167,8 +202,16 @@ pub enum Size {
 impl ValueInfo {
     /// f32 [batch, width].
     pub fn matrix(name: &str, width: usize) -> Self {
-        let dim = [Size::Symbol("batch".into()), Size::Value(width as i64)].map(|size| Dim { size: Some(size) }).to_vec();
-        let tensor = TensorType { elem_type: 1, shape: Some(Shape { dim }) };
-        Self { name: name.into(), kind: Some(Type { tensor: Some(tensor) }) }
+        let dim = [Size::Symbol("batch".into()), Size::Value(width as i64)]
+            .map(|size| Dim { size: Some(size) })
+            .to_vec();
+        let tensor = TensorType {
+            elem_type: 1,
+            shape: Some(Shape { dim }),
+        };
+        Self {
+            name: name.into(),
+            kind: Some(Type { tensor: Some(tensor) }),
+        }
     }
 }

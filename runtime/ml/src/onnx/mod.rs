@@ -9,7 +9,12 @@ pub mod messages;
 use messages::{Attribute, Entry, Graph, Model, Node, OperatorSet, Tensor, ValueInfo};
 use prost::Message;
 
-use crate::{Fitted, linear::Linear, loss::Loss, trees::{Tree, Trees}};
+use crate::{
+    Fitted,
+    linear::Linear,
+    loss::Loss,
+    trees::{Tree, Trees},
+};
 
 /// The file's bytes; equal models give equal bytes. `classes` goes into the metadata for whoever opens the file elsewhere.
 pub fn export(model: &Fitted, names: &[String], classes: &[String]) -> Vec<u8> {
@@ -21,7 +26,10 @@ pub fn export(model: &Fitted, names: &[String], classes: &[String]) -> Vec<u8> {
     graph.scores(model.loss());
     let json = |list: &[String]| serde_json::to_string(list).unwrap_or_default();
     let entry = |key: &str, value: String| Entry { key: key.into(), value };
-    let opset = |domain: &str, version| OperatorSet { domain: domain.into(), version };
+    let opset = |domain: &str, version| OperatorSet {
+        domain: domain.into(),
+        version,
+    };
     let file = Model {
         ir_version: 8,
         producer_name: "tidemill".into(),
@@ -49,7 +57,14 @@ impl Builder {
         let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
         let domain = if op.starts_with("TreeEnsemble") { "ai.onnx.ml" } else { "" };
         let name = outputs.first().copied().unwrap_or_default().to_owned() + "_node";
-        self.nodes.push(Node { input: owned(inputs), output: owned(outputs), name, op_type: op.into(), attribute, domain: domain.into() });
+        self.nodes.push(Node {
+            input: owned(inputs),
+            output: owned(outputs),
+            name,
+            op_type: op.into(),
+            attribute,
+            domain: domain.into(),
+        });
     }
 
     /// `sums` plus `base` to `scores`.
@@ -101,12 +116,21 @@ fn trees(model: &Trees, graph: &mut Builder) {
 }
 
 fn ensemble(trees: &[Tree], classes: usize) -> Vec<Attribute> {
-    let all = || trees.iter().enumerate().flat_map(|(tree, t)| t.nodes.iter().enumerate().map(move |(id, node)| (tree, t, id, node)));
+    let all = || {
+        trees
+            .iter()
+            .enumerate()
+            .flat_map(|(tree, t)| t.nodes.iter().enumerate().map(move |(id, node)| (tree, t, id, node)))
+    };
     let splits = |of: &dyn Fn(&crate::trees::Node) -> usize| -> Vec<i64> {
-        all().map(|(.., node)| if node.feature.is_some() { of(node) as i64 } else { 0 }).collect()
+        all()
+            .map(|(.., node)| if node.feature.is_some() { of(node) as i64 } else { 0 })
+            .collect()
     };
     let leaves = || all().filter(|(.., node)| node.feature.is_none());
-    let modes = all().map(|(.., node)| if node.feature.is_some() { "BRANCH_LEQ" } else { "LEAF" }).collect();
+    let modes = all()
+        .map(|(.., node)| if node.feature.is_some() { "BRANCH_LEQ" } else { "LEAF" })
+        .collect();
     vec![
         Attribute::ints("classlabels_int64s", (0..classes as i64).collect()),
         Attribute::ints("nodes_treeids", all().map(|(tree, ..)| tree as i64).collect()),

@@ -85,7 +85,11 @@ fn time_parts(inputs: &[&Values], row: usize, encoded: &mut [f64]) {
     let minutes = micros.div_euclid(60_000_000);
     let days = minutes.div_euclid(24 * 60);
     // 1970-01-01 was a Thursday.
-    let parts = [minutes.div_euclid(60).rem_euclid(24), minutes.rem_euclid(60), (days + 3).rem_euclid(7)];
+    let parts = [
+        minutes.div_euclid(60).rem_euclid(24),
+        minutes.rem_euclid(60),
+        (days + 3).rem_euclid(7),
+    ];
     for (cell, part) in encoded.iter_mut().zip(parts) {
         *cell = part as f64;
     }
@@ -93,7 +97,9 @@ fn time_parts(inputs: &[&Values], row: usize, encoded: &mut [f64]) {
 
 /// FNV-1a, 64 bits, with a final mix so that the low bits depend on all.
 fn hash(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)
 }

@@ -8,10 +8,7 @@ use tidemill_core::{
     spec::{ColumnType, Encoding, Impute, TrainerKind, TransformRule},
 };
 
-use super::{
-    Encoder, Output, Step, Transform,
-    encode::category,
-};
+use super::{Encoder, Output, Step, Transform, encode::category};
 use crate::{Columns, Values};
 
 /// Most categories that are one-hot encoded without a rule.
@@ -33,16 +30,29 @@ impl Transform {
     ) -> Result<Self> {
         if columns.rows() == 0 || columns.rows() != label.len() {
             let (rows, labels) = (columns.rows(), label.len());
-            return Err(Error::input(format!("a transform is fitted on rows with labels, and there are {rows} rows and {labels} labels")));
+            return Err(Error::input(format!(
+                "a transform is fitted on rows with labels, and there are {rows} rows and {labels} labels"
+            )));
         }
         let linear = trainer == TrainerKind::Linear;
         let mut steps = Vec::new();
         for input in &signature.inputs {
             let rule = rules.get(&input.name).cloned().unwrap_or_default();
             if !rule.cross.is_empty() {
-                return Err(Error::config(format!("transform `{0}` is a cross, but `{0}` is a column; give the cross a name of its own", input.name)));
+                return Err(Error::config(format!(
+                    "transform `{0}` is a cross, but `{0}` is a column; give the cross a name of its own",
+                    input.name
+                )));
             }
-            steps.push(step(&input.name, vec![input.name.clone()], Some(input.kind), &rule, linear, columns, label)?);
+            steps.push(step(
+                &input.name,
+                vec![input.name.clone()],
+                Some(input.kind),
+                &rule,
+                linear,
+                columns,
+                label,
+            )?);
         }
         for (name, rule) in rules.iter().filter(|(name, _)| signature.inputs.iter().all(|i| i.name != **name)) {
             let known: Vec<&str> = signature.inputs.iter().map(|i| i.name.as_str()).collect();
@@ -54,7 +64,11 @@ impl Transform {
             }
             steps.push(step(name, rule.cross.clone(), None, rule, linear, columns, label)?);
         }
-        Ok(Self { format: 1, signature, steps })
+        Ok(Self {
+            format: 1,
+            signature,
+            steps,
+        })
     }
 }
 
@@ -78,21 +92,20 @@ fn step(
             column[row] = *value;
         }
     }
-    let outputs = names.into_iter().zip(encoded).map(|(name, values)| output(name, rule, linear, values)).collect();
+    let outputs = names
+        .into_iter()
+        .zip(encoded)
+        .map(|(name, values)| output(name, rule, linear, values))
+        .collect();
     Ok(Step { inputs, encoder, outputs })
 }
 
-fn encoder(
-    name: &str,
-    kind: Option<ColumnType>,
-    rule: &TransformRule,
-    linear: bool,
-    values: &[&Values],
-    label: &[f64],
-) -> Result<Encoder> {
+fn encoder(name: &str, kind: Option<ColumnType>, rule: &TransformRule, linear: bool, values: &[&Values], label: &[f64]) -> Result<Encoder> {
     let wrong = |encoding: &str, allowed: &str| {
         let found = kind.map_or("a cross", ColumnType::sql);
-        Err(Error::config(format!("transform `{name}` has the encoding `{encoding}`, which is for {allowed}, and the column is {found}")))
+        Err(Error::config(format!(
+            "transform `{name}` has the encoding `{encoding}`, which is for {allowed}, and the column is {found}"
+        )))
     };
     let is_text = matches!(kind, None | Some(ColumnType::Text));
     match rule.encoding {
@@ -105,7 +118,9 @@ fn encoder(
         Some(Encoding::Target) => Ok(Categories::count(values, label).target()),
         Some(Encoding::Hash) => match rule.buckets.unwrap_or(32) {
             buckets @ 1..=4096 => Ok(Encoder::Hash { buckets }),
-            other => Err(Error::config(format!("transform `{name}` has `{other}` buckets; it must be 1 to 4096"))),
+            other => Err(Error::config(format!(
+                "transform `{name}` has `{other}` buckets; it must be 1 to 4096"
+            ))),
         },
         None if kind == Some(ColumnType::Timestamp) => Ok(Encoder::TimeParts),
         None if is_text => {
@@ -153,15 +168,28 @@ impl Categories {
     }
 
     fn ordinal(&self, linear: bool) -> Encoder {
-        let values = self.by_frequency().into_iter().enumerate().map(|(rank, name)| (name.to_owned(), rank as f64)).collect();
+        let values = self
+            .by_frequency()
+            .into_iter()
+            .enumerate()
+            .map(|(rank, name)| (name.to_owned(), rank as f64))
+            .collect();
         let other = linear.then_some(-1.0);
-        Encoder::Lookup { values, missing: other, unseen: other }
+        Encoder::Lookup {
+            values,
+            missing: other,
+            unseen: other,
+        }
     }
 
     fn target(&self) -> Encoder {
         let smoothed = |(rows, sum): (u64, f64)| (sum + SMOOTHING * self.prior) / (rows as f64 + SMOOTHING);
         Encoder::Lookup {
-            values: self.by_name.iter().map(|(name, counted)| (name.clone(), smoothed(*counted))).collect(),
+            values: self
+                .by_name
+                .iter()
+                .map(|(name, counted)| (name.clone(), smoothed(*counted)))
+                .collect(),
             missing: Some(smoothed(self.missing)),
             unseen: Some(self.prior),
         }
@@ -188,7 +216,12 @@ fn output_names(name: &str, encoder: &Encoder) -> Vec<String> {
 }
 
 fn output(name: String, rule: &TransformRule, linear: bool, values: Vec<f64>) -> Output {
-    let mut output = Output { name, log: rule.log, impute: None, standardise: None };
+    let mut output = Output {
+        name,
+        log: rule.log,
+        impute: None,
+        standardise: None,
+    };
     let mut known: Vec<f64> = values.iter().map(|v| output.logged(*v)).filter(|v| !v.is_nan()).collect();
     let missing = values.len() - known.len();
     output.impute = match rule.impute.or(linear.then_some(Impute::Median)) {

@@ -74,7 +74,9 @@ impl Transform {
         let transform: Self = serde_json::from_slice(bytes).map_err(|e| Error::input(format!("this is not a transform: {e}")))?;
         if transform.format != 1 {
             let format = transform.format;
-            return Err(Error::input(format!("the transform has format `{format}`, and only 1 can be read; use a newer Tidemill")));
+            return Err(Error::input(format!(
+                "the transform has format `{format}`, and only 1 can be read; use a newer Tidemill"
+            )));
         }
         Ok(transform)
     }
@@ -108,7 +110,9 @@ impl Transform {
             let kind = columns.need(&input.name)?.kind();
             if kind != input.kind && !(is_numeric(kind) && is_numeric(input.kind)) {
                 let (name, found, wanted) = (&input.name, kind.sql(), input.kind.sql());
-                return Err(Error::input(format!("column `{name}` has the type `{found}`, and the model was trained on `{wanted}`")));
+                return Err(Error::input(format!(
+                    "column `{name}` has the type `{found}`, and the model was trained on `{wanted}`"
+                )));
             }
         }
         let (rows, width) = (columns.rows(), self.width());

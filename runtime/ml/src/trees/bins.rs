@@ -101,8 +101,13 @@ mod tests {
 
     #[test]
     fn codes_follow_thresholds_and_nan_is_missing() {
-        let values: Vec<f32> = (0..2000).map(|i| if i % 100 == 0 { f32::NAN } else { (i * 7 % 1999) as f32 }).collect();
-        let bins = Bins::of(&Matrix { values: values.clone(), width: 1 });
+        let values: Vec<f32> = (0..2000)
+            .map(|i| if i % 100 == 0 { f32::NAN } else { (i * 7 % 1999) as f32 })
+            .collect();
+        let bins = Bins::of(&Matrix {
+            values: values.clone(),
+            width: 1,
+        });
         let cuts = bins.thresholds(0);
         assert!(cuts.len() <= 254 && cuts.len() > 200, "{}", cuts.len());
         for (value, code) in values.iter().zip(bins.column(0)) {
@@ -111,6 +116,13 @@ mod tests {
                 false => assert!(cuts.get(*code as usize).is_none_or(|c| value <= c) && (*code == 0 || *value > cuts[*code as usize - 1])),
             }
         }
-        assert!(Bins::of(&Matrix { values: vec![f32::NAN; 3], width: 1 }).thresholds(0).is_empty());
+        assert!(
+            Bins::of(&Matrix {
+                values: vec![f32::NAN; 3],
+                width: 1
+            })
+            .thresholds(0)
+            .is_empty()
+        );
     }
 }

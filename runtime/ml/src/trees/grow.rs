@@ -19,10 +19,18 @@ struct Sums {
 
 impl Sums {
     fn plus(self, other: Self) -> Self {
-        Self { gradient: self.gradient + other.gradient, hessian: self.hessian + other.hessian, rows: self.rows + other.rows }
+        Self {
+            gradient: self.gradient + other.gradient,
+            hessian: self.hessian + other.hessian,
+            rows: self.rows + other.rows,
+        }
     }
     fn less(self, other: Self) -> Self {
-        Self { gradient: self.gradient - other.gradient, hessian: self.hessian - other.hessian, rows: self.rows - other.rows }
+        Self {
+            gradient: self.gradient - other.gradient,
+            hessian: self.hessian - other.hessian,
+            rows: self.rows - other.rows,
+        }
     }
     fn gain(self, l2: f64) -> f64 {
         self.gradient * self.gradient / (self.hessian + l2)
@@ -91,13 +99,28 @@ impl<'a> Grower<'a> {
             ends.push((nodes[leaf.node].value, leaf.rows));
             self.spare.push(leaf.histogram);
         }
-        Grown { tree: Tree { margin, nodes }, leaves: ends }
+        Grown {
+            tree: Tree { margin, nodes },
+            leaves: ends,
+        }
     }
 
     fn split(&mut self, leaf: Leaf, nodes: &mut Vec<Node>, derivatives: &[(f32, f32)]) -> (Leaf, Leaf) {
-        let Leaf { node, depth, rows, histogram, split, .. } = leaf;
+        let Leaf {
+            node,
+            depth,
+            rows,
+            histogram,
+            split,
+            ..
+        } = leaf;
         // `best` only gives leaves that have a split.
-        let split = split.unwrap_or(Split { gain: 0.0, feature: 0, code: 0, missing_left: false });
+        let split = split.unwrap_or(Split {
+            gain: 0.0,
+            feature: 0,
+            code: 0,
+            missing_left: false,
+        });
         let codes = self.bins.column(split.feature);
         let goes_left = |row: &u32| match codes[*row as usize] {
             MISSING => split.missing_left,
@@ -135,7 +158,14 @@ impl<'a> Grower<'a> {
         }
         sums.rows = rows.len() as u32;
         let histogram = histogram.unwrap_or_else(|| self.histogram(&rows, derivatives));
-        let mut leaf = Leaf { node, depth, rows, sums, histogram, split: None };
+        let mut leaf = Leaf {
+            node,
+            depth,
+            rows,
+            sums,
+            histogram,
+            split: None,
+        };
         if depth < self.depth && sums.rows >= 2 * self.least_rows {
             leaf.split = self.best_split(&leaf);
         }
@@ -188,7 +218,12 @@ impl<'a> Grower<'a> {
                     if gain > best.map_or(1e-9, |b| b.gain) {
                         // Where the fit saw nothing missing, a missing value follows the majority.
                         let missing_left = missing_left || missing.rows == 0 && left.rows > right_rows;
-                        best = Some(Split { gain, feature, code: code as u8, missing_left });
+                        best = Some(Split {
+                            gain,
+                            feature,
+                            code: code as u8,
+                            missing_left,
+                        });
                     }
                 }
             }
@@ -198,13 +233,26 @@ impl<'a> Grower<'a> {
 }
 
 fn blank() -> Node {
-    Node { feature: None, threshold: 0.0, missing_left: false, left: 0, right: 0, value: 0.0, gain: 0.0 }
+    Node {
+        feature: None,
+        threshold: 0.0,
+        missing_left: false,
+        left: 0,
+        right: 0,
+        value: 0.0,
+        gain: 0.0,
+    }
 }
 
 /// The leaf with the greatest gain; of equal ones the first made.
 fn best(leaves: &[Leaf]) -> Option<usize> {
-    let with_gain = leaves.iter().enumerate().filter_map(|(index, leaf)| leaf.split.map(|s| (index, s.gain, leaf.node)));
-    with_gain.max_by(|a, b| a.1.total_cmp(&b.1).then(b.2.cmp(&a.2))).map(|(index, ..)| index)
+    let with_gain = leaves
+        .iter()
+        .enumerate()
+        .filter_map(|(index, leaf)| leaf.split.map(|s| (index, s.gain, leaf.node)));
+    with_gain
+        .max_by(|a, b| a.1.total_cmp(&b.1).then(b.2.cmp(&a.2)))
+        .map(|(index, ..)| index)
 }
 
 fn subtract(mut from: Vec<Sums>, less: &[Sums]) -> Vec<Sums> {

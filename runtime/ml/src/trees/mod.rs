@@ -104,8 +104,19 @@ impl Trees {
 pub fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Trees {
     let bins = Bins::of(train.matrix);
     let base = loss.base(train.label, &train.weight);
-    let mut model = Trees { loss, base: base.iter().map(|b| *b as f32).collect(), trees: Vec::new() };
-    let mut boosting = Boosting { trainer, loss, bins: &bins, train, margins: Margins::new(&base, train), stop: Margins::new(&base, stop) };
+    let mut model = Trees {
+        loss,
+        base: base.iter().map(|b| *b as f32).collect(),
+        trees: Vec::new(),
+    };
+    let mut boosting = Boosting {
+        trainer,
+        loss,
+        bins: &bins,
+        train,
+        margins: Margins::new(&base, train),
+        stop: Margins::new(&base, stop),
+    };
     let mut grower = grow::Grower::new(&bins, trainer);
     let patience = if stop.label.is_empty() { 0 } else { trainer.early_stopping };
     let (mut best_loss, mut best_round) = (f64::INFINITY, 0);
@@ -144,7 +155,8 @@ impl Boosting<'_> {
         let (mut gradients, mut hessians) = (vec![0.0; count], vec![0.0; count]);
         for row in 0..rows {
             let weight = self.train.weight[row];
-            self.loss.derive(self.margins.of(row), self.train.label[row], &mut gradients, &mut hessians);
+            self.loss
+                .derive(self.margins.of(row), self.train.label[row], &mut gradients, &mut hessians);
             for margin in 0..count {
                 derivatives[margin][row] = ((gradients[margin] * weight) as f32, (hessians[margin] * weight) as f32);
             }
@@ -175,7 +187,10 @@ struct Margins {
 
 impl Margins {
     fn new(base: &[f64], rows: &Rows<'_>) -> Self {
-        Self { count: base.len(), values: base.repeat(rows.label.len()) }
+        Self {
+            count: base.len(),
+            values: base.repeat(rows.label.len()),
+        }
     }
     fn of(&self, row: usize) -> &[f64] {
         &self.values[row * self.count..][..self.count]
