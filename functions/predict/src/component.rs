@@ -78,7 +78,7 @@ impl Guest {
     }
 }
 
-impl Environment for &'static Guest {
+impl Environment for Guest {
     async fn object(&self, key: &str) -> Result<Vec<u8>> {
         objects::get(key.to_owned()).await.map_err(|e| refused(e, key))
     }

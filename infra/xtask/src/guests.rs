@@ -31,21 +31,30 @@ pub(crate) fn build(machine: &Machine, wasm: &Wasm, only: &[String]) -> Result<(
     }
     crates.retain(|c| only.is_empty() || only.iter().any(|name| short(c) == name));
     let target = machine.target.join(wasm.folder());
+    // `evaluate` alone scores inside: in one call with the others cargo would give all of them the ONNX engine (15 MB each).
+    let (scoring, others): (Vec<String>, Vec<String>) = crates.iter().cloned().partition(|name| name == "tidemill-evaluate");
+    for group in [others, scoring].iter().filter(|group| !group.is_empty()) {
+        compile(machine, wasm, &target, group)?;
+    }
+    let folder = machine.folder("components")?;
+    let made = target.join(TARGET).join("guest");
+    let guests: Vec<Guest> = crates.iter().map(|name| place(&made, &folder, name)).collect::<Result<_>>()?;
+    Ok((folder, guests))
+}
+
+fn compile(machine: &Machine, wasm: &Wasm, target: &Path, names: &[String]) -> Result<()> {
     let mut command = wasm.cargo(machine)?;
     command
-        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_TARGET_DIR", target)
         .args(["--profile", "guest", "--lib", "--quiet"]);
-    for name in &crates {
+    for name in names {
         command.args(["--package", name]);
     }
     let status = command.stdin(Stdio::null()).status().context("cargo cannot be started")?;
     if !status.success() {
         bail!("the components do not compile; the compiler said why above");
     }
-    let folder = machine.folder("components")?;
-    let made = target.join(TARGET).join("guest");
-    let guests: Vec<Guest> = crates.iter().map(|name| place(&made, &folder, name)).collect::<Result<_>>()?;
-    Ok((folder, guests))
+    Ok(())
 }
 
 /// The packages in the folders below `folder`, by name. A folder that is a workspace of its own does not belong to ours.

@@ -1,6 +1,7 @@
 //! `tidemill up`: the whole project in one process. SIGTERM (or Ctrl-C) drains it: no new requests, running stages finish, the log is sealed.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,7 +14,7 @@ use tidemill_core::{ErrorKind, Result};
 use tidemill_flow::{Flow, FlowOptions, FlowSetup, WindowSummary, Windows};
 use tidemill_host::{
     Store,
-    log::{LogOptions, PredictionLog, window_summary},
+    log::{LogOptions, LoggedModel, PredictionLog, window_summary},
 };
 
 use crate::{
@@ -61,12 +62,7 @@ impl Up {
     pub(crate) async fn run(&self, dir: Option<&Path>, output: Output) -> anyhow::Result<()> {
         let project = Project::find(self.dir.as_deref().or(dir))?;
         let store = project.store()?;
-        let windows = project
-            .pipeline
-            .models
-            .iter()
-            .map(|(name, model)| (name.clone(), model.monitor.window))
-            .collect();
+        let windows = logged(&project);
         let log = PredictionLog::open(&project.own("log"), store.clone(), windows, LogOptions::default())?;
         let slot = server::Slot::default();
         let server = server::start(&project, &store, log.clone(), &self.addr, Some(slot.clone()))
@@ -122,6 +118,16 @@ fn ready(address: &str, project: &Project, output: Output) -> anyhow::Result<()>
     let mut out = std::io::stdout();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
+}
+
+/// What the log must know of each model: its window, and which column is the time.
+pub(crate) fn logged(project: &Project) -> BTreeMap<String, LoggedModel> {
+    let pipeline = &project.pipeline;
+    let models = pipeline.models.iter().filter_map(|(name, model)| {
+        let time = pipeline.features.get(&model.features)?.time.clone();
+        Some((name.clone(), LoggedModel { window: model.monitor.window, time }))
+    });
+    models.collect()
 }
 
 async fn stopped() {
