@@ -70,8 +70,7 @@ impl EngineRunner {
 /// The engine of a project.
 pub(crate) fn engine(project: &Project) -> Result<Engine> {
     Engine::new(EngineOptions {
-        cache_dir: project.own("cache/components"),
-        ..EngineOptions::default()
+        cache_dir: project.compiled(),
     })
 }
 

@@ -53,6 +53,14 @@ impl Project {
             store_path: root.join(store.unwrap_or_else(|| ".tidemill/store".into())),
         })
     }
+    /// Where compiled components are kept: they follow from the component alone, so all projects of a user share them.
+    pub(crate) fn compiled(&self) -> PathBuf {
+        let home = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+        home.filter(|folder| folder.is_absolute())
+            .map_or_else(|| self.own("cache/components"), |folder| folder.join("tidemill/components"))
+    }
 
     /// A file or folder that the flow keeps.
     pub(crate) fn own(&self, name: &str) -> PathBuf {

@@ -25,7 +25,7 @@ pub(crate) async fn start(project: &Project, store: &Store, log: PredictionLog, 
     let path = project.component(&project.pipeline.predict)?;
     let component = std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))?;
     Server::start(ServeOptions {
-        cache_dir: project.own("cache/components"),
+        cache_dir: project.compiled(),
         component,
         store: store.clone(),
         log,

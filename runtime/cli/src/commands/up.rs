@@ -125,7 +125,13 @@ pub(crate) fn logged(project: &Project) -> BTreeMap<String, LoggedModel> {
     let pipeline = &project.pipeline;
     let models = pipeline.models.iter().filter_map(|(name, model)| {
         let time = pipeline.features.get(&model.features)?.time.clone();
-        Some((name.clone(), LoggedModel { window: model.monitor.window, time }))
+        Some((
+            name.clone(),
+            LoggedModel {
+                window: model.monitor.window,
+                time,
+            },
+        ))
     });
     models.collect()
 }
