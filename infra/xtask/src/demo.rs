@@ -56,7 +56,8 @@ pub(crate) fn programs(machine: &Machine, environment: &mut Environment) -> Resu
         loud(
             machine
                 .cargo(environment)
-                .args(["build", "--quiet", "--package", "tidemill-cli", "--package", "tidemill-demo"]),
+                // The whole workspace's features, as the tests have them: nothing is compiled twice.
+                .args(["build", "--quiet", "--workspace", "--bin", "tidemill", "--bin", "tidemill-demo"]),
         )?;
         Ok(((), "tidemill, tidemill-demo".into()))
     })?;

@@ -6,21 +6,27 @@ use tidemill_stats::*;
 
 struct Sample {
     values: Vec<f64>,
-    codes: Vec<i64>,
+    names: Vec<String>,
 }
 
 fn sample(file: &Value, name: &Value) -> Sample {
     let sample = &file["samples"][name.as_str().unwrap()];
     let all = |key: &str| sample[key].as_array().cloned().unwrap_or_default();
     let levels = all("levels");
-    // Codes in the order of the levels' names, as the tools see them.
-    let mut order: Vec<usize> = (0..levels.len()).collect();
-    order.sort_by_key(|i| levels[*i].as_str().unwrap().to_owned());
-    let rank = |code: i64| order.iter().position(|i| *i as i64 == code).unwrap() as i64;
     Sample {
         values: all("values").iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect(),
-        codes: all("codes").iter().filter_map(Value::as_i64).map(rank).collect(),
+        names: all("codes")
+            .iter()
+            .filter_map(|code| Some(levels[code.as_u64()? as usize].as_str()?.to_owned()))
+            .collect(),
     }
+}
+
+/// Codes in the order of the names of both samples' levels, as the tools see them: a level's own number means another in the other sample.
+fn codes(reference: &Sample, current: &Sample) -> (Vec<i64>, Vec<i64>) {
+    let names: std::collections::BTreeSet<&String> = reference.names.iter().chain(&current.names).collect();
+    let code = |name: &String| names.iter().position(|n| *n == name).unwrap() as i64;
+    (reference.names.iter().map(code).collect(), current.names.iter().map(code).collect())
 }
 
 fn check(case: &str, name: &str, ours: Option<f64>, theirs: &Value) {
@@ -98,7 +104,10 @@ fn the_tools_agree() {
             let (reference, current) = (sample(&file, &case["reference"]), sample(&file, &case["current"]));
             match case["kind"].as_str() {
                 Some("numeric") => numeric(case, &reference.values, &current.values),
-                _ => categorical(case, &reference.codes, &current.codes),
+                _ => {
+                    let (a, b) = codes(&reference, &current);
+                    categorical(case, &a, &b);
+                }
             }
         }
     }
