@@ -148,9 +148,15 @@ fn undisturbed(tidemill: &Path) -> Result<std::collections::BTreeMap<String, tid
 fn killed_at_each_step() -> Result<()> {
     let Some(tidemill) = tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
-    let plan: Vec<String> = [1, 2, 4]
-        .into_iter()
-        .flat_map(|n| STEPS.map(|step| format!("{step}:{n}")))
+    // A window closes five times in all: waiting for its second or third passing would let the process live too long.
+    let rounds = [1, 2, 1, 1].into_iter();
+    let plan: Vec<String> = rounds
+        .flat_map(|n| {
+            STEPS
+                .into_iter()
+                .filter(move |step| n == 1 || !step.starts_with("window"))
+                .map(move |step| format!("{step}:{n}"))
+        })
         .collect();
     let folder = tempfile::tempdir()?;
     let mut driver = Driver::new(&tidemill, folder.path(), &[], plan)?;

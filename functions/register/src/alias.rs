@@ -30,18 +30,24 @@ pub(crate) fn read(model: &str, objects: &dyn Objects) -> Result<Option<Current>
     }))
 }
 
-/// Whether it points at this version, or once did.
+/// Whether it points at this version, or once did: then the history up to that move is written again, so that a run that is made
+/// again after a crash names the same outputs as the first.
 pub(crate) fn was_moved_to(model: &str, version: u32, current: Option<&Current>, objects: &dyn Objects) -> Result<bool> {
-    if let Some(current) = current.filter(|c| c.alias.version == version) {
-        remember(&current.alias, objects)?;
-        return Ok(true);
-    }
+    let mut history = Vec::new();
     for meta in objects.list_all(&format!("models/{model}/aliases/{ALIAS}/"))? {
-        if objects.get_json::<Alias>(&meta.key)?.version == version {
-            return Ok(true);
-        }
+        history.push(objects.get_json::<Alias>(&meta.key)?);
     }
-    Ok(false)
+    let moved = current
+        .map(|c| &c.alias)
+        .into_iter()
+        .chain(&history)
+        .find(|alias| alias.version == version);
+    let Some(moved) = moved else { return Ok(false) };
+    if let Some(before) = history.iter().find(|alias| alias.moves.checked_add(1) == Some(moved.moves)) {
+        remember(before, objects)?;
+    }
+    remember(moved, objects)?;
+    Ok(true)
 }
 
 /// Moves it; `Transient` if another moved it meanwhile.

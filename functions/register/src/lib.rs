@@ -39,6 +39,11 @@ impl Stage for Register {
         }
         let admitted = version::find(&model, version::evaluation_key(&record, &trigger.key), objects)?;
         let champion = alias::read(&model, objects)?;
+        let evaluated = version::evaluation_key(&record, &trigger.key);
+        if let Some(own) = &admitted.own {
+            // The same bytes again: a run after a crash writes what the first wrote.
+            version::admit(&model, own.version, &evaluation, evaluated, host)?;
+        }
         if let Some(version) = &admitted.own
             && alias::was_moved_to(&model, version.version, champion.as_ref(), objects)?
         {
@@ -49,13 +54,7 @@ impl Stage for Register {
         }
         let version = match admitted.own {
             Some(version) => version,
-            None => version::admit(
-                &model,
-                admitted.next,
-                &evaluation,
-                version::evaluation_key(&record, &trigger.key),
-                host,
-            )?,
+            None => version::admit(&model, admitted.next, &evaluation, evaluated, host)?,
         };
         alias::shift(&version, champion, objects)?;
         Ok(done(&version))

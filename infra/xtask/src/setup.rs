@@ -17,6 +17,8 @@ pub(crate) fn tools(machine: &Machine) -> Result<(Environment, Wasm)> {
     let mut environment = Environment::default();
     let wasm = step("wasm target", || wasm::prepare(machine))?;
     let duckdb = step("DuckDB's library", || duckdb::prepare(machine))?;
+    // The ONNX engine makes and drops errors in the normal course of a prediction; with `RUST_BACKTRACE=1` each would record a backtrace.
+    environment.set("RUST_LIB_BACKTRACE", "0");
     environment.set("DUCKDB_LIB_DIR", duckdb);
     let library = step("ONNX Runtime's library", || {
         let (library, said) = onnx::prepare(machine, true);
