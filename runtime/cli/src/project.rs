@@ -179,12 +179,13 @@ mod tests {
         std::fs::write(folder.path().join(FILE), "[project]\nname = \"x\"\n").unwrap();
         let project = Project::find(Some(&folder.path().join("a/b"))).unwrap();
         assert_eq!(project.pipeline.project, "x");
+        // A name that no folder of components has, wherever the environment points.
         assert!(
             project
-                .component("tidemill:train")
+                .component("tidemill:tide")
                 .unwrap_err()
                 .message
-                .contains("tidemill_train.wasm")
+                .contains("tidemill_tide.wasm")
         );
     }
 }
