@@ -20,6 +20,7 @@ mod export;
 mod fault;
 mod guard;
 mod reader;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub(crate) use cache::Placed;
 use csv::{name, text};
 pub use export::ParquetFile;
 pub use reader::SqlReader;
+use session::Session;
 
 use crate::BlockingStore;
 
@@ -109,24 +111,24 @@ impl SqlEngine {
     pub(crate) fn read(&self, sql: &str, tables: &[Bound]) -> Result<SqlReader> {
         let deadline = Instant::now() + self.inner.timeout;
         let shape = self.check(sql, tables)?;
-        let connection = connect(if shape.is_orderless {
+        let session = Session::of(if shape.is_orderless {
             &self.inner.parallel
         } else {
             &self.inner.serial
         })?;
-        self.bind(&connection, tables)?;
-        SqlReader::start(connection, sql.to_owned(), placed(tables), deadline, self.inner.timeout)
+        self.bind(&session, tables)?;
+        SqlReader::start(session, sql.to_owned(), placed(tables), deadline, self.inner.timeout)
     }
 
     /// Runs a query on one thread and writes its rows to a Parquet file; returns it with the number of rows.
     pub(crate) fn export(&self, sql: &str, tables: &[Bound]) -> Result<(NamedTempFile, u64)> {
         self.check(sql, tables)?;
-        let connection = connect(&self.inner.serial)?;
-        self.bind(&connection, tables)?;
+        let session = Session::of(&self.inner.serial)?;
+        self.bind(&session, tables)?;
         let file = self.inner.cache.temporary().map_err(|e| self.inner.cache.failed("an export", &e))?;
         let mut writer = None;
-        let watch = Watch::start(&connection, self.inner.timeout)?;
-        let written = reader::run(&connection, sql, &placed(tables), |schema, batch| {
+        let watch = Watch::start(&session, self.inner.timeout)?;
+        let written = reader::run(&session, sql, &placed(tables), |schema, batch| {
             let writer = match &mut writer {
                 Some(writer) => writer,
                 none => none.insert(ParquetFile::new(self.reopen(&file)?, schema)?),
@@ -169,7 +171,8 @@ impl SqlEngine {
         if let Some(shape) = known {
             return Ok(shape);
         }
-        let shape = guard::check(&connect(&self.inner.serial)?, sql, &names, &self.inner.aggregates)?;
+        let session = Session::of(&self.inner.serial)?;
+        let shape = guard::check(&session, sql, &names, &self.inner.aggregates)?;
         let mut checked = self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if checked.len() >= 1000 {
             checked.clear();
@@ -215,17 +218,12 @@ impl SqlEngine {
         if rows.is_file() && rejects.is_file() {
             return Ok((rows, rejects));
         }
-        let connection = connect(&self.inner.parallel)?;
+        let session = Session::of(&self.inner.parallel)?;
         let objects = std::slice::from_ref(placed);
-        self.copy(
-            &connection,
-            &format!("SELECT * FROM {}", csv::reader(placed, &header)),
-            &rows,
-            objects,
-        )?;
+        self.copy(&session, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
         let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
                    any_value(csv_line) AS raw FROM reject_errors GROUP BY line ORDER BY line";
-        self.copy(&connection, bad, &rejects, objects)?;
+        self.copy(&session, bad, &rejects, objects)?;
         Ok((rows, rejects))
     }
 
@@ -241,22 +239,22 @@ impl SqlEngine {
         let digest = digest_json(&digests);
         let target = self.inner.cache.folder().join(format!("{digest}.jsonl.rows.parquet"));
         if !target.is_file() {
-            let connection = connect(&self.inner.parallel)?;
+            let session = Session::of(&self.inner.parallel)?;
             let sql = format!(
                 "SELECT * FROM read_json([{}], format = 'newline_delimited', sample_size = -1, union_by_name = true, maximum_object_size = 67108864)",
                 list(&paths(objects))
             );
-            self.copy(&connection, &sql, &target, objects)?;
+            self.copy(&session, &sql, &target, objects)?;
         }
         Ok(target)
     }
 
     /// Writes rows to a file of the cache, which is there whole or not at all.
-    fn copy(&self, connection: &Connection, sql: &str, target: &std::path::Path, objects: &[Arc<Placed>]) -> Result<()> {
+    fn copy(&self, session: &Session, sql: &str, target: &std::path::Path, objects: &[Arc<Placed>]) -> Result<()> {
         let failed = |e: std::io::Error| self.inner.cache.failed(objects.first().map_or("", |placed| &placed.key), &e);
         let temporary = self.inner.cache.temporary().map_err(failed)?;
-        let watch = Watch::start(connection, self.inner.timeout)?;
-        let copied = connection.execute_batch(&format!(
+        let watch = Watch::start(session, self.inner.timeout)?;
+        let copied = session.execute_batch(&format!(
             "COPY ({sql}) TO {} (FORMAT parquet, COMPRESSION snappy)",
             text(&temporary.path().to_string_lossy())
         ));
@@ -276,16 +274,16 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(connection: &Connection, timeout: Duration) -> Result<Self> {
+    fn start(session: &Session, timeout: Duration) -> Result<Self> {
         let (stop, stopped) = std::sync::mpsc::channel();
         let fired = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (interrupt, flag) = (connection.interrupt_handle(), Arc::clone(&fired));
+        let (interrupt, flag) = (session.interrupt(), Arc::clone(&fired));
         std::thread::Builder::new()
             .name("sql-watch".into())
             .spawn(move || {
                 if stopped.recv_timeout(timeout) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                     flag.store(true, std::sync::atomic::Ordering::SeqCst);
-                    interrupt.interrupt();
+                    interrupt.fire();
                 }
             })
             .map_err(|e| Error::transient(format!("no thread could be started for a query: {e}")))?;
@@ -328,17 +326,6 @@ fn aggregates(connection: &Connection) -> Result<BTreeSet<String>> {
         .map_err(failed)?;
     let names = statement.query_map([], |row| row.get(0)).map_err(failed)?;
     names.collect::<duckdb::Result<_>>().map_err(failed)
-}
-
-/// A connection of its own for a query: its tables are seen by no other.
-fn connect(instance: &Mutex<Connection>) -> Result<Connection> {
-    lock(instance)
-        .try_clone()
-        .map_err(|e| Error::transient(format!("DuckDB gave no connection: {e}")))
-}
-
-fn lock(instance: &Mutex<Connection>) -> std::sync::MutexGuard<'_, Connection> {
-    instance.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn placed(tables: &[Bound]) -> Vec<Arc<Placed>> {

@@ -13,10 +13,14 @@ use std::{
 use arrow_array::{RecordBatch, StructArray};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::SchemaRef;
-use duckdb::{Connection, InterruptHandle};
+use duckdb::Connection;
 use tidemill_core::{Error, Result};
 
-use super::{cache::Placed, fault};
+use super::{
+    cache::Placed,
+    fault,
+    session::{Interrupt, Session},
+};
 
 /// A stream is closed once its batches take this much memory; 64 MiB is the most that one call may carry.
 const STREAM: usize = 16 << 20;
@@ -26,7 +30,7 @@ const MOST: usize = 64 << 20;
 pub struct SqlReader {
     receiver: Receiver<Result<Vec<u8>>>,
     first: Option<Result<Vec<u8>>>,
-    interrupt: Arc<InterruptHandle>,
+    interrupt: Interrupt,
     deadline: Instant,
     timeout: Duration,
     is_done: bool,
@@ -40,19 +44,13 @@ impl std::fmt::Debug for SqlReader {
 
 impl SqlReader {
     /// Starts the query. Errors of the query's start are answered here, not at the first [`next`](Iterator::next).
-    pub(super) fn start(
-        connection: Connection,
-        sql: String,
-        placed: Vec<Arc<Placed>>,
-        deadline: Instant,
-        timeout: Duration,
-    ) -> Result<Self> {
-        let interrupt = connection.interrupt_handle();
+    pub(super) fn start(session: Session, sql: String, placed: Vec<Arc<Placed>>, deadline: Instant, timeout: Duration) -> Result<Self> {
+        let interrupt = session.interrupt();
         let (sender, receiver) = sync_channel(2);
         std::thread::Builder::new()
             .name("sql".into())
             .spawn(move || {
-                if let Err(error) = produce(&connection, &sql, &placed, &sender) {
+                if let Err(error) = produce(&session, &sql, &placed, &sender) {
                     let _ = sender.send(Err(error));
                 }
             })
@@ -90,7 +88,7 @@ impl Iterator for SqlReader {
             Ok(item) => Some(item),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
-                self.interrupt.interrupt();
+                self.interrupt.fire();
                 Some(Err(timed_out(self.timeout)))
             }
         };
@@ -101,7 +99,7 @@ impl Iterator for SqlReader {
 
 impl Drop for SqlReader {
     fn drop(&mut self) {
-        self.interrupt.interrupt();
+        self.interrupt.fire();
     }
 }
 

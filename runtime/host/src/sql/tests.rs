@@ -255,7 +255,7 @@ fn the_instance_itself_is_locked() {
         timeout: Duration::from_secs(9),
     };
     let engine = SqlEngine::new(options).unwrap();
-    let connection = connect(&engine.inner.serial).unwrap();
+    let connection = Session::of(&engine.inner.serial).unwrap();
     for sql in [
         format!("SELECT * FROM read_csv('{}')", secret.display()),
         format!(
@@ -403,4 +403,15 @@ fn speed() {
     let started = Instant::now();
     read(&host, "SELECT 1", &[]).unwrap();
     println!("smallest query: {:?}", started.elapsed());
+}
+
+/// A query that fails ends its connection while its reader is dropped, which interrupts it.
+#[test]
+fn an_interrupt_never_meets_a_closed_connection() {
+    let bench = Bench::new();
+    let host = bench.host(2, 60.0);
+    let rows = bench.rows();
+    for _ in 0..300 {
+        error(&host, "SELECT id, error('no') FROM rows", std::slice::from_ref(&rows));
+    }
 }
