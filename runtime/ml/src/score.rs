@@ -1,19 +1,27 @@
-//! Scoring an ONNX file with tract, compiled in: the judge of gates, the same on every machine.
+//! Scoring an ONNX file inside the component: the judge of gates, the same on every machine.
 //!
-//! It takes our own files: one input `features` f32 [batch, k], the first output f32 [batch, scores].
+//! Files of our own trainer are read back into its model; all others go through tract, which is compiled in and takes one input
+//! `features` f32 [batch, k] and gives f32 [batch, scores] first.
 
 use std::sync::Arc;
 
 use tidemill_core::{Error, Result};
 use tract_onnx::{prelude::*, tract_hir::internal::*};
 
-/// Rows that are scored at once.
+use crate::{Fitted, Matrix, onnx};
+
+/// Rows that tract scores at once.
 const CHUNK: usize = 4096;
 
 /// A loaded model.
 pub struct Scorer {
-    plan: Arc<TypedRunnableModel>,
+    plan: Plan,
     width: usize,
+}
+
+enum Plan {
+    Own(Fitted),
+    Tract(Arc<TypedRunnableModel>),
 }
 
 impl std::fmt::Debug for Scorer {
@@ -23,11 +31,22 @@ impl std::fmt::Debug for Scorer {
 }
 
 impl Scorer {
-    /// Reads the file; an `Input` error if it is not a model of ours.
+    /// Reads the file; an `Input` error if it is no model of this shape.
     pub fn new(onnx: &[u8]) -> Result<Self> {
+        match onnx::read(onnx) {
+            Some((model, width)) => Ok(Self {
+                plan: Plan::Own(model),
+                width,
+            }),
+            None => Self::with_tract(onnx),
+        }
+    }
+
+    /// As [`new`](Self::new), but by tract whoever wrote the file.
+    pub fn with_tract(onnx: &[u8]) -> Result<Self> {
         load(onnx).map_err(|error| {
             Error::input(format!(
-                "the model cannot be scored: {error:#}; it must be an ONNX file as `train` writes it"
+                "the model cannot be scored: {error:#}; it must be an ONNX file with one input `features` and first the output `scores`, as `train` writes it"
             ))
         })
     }
@@ -43,22 +62,29 @@ impl Scorer {
             let (cells, width) = (matrix.len(), self.width);
             return Err(Error::input(format!("the model takes {rows} × {width} numbers, and got {cells}")));
         }
+        let plan = match &self.plan {
+            Plan::Own(model) => {
+                return Ok(model.scores(&Matrix {
+                    values: matrix.to_vec(),
+                    width: self.width,
+                }));
+            }
+            Plan::Tract(plan) => plan,
+        };
         let mut scores = Vec::new();
         for chunk in matrix.chunks(CHUNK * self.width.max(1)) {
-            let out = self
-                .chunk(chunk)
-                .map_err(|error| Error::input(format!("the model failed on these rows: {error:#}")))?;
+            let out = run(plan, chunk, self.width).map_err(|error| Error::input(format!("the model failed on these rows: {error:#}")))?;
             scores.extend(out);
         }
         Ok(scores)
     }
+}
 
-    fn chunk(&self, matrix: &[f32]) -> TractResult<Vec<f32>> {
-        let input = Tensor::from_shape(&[matrix.len() / self.width, self.width], matrix)?;
-        let outputs = self.plan.run(tvec!(input.into()))?;
-        let scores = outputs.first().context("it answers nothing")?;
-        Ok(scores.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
-    }
+fn run(plan: &Arc<TypedRunnableModel>, matrix: &[f32], width: usize) -> TractResult<Vec<f32>> {
+    let input = Tensor::from_shape(&[matrix.len() / width, width], matrix)?;
+    let outputs = plan.run(tvec!(input.into()))?;
+    let scores = outputs.first().context("it answers nothing")?;
+    Ok(scores.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }
 
 fn load(mut onnx: &[u8]) -> TractResult<Scorer> {
@@ -74,5 +100,8 @@ fn load(mut onnx: &[u8]) -> TractResult<Scorer> {
     let batch = graph.symbols.sym("batch");
     graph.set_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), [batch.to_dim(), width.to_dim()]))?;
     let plan = graph.into_optimized()?.into_runnable()?;
-    Ok(Scorer { plan, width })
+    Ok(Scorer {
+        plan: Plan::Tract(plan),
+        width,
+    })
 }

@@ -64,8 +64,14 @@ fn tract_answers_as_the_trainer() {
             );
             let (test, test_label) = data(5000, 3, missing, task);
             let own = model.scores(&test);
-            let tract = Scorer::new(&file).unwrap().scores(&test.values, test.rows()).unwrap();
+            let tract = Scorer::with_tract(&file).unwrap().scores(&test.values, test.rows()).unwrap();
             assert_eq!(own.len(), tract.len());
+            // Read back, it is the model that was written: the same bits.
+            assert_eq!(Scorer::new(&file).unwrap().scores(&test.values, test.rows()).unwrap(), own);
+            assert!(onnx::read(&file).is_some(), "{kind:?} {task:?}");
+            let mut foreign = file.clone();
+            *foreign.last_mut().unwrap() ^= 1;
+            assert!(onnx::read(&foreign).is_none(), "{kind:?} {task:?}");
             for (own, tract) in own.iter().zip(&tract) {
                 assert!(
                     (own - tract).abs() <= 1e-5 * own.abs().max(1.0),

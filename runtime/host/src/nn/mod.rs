@@ -4,6 +4,7 @@
 mod onnxruntime;
 mod tensor;
 mod tract;
+mod trained;
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,7 @@ use tidemill_core::{Digest, Result};
 pub use onnxruntime::{OnnxRuntime, find_onnxruntime};
 pub use tensor::{ElementType, Tensor};
 pub use tract::Tract;
+pub use trained::Trained;
 
 /// What runs ONNX.
 pub trait Nn: Send + Sync {
@@ -44,17 +46,18 @@ pub enum Prefer {
     OnnxRuntime,
 }
 
-/// The engine to use; a library that is there but cannot be opened is logged, and tract takes its place.
+/// The engine to use, with our own trainer's models in front of it; a library that is there but cannot be opened is logged, and
+/// tract takes its place.
 pub fn backend(prefer: Prefer) -> Arc<dyn Nn> {
     if prefer == Prefer::OnnxRuntime
         && let Some(path) = find_onnxruntime()
     {
         match OnnxRuntime::open(&path) {
-            Ok(native) => return Arc::new(native),
+            Ok(native) => return Arc::new(Trained::before(Arc::new(native))),
             Err(error) => tracing::warn!("ONNX Runtime is not used: {error}"),
         }
     }
-    Arc::new(Tract)
+    Arc::new(Trained::before(Arc::new(Tract)))
 }
 
 type Slot = Arc<OnceLock<Result<Arc<dyn Graph>>>>;

@@ -5,9 +5,11 @@
 //! walks a node's leaf table from its start for every tree and row, so one node of 300 trees takes milliseconds a row. Only `BRANCH_LEQ` is written: tract misreads `BRANCH_GTE`.
 
 pub mod messages;
+mod read;
 
 use messages::{Attribute, Entry, Graph, Model, Node, OperatorSet, Tensor, ValueInfo};
 use prost::Message;
+pub use read::read;
 
 use crate::{
     Fitted,
