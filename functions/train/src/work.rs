@@ -6,7 +6,7 @@ use tidemill_core::{
     record::{FeatureSet, OutcomeRecord, Training},
     spec::{Model, Trainer},
 };
-use tidemill_ml::{Fitted, Matrix, model::Rows, onnx, train};
+use tidemill_ml::{Matrix, Trained, model::Rows, onnx, train};
 
 use crate::read;
 
@@ -19,7 +19,7 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     let (rows, label) = read::slice(&set, &set.train, &transform, host)?;
     let (stop, stop_label) = read::slice(&set, &set.stop, &transform, host)?;
     let told = |share: f64| host.progress(0.1 + 0.85 * share, "training");
-    let fitted = train(
+    let trained = train(
         &model.trainer,
         model.task,
         &set.classes,
@@ -27,8 +27,9 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
         (&stop, &stop_label),
         &told,
     )?;
+    let fitted = &trained.model;
     let names = transform.names();
-    let file = onnx::export(&fitted, &names, &set.classes);
+    let file = onnx::export(fitted, &names, &set.classes);
     let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
     let onnx = format!("{folder}/model.onnx");
     let training = Training {
@@ -39,13 +40,13 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
         parameters: parameters(&model.trainer)?,
         rounds: fitted.rounds(),
         importances: fitted.importances(&names),
-        metrics: metrics(&fitted, (&rows, &label), (&stop, &stop_label)),
+        metrics: metrics(&trained, (&rows, &label), stop_label.len()),
         features: set,
     };
     host.objects().create_json(&format!("{folder}/training.json"), &training)?;
     let reason = format!(
         "trained on {} rows and {} columns in {} rounds",
-        label.len(),
+        label.len() + stop_label.len(),
         names.len(),
         training.rounds
     );
@@ -56,14 +57,15 @@ fn parameters(trainer: &Trainer) -> Result<serde_json::Value> {
     serde_json::to_value(trainer).map_err(|error| Error::bug(format!("the trainer cannot be written as JSON: {error}")))
 }
 
-/// `train-loss` and `stop-loss`: mean log loss, or half the mean squared error; a slice without rows has none.
-fn metrics(fitted: &Fitted, train: (&Matrix, &[f64]), stop: (&Matrix, &[f64])) -> Metrics {
+/// `train-loss` and `stop-loss`: mean log loss, or half the mean squared error; a slice without rows has none. The second is that of
+/// the model that had not yet seen the stop slice.
+fn metrics(trained: &Trained, (matrix, label): (&Matrix, &[f64]), stop_rows: usize) -> Metrics {
     let mut metrics = Metrics::new();
-    for (name, (matrix, label)) in [("train", train), ("stop", stop)] {
-        metrics.insert(format!("{name}-rows"), label.len() as f64);
-        if !label.is_empty() {
-            metrics.insert(format!("{name}-loss"), fitted.mean_loss(&Rows::new(matrix, label, &[])));
-        }
+    metrics.insert("train-rows".into(), label.len() as f64);
+    metrics.insert("train-loss".into(), trained.model.mean_loss(&Rows::new(matrix, label, &[])));
+    metrics.insert("stop-rows".into(), stop_rows as f64);
+    if stop_rows > 0 {
+        metrics.insert("stop-loss".into(), trained.stop_loss);
     }
     metrics
 }

@@ -33,7 +33,9 @@ fn run() -> Result<String, String> {
     let ((rows, label), (stop, stop_label), (test, test_label)) = (read(train_path)?, read(stop_path)?, read(test_path)?);
     let classes = ["0".to_owned(), "1".to_owned()];
     let started = Instant::now();
-    let model = train(&trainer, Task::Binary, &classes, (&rows, &label), (&stop, &stop_label), &|_| ()).map_err(|e| e.message)?;
+    let model = train(&trainer, Task::Binary, &classes, (&rows, &label), (&stop, &stop_label), &|_| ())
+        .map_err(|e| e.message)?
+        .model;
     let seconds = started.elapsed().as_secs_f64();
     let scores = model.scores(&test);
     let positive: Vec<f64> = scores.chunks_exact(2).map(|pair| f64::from(pair[1])).collect();

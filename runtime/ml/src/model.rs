@@ -121,7 +121,18 @@ impl Fitted {
     }
 }
 
-/// Trains on `train`, and stops by the loss on `stop` (trees). `classes` are the labels as text, in the order of their indexes.
+/// A trained model and what is known about its training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The model.
+    pub model: Fitted,
+    /// The mean loss on the stop slice of the model that had not seen it; NaN if there is no such slice.
+    pub stop_loss: f64,
+}
+
+/// Trains on `train`, and stops by the loss on `stop`; then trains again on both, for as many rounds. A linear model has no rounds
+/// to find, and is fitted on both at once after the loss on `stop` was taken. `classes` are the labels as text, in the order of
+/// their indexes.
 pub fn train(
     trainer: &Trainer,
     task: Task,
@@ -129,19 +140,55 @@ pub fn train(
     train: (&Matrix, &[f64]),
     stop: (&Matrix, &[f64]),
     progress: &dyn Fn(f64),
-) -> Result<Fitted> {
+) -> Result<Trained> {
     check(trainer, classes, train.0, train.1)?;
     let loss = Loss::of(task, classes.len());
     let weights: Vec<f64> = classes
         .iter()
         .map(|class| trainer.class_weights.get(class).copied().unwrap_or(1.0))
         .collect();
-    let train = Rows::new(train.0, train.1, &weights);
-    let stop = Rows::new(stop.0, stop.1, &weights);
-    Ok(match trainer.kind {
-        TrainerKind::Trees => Fitted::Trees(trees::fit(trainer, loss, &train, &stop, progress)),
-        TrainerKind::Linear => Fitted::Linear(linear::fit(trainer, loss, &train, progress)),
-    })
+    let (fit_rows, stop_rows) = (Rows::new(train.0, train.1, &weights), Rows::new(stop.0, stop.1, &weights));
+    let first = fit(trainer, loss, &fit_rows, &stop_rows, &|share| progress(share / 2.0));
+    if stop.1.is_empty() {
+        return Ok(Trained {
+            model: first,
+            stop_loss: f64::NAN,
+        });
+    }
+    let stop_loss = first.mean_loss(&stop_rows);
+    // What stopped the first model is not wasted: the last days are often the ones most like tomorrow.
+    let (matrix, label) = joined(train, stop);
+    let rest = Matrix {
+        width: matrix.width,
+        ..Matrix::default()
+    };
+    let again = Trainer {
+        rounds: if trainer.kind == TrainerKind::Trees {
+            first.rounds()
+        } else {
+            trainer.rounds
+        },
+        early_stopping: 0,
+        ..trainer.clone()
+    };
+    let (both, none) = (Rows::new(&matrix, &label, &weights), Rows::new(&rest, &[], &weights));
+    let model = fit(&again, loss, &both, &none, &|share| progress(0.5 + share / 2.0));
+    Ok(Trained { model, stop_loss })
+}
+
+fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Fitted {
+    match trainer.kind {
+        TrainerKind::Trees => Fitted::Trees(trees::fit(trainer, loss, train, stop, progress)),
+        TrainerKind::Linear => Fitted::Linear(linear::fit(trainer, loss, train, progress)),
+    }
+}
+
+fn joined(train: (&Matrix, &[f64]), stop: (&Matrix, &[f64])) -> (Matrix, Vec<f64>) {
+    let matrix = Matrix {
+        values: [train.0.values.as_slice(), &stop.0.values].concat(),
+        width: train.0.width,
+    };
+    (matrix, [train.1, stop.1].concat())
 }
 
 fn check(trainer: &Trainer, classes: &[String], matrix: &Matrix, label: &[f64]) -> Result<()> {

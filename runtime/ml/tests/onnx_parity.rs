@@ -54,7 +54,11 @@ fn tract_answers_as_the_trainer() {
                 rounds: 60,
                 ..Trainer::default()
             };
-            let fit = || train(&trainer, task, &classes(task), (&rows, &label), (&stop, &stop_label), &|_| ()).unwrap();
+            let fit = || {
+                train(&trainer, task, &classes(task), (&rows, &label), (&stop, &stop_label), &|_| ())
+                    .unwrap()
+                    .model
+            };
             let model = fit();
             let file = onnx::export(&model, &names(), &classes(task));
             assert_eq!(
@@ -121,6 +125,7 @@ fn early_stopping_keeps_fewer_rounds_and_class_weights_raise_a_class() {
             &|_| (),
         )
         .unwrap()
+        .model
     };
     let stopping = Trainer {
         early_stopping: 5,
@@ -156,6 +161,46 @@ fn early_stopping_keeps_fewer_rounds_and_class_weights_raise_a_class() {
 }
 
 #[test]
+fn the_stop_slice_is_learned_from_once_it_has_stopped() {
+    let fit = |trainer: &Trainer, train_rows: (&Matrix, &[f64]), stop_rows: (&Matrix, &[f64])| {
+        train(trainer, Task::Binary, &classes(Task::Binary), train_rows, stop_rows, &|_| ()).unwrap()
+    };
+    for kind in [TrainerKind::Trees, TrainerKind::Linear] {
+        let missing = kind == TrainerKind::Trees;
+        let (rows, label) = data(400, 1, missing, Task::Binary);
+        let (stop, stop_label) = data(300, 2, missing, Task::Binary);
+        let both = Matrix {
+            values: [rows.values.clone(), stop.values.clone()].concat(),
+            width: 4,
+        };
+        let both_label = [label.clone(), stop_label.clone()].concat();
+        let trainer = Trainer {
+            kind,
+            early_stopping: 5,
+            ..Trainer::default()
+        };
+        let trained = fit(&trainer, (&rows, &label), (&stop, &stop_label));
+        let rounds = Trainer {
+            rounds: if kind == TrainerKind::Trees {
+                trained.model.rounds()
+            } else {
+                trainer.rounds
+            },
+            ..trainer
+        };
+        let none = Matrix { values: vec![], width: 4 };
+        let whole = fit(&rounds, (&both, &both_label), (&none, &[]));
+        assert_eq!(trained.model, whole.model);
+        let seen = trained.model.mean_loss(&tidemill_ml::model::Rows::new(&stop, &stop_label, &[]));
+        assert!(
+            trained.stop_loss > seen && whole.stop_loss.is_nan(),
+            "{kind:?}: {} {seen}",
+            trained.stop_loss
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_scored_is_said() {
     assert!(Scorer::new(b"not a model").is_err());
     let (rows, label) = data(100, 1, false, Task::Binary);
@@ -175,7 +220,8 @@ fn what_cannot_be_scored_is_said() {
         (&Matrix::default(), &[]),
         &|_| (),
     )
-    .unwrap();
+    .unwrap()
+    .model;
     let scorer = Scorer::new(&onnx::export(&model, &names(), &classes(Task::Binary))).unwrap();
     let scores = scorer.scores(&constant.values, 100).unwrap();
     let share = label.iter().sum::<f64>() / 100.0;
