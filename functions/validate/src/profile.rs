@@ -1,6 +1,7 @@
 //! The profile of the good rows, and the assertions about the part as a whole.
 //!
-//! Sums are taken over integers, so that no order of rows or threads changes a bit of the mean.
+//! Three passes: counts and limits; quantiles, of many rows those of a sample; moments and the histogram. Sums are taken over integers
+//! and the sample by a hash of the row, so that no order of rows or threads changes a bit.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,8 @@ use crate::{
 
 /// Most values listed of a category.
 const TOP: usize = 200;
+/// Non-null values up to which quantiles are exact; of more, they are those of a sample of at least half as many.
+const EXACT: u64 = 200_000;
 /// Scale of the integers that are summed: values are taken between 0 and 1.
 const SCALE: f64 = (1u64 << 50) as f64;
 
@@ -69,14 +72,22 @@ pub(crate) fn of(scan: &Scan<'_>) -> Result<Good> {
     }
     let mut columns = BTreeMap::new();
     for (name, column) in &contract.columns {
-        let (present, spread) = (count(next()), next());
+        let (present, first, last) = (count(next()), next(), next());
         let detail = match column.kind {
             ColumnType::Text => ProfileKind::Categorical {
-                distinct: count(spread),
+                distinct: count(first),
                 top: Vec::new(),
                 other: present,
             },
-            _ => numbers(spread),
+            _ => ProfileKind::Numeric {
+                minimum: first.and_then(|x| x.parse().ok()),
+                maximum: last.and_then(|x| x.parse().ok()),
+                mean: None,
+                deviation: None,
+                quantiles: Vec::new(),
+                edges: Vec::new(),
+                counts: vec![present],
+            },
         };
         columns.insert(
             name.clone(),
@@ -88,7 +99,8 @@ pub(crate) fn of(scan: &Scan<'_>) -> Result<Good> {
         );
     }
     let mut profile = Profile { rows, columns };
-    second(scan, &mut profile)?;
+    quantiles(scan, &mut profile)?;
+    shape(scan, &mut profile)?;
     categories(scan, &mut profile)?;
     Ok(Good {
         profile,
@@ -112,46 +124,79 @@ fn double(name: &str, kind: ColumnType) -> String {
     }
 }
 
-/// Non-null values, and their quantiles or number of distinct ones.
-fn first(name: &str, kind: ColumnType) -> [String; 2] {
+/// Non-null values, then the least and the greatest, or the number of distinct ones.
+fn first(name: &str, kind: ColumnType) -> [String; 3] {
     let present = format!("count({})", quoted(name));
     if kind == ColumnType::Text {
-        return [present, format!("count(DISTINCT {})", quoted(name))];
+        return [present, format!("count(DISTINCT {})", quoted(name)), "NULL".into()];
     }
-    let shares = (0..=20).map(|i| format!("{}", f64::from(i) / 20.0)).collect::<Vec<_>>().join(", ");
-    [
-        present,
-        format!("CAST(quantile_cont({}, [{shares}]) AS VARCHAR)", double(name, kind)),
-    ]
+    let value = double(name, kind);
+    [present, format!("min({value})"), format!("max({value})")]
 }
 
-fn numbers(quantiles: Option<String>) -> ProfileKind {
-    let list = quantiles.unwrap_or_default();
-    let quantiles: Vec<f64> = list
-        .trim_matches(['[', ']'])
-        .split(',')
-        .filter_map(|x| x.trim().parse().ok())
-        .collect();
-    let mut edges = Vec::new();
+/// Quantiles, and the edges of the histogram that follow from them.
+fn quantiles(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
+    let shares = (0..=20).map(|i| format!("{}", f64::from(i) / 20.0)).collect::<Vec<_>>().join(", ");
+    let row: Vec<String> = profile.columns.keys().map(|name| quoted(name)).collect();
+    let mut select = vec!["count(*)".to_owned()];
+    for (name, column) in &profile.columns {
+        let present = profile.rows - column.nulls;
+        let sample = match present / (EXACT / 2) {
+            every if present > EXACT => format!(" FILTER (WHERE hash({}) % {every} = 0)", row.join(", ")),
+            _ => String::new(),
+        };
+        if column.kind != ColumnType::Text {
+            select.push(format!(
+                "CAST(quantile_cont({}, [{shares}]){sample} AS VARCHAR)",
+                double(name, column.kind)
+            ));
+        }
+    }
+    let mut found = query(scan, &select)?.into_iter().skip(1);
+    for column in profile.columns.values_mut() {
+        if let ProfileKind::Numeric {
+            minimum,
+            maximum,
+            quantiles,
+            edges,
+            ..
+        } = &mut column.detail
+        {
+            let found = found.next().flatten();
+            if let (Some(low), Some(high)) = (*minimum, *maximum) {
+                *quantiles = listed(found, low, high);
+                *edges = inner(quantiles);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A list as DuckDB writes it, between the true limits. A sample may be empty only if all rows are equal.
+fn listed(text: Option<String>, low: f64, high: f64) -> Vec<f64> {
+    let mut list = numbers(text.as_deref());
+    list.resize(21, high);
+    (list[0], list[20]) = (low, high);
+    list
+}
+
+fn numbers<T: std::str::FromStr>(list: Option<&str>) -> Vec<T> {
+    let inner = list.unwrap_or_default().trim_matches(['[', ']']);
+    inner.split(',').filter_map(|x| x.trim().parse().ok()).collect()
+}
+
+fn inner(quantiles: &[f64]) -> Vec<f64> {
+    let mut edges: Vec<f64> = Vec::new();
     for edge in quantiles.iter().copied().skip(1).take(19) {
         if edges.last().is_none_or(|last| edge > *last) && edge > quantiles[0] {
             edges.push(edge);
         }
     }
-    let (minimum, maximum) = (quantiles.first().copied(), quantiles.last().copied());
-    ProfileKind::Numeric {
-        minimum,
-        maximum,
-        mean: None,
-        deviation: None,
-        quantiles,
-        edges,
-        counts: Vec::new(),
-    }
+    edges
 }
 
-/// The pass that needs to know the first one's answer: mean, deviation, histogram.
-fn second(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
+/// What needs to know limits and edges: mean, deviation, histogram.
+fn shape(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
     let mut select = vec!["count(*)".to_owned()];
     for (name, column) in &profile.columns {
         if let ProfileKind::Numeric {
@@ -164,12 +209,13 @@ fn second(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
             let value = double(name, column.kind);
             let unit = format!("(({value} - {}) / {})", number(*low), number(width(*low, *high)));
             let scaled = |e: &str| format!("CAST(sum(CAST(round({e} * {}) AS BIGINT)) AS VARCHAR)", number(SCALE));
-            select.extend([scaled(&unit), scaled(&format!("{unit} * {unit}"))]);
-            select.extend(
-                edges
-                    .iter()
-                    .map(|edge| format!("count(*) FILTER (WHERE {value} < {})", number(*edge))),
-            );
+            // DuckDB's bins hold their upper edge and ours their lower one: counted over the negated values.
+            let negated: Vec<String> = edges.iter().rev().map(|edge| number(-edge)).collect();
+            let bins = match negated.as_slice() {
+                [] => "NULL".to_owned(),
+                edges => format!("CAST(map_values(histogram(-{value}, [{}])) AS VARCHAR)", edges.join(", ")),
+            };
+            select.extend([scaled(&unit), scaled(&format!("{unit} * {unit}")), bins]);
         }
     }
     let mut row = query(scan, &select)?.into_iter().skip(1);
@@ -189,10 +235,12 @@ fn second(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
             let (first, square) = (share(), share());
             *mean = Some(*low + first * width(*low, *high));
             *deviation = Some((square - first * first).max(0.0).sqrt() * width(*low, *high));
-            let below: Vec<u64> = edges.iter().map(|_| count(row.next().flatten())).chain([present]).collect();
-            *counts = below.iter().scan(0, |before, n| Some(n - std::mem::replace(before, *n))).collect();
-        } else if let ProfileKind::Numeric { counts, .. } = &mut column.detail {
-            *counts = vec![0];
+            let mut above: Vec<u64> = numbers(row.next().flatten().as_deref());
+            // What is below the first edge stands last, if there is any.
+            above.resize(edges.len(), 0);
+            above.push(present - above.iter().sum::<u64>());
+            above.reverse();
+            *counts = above;
         }
     }
     Ok(())

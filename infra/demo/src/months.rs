@@ -57,6 +57,11 @@ pub fn month_of(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file).trim_end_matches(".parquet")
 }
 
+/// How many numbers a fitted transform makes of a row.
+pub fn width(transform: &[u8]) -> Result<usize> {
+    Ok(Transform::from_json(transform)?.names().len())
+}
+
 /// Where `tidemill put` places the file.
 pub fn raw_key(file: &str) -> String {
     format!("raw/flights/{}.parquet", month_of(file))
