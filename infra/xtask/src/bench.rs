@@ -19,39 +19,56 @@ struct Bench {
 }
 
 enum How {
-    /// `cargo run --package … --example …`.
+    /// A command of `tidemill-bench`.
+    Command,
+    /// An example, given a component's file.
     Example(&'static str, &'static str),
     /// A Python script in `infra/bench` with these packages: its arguments are the demo's store, and this example, built.
-    Python(&'static str, &'static [&'static str], (&'static str, &'static str)),
+    Python(&'static str, &'static [&'static str], &'static str),
 }
 
 const BENCHES: &[Bench] = &[
     Bench {
         name: "start",
-        what: "instance start: a component, pooled and compiled ahead of time",
-        how: How::Example("tidemill-engine", "instance_start"),
+        what: "instance start: a component, pooled and compiled ahead of time (aim: 50 µs)",
+        how: How::Example("instance_start", "tidemill_validate.wasm"),
+    },
+    Bench {
+        name: "events",
+        what: "from an object's appearance to the start of its stage",
+        how: How::Command,
+    },
+    Bench {
+        name: "stages",
+        what: "rows a second of validate, train and monitor, as they run in `tidemill up`",
+        how: How::Command,
+    },
+    Bench {
+        name: "validate",
+        what: "twenty checks on a million rows, beside one DuckDB scan by hand",
+        how: How::Command,
     },
     Bench {
         name: "serve",
         what: "one prediction over HTTP, beside the same ONNX in the process",
-        how: How::Example("tidemill-engine", "serve_bench"),
+        how: How::Command,
     },
     Bench {
         name: "train",
         what: "AUC and speed of training beside scikit-learn's HistGradientBoostingClassifier, on the same rows",
-        how: How::Python("train.py", &["pandas", "pyarrow", "scikit-learn"], ("tidemill-ml", "train_bench")),
+        how: How::Python("train.py", &["pandas", "pyarrow", "scikit-learn"], "train_bench"),
     },
 ];
 
-/// `cargo xtask bench [name …] [--list] [--release]`.
+/// `cargo xtask bench [name …] [--list] [--json]`.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let (options, names): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
     if options.iter().any(|o| *o == "--list") {
         BENCHES.iter().for_each(|bench| println!("{:8} {}", bench.name, bench.what));
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(other) = options.iter().find(|o| **o != "--release") {
-        bail!("`{other}` is no option of `cargo xtask bench`: there is --list and --release");
+    if let Some(other) = options.iter().find(|o| **o != "--json") {
+        bail!("`{other}` is no option of `cargo xtask bench`: there is --list and --json");
     }
     if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|bench| bench.name != name.as_str())) {
         let known: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
@@ -59,48 +76,52 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     }
     let mut environment = setup::all(machine)?;
     programs(machine, &mut environment)?;
+    build(machine, &environment)?;
     header(machine, &environment);
     for bench in BENCHES
         .iter()
         .filter(|bench| names.is_empty() || names.iter().any(|name| *name == bench.name))
     {
         println!("\n{}: {}", bench.name, bench.what);
-        match bench.how {
-            How::Example(package, example) => loud(&mut self::example(machine, &environment, package, example, !options.is_empty()))?,
-            How::Python(script, packages, (package, example)) => {
-                let release = !options.is_empty();
-                loud(&mut build(machine, &environment, package, example, release))?;
-                let built = machine
-                    .target
-                    .join(if release { "release" } else { "debug" })
-                    .join("examples")
-                    .join(example);
-                loud(python(machine, &environment, script, packages)?.arg(built))?
+        let built = |name: &str| machine.target.join("debug").join(name);
+        let mut command = match bench.how {
+            How::Command => {
+                let mut command = machine.command(built("tidemill-bench"));
+                command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
+                if !options.is_empty() {
+                    command.arg("--json");
+                }
+                command
             }
-        }
+            How::Example(example, component) => {
+                let mut command = machine.command(built("examples").join(example));
+                command.arg(machine.target.join("components").join(component));
+                command
+            }
+            How::Python(script, packages, example) => {
+                let mut command = python(machine, script, packages)?;
+                command.arg(built("examples").join(example));
+                command
+            }
+        };
+        environment.apply(&mut command);
+        loud(&mut command)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn example(machine: &Machine, environment: &Environment, package: &str, example: &str, release: bool) -> Command {
-    cargo(machine, environment, "run", package, example, release)
-}
-
-fn build(machine: &Machine, environment: &Environment, package: &str, example: &str, release: bool) -> Command {
-    cargo(machine, environment, "build", package, example, release)
-}
-
-fn cargo(machine: &Machine, environment: &Environment, verb: &str, package: &str, example: &str, release: bool) -> Command {
-    let mut command = machine.cargo(environment);
-    command.args([verb, "--quiet", "--package", package, "--example", example]);
-    if release {
-        command.arg("--release");
-    }
-    command
+fn build(machine: &Machine, environment: &Environment) -> Result<()> {
+    step("measuring programs", || {
+        let mut command = machine.cargo(environment);
+        // The whole workspace's features, as everything else is built.
+        command.args(["build", "--quiet", "--workspace", "--bin", "tidemill-bench"]);
+        loud(command.args(["--example", "instance_start", "--example", "train_bench"]))?;
+        Ok(((), "tidemill-bench, instance_start, train_bench".into()))
+    })
 }
 
 /// A script with packages of its own, in a virtual environment under the target folder.
-fn python(machine: &Machine, environment: &Environment, script: &str, packages: &[&str]) -> Result<Command> {
+fn python(machine: &Machine, script: &str, packages: &[&str]) -> Result<Command> {
     let venv = machine.target.join("bench-venv");
     let python = venv.join("bin/python");
     step("Python packages", || {
@@ -120,7 +141,6 @@ fn python(machine: &Machine, environment: &Environment, script: &str, packages: 
         Ok(((), packages.join(", ")))
     })?;
     let mut command = machine.command(&python);
-    environment.apply(&mut command);
     command
         .arg(machine.root.join("infra/bench").join(script))
         .arg(machine.target.join("demo/flights/.tidemill/store"));

@@ -1,15 +1,19 @@
 //! A write-ahead file: records of length, CRC-32 and bytes. Reading stops at the first record that is not whole:
 //! what follows it was never acknowledged.
+//!
+//! The file grows by zeros, a step at a time: where blocks are already there, an fsync has no file system's journal to wait for.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 const HEADER: usize = 8;
 /// Larger lengths are torn writes, not records.
 const LARGEST: usize = 64 << 20;
+/// Bytes of zeros that are written ahead.
+const STEP: u64 = 1 << 20;
 
 /// The file that is being written.
 pub(super) struct Wal {
@@ -17,14 +21,21 @@ pub(super) struct Wal {
     file: File,
     /// Bytes that are known to be on the disk.
     durable: u64,
+    /// Bytes that the file has, zeros behind the records.
+    reserved: u64,
 }
 
 impl Wal {
     /// A new file; its name is on the disk when this returns.
     pub(super) fn create(path: PathBuf) -> io::Result<Self> {
-        let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        let file = OpenOptions::new().create_new(true).write(true).open(&path)?;
         sync_folder(&path)?;
-        Ok(Self { path, file, durable: 0 })
+        Ok(Self {
+            path,
+            file,
+            durable: 0,
+            reserved: 0,
+        })
     }
 
     /// Writes the records and waits until they are on the disk. After an error none of them counts.
@@ -35,11 +46,27 @@ impl Wal {
             bytes.extend_from_slice(&crc32(record).to_le_bytes());
             bytes.extend_from_slice(record);
         }
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        let end = self.durable + bytes.len() as u64;
+        let reserved = if end > self.reserved {
+            end.next_multiple_of(STEP)
+        } else {
+            self.reserved
+        };
+        if reserved > self.reserved {
+            bytes.resize((reserved - self.durable) as usize, 0);
+        }
+        let written = self
+            .file
+            .seek(SeekFrom::Start(self.durable))
+            .and_then(|_| self.file.write_all(&bytes))
+            .and_then(|()| self.file.sync_data());
         match written {
-            Ok(()) => self.durable += bytes.len() as u64,
+            Ok(()) => (self.durable, self.reserved) = (end, reserved),
             // Whoever was refused may ask again: what is left of the first attempt is taken back if the disk lets us.
-            Err(_) => drop(self.file.set_len(self.durable).and_then(|()| self.file.sync_data())),
+            Err(_) => {
+                self.reserved = self.durable;
+                drop(self.file.set_len(self.durable).and_then(|()| self.file.sync_data()));
+            }
         }
         written
     }
@@ -74,11 +101,9 @@ pub(super) fn mend(path: &Path) -> io::Result<()> {
     let bytes = std::fs::read(path)?;
     let (_, whole) = records(&bytes);
     if whole < bytes.len() {
-        tracing::warn!(
-            "prediction log: {} bytes of an unfinished write are cut off `{}`",
-            bytes.len() - whole,
-            path.display()
-        );
+        if bytes[whole..].iter().any(|byte| *byte != 0) {
+            tracing::warn!("prediction log: an unfinished write is cut off `{}`", path.display());
+        }
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(whole as u64)?;
         file.sync_all()?;
@@ -132,17 +157,37 @@ mod tests {
         let path = folder.path().join("a.wal");
         let mut wal = Wal::create(path.clone()).unwrap();
         wal.append([&b"one"[..], b"two"].into_iter()).unwrap();
-        let whole = std::fs::read(&path).unwrap();
+        let written = || {
+            let bytes = std::fs::read(&path).unwrap();
+            assert_eq!(bytes.len() as u64 % STEP, 0);
+            bytes[..records(&bytes).1].to_vec()
+        };
+        let whole = written();
         wal.append(std::iter::once(&b"three"[..])).unwrap();
-        let full = std::fs::read(&path).unwrap();
+        let full = written();
         for cut in whole.len()..full.len() {
-            std::fs::write(&path, &full[..cut]).unwrap();
-            mend(&path).unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
+            for zeros in [0, 3, 100] {
+                std::fs::write(&path, [&full[..cut], &vec![0; zeros]].concat()).unwrap();
+                mend(&path).unwrap();
+                assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}, then {zeros} zeros");
+            }
         }
         let mut bad = full.clone();
         *bad.last_mut().unwrap() ^= 1;
         assert_eq!(records(&bad), (vec![&b"one"[..], b"two"], whole.len()));
         assert_eq!(records(&[0; 64]).1, 0);
+    }
+
+    #[test]
+    fn records_go_over_the_steps() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut wal = Wal::create(folder.path().join("a.wal")).unwrap();
+        let record = vec![7; STEP as usize / 3];
+        for _ in 0..10 {
+            wal.append(std::iter::once(record.as_slice())).unwrap();
+        }
+        let bytes = std::fs::read(&wal.path).unwrap();
+        assert_eq!(records(&bytes).0, vec![record.as_slice(); 10]);
+        assert_eq!(bytes.len() as u64, wal.reserved);
     }
 }
