@@ -60,8 +60,11 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     Ok(outcome_of(reason(model, &evaluation)).with_as_of(outcome.as_of))
 }
 
-/// The champion's version and its metrics on these rows. One that cannot be scored here is a finding, and counts as none.
-fn champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) -> Result<(Option<(u32, Metrics)>, Vec<Finding>)> {
+/// A version and its metrics on the holdout.
+type Scored = (u32, Metrics);
+
+/// The champion on these rows. One that cannot be scored here is a finding, and counts as none.
+fn champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) -> Result<(Option<Scored>, Vec<Finding>)> {
     let Some(alias) = host
         .objects()
         .find_json::<Alias>(&format!("models/{}/aliases/champion.json", model.name))?

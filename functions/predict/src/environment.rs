@@ -28,11 +28,13 @@ pub trait Environment {
 
 /// One answered request, for the log.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)]
 pub struct Batch {
+    /// The version that predicted, as it is loaded.
     pub served: Rc<crate::models::Served>,
+    /// One a row: `<request id>/<row>`.
     pub ids: Vec<String>,
     /// Context, features, outputs.
     pub columns: Vec<(String, Values)>,
+    /// Microseconds from the request's arrival until all its rows were scored.
     pub latency_us: u64,
 }

@@ -18,9 +18,10 @@ const CHAMPION: &str = "champion";
 
 /// A version that is ready to serve.
 #[derive(Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct Served {
+    /// The version's record.
     pub version: Version,
+    /// Its fitted transform.
     pub transform: Transform,
 }
 

@@ -34,27 +34,32 @@ pub struct Request {
 
 /// A tensor that was sent.
 #[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
 pub struct Input {
+    /// A column of the signature: a feature or context.
     pub name: String,
+    /// `[rows]` or `[rows, 1]`.
     pub shape: Vec<i64>,
+    /// `FP64`, `INT64`, `BOOL`, `BYTES` and the like, as far as the column takes it.
     pub datatype: String,
+    /// The values, row by row, flat or nested.
     pub data: Vec<Value>,
 }
 
 /// An output that was asked for.
 #[derive(Debug, Deserialize)]
-#[allow(missing_docs)]
 pub struct Requested {
+    /// One of the outputs that the model's metadata names.
     pub name: String,
 }
 
 /// The rows of a request, in the signature's order.
 #[derive(Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct Rows {
+    /// Rows; every column has as many values.
     pub count: usize,
+    /// What is logged beside the predictions.
     pub context: Vec<(String, Values)>,
+    /// What the transform takes.
     pub features: Vec<(String, Values)>,
 }
 

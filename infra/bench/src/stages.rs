@@ -9,7 +9,7 @@ use crate::{Arguments, project};
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     let (server, files) = project::with_champion(arguments)?;
-    Year::new(&server)?.play(&server, &files[3])?;
+    Year::default().play(&server, &files[3])?;
     let validate = pace(&server, "validate", "flights", |facts| facts["rows"].as_f64())?;
     let train = pace(&server, "train", "late", |facts| {
         Some(facts["metrics"]["train-rows"].as_f64()? + facts["metrics"]["stop-rows"].as_f64()?)

@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
         took: RefCell::default(),
     };
     let config = Config {
-        dataset: serde_json::from_value(serde_json::Value::from(tidemill_dataset()?))?,
+        dataset: serde_json::from_value(tidemill_dataset()?)?,
     };
     let start = Instant::now();
     let outcome = Validate::run(&trigger, config, &host)?;

@@ -11,15 +11,23 @@ use crate::{
     server::Server,
 };
 
+/// What the control came to. Both numbers are 0, or the loop cries without drift.
 #[derive(Default)]
 pub struct Control {
+    /// Months, of those played, in which at least one column was called drifted.
     pub drifted: usize,
+    /// Decisions to train after the first.
     pub retrainings: usize,
 }
 
+/// Plays all months into a new project at `project`; `files` are the months in order, of which the first three are played as they
+/// are and the others give their name alone. `step` gets a line of progress a month.
+///
+/// # Errors
+/// What failed in the project or in `tidemill up`, which is then killed.
 pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str)) -> Result<Control> {
     let server = Server::start(tidemill, project)?;
-    let mut year = Year::new(&server)?;
+    let mut year = Year::default();
     let mut drifted = 0;
     for (index, file) in files.iter().enumerate() {
         let path = if index < 3 {
@@ -49,7 +57,7 @@ fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
         let hash = Digest::of(format!("control {day}").as_bytes());
         let from = quarter + (u64::from_str_radix(&hash.as_str()[..8], 16)? as i64 % 90).days();
         moves.push(format!("(DATE '{from}', {})", from.until(day)?.get_days()));
-        day = day + 1.day();
+        day += 1.day();
     }
     // A day that is drawn twice comes twice, under two dates. The key's clock time moves along.
     let sql = format!(

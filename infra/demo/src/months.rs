@@ -15,18 +15,24 @@ use tidemill_ml::{Columns, Scorer, Transform, Values};
 
 use crate::{server::Server, traffic};
 
-/// One line of the table.
+/// One line of the table: a month, and the report that `monitor` made of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Month {
+    /// `2013-01`.
     pub month: String,
+    /// Flights of the month, with or without a prediction.
     pub rows: u64,
+    /// Flights that were predicted before their truth arrived; 0 before the first training.
     pub predicted: u64,
     /// Columns that drifted.
     pub drifted: u64,
+    /// Their names; `_score` stands for the predictions.
     pub drifted_columns: Vec<String>,
     /// The version that predicted the month.
     pub champion: Option<u32>,
+    /// Area under the ROC curve of the predictions as served; `None` if nothing was predicted.
     pub auc_live: Option<f64>,
+    /// The same of version 1, never retrained, on the same month. `None` until [`Year::table`] has scored it, and where no champion was.
     pub auc_static: Option<f64>,
 }
 
@@ -35,8 +41,11 @@ pub struct Month {
 pub struct Retraining {
     /// The month whose report caused it.
     pub month: String,
+    /// What held, joined with `+`: `drift`, `accuracy`, `rows`, `schedule`, `person`.
     pub cause: String,
+    /// The decision's own words.
     pub reason: String,
+    /// The version that came of it; `None` if the gates did not admit the candidate.
     pub version: Option<u32>,
 }
 
@@ -67,20 +76,15 @@ pub fn raw_key(file: &str) -> String {
     format!("raw/flights/{}.parquet", month_of(file))
 }
 
-/// Plays the months.
+/// Plays the months, and remembers them.
+#[derive(Default)]
 pub struct Year {
     months: Vec<Month>,
     failed: u64,
 }
 
 impl Year {
-    pub fn new(_: &Server) -> Result<Self> {
-        Ok(Self {
-            months: Vec::new(),
-            failed: 0,
-        })
-    }
-
+    /// Prediction requests of all months that were not answered with 200 and a score.
     pub fn failed(&self) -> u64 {
         self.failed
     }

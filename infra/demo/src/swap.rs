@@ -9,13 +9,21 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{server::Server, traffic};
 
+/// What the clients saw while the champion changed.
 pub struct Swaps {
+    /// How often the alias was moved.
     pub swaps: u32,
+    /// Requests that were sent meanwhile, by all clients.
     pub requests: u64,
+    /// Those that were not answered with 200 and a score.
     pub failed: u64,
 }
 
-/// Four clients ask for one flight at a time, without pause, while the alias moves.
+/// Four clients ask for one flight at a time, without pause, while the alias moves. The flights are those of the month `file`.
+///
+/// # Errors
+/// If the alias cannot be moved, or the clients do not get 200 requests done within a minute. A request that fails is counted, not an
+/// error.
 pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
     let inputs = traffic::inputs(server)?;
     let requests = traffic::requests(server, &inputs, &crate::months::raw_key(file), Some(1))?;

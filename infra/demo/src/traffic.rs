@@ -14,7 +14,8 @@ const BATCH: usize = 256;
 /// Clients at once.
 const CLIENTS: usize = 4;
 
-/// The requests of one month, in order of departure; `rows` a request.
+/// The bodies of one month's requests, in order of departure, with `rows` flights each (256 if `None`). `inputs` are the columns to send,
+/// `table` is the key of the month's Parquet object.
 pub fn requests(server: &Server, inputs: &[String], table: &str, rows: Option<usize>) -> Result<Vec<String>> {
     let columns = flights(server, inputs, table)?;
     let total = columns.rows();
@@ -35,7 +36,7 @@ pub fn inputs(server: &Server) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Sends all, and counts the ones that were not answered with 200.
+/// Sends all, by four clients at once, and counts the ones that were not answered with 200 and a score.
 pub fn send(server: &Server, requests: &[String]) -> Result<u64> {
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
     let url = format!("{}/v2/models/late/infer", server.address);

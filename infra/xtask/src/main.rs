@@ -23,7 +23,7 @@ cargo xtask <command>
 
   setup                 prepare this machine: wasm target, DuckDB, ONNX Runtime, components
   demo [--json] [...]   a year of real flights through the whole loop; other arguments go to the demo
-  test [...]            format, components, all tests; arguments go to the test runner
+  test [...]            format, lints, components, all tests; arguments go to the test runner
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
   guests [name ...]     build the components alone, or some of them
   doctor                say what is there and what is missing; change nothing

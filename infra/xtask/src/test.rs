@@ -8,7 +8,7 @@ use crate::{
     demo::{passed_on, programs},
     machine::{Machine, loud, there},
     setup,
-    step::step,
+    step::{note, step},
 };
 
 /// `cargo xtask test`: arguments go to the test runner.
@@ -17,6 +17,13 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     step("format", || {
         loud(machine.cargo(&environment).args(["fmt", "--all", "--check"]))?;
         Ok(((), "as rustfmt writes it".into()))
+    })?;
+    note("linting; the first time takes minutes");
+    step("lints", || {
+        // What is checked is not what is built: the dependencies are gone through once more, without code generation.
+        let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        loud(machine.cargo(&environment).args(lints))?;
+        Ok(((), "clippy has nothing to say".into()))
     })?;
     setup::guests_with(machine, &mut environment, &wasm, &[])?;
     programs(machine, &mut environment)?;

@@ -60,10 +60,12 @@ pub trait Host {
 
 /// A log line's weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Level {
+    /// For whoever works on the stage.
     Debug,
+    /// What a person may want to know.
     Info,
+    /// What a person should look at.
     Warning,
 }
 
@@ -80,9 +82,10 @@ pub struct FetchResponse {
 
 /// An object's key and size in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Meta {
+    /// From the store's root.
     pub key: String,
+    /// Bytes.
     pub size: u64,
 }
 
@@ -184,10 +187,12 @@ impl Format {
 
 /// A table name and the objects that are its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Table {
+    /// What the SQL calls it.
     pub name: String,
+    /// Objects of one schema; their rows follow each other in this order.
     pub keys: Vec<String>,
+    /// The format of all of them.
     pub format: Format,
 }
 
@@ -207,10 +212,12 @@ pub type Batches<'a> = Box<dyn Iterator<Item = Result<Vec<u8>>> + 'a>;
 
 /// What an export wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Exported {
+    /// Rows of the file.
     pub rows: u64,
+    /// Its bytes.
     pub size: u64,
+    /// SHA-256 of its bytes.
     pub digest: Digest,
 }
 

@@ -14,6 +14,7 @@ use crate::{
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<Vec<u8>>> + Send>;
 
 /// A result that a guest is reading.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it as public")]
 pub struct Reader(Batches);
 
 /// A host whose query results may outlive the call that made them.

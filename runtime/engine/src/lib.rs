@@ -2,7 +2,7 @@
 //!
 //! Start with [`Engine`]: it compiles a stage once; a [`StageComponent`] then makes one fresh instance for each run.
 
-#[allow(missing_docs, unreachable_pub, clippy::all)] // generated
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit/stage",

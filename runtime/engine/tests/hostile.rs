@@ -1,5 +1,9 @@
 //! Guests that misbehave, each answered with an error of the right kind. Without built guests the tests say so and pass,
 //! except where `CI` is set.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the whole file is a test; clippy takes only the `#[test]` functions for one"
+)]
 
 use std::{
     path::PathBuf,

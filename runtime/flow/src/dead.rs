@@ -11,16 +11,22 @@ use crate::queue::Item;
 /// `dead/<stage>/<subject>/<trigger id>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
 pub struct DeadLetter {
+    /// The trigger id, which names the letter and would name the outcome.
     pub id: String,
+    /// The stage that failed.
     pub stage: String,
+    /// The dataset or model that it ran for.
     pub subject: String,
+    /// The object that caused the run.
     pub trigger: Trigger,
+    /// The error's kind.
     pub kind: ErrorKind,
     /// Why, for a person.
     pub message: String,
+    /// Runs made so far.
     pub attempt: u32,
+    /// Steps since a person or a schedule put something in.
     pub hops: u32,
     /// Someone decided that it stays as it is.
     #[serde(default)]

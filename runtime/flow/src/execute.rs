@@ -195,7 +195,7 @@ async fn run(inner: &Inner, node: &Node, item: &Item, id: &str, as_of: Timestamp
     kill::pass("before-commit");
     let record = match inner.ledger.commit(&record).await? {
         Commit::New => record,
-        Commit::Already(earlier) => earlier,
+        Commit::Already(earlier) => *earlier,
     };
     kill::pass("after-commit");
     tracing::info!("{} {}: {:?}, {}", record.stage, record.subject, record.decision, record.reason);

@@ -20,11 +20,14 @@ const SEEN: TableDefinition<&str, &[u8]> = TableDefinition::new("seen");
 /// One trigger that waits for one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
 pub struct Item {
+    /// The stage that is to run.
     pub stage: String,
+    /// The dataset or model that it runs for.
     pub subject: String,
+    /// The trigger's key.
     pub key: String,
+    /// SHA-256 of the trigger's bytes.
     pub digest: Digest,
     /// Steps since a person or a schedule put something in.
     pub hops: u32,

@@ -8,7 +8,6 @@ use tidemill_host::Store;
 /// `ticks/<stage>/<subject>/<time>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
 pub struct Tick {
     /// The tick's time: the clock of the run.
     pub as_of: Timestamp,
@@ -17,6 +16,7 @@ pub struct Tick {
     /// For a person's: who and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
+    /// See `who`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

@@ -1,6 +1,10 @@
 //! The flow end to end with stages in plain Rust: the same outcomes whatever is delivered twice, shuffled, lost or killed.
 //!
 //! The pipeline is two added stages in a row behind `raw/`, so that no component and no model is needed.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the whole file is a test; clippy takes only the `#[test]` functions for one"
+)]
 
 use std::{
     collections::BTreeMap,

@@ -15,7 +15,7 @@ pub enum Commit {
     /// This record now stands.
     New,
     /// An earlier run's record stands, and is final.
-    Already(OutcomeRecord),
+    Already(Box<OutcomeRecord>),
 }
 
 /// The outcomes in a store.
@@ -45,7 +45,7 @@ impl Ledger {
         let key = outcome_key(&record.stage, &record.subject, &id);
         match self.store.create(&key, json(&key, record)?).await? {
             Put::Written => Ok(Commit::New),
-            Put::Unchanged | Put::Conflict => Ok(Commit::Already(read(&key, &self.store.get(&key).await?)?)),
+            Put::Unchanged | Put::Conflict => Ok(Commit::Already(Box::new(read(&key, &self.store.get(&key).await?)?))),
         }
     }
 
@@ -140,8 +140,8 @@ mod tests {
         let id = trigger_id("validate", "flights", &first.trigger.key, &first.trigger.digest);
         assert_eq!(ledger.find("validate", "flights", &id).await, Ok(None));
         assert_eq!(ledger.commit(&first).await, Ok(Commit::New));
-        assert_eq!(ledger.commit(&second).await, Ok(Commit::Already(first.clone())));
-        assert_eq!(ledger.commit(&first).await, Ok(Commit::Already(first.clone())));
+        assert_eq!(ledger.commit(&second).await, Ok(Commit::Already(Box::new(first.clone()))));
+        assert_eq!(ledger.commit(&first).await, Ok(Commit::Already(Box::new(first.clone()))));
         assert_eq!(ledger.find("validate", "flights", &id).await, Ok(Some(first.clone())));
         let other = record("hotels", "other");
         assert_eq!(ledger.commit(&other).await, Ok(Commit::New));

@@ -20,13 +20,18 @@ use crate::{BlockingStore, Grants, SqlEngine, SqlReader, Store, fetch, sql};
 pub type ProgressFn = Arc<dyn Fn(f64, &str) + Send + Sync>;
 
 /// What a run is made of.
-#[allow(missing_docs)]
 pub struct RunSetup {
+    /// Where objects are.
     pub store: Store,
+    /// What runs the stage's queries.
     pub sql: SqlEngine,
+    /// What the stage is told of its run.
     pub context: RunContext,
+    /// May be read whatever the grants say.
     pub trigger: Trigger,
+    /// What the stage may read, write and fetch.
     pub grants: Grants,
+    /// Told when the stage reports; `None` drops it.
     pub progress: Option<ProgressFn>,
     /// The runtime that drives a remote store. The run itself must be on a thread that may block.
     pub handle: tokio::runtime::Handle,
@@ -43,9 +48,10 @@ impl std::fmt::Debug for RunSetup {
 
 /// What a run looked at and wrote, each once, in the order of the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Recorded {
+    /// By kind, then key or prefix.
     pub reads: Vec<Read>,
+    /// By key.
     pub outputs: Vec<Output>,
 }
 

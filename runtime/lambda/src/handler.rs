@@ -113,7 +113,7 @@ impl<S: Stage + 'static> Handler<S> {
         };
         Ok(match ledger.commit(&record).await? {
             Commit::New => record,
-            Commit::Already(earlier) => earlier,
+            Commit::Already(earlier) => *earlier,
         })
     }
 

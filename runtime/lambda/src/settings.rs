@@ -23,15 +23,14 @@ pub struct NodeSettings {
     pub subject: String,
     /// The stage's resolved configuration.
     pub config: Value,
-    /// Patterns of keys that it may read, write, and hosts it may fetch from.
+    /// Patterns of keys that it may read.
     #[serde(default)]
-    #[allow(missing_docs)]
     pub reads: Vec<String>,
+    /// Patterns of keys that it may write.
     #[serde(default)]
-    #[allow(missing_docs)]
     pub writes: Vec<String>,
+    /// Hosts that it may fetch from.
     #[serde(default)]
-    #[allow(missing_docs)]
     pub fetch: Vec<String>,
     /// For everything random.
     #[serde(default)]

@@ -56,7 +56,7 @@ fn read(path: &str) -> Result<(Matrix, Vec<f64>), String> {
     let (head, body) = bytes.split_at_checked(4).ok_or(format!("`{path}` is empty"))?;
     let width = head.iter().rev().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
     let cells: Vec<f32> = body.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    if width < 2 || cells.len() % width != 0 {
+    if width < 2 || !cells.len().is_multiple_of(width) {
         return Err(format!("`{path}` does not hold rows of {width} numbers"));
     }
     let label = cells.chunks_exact(width).map(|row| f64::from(row[width - 1])).collect();

@@ -103,7 +103,7 @@ fn good(task: Task, scores: &[f32], label: &[f64]) -> f64 {
         return 1.0 - error / label.iter().map(|l| (l - mean).powi(2)).sum::<f64>();
     }
     let count = scores.len() / label.len();
-    let greatest = |row: &[f32]| (0..count).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap() as f64;
+    let greatest = |row: &[f32]| (0..count).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a row has scores") as f64;
     let right = scores
         .chunks_exact(count)
         .zip(label)

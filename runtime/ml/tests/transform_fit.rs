@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidemill_core::{
     record::{Signature, SignatureColumn},
-    spec::{ColumnType, Encoding, Impute, TrainerKind, TransformRule},
+    spec::{Encoding, Impute, TrainerKind, TransformRule},
 };
 use tidemill_ml::{Columns, Transform, Values};
 
@@ -15,7 +15,7 @@ fn text(values: &[&str]) -> Values {
 fn columns(named: Vec<(&str, Values)>) -> Columns {
     let mut columns = Columns::new();
     for (name, values) in named {
-        columns.push(name, values).unwrap();
+        columns.push(name, values).expect(name);
     }
     columns
 }

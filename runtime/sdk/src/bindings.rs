@@ -1,5 +1,11 @@
 //! What `wit_bindgen` generates from the contract. Nothing but `component.rs` looks in here.
-#![allow(missing_docs, unreachable_pub, unsafe_code, clippy::all)] // generated: the canonical ABI is raw pointers
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    clippy::all,
+    reason = "generated: the canonical ABI is raw pointers"
+)]
 
 wit_bindgen::generate!({
     path: "../wit/stage",

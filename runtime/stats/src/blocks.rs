@@ -52,13 +52,14 @@ pub struct BlockColumn {
 
 /// How to judge.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
 pub struct Settings {
+    /// What is measured between reference and current counts.
     pub distance: Distance,
     /// The chance that anything is called drifted where nothing is.
     pub false_alarm_rate: f64,
     /// In the distance's unit.
     pub minimum_effect: f64,
+    /// For the draws under the null: equal seeds give equal verdicts.
     pub seed: u64,
 }
 

@@ -24,11 +24,12 @@ pub const CHI_SQUARE_TABLE: Statistic = Statistic {
 
 /// The statistic, its degrees of freedom and p-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
 pub struct ChiSquare {
     /// Infinite where the reference has none of a category that occurs now.
     pub statistic: f64,
+    /// Degrees of freedom.
     pub freedom: usize,
+    /// The chance of a statistic as great or greater without a difference.
     pub p_value: f64,
 }
 

@@ -19,9 +19,10 @@ const EXACT_ROWS: usize = 10_000;
 
 /// The statistic D and its two-sided p-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
 pub struct Kolmogorov {
+    /// D: the greatest gap between the two distribution functions, 0 to 1.
     pub statistic: f64,
+    /// The chance of a gap as great or greater without a difference.
     pub p_value: f64,
 }
 

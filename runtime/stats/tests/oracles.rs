@@ -1,5 +1,9 @@
 //! What Evidently, NannyML and SciPy gave for the same samples. `null` of theirs means "not defined" or a slip of their arithmetic
 //! (NannyML's distance of a sample from itself is the root of −1e-17): there ours may be 0 or `None`.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the whole file is a test; clippy takes only the `#[test]` functions for one"
+)]
 
 use serde_json::Value;
 use tidemill_stats::*;

@@ -100,7 +100,9 @@ fn check_model(pipeline: &Pipeline, model: &Model) -> Result<()> {
         return Ok(());
     };
     let share = features.holdout.share;
-    if !(share > 0.0 && share <= 0.5) || !(0.0..=0.5).contains(&features.stop_share) {
+    // NaN is in no range.
+    let held_out = share > 0.0 && share <= 0.5;
+    if !held_out || !(0.0..=0.5).contains(&features.stop_share) {
         return Err(problem(format!(
             "[features.{}] `holdout.share` ({share}) is above 0 and at most 0.5, `stop-share` ({}) 0 to 0.5",
             features.name, features.stop_share

@@ -82,10 +82,12 @@ pub struct Node {
 
 /// "An object of `from` matching `pattern` triggers `to`".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub struct Edge {
+    /// `<stage>:<subject>`, as [`Node::id`] gives it.
     pub from: String,
+    /// A pattern of keys, `*` for one part.
     pub pattern: String,
+    /// `<stage>:<subject>`.
     pub to: String,
 }
 

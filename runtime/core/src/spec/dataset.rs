@@ -126,11 +126,14 @@ impl ColumnType {
 /// A value in a contract.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-#[allow(missing_docs)]
 pub enum Scalar {
+    /// `true` or `false`.
     Boolean(bool),
+    /// A number without a fraction or exponent.
     Integer(i64),
+    /// Any other number.
     Number(f64),
+    /// A text; for a timestamp column, a time.
     Text(String),
 }
 

@@ -22,11 +22,18 @@ type Answer = Response<Full<Bytes>>;
 
 /// Routes of the host itself: `claims` says from method and path whether a request is its own, `answer` answers it.
 #[derive(Clone)]
-#[allow(missing_docs, clippy::type_complexity)]
 pub struct Extra {
-    pub claims: Arc<dyn Fn(&http::Method, &str) -> bool + Send + Sync>,
-    pub answer: Arc<dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync>,
+    /// Asked for every request, before its body is read.
+    pub claims: Claims,
+    /// Gets what was claimed, its body whole. A failure is an answer too.
+    pub answer: Answers,
 }
+
+/// Whether a request, by method and path, is the host's own.
+pub type Claims = Arc<dyn Fn(&http::Method, &str) -> bool + Send + Sync>;
+
+/// Answers one request.
+pub type Answers = Arc<dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync>;
 
 pub(super) struct Front {
     pub(super) handler: ProxyHandler<Instances>,

@@ -32,7 +32,7 @@ use tokio::{
 };
 use wasmtime_wasi_http::handler::ProxyHandler;
 
-pub use connection::Extra;
+pub use connection::{Answers, Claims, Extra};
 
 /// What one request and all of them may use.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,10 @@ use tidemill_core::{Error, Result};
 
 /// Predictions of one request.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)]
 pub struct Batch {
+    /// The model that predicted.
     pub model: String,
+    /// Its version.
     pub version: u32,
     /// SHA-256 of transform.json.
     pub transform: String,
@@ -17,16 +18,20 @@ pub struct Batch {
     pub times: Vec<Option<i64>>,
     /// Context, features, then outputs (`_score`, `_label`, `_score_<class>`); each has one value a row.
     pub columns: Vec<(String, Values)>,
+    /// Microseconds from the request's arrival until all its rows were scored.
     pub latency_us: u64,
 }
 
 /// A column's values.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)]
 pub enum Values {
+    /// `BOOLEAN` in the file.
     Boolean(Vec<Option<bool>>),
+    /// `BIGINT`.
     Integer(Vec<Option<i64>>),
+    /// `DOUBLE`.
     Number(Vec<Option<f64>>),
+    /// `VARCHAR`.
     Text(Vec<Option<String>>),
     /// Microseconds, UTC.
     Timestamp(Vec<Option<i64>>),

@@ -4,14 +4,20 @@ use tidemill_core::{Error, Result};
 
 /// The type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum ElementType {
+    /// IEEE half.
     F16,
+    /// IEEE single.
     F32,
+    /// IEEE double.
     F64,
+    /// The upper half of an IEEE single.
     Bf16,
+    /// Unsigned byte.
     U8,
+    /// Signed, 32 bits.
     I32,
+    /// Signed, 64 bits.
     I64,
 }
 

@@ -64,8 +64,11 @@ impl Placed {
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
-    placed: Mutex<HashMap<(PathBuf, Stamp), (Arc<Placed>, Instant)>>,
+    placed: Mutex<ByState>,
 }
+
+/// With the time of the last use.
+type ByState = HashMap<(PathBuf, Stamp), (Arc<Placed>, Instant)>;
 
 impl Cache {
     pub(super) fn open(folder: &Path) -> Result<Self> {
@@ -147,7 +150,7 @@ impl Cache {
         tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(PathBuf, Stamp), (Arc<Placed>, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, ByState> {
         self.placed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

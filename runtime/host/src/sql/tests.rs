@@ -1,6 +1,6 @@
 //! The engine as a stage uses it: results, escapes, damaged input, determinism.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, slice::from_ref, sync::Arc, time::Duration};
 
 use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
 use tidemill_core::{Digest, Error, ErrorKind, Format, Objects, RunContext, Sql, Table, Trigger};
@@ -118,14 +118,14 @@ fn rows_come_in_order_and_everything_is_recorded() {
     let bench = Bench::new();
     let rows = bench.rows();
     let host = bench.host(2, 60.0);
-    let batches = read(&host, "SELECT id FROM rows WHERE id % 2 = 0", &[rows.clone()]).unwrap();
+    let batches = read(&host, "SELECT id FROM rows WHERE id % 2 = 0", from_ref(&rows)).unwrap();
     let ids: Vec<i64> = batches
         .iter()
         .flat_map(|b| b.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec())
         .collect();
     assert_eq!(ids, (0..250_000).step_by(2).collect::<Vec<i64>>());
     assert_eq!(
-        read(&host, "SELECT id FROM rows WHERE false", &[rows.clone()])
+        read(&host, "SELECT id FROM rows WHERE false", from_ref(&rows))
             .unwrap()
             .iter()
             .map(RecordBatch::num_rows)
@@ -146,8 +146,8 @@ fn exports_are_the_same_on_any_number_of_threads() {
     let all = "SELECT * FROM rows ORDER BY k, x, id";
     let digests = |threads| {
         let host = bench.host(threads, 60.0);
-        let one = host.export(sql, &[rows.clone()], "out/groups.parquet").unwrap();
-        let two = host.export(all, &[rows.clone()], "out/all.parquet").unwrap();
+        let one = host.export(sql, from_ref(&rows), "out/groups.parquet").unwrap();
+        let two = host.export(all, from_ref(&rows), "out/all.parquet").unwrap();
         assert_eq!((one.rows, two.rows), (10, 250_000));
         (one.digest, two.digest)
     };
@@ -156,7 +156,7 @@ fn exports_are_the_same_on_any_number_of_threads() {
     let sums = |threads| {
         format!(
             "{:?}",
-            read(&bench.host(threads, 60.0), "SELECT sum(x), avg(x) FROM rows", &[rows.clone()]).unwrap()
+            read(&bench.host(threads, 60.0), "SELECT sum(x), avg(x) FROM rows", from_ref(&rows)).unwrap()
         )
     };
     assert_eq!(sums(1), sums(2));
@@ -222,7 +222,7 @@ fn every_escape_is_refused() {
         ("SELECT * FROM rows USING SAMPLE 10".into(), "SAMPLE"),
         ("SELECT * FROM rows WHERE id = ?".into(), "parameters"),
     ] {
-        let error = error(&host, &sql, &[rows.clone()]);
+        let error = error(&host, &sql, from_ref(&rows));
         assert!(error.message.contains(message), "{sql}: {error}");
         assert!(matches!(error.kind, ErrorKind::Config), "{sql}: {:?}", error.kind);
     }
@@ -231,7 +231,7 @@ fn every_escape_is_refused() {
         texts(
             &host,
             "WITH q AS (SELECT k FROM rows) SELECT count(*) FROM q, range(2)",
-            &[rows.clone()]
+            from_ref(&rows)
         ),
         ["500000"]
     );
@@ -280,8 +280,8 @@ fn csv_is_text_and_ragged_rows_are_kept_apart() {
     bench.put("in/a.csv", "\u{feff}id,name\n1,é\n2\n3,\"x, y\"\n4,a,b\n5,\n".as_bytes());
     let host = bench.host(2, 60.0);
     let a = table("a", "in/a.csv", Format::Csv);
-    assert_eq!(texts(&host, "SELECT * FROM a", &[a.clone()]), ["1|é", "3|x, y", "5|NULL"]);
-    let rejects = texts(&host, "SELECT line, raw FROM a__rejects", &[a.clone()]);
+    assert_eq!(texts(&host, "SELECT * FROM a", from_ref(&a)), ["1|é", "3|x, y", "5|NULL"]);
+    let rejects = texts(&host, "SELECT line, raw FROM a__rejects", from_ref(&a));
     assert_eq!(rejects, ["3|2", "5|4,a,b"]);
     let reasons = texts(&host, "SELECT reason FROM a__rejects", &[a]);
     assert!(reasons[0].contains("Expected Number of Columns: 2"), "{reasons:?}");
@@ -360,7 +360,7 @@ fn memory_stores_are_read_too_and_large_results_come_in_pieces() {
         .create("in/rows.parquet", &bench.store.blocking().get("in/rows.parquet").unwrap())
         .unwrap();
     let host = bench.host_over(memory, 2, 60.0);
-    assert_eq!(texts(&host, "SELECT count(*) FROM rows", &[rows.clone()]), ["250000"]);
+    assert_eq!(texts(&host, "SELECT count(*) FROM rows", from_ref(&rows)), ["250000"]);
     let mut streams = 0;
     for stream in host.query("SELECT repeat('x', 300) AS s FROM rows", &[rows]).unwrap() {
         assert!(stream.unwrap().len() <= 64 << 20);
@@ -377,7 +377,7 @@ fn a_file_edited_in_place_is_read_anew() {
     let write = |text: &str| std::fs::write(Path::new(&path).join("a.csv"), text).unwrap();
     let a = table("a", "in/a.csv", Format::Csv);
     write("x\n1\n");
-    assert_eq!(texts(&bench.host(1, 60.0), "SELECT * FROM a", &[a.clone()]), ["1"]);
+    assert_eq!(texts(&bench.host(1, 60.0), "SELECT * FROM a", from_ref(&a)), ["1"]);
     write("x\n23\n");
     assert_eq!(texts(&bench.host(1, 60.0), "SELECT * FROM a", &[a]), ["23"]);
 }

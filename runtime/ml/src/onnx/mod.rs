@@ -4,7 +4,7 @@
 //! two classes both engines apply conventions of their own. They are cut into groups, each a node, and the groups' sums added: tract
 //! walks a node's leaf table from its start for every tree and row, so one node of 300 trees takes milliseconds a row. Only `BRANCH_LEQ` is written: tract misreads `BRANCH_GTE`.
 
-pub mod messages;
+mod messages;
 mod read;
 
 use messages::{Attribute, Entry, Graph, Model, Node, OperatorSet, Tensor, ValueInfo};

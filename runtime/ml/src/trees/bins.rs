@@ -3,9 +3,9 @@
 use crate::Matrix;
 
 /// The code of a missing value.
-pub const MISSING: u8 = 255;
+pub(super) const MISSING: u8 = 255;
 /// Codes a column, `MISSING` with them.
-pub const CODES: usize = 256;
+pub(super) const CODES: usize = 256;
 
 /// A matrix as bin codes, column by column.
 #[derive(Debug, Clone, PartialEq)]

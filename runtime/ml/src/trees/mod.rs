@@ -157,8 +157,8 @@ impl Boosting<'_> {
             let weight = self.train.weight[row];
             self.loss
                 .derive(self.margins.of(row), self.train.label[row], &mut gradients, &mut hessians);
-            for margin in 0..count {
-                derivatives[margin][row] = ((gradients[margin] * weight) as f32, (hessians[margin] * weight) as f32);
+            for ((cells, gradient), hessian) in derivatives.iter_mut().zip(&gradients).zip(&hessians) {
+                cells[row] = ((gradient * weight) as f32, (hessian * weight) as f32);
             }
         }
         debug_assert_eq!(self.bins.rows(), rows);

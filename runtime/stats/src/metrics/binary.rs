@@ -4,11 +4,14 @@ use super::{Metrics, clipped_ln, mean, named};
 
 /// Rows by what was predicted (at 0.5) and what was true.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Confusion {
+    /// Predicted positive, and it was.
     pub true_positive: u64,
+    /// Predicted positive, and it was not.
     pub false_positive: u64,
+    /// Predicted negative, and it was.
     pub true_negative: u64,
+    /// Predicted negative, and it was positive.
     pub false_negative: u64,
 }
 

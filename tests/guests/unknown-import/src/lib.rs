@@ -3,7 +3,7 @@
 use tidemill_sdk::prelude::*;
 
 #[cfg(target_family = "wasm")]
-#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all)] // generated
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated")]
 mod bindings {
     wit_bindgen::generate!({ path: "wit", world: "wanting" });
 }
