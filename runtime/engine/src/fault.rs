@@ -103,18 +103,26 @@ fn functions(error: &wasmtime::Error) -> String {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
         return String::new();
     };
-    let names: Vec<String> = trace
-        .frames()
-        .iter()
-        .filter_map(|f| f.func_name())
-        .take(8)
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let names = own(trace.frames().iter().filter_map(|frame| frame.func_name()));
     if names.is_empty() {
         String::new()
     } else {
         format!("; in {}", names.join(" < "))
     }
+}
+
+/// The innermost functions that are not the standard library's: every panic comes the same way through that.
+fn own<'a>(mangled: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let is_own = |name: &String| {
+        let path = name.trim_start_matches(['<', '&']);
+        path.contains("::") && !["std::", "core::", "alloc::"].iter().any(|library| path.starts_with(library))
+    };
+    mangled
+        .map(|name| format!("{:#}", rustc_demangle::demangle(name)))
+        .filter(is_own)
+        .take(4)
+        .map(|name| format!("`{name}`"))
+        .collect()
 }
 
 pub(crate) fn error_in(error: types::Error) -> Error {
@@ -209,6 +217,22 @@ mod tests {
             assert!(error.kind == ErrorKind::Config && error.message.contains(what), "{error}");
             assert!(error.message.contains("wasm32-wasip2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_trap_names_the_guest_s_own_functions() {
+        let names = [
+            "rust_begin_unwind",
+            "_ZN4core9panicking9panic_fmt17h0123456789abcdefE",
+            "_ZN62_$LT$my_stage..Mine$u20$as$u20$tidemill_core..stage..Stage$GT$3run17h0123456789abcdefE",
+            "_ZN8my_stage4main17h0123456789abcdefE",
+            "tidemill:stage/stage#run",
+        ];
+        let shown = own(names.into_iter());
+        assert_eq!(
+            shown,
+            ["`<my_stage::Mine as tidemill_core::stage::Stage>::run`", "`my_stage::main`"]
+        );
     }
 
     #[test]

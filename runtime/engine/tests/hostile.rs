@@ -139,7 +139,11 @@ fn fails(name: &str, kind: ErrorKind, words: &[&str]) {
 fn misbehaviour_has_its_kind_and_its_words() {
     fails("loop", ErrorKind::Limit, &["timeout", "0.5 seconds"]);
     fails("memory", ErrorKind::Limit, &["64 MiB"]);
-    fails("panic", ErrorKind::Bug, &["no such flight as `raw/lines.txt`"]);
+    fails(
+        "panic",
+        ErrorKind::Bug,
+        &["no such flight as `raw/lines.txt`", "tidemill_guest_panic::"],
+    );
     fails("nonsense", ErrorKind::Bug, &["JSON object"]);
     fails(
         "unknown-import",
