@@ -153,6 +153,12 @@ fn that_is_full_costs_nothing_acknowledged() -> Result<()> {
         error.contains("the prediction log cannot write") && error.contains("refused until it can"),
         "{error}"
     );
+    for n in 0..50 {
+        let answer = ask(&mut connection, &format!("refused-{n}"))?;
+        ensure!(answer.0 == 503, "{answer:?}");
+    }
+    let files = fs::read_dir(project.join(".tidemill/log"))?.count();
+    ensure!(files < 10, "each refused prediction leaves a file: there are {files}");
     let csv = small::csv(&small::day(3));
     let answer = connection.ask("POST", "/data/readings", &["content-type: text/csv"], csv.as_bytes())?;
     ensure!(
