@@ -136,7 +136,7 @@ fn bad_requests_say_what_is_wrong() {
         Request::parse(b"{\"inputs\": [")
             .unwrap_err()
             .message
-            .contains("no inference request")
+            .contains("the body is not JSON")
     );
 }
 

@@ -1,12 +1,14 @@
 //! What may be wrong with an inference request. One connection takes it all, one good request follows, and the log holds exactly
 //! what was acknowledged.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_demo::server::Server;
 use tidemill_tests::{http::Connection, logged, small, trained};
 
-use crate::keep;
+use crate::{fails, keep};
 
 const INFER: &str = "/v2/models/alarm/infer";
 const JSON: &str = "content-type: application/json";
@@ -374,6 +376,54 @@ fn broken_off(address: &str) -> Result<()> {
     Ok(())
 }
 
+/// Bodies that are too large though nothing announces it, or though nothing of it was sent.
+fn too_large(address: &str) -> Result<()> {
+    let mut connection = Connection::open(address)?;
+    let head = format!("POST {INFER} HTTP/1.1\r\nhost: x\r\n{JSON}\r\n");
+    connection.send(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes())?;
+    let chunk = [&b"100000\r\n"[..], &vec![b'['; 1 << 20], b"\r\n"].concat();
+    (0..10).try_for_each(|_| connection.send(&chunk))?;
+    connection.send(b"0\r\n\r\n")?;
+    let answer = connection.answer()?;
+    ensure!(answer.status == 413 && answer.error().contains("larger than 8 MiB"), "{answer:?}");
+    ensure!(connection.ask("GET", "/v2/health/live", &[], b"")?.status == 200);
+    connection.send(format!("{head}content-length: 10000000\r\nexpect: 100-continue\r\n\r\n").as_bytes())?;
+    let answer = connection.answer()?;
+    let closes = answer.headers.get("connection").is_some_and(|value| value == "close");
+    ensure!(answer.status == 413 && closes, "{answer:?}");
+    Ok(())
+}
+
+/// The same through `tidemill predict`: exit codes by kind.
+fn asked_by_the_command_line(tidemill: &Path, server: &Server, folder: &Path) -> Result<()> {
+    let written = |name: &str, body: &[u8]| -> Result<String> {
+        let path = folder.join(name);
+        std::fs::write(&path, body)?;
+        Ok(path.to_string_lossy().into_owned())
+    };
+    let (good, short, cut) = (
+        written("good.json", good("by-hand").to_string().as_bytes())?,
+        written("short.json", &without("speed"))?,
+        written("cut.json", b"{\"inputs\": [")?,
+    );
+    let predict =
+        |arguments: &[&str], code, says: &[&str]| fails(tidemill, &server.project, &[&["predict"], arguments].concat(), code, says);
+    predict(&["alarm", &short], 3, &["`speed` is missing", "the model takes"])?;
+    predict(&["alarm", &cut, "--url", &server.address], 3, &["the body is not JSON"])?;
+    predict(&["alarm", "none.json"], 4, &["no file `none.json`"])?;
+    predict(&["alram", &good], 4, &["no model `alram`", "alarm"])?;
+    predict(
+        &["alarm", &good, "--version", "7", "--url", &server.address],
+        4,
+        &["`7`", "its versions are `1`"],
+    )?;
+    predict(
+        &["alarm", &good, "--url", "http://127.0.0.1:1"],
+        5,
+        &["`http://127.0.0.1:1/v2/models/alarm/infer` does not answer"],
+    )
+}
+
 #[test]
 fn are_answered_one_by_one() -> Result<()> {
     let Some(tidemill) = trained::tidemill() else { return Ok(()) };
@@ -386,6 +436,8 @@ fn are_answered_one_by_one() -> Result<()> {
     }
     misdirected(&mut connection)?;
     broken_off(&server.address)?;
+    too_large(&server.address)?;
+    asked_by_the_command_line(&tidemill, &server, folder.path())?;
     let mut acknowledged = Vec::new();
     for (what, body) in odd() {
         let named = String::from_utf8(body)?.replace("\"id\":\"bad\"", &format!("\"id\":\"odd-{what}\""));

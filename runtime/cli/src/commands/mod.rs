@@ -69,7 +69,7 @@ impl Arguments {
         match self.command {
             // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
             Command::Up(_) => "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info",
-            _ => "error",
+            _ => "error,wasmtime_wasi_nn=off",
         }
     }
 }
