@@ -1,4 +1,8 @@
-//! What the end-to-end tests share: a small project with data of its own making, and how its store is compared.
+//! What the end-to-end tests share: a small project with data of its own making, untrained and trained, how it is asked, what it
+//! logged, and how its store is compared.
 
+pub mod http;
+pub mod logged;
 pub mod small;
 pub mod snapshot;
+pub mod trained;

@@ -1,6 +1,6 @@
 //! Which request is which, and errors as JSON. The one place that knows paths.
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tidemill_core::{Error, Result};
 
@@ -10,11 +10,54 @@ use crate::{environment::Environment, infer, models};
 pub const LARGEST_BODY: usize = 8 << 20;
 
 /// Answers one request: status and JSON.
-pub async fn answer(environment: &impl Environment, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
+pub async fn answer(environment: &impl Environment, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
+    let Some(allowed) = method_of(path) else {
+        return failure(&unknown(method, path));
+    };
+    if method != allowed {
+        return (
+            StatusCode::METHOD_NOT_ALLOWED,
+            json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }),
+        );
+    }
+    if allowed == Method::POST
+        && let Some(unread) = unread(headers)
+    {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": unread }));
+    }
     match route(environment, method, path, body).await {
         Ok(value) => (StatusCode::OK, value),
         Err(error) => failure(&error),
     }
+}
+
+/// The method of a path; `None` if there is no such path.
+pub fn method_of(path: &str) -> Option<Method> {
+    match parts(path).as_slice() {
+        ["v2"] | ["v2", "health", "live" | "ready"] | ["v2", "models"] => Some(Method::GET),
+        ["v2", "models", _] | ["v2", "models", _, "ready"] => Some(Method::GET),
+        ["v2", "models", _, "versions", _] | ["v2", "models", _, "versions", _, "ready"] => Some(Method::GET),
+        ["v2", "models", _, "infer"] | ["v2", "models", _, "versions", _, "infer"] => Some(Method::POST),
+        _ => None,
+    }
+}
+
+/// Why a body cannot be read, going by its headers. A request that names no type is taken for JSON.
+fn unread(headers: &HeaderMap) -> Option<String> {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
+    };
+    if let Some(encoding) = text(header::CONTENT_ENCODING).filter(|encoding| !matches!(encoding.as_str(), "" | "identity")) {
+        return Some(format!(
+            "the body is encoded as `{encoding}`; send it as it is, without a content encoding"
+        ));
+    }
+    let kind = text(header::CONTENT_TYPE)?;
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    let json = matches!(essence, "" | "application/json") || essence.starts_with("application/") && essence.ends_with("+json");
+    (!json).then(|| format!("the content type is `{kind}`; send `application/json`"))
 }
 
 /// An error as status and JSON.
@@ -23,9 +66,12 @@ pub fn failure(error: &Error) -> (StatusCode, Value) {
     (status, json!({ "error": error.message }))
 }
 
+fn parts(path: &str) -> Vec<&str> {
+    path.split('?').next().unwrap_or_default().trim_matches('/').split('/').collect()
+}
+
 async fn route(environment: &impl Environment, method: &Method, path: &str, body: &[u8]) -> Result<Value> {
-    let parts: Vec<&str> = path.split('?').next().unwrap_or_default().trim_matches('/').split('/').collect();
-    match (method, parts.as_slice()) {
+    match (method, parts(path).as_slice()) {
         (&Method::GET, ["v2"]) => Ok(json!({ "name": "tidemill", "version": env!("CARGO_PKG_VERSION"), "extensions": [] })),
         (&Method::GET, ["v2", "health", "live"]) => Ok(json!({ "live": true })),
         (&Method::GET, ["v2", "health", "ready"]) => models::names(environment).await.map(|_| json!({ "ready": true })),

@@ -46,7 +46,7 @@ async fn serve(request: Request) -> impl IntoResponse {
     let (status, value) = match body.bytes().await {
         Ok(body) if body.len() <= LARGEST_BODY => {
             let guest = GUEST.with(|guest| *guest);
-            crate::answer(guest, &head.method, head.uri.path(), &body).await
+            crate::answer(guest, &head.method, head.uri.path(), &head.headers, &body).await
         }
         Ok(_) => crate::failure(&Error::limit(format!(
             "the body is larger than {} MiB: send fewer rows a request",
@@ -54,15 +54,21 @@ async fn serve(request: Request) -> impl IntoResponse {
         ))),
         Err(_) => crate::failure(&Error::input("the body did not arrive whole")),
     };
-    respond(status, &value)
+    respond(&head, status, &value)
 }
 
-fn respond(status: StatusCode, value: &Value) -> http::Response<FullBody<Bytes>> {
+fn respond(head: &http::request::Parts, status: StatusCode, value: &Value) -> http::Response<FullBody<Bytes>> {
     let body = Bytes::from(value.to_string());
     let mut response = http::Response::new(FullBody::new(body));
     *response.status_mut() = status;
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    if status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allowed) = crate::method_of(head.uri.path())
+        && let Ok(allowed) = http::HeaderValue::from_str(allowed.as_str())
+    {
+        response.headers_mut().insert(http::header::ALLOW, allowed);
+    }
     response
 }
 

@@ -21,8 +21,10 @@ pub async fn infer(environment: &impl Environment, model: &str, version: Option<
         features.push(name.clone(), values.clone())?;
     }
     let matrix = served.transform.apply(&features)?;
-    let scores = environment.score(served.version.onnx_digest.as_str(), rows.count, matrix)?;
-    let predictions = Predictions::new(&served, rows.count, &scores)?;
+    let predictions = environment
+        .score(served.version.onnx_digest.as_str(), rows.count, matrix)
+        .and_then(|scores| Predictions::new(&served, rows.count, &scores))
+        .map_err(|e| models::unservable(model, served.version.version, &e))?;
     let id = request.id.take().unwrap_or_else(|| environment.unique());
     let answer = predictions.answer(&served, &id, &request)?;
     let mut columns = rows.context;

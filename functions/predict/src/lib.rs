@@ -17,4 +17,4 @@ mod component;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{LARGEST_BODY, answer, failure};
+pub use answer::{LARGEST_BODY, answer, failure, method_of};

@@ -56,29 +56,41 @@ pub async fn load(environment: &impl Environment, model: &str, version: Option<&
     }
     let key = format!("models/{model}/versions/{number}.json");
     let record: Version = match environment.object(&key).await {
-        Ok(bytes) => parse(&key, &bytes)?,
+        Ok(bytes) => parse(&key, &bytes).map_err(|e| unservable(model, number, &e))?,
         Err(e) if e.kind == ErrorKind::NotFound => return Err(missing(environment, model, &number.to_string()).await),
         Err(e) => return Err(e),
     };
-    let bytes = environment.object(&record.transform).await?;
-    if Digest::of(&bytes) != record.transform_digest {
-        return Err(Error::bug(format!(
-            "`{}` is not the transform that version {number} of `{model}` was registered with",
-            record.transform
-        )));
-    }
-    let transform = Transform::from_json(&bytes)?;
-    environment.prepare(&record.onnx, record.onnx_digest.as_str()).await?;
-    let served = Rc::new(Served {
-        version: record,
-        transform,
-    });
+    let served = ready(environment, record).await.map_err(|e| unservable(model, number, &e))?;
+    let served = Rc::new(served);
     environment
         .cache()
         .0
         .borrow_mut()
         .insert((model.to_owned(), number), served.clone());
     Ok(served)
+}
+
+/// A version with its model and its transform, which must be the registered ones.
+async fn ready(environment: &impl Environment, version: Version) -> Result<Served> {
+    let bytes = environment.object(&version.transform).await?;
+    if Digest::of(&bytes) != version.transform_digest {
+        return Err(Error::bug(format!(
+            "`{}` is not the transform that was registered: its digest is not {}",
+            version.transform, version.transform_digest
+        )));
+    }
+    let transform = Transform::from_json(&bytes)?;
+    environment.prepare(&version.onnx, version.onnx_digest.as_str()).await?;
+    Ok(Served { version, transform })
+}
+
+/// Nothing is wrong with the request, and another version may serve it: whatever is broken, this is "not now".
+pub(crate) fn unservable(model: &str, number: u32, error: &Error) -> Error {
+    Error::transient(format!(
+        "version {number} of `{model}` cannot be served: {}; ask for another version, or move the alias that names this one with \
+         `tidemill models alias`",
+        error.message
+    ))
 }
 
 async fn resolve(environment: &impl Environment, model: &str, alias: &str) -> Result<u32> {

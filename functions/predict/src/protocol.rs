@@ -18,6 +18,7 @@ const MOST_ROWS: usize = 100_000;
 
 /// `POST …/infer`.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `inputs`")]
 pub struct Request {
     /// Echoed; names the predictions in the log.
     #[serde(default)]
@@ -34,6 +35,7 @@ pub struct Request {
 
 /// A tensor that was sent.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `name`, `shape`, `datatype` and `data`")]
 pub struct Input {
     /// A column of the signature: a feature or context.
     pub name: String,
@@ -47,6 +49,7 @@ pub struct Input {
 
 /// An output that was asked for.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `name`")]
 pub struct Requested {
     /// One of the outputs that the model's metadata names.
     pub name: String,
@@ -66,11 +69,7 @@ pub struct Rows {
 impl Request {
     /// Reads the body; `Input` says what is wrong with the JSON.
     pub fn parse(body: &[u8]) -> Result<Self> {
-        let request: Self = serde_json::from_slice(body).map_err(|e| {
-            Error::input(format!(
-                "the body is no inference request: {e}; send `{{\"inputs\": [{{\"name\", \"shape\", \"datatype\", \"data\"}}]}}`"
-            ))
-        })?;
+        let request: Self = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
         match &request.id {
             Some(id) if id.is_empty() || id.len() > 200 || id.chars().any(char::is_control) => {
                 Err(Error::input("`id` must be 1 to 200 printable characters, or be left out"))
@@ -123,7 +122,7 @@ impl Request {
             }
         }
         match count {
-            Some(rows) if (1..=MOST_ROWS).contains(&rows) => Ok(rows),
+            Some(rows) if (1..=MOST_ROWS as i64).contains(&rows) => Ok(rows as usize),
             Some(rows) => Err(Error::input(format!("a request has 1 to {MOST_ROWS} rows, not {rows}"))),
             None => Err(Error::input("`inputs` is empty: send one named tensor a column")),
         }
@@ -138,9 +137,9 @@ impl Request {
 }
 
 impl Input {
-    fn rows(&self) -> Result<usize> {
+    fn rows(&self) -> Result<i64> {
         match self.shape.as_slice() {
-            [n] | [n, 1] if *n >= 0 => Ok(usize::try_from(*n).unwrap_or(usize::MAX)),
+            [n] | [n, 1] if *n >= 0 => Ok(*n),
             other => Err(Error::input(format!(
                 "the input `{}` has the shape {other:?}; a column is `[n]` or `[n, 1]`",
                 self.name
@@ -162,7 +161,7 @@ impl Input {
         flatten(self.data, &mut flat);
         if flat.len() != count {
             return Err(Error::input(format!(
-                "the input `{}` has {} values for {count} rows",
+                "the input `{}` has {} values in `data` where its shape says {count}",
                 self.name,
                 flat.len()
             )));
@@ -177,6 +176,30 @@ impl Input {
             }
         }
     }
+}
+
+fn unreadable(body: &[u8], error: &serde_json::Error) -> Error {
+    let shape = "send `{\"inputs\": [{\"name\", \"shape\", \"datatype\", \"data\"}]}`";
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Error::input(format!("the body is empty; {shape}"));
+    }
+    let what = if error.is_data() { "no inference request" } else { "not JSON" };
+    let advice = match next_word(body, error) {
+        // What Python's `json` writes.
+        Some(word @ ("NaN" | "Infinity" | "-Infinity")) => format!("JSON has no `{word}`: send `null` for a missing value"),
+        _ => shape.to_owned(),
+    };
+    Error::input(format!("the body is {what}: {error}; {advice}"))
+}
+
+/// The word at which reading stopped.
+fn next_word<'a>(body: &'a [u8], error: &serde_json::Error) -> Option<&'a str> {
+    let line = body.split(|b| *b == b'\n').nth(error.line().checked_sub(1)?)?;
+    let at = error.column().checked_sub(1)?.min(line.len());
+    let word = |b: &u8| b.is_ascii_alphabetic() || *b == b'-';
+    let from = line[..at].iter().rposition(|b| !word(b)).map_or(0, |before| before + 1);
+    let until = line[at..].iter().position(|b| !word(b)).map_or(line.len(), |after| at + after);
+    std::str::from_utf8(&line[from..until]).ok()
 }
 
 fn allowed(kind: ColumnType) -> &'static [&'static str] {
@@ -209,25 +232,43 @@ fn each<T>(flat: Vec<Value>, column: &SignatureColumn, read: impl Fn(&Value) -> 
             return match column.nullable {
                 true => Ok(None),
                 false => Err(Error::input(format!(
-                    "the input `{}` may not be missing, and is in row {row}",
-                    column.name
+                    "the input `{}` is `{value}` in row {row}, and it may not be missing: send {}",
+                    column.name,
+                    wanted(column.kind)
                 ))),
             };
         }
         let wrong = || {
-            let what = if column.kind == ColumnType::Timestamp {
-                "a time, RFC 3339"
-            } else {
-                datatype(column.kind)
-            };
             Error::input(format!(
-                "the input `{}` holds `{value}` in row {row}, which is not {what}",
-                column.name
+                "the input `{}` holds `{}` in row {row}, which is not {}",
+                column.name,
+                shown(&value),
+                wanted(column.kind)
             ))
         };
         read(&value).map(Some).ok_or_else(wrong)
     };
     flat.into_iter().enumerate().map(one).collect()
+}
+
+/// What a value must be, for a message.
+fn wanted(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Number => "a finite number (FP64)",
+        ColumnType::Integer => "a whole number from -2^63 to 2^63 - 1 (INT64)",
+        ColumnType::Boolean => "`true` or `false` (BOOL)",
+        ColumnType::Text => "a text (BYTES)",
+        ColumnType::Timestamp => "a time as RFC 3339, such as `2013-05-01T12:00:00Z` (BYTES)",
+    }
+}
+
+/// A value in a message, cut if it is long.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(100) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -57,7 +57,13 @@ impl Environment for Memory {
 
 fn ask(memory: &Memory, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(crate::answer(memory, &method, path, body.to_string().as_bytes()))
+    runtime.block_on(crate::answer(
+        memory,
+        &method,
+        path,
+        &http::HeaderMap::new(),
+        body.to_string().as_bytes(),
+    ))
 }
 
 fn signature() -> tidemill_core::record::Signature {
@@ -107,7 +113,10 @@ fn bad_requests_say_what_is_wrong() {
             json!([carrier, distance(json!([1]), "FP64", json!(["x"]))]),
             "holds `\"x\"` in row 0",
         ),
-        (json!([carrier, distance(json!([1]), "FP64", json!([1, 2]))]), "2 values for 1 rows"),
+        (
+            json!([carrier, distance(json!([1]), "FP64", json!([1, 2]))]),
+            "2 values in `data` where its shape says 1",
+        ),
         (json!([carrier, distance(json!([1, 2]), "FP64", json!([1, 2]))]), "the shape [1, 2]"),
         (
             json!([carrier, distance(json!([2]), "FP64", json!([1, 2]))]),
@@ -127,7 +136,7 @@ fn bad_requests_say_what_is_wrong() {
         Request::parse(b"{\"inputs\": [")
             .unwrap_err()
             .message
-            .contains("no inference request")
+            .contains("the body is not JSON")
     );
 }
 

@@ -87,6 +87,11 @@ impl Server {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// The process's id.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `{"quiet": …, "dead": …}`.
     pub fn status(&self) -> Result<serde_json::Value> {
         Ok(ureq::get(format!("{}/status", self.address)).call()?.body_mut().read_json()?)

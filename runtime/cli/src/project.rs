@@ -123,6 +123,16 @@ impl Project {
     }
 }
 
+/// Why a file that the user named cannot be read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    let path = path.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found(format!("there is no file `{path}`")),
+        std::io::ErrorKind::IsADirectory => Error::input(format!("`{path}` is a folder; name the files in it")),
+        _ => Error::input(format!("`{path}` cannot be read: {error}")),
+    }
+}
+
 /// Goes into run records, for people.
 pub(crate) fn environment() -> BTreeMap<String, String> {
     BTreeMap::from([

@@ -11,17 +11,29 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tidemill_core::{Digest, Error, ErrorKind, Put, Result};
-use tidemill_engine::serve::{Extra, RunningServer, ServeLimits, ServeOptions, Server};
+use tidemill_engine::serve::{Extra, RunningServer, ServeLimits, ServeOptions, Server, listen};
 use tidemill_flow::Flow;
 use tidemill_host::{Store, log::PredictionLog, nn};
+use tokio::net::TcpListener;
 
 use crate::{commands::known_dataset, project::Project};
 
 /// The flow, once it runs.
 pub(crate) type Slot = Arc<OnceLock<Flow>>;
 
-/// Serves the project's predict component at `addr`; with a `flow`, also the flow's own routes.
-pub(crate) async fn start(project: &Project, store: &Store, log: PredictionLog, addr: &str, flow: Option<Slot>) -> Result<RunningServer> {
+/// Takes an address such as `127.0.0.1:8080`.
+pub(crate) async fn bind(addr: &str) -> Result<TcpListener> {
+    listen(resolve(addr)?).await
+}
+
+/// Serves the project's predict component; with a `flow`, also the flow's own routes.
+pub(crate) async fn start(
+    project: &Project,
+    store: &Store,
+    log: PredictionLog,
+    listener: TcpListener,
+    flow: Option<Slot>,
+) -> Result<RunningServer> {
     let path = project.component(&project.pipeline.predict)?;
     let component = std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))?;
     Server::start(ServeOptions {
@@ -30,7 +42,7 @@ pub(crate) async fn start(project: &Project, store: &Store, log: PredictionLog, 
         store: store.clone(),
         log,
         nn: nn::backend(nn::Prefer::OnnxRuntime),
-        addr: resolve(addr)?,
+        listener,
         limits: ServeLimits::default(),
         extra: flow.map(|flow| extra(project.clone(), flow)),
     })
@@ -58,6 +70,15 @@ async fn answer(project: &Project, flow: Option<&Flow>, request: Request<Bytes>)
         return failed(&Error::transient("the flow is being started; ask again in a moment"));
     };
     let path = request.uri().path().to_owned();
+    let allowed = if path.starts_with("/data/") { "POST" } else { "GET" };
+    if request.method().as_str() != allowed {
+        let message = format!("`{path}` does not take `{}`; it takes {allowed}", request.method());
+        let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": message }));
+        answer
+            .headers_mut()
+            .insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+        return answer;
+    }
     let answered = match (request.method(), path.as_str()) {
         (&Method::GET, "/healthz") => Ok(json(StatusCode::OK, &json!({ "status": "ok" }))),
         (&Method::GET, "/status") => flow
@@ -107,6 +128,12 @@ async fn take(project: &Project, flow: &Flow, dataset: &str, request: Request<By
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let ending = ending(kind)?;
+    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING) {
+        return Err(Error::input(format!(
+            "the body is encoded as `{}`; send the file as it is, without a content encoding",
+            String::from_utf8_lossy(encoding.as_bytes())
+        )));
+    }
     let bytes = request.into_body();
     if bytes.is_empty() {
         return Err(Error::input("the body is empty; send the rows in it"));

@@ -35,33 +35,34 @@ enum Step {
 /// Delivers a taken item.
 pub(crate) async fn execute(inner: &Inner, mut item: Item) {
     let result = deliver(inner, &mut item).await;
-    let settled = match result {
+    match result {
         Ok(Step::Finished) => {
             lock(&inner.settled).insert(item.trigger_id());
-            inner.queue.ack(&item)
+            inner.queue.ack(&item);
         }
         Ok(Step::Replaced) => inner.queue.ack(&item),
         Ok(Step::Held(until)) => {
             (item.held, item.due) = (true, until.as_millisecond());
             item.waits_for = Some(format!("the daily budget of trainings is used up until {until}"));
-            inner.queue.give_back(item.clone())
+            inner.queue.give_back(item);
         }
-        Err(error) if error.kind.is_retried() && item.tries < MOST_TRIES => later(inner, &mut item, &error),
-        Err(error) => bury(inner, &item, &error).await,
-    };
-    if let Err(error) = settled {
-        tracing::error!("`{}` of `{}` for {}: {error}", item.stage, item.subject, item.key);
-        item.due = now() + 1000;
-        let _ = inner.queue.give_back(item);
+        Err(error) if error.kind.is_retried() && item.tries < MOST_TRIES => later(inner, item, &error),
+        Err(error) => {
+            if let Err(error) = bury(inner, &item, &error).await {
+                tracing::error!("`{}` of `{}` for {}: {error}", item.stage, item.subject, item.key);
+                item.due = now() + 1000;
+                inner.queue.give_back(item);
+            }
+        }
     }
 }
 
-fn later(inner: &Inner, item: &mut Item, error: &Error) -> Result<()> {
+fn later(inner: &Inner, mut item: Item, error: &Error) {
     item.tries += 1;
     item.due = now() + backoff(item.tries, chance()).as_millis() as i64;
     item.waits_for = Some(error.message.clone());
     tracing::info!("{} {} waits (try {}): {error}", item.stage, item.subject, item.tries);
-    inner.queue.give_back(item.clone())
+    inner.queue.give_back(item);
 }
 
 /// 100 ms, doubled each time, at most a minute; less up to a half, by chance, so that not all come back at once.
@@ -76,7 +77,7 @@ async fn bury(inner: &Inner, item: &Item, error: &Error) -> Result<()> {
     dead::write(&inner.store, &letter).await?;
     lock(&inner.settled).insert(letter.id.clone());
     lock(&inner.dead).insert(letter.id.clone(), letter);
-    inner.queue.ack(item)?;
+    inner.queue.ack(item);
     inner.queue.wake(&item.subject);
     Ok(())
 }
@@ -103,7 +104,7 @@ async fn deliver(inner: &Inner, item: &mut Item) -> Result<Step> {
     let bytes = inner.store.get(&item.key).await?;
     let digest = Digest::of(&bytes);
     if digest != item.digest {
-        inner.route_object(&item.key, &digest, item.hops, None)?;
+        inner.route_object(&item.key, &digest, item.hops, None);
         return Ok(Step::Replaced);
     }
     if let Some(until) = over_budget(inner, &node, &id).await? {

@@ -1,10 +1,11 @@
 //! What is still to do: a durable queue in one file, mirrored in memory.
 //!
 //! The file only saves work at the next start. An item leaves it after its outcome is committed *and* what that triggers is queued.
+//! While it cannot be written (a full disk) the mirror alone holds what waits; a start would find it again in the store.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -86,7 +87,9 @@ struct State {
 }
 
 pub(crate) struct Queue {
-    database: Database,
+    /// `None` after a write that failed: redb takes none after it, also when the disk has room again, until it is opened anew.
+    database: Mutex<Option<Database>>,
+    path: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -124,7 +127,8 @@ impl Queue {
             }
         }
         Ok(Self {
-            database,
+            database: Mutex::new(Some(database)),
+            path: path.map(Path::to_owned),
             state: Mutex::new(state),
         })
     }
@@ -133,33 +137,49 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, items: &[Item], removed: Option<&str>, seen: Option<(&str, &Seen)>) -> Result<()> {
-        let json = |value: &dyn erased::Json| value.bytes();
-        let write = self.database.begin_write().map_err(failed)?;
-        {
-            let mut table = write.open_table(ITEMS).map_err(failed)?;
-            for item in items {
-                table.insert(item.id().as_str(), json(item)?.as_slice()).map_err(failed)?;
-            }
-            if let Some(id) = removed {
-                table.remove(id).map_err(failed)?;
-            }
-            if let Some((key, value)) = seen {
-                let mut table = write.open_table(SEEN).map_err(failed)?;
-                table.insert(key, json(value)?.as_slice()).map_err(failed)?;
-            }
+    fn write(&self, items: &[Item], removed: Option<&str>, seen: Option<(&str, &Seen)>) {
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = slot.is_none();
+        let result = match slot.take() {
+            Some(database) => Ok(database),
+            None => self.caught_up(),
+        };
+        let result = result.and_then(|database| written(&database, items, removed, seen).map(|()| database));
+        match result {
+            Ok(database) => *slot = Some(database),
+            Err(error) if behind => tracing::debug!("{error}"),
+            Err(error) => tracing::warn!("{error}; what waits is kept in memory until it can, and is found in the store by the next start"),
         }
-        write.commit().map_err(failed)
     }
 
-    /// Adds what is not there yet, durably, together with the note that a foreign object was taken in.
-    pub(crate) fn put(&self, items: Vec<Item>, seen: Option<(&str, Seen)>) -> Result<()> {
+    /// The file opened anew, saying what the mirror says.
+    fn caught_up(&self) -> Result<Database> {
+        let path = self.path.as_deref().ok_or_else(|| Error::bug("a queue in memory failed"))?;
+        let database = Database::create(path).map_err(failed)?;
+        let write = database.begin_write().map_err(failed)?;
+        write.delete_table(ITEMS).map_err(failed)?;
+        write.delete_table(SEEN).map_err(failed)?;
+        write.open_table(ITEMS).map_err(failed)?;
+        write.open_table(SEEN).map_err(failed)?;
+        write.commit().map_err(failed)?;
+        let (items, seen) = {
+            let state = self.state();
+            let items: Vec<Item> = state.entries.values().map(|(item, _)| item.clone()).collect();
+            (items, state.seen.clone())
+        };
+        written(&database, &items, None, seen.iter().map(|(key, seen)| (key.as_str(), seen)))?;
+        tracing::info!("the queue's file `{}` is written again", path.display());
+        Ok(database)
+    }
+
+    /// Adds what is not there yet, together with the note that a foreign object was taken in.
+    pub(crate) fn put(&self, items: Vec<Item>, seen: Option<(&str, Seen)>) {
         let fresh: Vec<Item> = {
             let state = self.state();
             items.into_iter().filter(|item| !state.entries.contains_key(&item.id())).collect()
         };
         if !fresh.is_empty() || seen.is_some() {
-            self.write(&fresh, None, seen.as_ref().map(|(key, value)| (*key, value)))?;
+            self.write(&fresh, None, seen.as_ref().map(|(key, value)| (*key, value)));
         }
         let mut state = self.state();
         for item in fresh {
@@ -170,7 +190,6 @@ impl Queue {
         }
         drop(state);
         kill::pass("queue-put");
-        Ok(())
     }
 
     /// Takes the next item that is due and may run now; `limit` is the most runs at once of the item's node.
@@ -200,17 +219,16 @@ impl Queue {
     }
 
     /// Removes what is done.
-    pub(crate) fn ack(&self, item: &Item) -> Result<()> {
+    pub(crate) fn ack(&self, item: &Item) {
         kill::pass("ack");
-        self.write(&[], Some(&item.id()), None)?;
+        self.write(&[], Some(&item.id()), None);
         self.state().entries.remove(&item.id());
-        Ok(())
     }
 
     /// Puts a taken item back, changed.
-    pub(crate) fn give_back(&self, item: Item) -> Result<()> {
+    pub(crate) fn give_back(&self, item: Item) {
         self.state().entries.insert(item.id(), (item.clone(), false));
-        self.write(&[item], None, None)
+        self.write(&[item], None, None);
     }
 
     /// Something of this subject was committed: whoever waits for it looks again at once.
@@ -245,14 +263,38 @@ impl Queue {
     }
 
     /// Forgets items that the pipeline has no stage for any more.
-    pub(crate) fn retain(&self, keep: impl Fn(&Item) -> bool) -> Result<()> {
-        let gone: Vec<Item> = self.items().into_iter().map(|(item, _)| item).filter(|item| !keep(item)).collect();
-        gone.iter().try_for_each(|item| {
-            self.write(&[], Some(&item.id()), None)?;
+    pub(crate) fn retain(&self, keep: impl Fn(&Item) -> bool) {
+        let items = self.items().into_iter().map(|(item, _)| item);
+        for item in items.filter(|item| !keep(item)) {
+            self.write(&[], Some(&item.id()), None);
             self.state().entries.remove(&item.id());
-            Ok(())
-        })
+        }
     }
+}
+
+/// One transaction.
+fn written<'a>(
+    database: &Database,
+    items: &[Item],
+    removed: Option<&str>,
+    seen: impl IntoIterator<Item = (&'a str, &'a Seen)>,
+) -> Result<()> {
+    let json = |value: &dyn erased::Json| value.bytes();
+    let write = database.begin_write().map_err(failed)?;
+    {
+        let mut table = write.open_table(ITEMS).map_err(failed)?;
+        for item in items {
+            table.insert(item.id().as_str(), json(item)?.as_slice()).map_err(failed)?;
+        }
+        if let Some(id) = removed {
+            table.remove(id).map_err(failed)?;
+        }
+        let mut table = write.open_table(SEEN).map_err(failed)?;
+        for (key, value) in seen {
+            table.insert(key, json(value)?.as_slice()).map_err(failed)?;
+        }
+    }
+    write.commit().map_err(failed)
 }
 
 /// Trainings of one model go one after the other, in the order of their requests, so that each candidate meets the champion
@@ -324,9 +366,9 @@ mod tests {
         let path = folder.path().join("queue.redb");
         {
             let queue = Queue::open(Some(&path)).unwrap();
-            queue.put(vec![item("a", "k1"), item("a", "k2")], None).unwrap();
+            queue.put(vec![item("a", "k1"), item("a", "k2")], None);
             let taken = queue.take(0, &|_| 1).unwrap();
-            queue.ack(&taken).unwrap();
+            queue.ack(&taken);
             let error = Queue::open(Some(&path)).err().unwrap();
             assert!(error.message.contains("another `tidemill up`"), "{error}");
         }
@@ -338,30 +380,48 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_failed_catches_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.redb");
+        let queue = Queue::open(Some(&path)).unwrap();
+        queue.put(vec![item("a", "k1"), item("a", "k2")], None);
+        // As after a write that failed: nothing reaches the file, and it cannot be opened yet.
+        let kept = queue.database.lock().unwrap().take();
+        queue.put(vec![item("a", "k3")], None);
+        let taken = queue.take(0, &|_| 1).unwrap();
+        queue.ack(&taken);
+        assert!(queue.database.lock().unwrap().is_none());
+        drop(kept);
+        queue.put(vec![item("a", "k4")], None);
+        drop(queue);
+        let keys: Vec<String> = Queue::open(Some(&path)).unwrap().items().into_iter().map(|(i, _)| i.key).collect();
+        assert_eq!(keys.len(), 3, "{keys:?}");
+        assert!(!keys.contains(&taken.key), "{keys:?}");
+    }
+
+    #[test]
     fn one_training_after_the_other() {
         let queue = Queue::open(None).unwrap();
-        queue
-            .put(vec![item("featurize", "requests/m/2"), item("featurize", "requests/m/1")], None)
-            .unwrap();
+        queue.put(vec![item("featurize", "requests/m/2"), item("featurize", "requests/m/1")], None);
         let first = queue.take(0, &|_| 9).unwrap();
         assert_eq!(first.key, "requests/m/1");
         assert!(queue.take(0, &|_| 9).is_none());
-        queue.put(vec![item("train", "outcomes/featurize/m/x")], None).unwrap();
-        queue.ack(&first).unwrap();
+        queue.put(vec![item("train", "outcomes/featurize/m/x")], None);
+        queue.ack(&first);
         let train = queue.take(0, &|_| 9).unwrap();
         assert_eq!(train.stage, "train");
         assert!(queue.take(0, &|_| 9).is_none());
-        queue.ack(&train).unwrap();
+        queue.ack(&train);
         assert_eq!(queue.take(0, &|_| 9).unwrap().key, "requests/m/2");
     }
 
     #[test]
     fn waiting_items_wake_with_their_subject() {
         let queue = Queue::open(None).unwrap();
-        queue.put(vec![item("retrain", "k")], None).unwrap();
+        queue.put(vec![item("retrain", "k")], None);
         let mut taken = queue.take(0, &|_| 1).unwrap();
         (taken.due, taken.tries) = (1000, 1);
-        queue.give_back(taken).unwrap();
+        queue.give_back(taken);
         assert!(queue.take(10, &|_| 1).is_none());
         queue.wake("other");
         assert!(queue.take(10, &|_| 1).is_none());

@@ -77,7 +77,7 @@ pub(crate) fn outcome_key(stage: &str, subject: &str, id: &str) -> String {
 
 impl Inner {
     /// Queues whatever this object triggers and is neither settled nor queued.
-    pub(crate) fn route_object(&self, key: &str, digest: &Digest, hops: u32, seen: Option<Seen>) -> Result<()> {
+    pub(crate) fn route_object(&self, key: &str, digest: &Digest, hops: u32, seen: Option<Seen>) {
         let mut items = Vec::new();
         for node in self.pipeline.matching(key) {
             let item = Item::new(&node.stage, &node.subject, key, digest, hops);
@@ -93,10 +93,9 @@ impl Inner {
             }
         }
         if !items.is_empty() || seen.is_some() {
-            self.queue.put(items, seen.map(|seen| (key, seen)))?;
+            self.queue.put(items, seen.map(|seen| (key, seen)));
             self.wake.notify_one();
         }
-        Ok(())
     }
 
     /// Routes a committed outcome: its own key, and what the run wrote.
@@ -105,10 +104,10 @@ impl Inner {
             let key = outcome_key(&record.stage, &record.subject, id);
             if self.pipeline.matching(&key).next().is_some() {
                 let digest = Digest::of(&self.store.get(&key).await?);
-                self.route_object(&key, &digest, record.hops, None)?;
+                self.route_object(&key, &digest, record.hops, None);
             }
             for output in &record.outputs {
-                self.route_object(&output.key, &output.digest, record.hops, None)?;
+                self.route_object(&output.key, &output.digest, record.hops, None);
             }
         }
         kill::pass("after-route");

@@ -142,11 +142,10 @@ impl Inner {
             .filter(|seen| seen.size == meta.size && seen.modified == modified)
         {
             lock(&self.looks).remove(key);
-            return if first {
-                self.route_object(key, &seen.digest, 0, None)
-            } else {
-                Ok(())
-            };
+            if first {
+                self.route_object(key, &seen.digest, 0, None);
+            }
+            return Ok(());
         }
         if !(whole || self.is_stable(meta, modified)) {
             self.wake.notify_one();
@@ -169,7 +168,8 @@ impl Inner {
             modified,
             digest: Digest::of(&bytes),
         };
-        self.route_object(key, &seen.digest.clone(), 0, Some(seen))
+        self.route_object(key, &seen.digest.clone(), 0, Some(seen));
+        Ok(())
     }
 
     fn is_stable(&self, meta: &Meta, modified: i128) -> bool {
@@ -219,7 +219,7 @@ impl Inner {
                 None => {
                     lock(&self.settled).remove(&letter.id);
                     lock(&self.dead).remove(&letter.id);
-                    self.queue.put(vec![letter.item()], None)?;
+                    self.queue.put(vec![letter.item()], None);
                     self.wake.notify_one();
                 }
             }

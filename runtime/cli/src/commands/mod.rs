@@ -67,8 +67,9 @@ impl Arguments {
     /// What is logged unless `TIDEMILL_LOG` says otherwise.
     pub(crate) fn log_level(&self) -> &'static str {
         match self.command {
-            Command::Up(_) => "warn,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info",
-            _ => "error",
+            // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
+            Command::Up(_) => "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info",
+            _ => "error,wasmtime_wasi_nn=off",
         }
     }
 }

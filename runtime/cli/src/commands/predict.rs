@@ -14,7 +14,7 @@ use tidemill_host::{
 
 use crate::{
     output::{Output, table},
-    project::Project,
+    project::{Project, unreadable},
     server,
 };
 
@@ -64,7 +64,7 @@ impl Predict {
                 .read_to_end(&mut body)
                 .map(drop)
                 .context("cannot read the standard input")?,
-            _ => body = std::fs::read(&self.file).with_context(|| format!("cannot read `{}`", self.file.display()))?,
+            _ => body = std::fs::read(&self.file).map_err(|e| unreadable(&self.file, &e))?,
         }
         Ok(body)
     }
@@ -72,7 +72,8 @@ impl Predict {
     async fn here(&self, project: &Project, path: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
         let folder = tempfile::tempdir()?;
         let log = PredictionLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
-        let server = server::start(project, &project.store()?, log, "127.0.0.1:0", None).await?;
+        let listener = server::bind("127.0.0.1:0").await?;
+        let server = server::start(project, &project.store()?, log, listener, None).await?;
         let (url, body) = (format!("http://{}{path}", server.addr()), body.to_vec());
         let answer = tokio::task::spawn_blocking(move || ask(&url, &body)).await?;
         server.stop().await;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use tidemill_core::{Digest, Error, Format, Put as Stored};
@@ -10,7 +9,7 @@ use tidemill_host::Store;
 
 use crate::{
     output::{Output, table},
-    project::Project,
+    project::{Project, unreadable},
 };
 
 /// Brings files into a dataset.
@@ -34,10 +33,16 @@ impl Put {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
         known(project, &self.dataset)?;
         let store = project.store()?;
-        let mut placed = Vec::new();
+        // All or none: what is wrong with the last one is said before the first is placed.
+        let names = self.files.iter().map(|path| file_name(path)).collect::<Result<Vec<_>, _>>()?;
         for path in &self.files {
-            let name = file_name(path)?;
-            let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            std::fs::File::open(path)
+                .and_then(|file| file.metadata())
+                .map_err(|e| unreadable(path, &e))?;
+        }
+        let mut placed = Vec::new();
+        for (path, name) in self.files.iter().zip(names) {
+            let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
             placed.push(place(&store, &self.dataset, &name, bytes).await?);
         }
         output.show(&placed, |placed| {
@@ -63,7 +68,7 @@ fn file_name(path: &Path) -> tidemill_core::Result<String> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if Format::of_key(name).is_none() {
         return Err(Error::input(format!(
-            "`{}` is not .csv, .jsonl, .ndjson or .parquet",
+            "`{}` ends in none of `.csv`, `.jsonl`, `.ndjson`, `.parquet`: rename it to what it is",
             path.display()
         )));
     }

@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use clap::Args;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tidemill_core::{ErrorKind, Result};
+use tidemill_core::{Error, Result};
 use tidemill_flow::{Flow, FlowOptions, FlowSetup, WindowSummary, Windows};
 use tidemill_host::{
     Store,
@@ -61,20 +62,14 @@ impl Windows for Logged {
 impl Up {
     pub(crate) async fn run(&self, dir: Option<&Path>, output: Output) -> anyhow::Result<()> {
         let project = Project::find(self.dir.as_deref().or(dir))?;
+        // Before anything is opened: a start that fails leaves nothing behind.
+        let listener = server::bind(&self.addr).await.map_err(|error| self.busy(&project, error))?;
         let store = project.store()?;
         let windows = logged(&project);
-        let log = PredictionLog::open(&project.own("log"), store.clone(), windows, LogOptions::default())?;
+        let log = PredictionLog::open(&project.own("log"), store.clone(), windows, LogOptions::default())
+            .map_err(|error| twice(&project).unwrap_or_else(|| error.into()))?;
         let slot = server::Slot::default();
-        let server = server::start(&project, &store, log.clone(), &self.addr, Some(slot.clone()))
-            .await
-            .map_err(|error| {
-                let busy = error.kind == ErrorKind::Config && error.message.contains("in use");
-                if busy {
-                    hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one")
-                } else {
-                    error.into()
-                }
-            })?;
+        let server = server::start(&project, &store, log.clone(), listener, Some(slot.clone())).await?;
         let address = format!("http://{}", server.addr());
         let flow = Flow::start(FlowSetup {
             pipeline: project.pipeline.clone(),
@@ -107,6 +102,31 @@ impl Up {
         }
         Ok(())
     }
+}
+
+impl Up {
+    fn busy(&self, project: &Project, error: Error) -> anyhow::Error {
+        match twice(project) {
+            Some(twice) if project.address().is_some_and(|at| at.ends_with(&self.addr)) => twice,
+            _ if error.message.contains("in use") => hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one"),
+            _ => error.into(),
+        }
+    }
+}
+
+/// The error that the project runs already, if it answers where it said.
+fn twice(project: &Project) -> Option<anyhow::Error> {
+    let at = project.address()?;
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(2)))
+        .build()
+        .into();
+    agent.get(format!("{at}/healthz")).call().ok()?;
+    let error = Error::config(format!("`{}` is up already, at {at}", project.pipeline.project));
+    Some(hint(
+        error,
+        "use that one, or stop it first: one process at a time writes a project's log and queue",
+    ))
 }
 
 fn ready(address: &str, project: &Project, output: Output) -> anyhow::Result<()> {

@@ -42,6 +42,10 @@ pub(super) struct Front {
     pub(super) extra: Option<Extra>,
 }
 
+/// Of a body that is too large, so much is read and dropped: a client that is still sending would not hear the answer otherwise.
+/// Beyond it the connection is closed.
+const DRAINED: usize = 64 << 20;
+
 /// How long accepted requests may take once the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -98,12 +102,13 @@ impl Front {
             .get(header::CONTENT_LENGTH)
             .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > most as u64) {
-            return too_large(most);
+            // Who asks first has not sent anything yet.
+            let asks = head.headers.contains_key(header::EXPECT);
+            return too_large(most, !asks && drained(body).await);
         }
-        let body = match Limited::new(body, most).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return too_large(most),
-            Err(_) => return failure(StatusCode::BAD_REQUEST, "the body did not arrive whole"),
+        let body = match read(body, most).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
         };
         match extra {
             Some(extra) => (extra.answer)(Request::from_parts(head, body)).await.map(Full::new),
@@ -150,11 +155,41 @@ fn failed(error: &wasmtime::Error) -> Answer {
     )
 }
 
-fn too_large(most: usize) -> Answer {
-    failure(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        &format!("the body is larger than {} MiB: send it in parts", most >> 20),
-    )
+/// A body whole, or why not.
+async fn read(mut body: Incoming, most: usize) -> Result<Bytes, Answer> {
+    match Limited::new(&mut body, most).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(most, drained(body).await)),
+        Err(_) => Err(failure(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
+    }
+}
+
+/// Reads the rest of a body away; whether that was all of it.
+async fn drained(mut body: Incoming) -> bool {
+    let mut left = DRAINED;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return false };
+        let size = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(size) {
+            Some(less) => left = less,
+            None => return false,
+        }
+    }
+    true
+}
+
+fn too_large(most: usize, drained: bool) -> Answer {
+    let message = format!(
+        "the body is larger than {} MiB, which is the most that is taken: send it in parts",
+        most >> 20
+    );
+    let mut answer = failure(StatusCode::PAYLOAD_TOO_LARGE, &message);
+    if !drained {
+        answer
+            .headers_mut()
+            .insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 fn failure(status: StatusCode, message: &str) -> Answer {

@@ -112,6 +112,10 @@ impl WorkerState for Worker {
 
     fn drop(&self, _store: Store<State>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
+            // What an instance is given, too, that idles when the process ends.
+            if error.to_string() == "worker panicked" && !std::thread::panicking() {
+                return;
+            }
             tracing::error!("a serving instance ended: {error:#}");
         }
     }

@@ -73,12 +73,17 @@ pub struct ServeOptions {
     pub log: PredictionLog,
     /// What runs ONNX.
     pub nn: Arc<dyn Nn>,
-    /// Port 0 takes a free one.
-    pub addr: SocketAddr,
+    /// Where to answer: see [`listen`].
+    pub listener: TcpListener,
     /// What requests may use.
     pub limits: ServeLimits,
     /// Routes of the host itself, asked before the component.
     pub extra: Option<Extra>,
+}
+
+/// Takes an address, before anything else is opened for it; port 0 takes a free one. `Config` if it is in use.
+pub async fn listen(addr: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|e| unbound(addr, &e))
 }
 
 /// Starts servers.
@@ -93,11 +98,12 @@ pub struct RunningServer {
 }
 
 impl Server {
-    /// Compiles the component, binds the address and begins to answer. `Config` if the port is taken, `Input` if the component
-    /// is none or imports what is not offered.
+    /// Compiles the component and begins to answer. `Input` if the component is none or imports what is not offered.
     pub async fn start(options: ServeOptions) -> Result<RunningServer> {
-        let listener = TcpListener::bind(options.addr).await.map_err(|e| unbound(options.addr, &e))?;
-        let addr = listener.local_addr().map_err(|e| unbound(options.addr, &e))?;
+        let listener = options.listener;
+        let addr = listener
+            .local_addr()
+            .map_err(|e| Error::bug(format!("a listener does not know its address: {e}")))?;
         let (bytes, cache) = (options.component, options.cache_dir);
         let made = tokio::task::spawn_blocking(move || {
             let engine = component::engine()?;
@@ -156,8 +162,9 @@ impl RunningServer {
 fn unbound(addr: SocketAddr, error: &std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::AddrInUse {
         return Error::config(format!(
-            "port {} is in use by another process: stop it, or choose another port",
-            addr.port()
+            "port {} of `{}` is in use by another process: stop it, or choose another port",
+            addr.port(),
+            addr.ip()
         ));
     }
     Error::config(format!("`{addr}` cannot be listened on: {error}"))

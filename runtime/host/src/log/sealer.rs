@@ -107,7 +107,7 @@ impl Sealer {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         for segment in segments(&name, &batches, &self.windows)? {
             let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
-            let put = put.map_err(|e| Error::transient(format!("`{}` cannot be written: {e}", segment.key)))?;
+            let put = put.map_err(|e| Error::transient(e.message))?;
             if put == Put::Conflict {
                 // The key names this very file: an earlier build of Tidemill wrote the same rows.
                 tracing::warn!("`{}` is there already, in another encoding", segment.key);

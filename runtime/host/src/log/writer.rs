@@ -32,6 +32,7 @@ pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer
         options,
         sealer,
         open: None,
+        failing: false,
         files: 0,
     };
     std::thread::spawn(move || writer.run(&commands));
@@ -44,6 +45,8 @@ struct Writer {
     options: LogOptions,
     sealer: mpsc::Sender<sealer::Command>,
     open: Option<Open>,
+    /// Whether the last write failed.
+    failing: bool,
     files: u64,
 }
 
@@ -100,10 +103,16 @@ impl Writer {
             return;
         }
         let written = self.append(group);
-        if let Err(error) = &written {
-            tracing::error!("{error}");
-            // A file whose write or fsync failed is not trusted again; what it holds durably is sealed.
-            self.close();
+        match &written {
+            Err(error) => {
+                // Once, not for each request that is refused meanwhile.
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!("{error}");
+                }
+                self.give_up();
+            }
+            Ok(()) if std::mem::take(&mut self.failing) => tracing::info!("the prediction log can be written again"),
+            Ok(()) => {}
         }
         for (_, _, reply) in group.drain(..) {
             let _gone = reply.send(written.clone());
@@ -127,6 +136,17 @@ impl Writer {
             .map_err(|e| unwritable(&open.wal.path, &e))?;
         open.rows += group.iter().map(|(_, rows, _)| rows).sum::<usize>();
         Ok(())
+    }
+
+    /// A file whose write or fsync failed is not trusted again; what it holds durably is sealed.
+    fn give_up(&mut self) {
+        if let Some(open) = &self.open
+            && open.rows == 0
+        {
+            // It is sealed as empty if it cannot be removed now.
+            let _left = std::fs::remove_file(&open.wal.path);
+        }
+        self.close();
     }
 
     fn close(&mut self) {

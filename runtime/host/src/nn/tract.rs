@@ -84,7 +84,11 @@ impl Graph for TractGraph {
             .map(into_value)
             .collect::<TractResult<TVec<TValue>>>()
             .map_err(unfit)?;
-        let outputs = self.plan.run(values).map_err(unfit)?;
+        // Nor must a foreign graph that reads well and fails as it runs.
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.plan.run(values)));
+        let outputs = run
+            .map_err(|_| Error::input(format!("model `{}` cannot take these inputs: running it failed", self.model)))?
+            .map_err(unfit)?;
         let outputs = outputs
             .iter()
             .map(|value| from_value(value))

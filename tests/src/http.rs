@@ -1,0 +1,87 @@
+//! One kept connection, written by hand: what is sent need not be right, and whether the connection survives it is seen.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+/// A connection to a server at `http://…`.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// By name, lower-case.
+    pub headers: BTreeMap<String, String>,
+    /// The body as JSON; a text if it is none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// What the server says went wrong.
+    pub fn error(&self) -> &str {
+        self.body["error"].as_str().unwrap_or_default()
+    }
+}
+
+impl Connection {
+    /// Connects.
+    pub fn open(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address.trim_start_matches("http://")).with_context(|| address.to_owned())?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.get_mut().write_all(bytes)?)
+    }
+
+    /// A whole request and its answer. `headers` are lines without the line's end.
+    pub fn ask(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Answer> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tidemill\r\ncontent-length: {}\r\n", body.len());
+        for header in headers {
+            head += &format!("{header}\r\n");
+        }
+        self.send(format!("{head}\r\n").as_bytes())?;
+        self.send(body)?;
+        self.answer().with_context(|| format!("{method} {path} of {} bytes", body.len()))
+    }
+
+    /// The next answer.
+    pub fn answer(&mut self) -> Result<Answer> {
+        let first = self.line()?;
+        let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.with_context(|| format!("`{first}` is no answer"))?;
+        let mut headers = BTreeMap::new();
+        loop {
+            let line = self.line()?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into());
+        Ok(Answer { status, headers, body })
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let read = self.stream.read_line(&mut line)?;
+        ensure!(read > 0, "the server closed the connection");
+        Ok(line.trim_end().to_owned())
+    }
+}
