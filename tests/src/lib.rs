@@ -1,4 +1,5 @@
-//! What the end-to-end tests share: a small project with data of its own making, and how its store is compared.
+//! What the end-to-end tests share: a small project with data of its own making, how its store is compared, and the stages natively.
 
+pub mod native;
 pub mod small;
 pub mod snapshot;
