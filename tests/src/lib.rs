@@ -1,8 +1,9 @@
 //! What the end-to-end tests share: a small project with data of its own making, untrained and trained, how it is asked, what it
-//! logged, and how its store is compared.
+//! logged, how its store is compared, and the stages natively.
 
 pub mod http;
 pub mod logged;
+pub mod native;
 pub mod small;
 pub mod snapshot;
 pub mod trained;

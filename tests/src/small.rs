@@ -85,12 +85,18 @@ pub fn request(id: &str, readings: &[Reading]) -> Value {
 
 /// A copy of the project in a folder of its own.
 pub fn project(folder: &Path) -> Result<PathBuf> {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/small");
     let to = folder.join("small");
     std::fs::create_dir_all(&to)?;
+    overlay(&to, "small")?;
+    Ok(to)
+}
+
+/// Puts the files of another fixture over a project's.
+pub fn overlay(project: &Path, fixture: &str) -> Result<()> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
     for entry in std::fs::read_dir(&from).with_context(|| format!("{}", from.display()))? {
         let path = entry?.path();
-        std::fs::copy(&path, to.join(path.file_name().unwrap_or_default()))?;
+        std::fs::copy(&path, project.join(path.file_name().unwrap_or_default()))?;
     }
-    Ok(to)
+    Ok(())
 }

@@ -1,5 +1,5 @@
-//! The same case natively and as a component: outcomes and outputs equal to the byte. Each folder under `cases/` is a case; adding
-//! one needs no Rust, unless its stage is new here.
+//! The same case natively and as a component: outcomes (or errors) and outputs equal to the byte. Each folder under `cases/` is a
+//! case; adding one needs no Rust. Whole chains are compared in `parity_chain.rs`.
 //!
 //! Components are compared only where `TIDEMILL_COMPONENTS` names their folder; without it, the native outcome is still checked.
 
@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use tidemill_core::{Digest, Outcome, RunContext, Stage, Trigger, record::Output};
+use tidemill_core::{Digest, Error, ErrorKind, Outcome, RunContext, Trigger, record::Output};
 use tidemill_engine::{Engine, EngineOptions, Limits};
-use tidemill_host::{Grants, Recorded, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
+use tidemill_host::{Grants, Recorded, RunHost, RunSetup, Store};
+use tidemill_tests::native;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -27,12 +28,17 @@ struct Case {
     objects: BTreeMap<String, String>,
     reads: Vec<String>,
     writes: Vec<String>,
-    decision: String,
-    /// Each must be part of the outcome's reason or of a finding's message.
+    /// What is decided, or `error` where nothing can be.
+    decision: Option<String>,
+    error: Option<ErrorKind>,
+    /// Each must be part of the outcome's reason, of a finding's message, or of the error's.
     says: Vec<String>,
     /// Keys that are written, up to the run's key: `datasets/`.
     outputs: Vec<String>,
 }
+
+/// What a run ends in: compared whole.
+type Ended = std::result::Result<Outcome, Error>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn natively_and_as_component() -> Result<()> {
@@ -60,16 +66,8 @@ async fn natively_and_as_component() -> Result<()> {
 async fn judge(root: &Path, folder: &Path, components: Option<&Path>) -> Result<()> {
     let case: Case = toml::from_str(&std::fs::read_to_string(folder.join("case.toml"))?)?;
     let config = std::fs::read_to_string(root.join(&case.config))?;
-    let (native, recorded) = native(&case, folder, &config).await?;
-    let said = std::iter::once(&native.reason)
-        .chain(native.findings.iter().map(|f| &f.message))
-        .cloned()
-        .collect::<Vec<_>>();
-    let decision = serde_json::to_value(native.decision)?;
-    ensure!(decision == case.decision.as_str(), "decided {decision}, saying {said:#?}");
-    for part in &case.says {
-        ensure!(said.iter().any(|text| text.contains(part)), "nothing says `{part}` but {said:#?}");
-    }
+    let (native, recorded) = natively(&case, folder, &config).await?;
+    check_end(&case, &native)?;
     let keys: Vec<&str> = recorded.outputs.iter().map(|o| o.key.as_str()).collect();
     for prefix in &case.outputs {
         ensure!(
@@ -85,13 +83,39 @@ async fn judge(root: &Path, folder: &Path, components: Option<&Path>) -> Result<
     }
     if let Some(components) = components {
         let (component, outputs) = as_component(&case, folder, &config, components).await?;
-        ensure!(
-            serde_json::to_string(&native)? == serde_json::to_string(&component)?,
-            "outcomes differ: {native:#?} {component:#?}"
-        );
+        ensure!(text(&native)? == text(&component)?, "they differ: {native:#?} {component:#?}");
         ensure!(sorted(recorded.outputs.clone()) == sorted(outputs.outputs), "outputs differ");
+        ensure!(recorded.reads == outputs.reads, "they did not read the same");
     }
     Ok(())
+}
+
+fn check_end(case: &Case, ended: &Ended) -> Result<()> {
+    let said: Vec<&str> = match ended {
+        Ok(outcome) => {
+            let decision = serde_json::to_value(outcome.decision)?;
+            ensure!(case.decision.as_deref() == decision.as_str(), "decided {decision}: {outcome:#?}");
+            std::iter::once(&outcome.reason)
+                .chain(outcome.findings.iter().map(|f| &f.message))
+                .map(String::as_str)
+                .collect()
+        }
+        Err(error) => {
+            ensure!(case.error == Some(error.kind), "failed as {}: {error}", error.kind);
+            vec![&error.message]
+        }
+    };
+    for part in &case.says {
+        ensure!(said.iter().any(|text| text.contains(part)), "nothing says `{part}` but {said:#?}");
+    }
+    Ok(())
+}
+
+fn text(ended: &Ended) -> Result<String> {
+    Ok(match ended {
+        Ok(outcome) => serde_json::to_string(outcome)?,
+        Err(error) => serde_json::to_string(error)?,
+    })
 }
 
 fn sorted(mut outputs: Vec<Output>) -> Vec<Output> {
@@ -108,12 +132,7 @@ async fn prepare(case: &Case, folder: &Path) -> Result<(Trigger, RunHost, tempfi
             .create(key, std::fs::read(folder.join(file)).with_context(|| file.clone())?.into())
             .await?;
     }
-    let sql = SqlEngine::new(SqlOptions {
-        cache_dir: cache.path().join("cache"),
-        memory_bytes: 1 << 29,
-        threads: 2,
-        timeout: Duration::from_secs(60),
-    })?;
+    let sql = native::sql(cache.path())?;
     let trigger = Trigger {
         key: case.trigger.clone(),
         digest: Digest::of(&store.get(&case.trigger).await?),
@@ -142,27 +161,16 @@ async fn prepare(case: &Case, folder: &Path) -> Result<(Trigger, RunHost, tempfi
     Ok((trigger, host, cache))
 }
 
-async fn native(case: &Case, folder: &Path, config: &str) -> Result<(Outcome, Recorded)> {
+async fn natively(case: &Case, folder: &Path, config: &str) -> Result<(Ended, Recorded)> {
     let (trigger, host, cache) = prepare(case, folder).await?;
     let (stage, config) = (case.stage.clone(), config.to_owned());
-    let ran = tokio::task::spawn_blocking(move || {
-        let outcome = match stage.as_str() {
-            "validate" => run::<tidemill_validate::Validate>(&trigger, &config, &host),
-            "register" => run::<tidemill_register::Register>(&trigger, &config, &host),
-            other => Err(anyhow!("stage `{other}` is not in `parity.rs`")),
-        };
-        outcome.map(|outcome| (outcome, host.finish()))
-    });
+    let ran = tokio::task::spawn_blocking(move || (native::run(&stage, &trigger, &config, &host), host.finish()));
     let result = ran.await?;
     drop(cache);
-    result
+    Ok(result)
 }
 
-fn run<S: Stage>(trigger: &Trigger, config: &str, host: &RunHost) -> Result<Outcome> {
-    Ok(S::run(trigger, serde_json::from_str(config)?, host)?)
-}
-
-async fn as_component(case: &Case, folder: &Path, config: &str, components: &Path) -> Result<(Outcome, Recorded)> {
+async fn as_component(case: &Case, folder: &Path, config: &str, components: &Path) -> Result<(Ended, Recorded)> {
     let (trigger, host, cache) = prepare(case, folder).await?;
     let bytes = std::fs::read(components.join(format!("tidemill_{}.wasm", case.stage)))?;
     // Compiled once, whatever the case.
@@ -170,7 +178,7 @@ async fn as_component(case: &Case, folder: &Path, config: &str, components: &Pat
         config.to_owned(),
         std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"),
     );
-    let ran = tokio::task::spawn_blocking(move || -> Result<(Outcome, Recorded)> {
+    let ran = tokio::task::spawn_blocking(move || -> Result<(Ended, Recorded)> {
         let engine = Engine::new(EngineOptions { cache_dir: compiled })?;
         let component = engine.component(&bytes)?;
         let limits = Limits {
@@ -178,7 +186,7 @@ async fn as_component(case: &Case, folder: &Path, config: &str, components: &Pat
             memory_bytes: 1 << 30,
         };
         let (outcome, recorded, _) = component.run(&trigger, &config, host, &limits);
-        Ok((outcome?, recorded))
+        Ok((outcome, recorded))
     });
     let result = ran.await?;
     drop(cache);

@@ -5,6 +5,8 @@
 mod fetch;
 mod prefix;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 use tidemill_core::{Digest, Error, Host, Outcome, Put, Result, Stage, Trigger};

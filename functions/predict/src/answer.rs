@@ -11,6 +11,12 @@ pub const LARGEST_BODY: usize = 8 << 20;
 
 /// Answers one request: status and JSON.
 pub async fn answer(environment: &impl Environment, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
+    if body.len() > LARGEST_BODY {
+        let most = LARGEST_BODY >> 20;
+        return failure(&Error::limit(format!(
+            "the body is larger than {most} MiB: send fewer rows a request"
+        )));
+    }
     let Some(allowed) = method_of(path) else {
         return failure(&unknown(method, path));
     };

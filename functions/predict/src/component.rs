@@ -19,7 +19,6 @@ use tidemill_core::{Error, Result};
 use tidemill_ml::Values;
 
 use crate::{
-    LARGEST_BODY,
     bindings::{errors, graph, inference, objects, predictions, tensor},
     environment::{Batch, Environment},
     models::Cache,
@@ -44,14 +43,10 @@ struct Guest {
 async fn serve(request: Request) -> impl IntoResponse {
     let (head, body) = request.into_parts();
     let (status, value) = match body.bytes().await {
-        Ok(body) if body.len() <= LARGEST_BODY => {
+        Ok(body) => {
             let guest = GUEST.with(|guest| *guest);
             crate::answer(guest, &head.method, head.uri.path(), &head.headers, &body).await
         }
-        Ok(_) => crate::failure(&Error::limit(format!(
-            "the body is larger than {} MiB: send fewer rows a request",
-            LARGEST_BODY >> 20
-        ))),
         Err(_) => crate::failure(&Error::input("the body did not arrive whole")),
     };
     respond(&head, status, &value)

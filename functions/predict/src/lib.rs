@@ -1,7 +1,8 @@
 //! Serves predictions over HTTP, Open Inference Protocol V2: one named tensor a column of the model's signature.
 //!
 //! A request is parsed and checked ([`protocol`]), its model found ([`models`]), its rows transformed, scored and logged
-//! ([`infer`]), over whatever [`environment`] it runs in. An answer is sent only when its predictions are in the log.
+//! ([`infer`]), over whatever [`environment`] it runs in: a component's imports, or natively the host, as on Lambda. An answer is
+//! sent only when its predictions are in the log.
 
 pub mod answer;
 pub mod environment;
@@ -13,6 +14,11 @@ pub mod protocol;
 mod bindings;
 #[cfg(target_family = "wasm")]
 mod component;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod lambda;
+#[cfg(not(target_family = "wasm"))]
+pub mod native;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,4 @@
-//! Serving predictions as a Lambda handler is not there yet, and this says so instead of answering nothing.
-
-fn main() -> std::process::ExitCode {
-    eprintln!("error: `predict` does not run as a Lambda handler yet");
-    eprintln!("hint: `tidemill up` serves it over HTTP; the other stages have Lambda handlers");
-    std::process::ExitCode::from(2)
+//! The same stage as a Lambda handler, behind a function URL or API Gateway.
+fn main() {
+    tidemill_lambda::run_http(tidemill_predict::lambda::Predict::open);
 }

@@ -4,6 +4,8 @@
 //! from there; it never makes a second.
 
 mod alias;
+#[cfg(test)]
+mod tests;
 mod version;
 
 use serde::Deserialize;

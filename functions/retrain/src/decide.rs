@@ -49,7 +49,7 @@ pub(crate) fn decision(
     let train = !causes.is_empty() && obstacle.is_none();
     let (causes, why): (Vec<String>, Vec<String>) = causes.into_iter().unzip();
     let reason = match (why.is_empty(), obstacle) {
-        (true, Some(obstacle)) if report.version.is_none() => format!("no training yet: {obstacle}"),
+        (true, Some(obstacle)) if state.trained.is_none() => format!("no training yet: {obstacle}"),
         (true, _) => "nothing calls for training".to_owned(),
         (false, None) => why.join("; "),
         (false, Some(obstacle)) => format!("{}; but {obstacle}", why.join("; ")),

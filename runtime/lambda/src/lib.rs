@@ -1,10 +1,12 @@
-//! The Lambda shell: the same stage that is a component, run natively for the objects that an AWS event names.
+//! The Lambda shell: the same stage that is a component, run natively for the objects that an AWS event names; and `predict` behind
+//! a function URL or API Gateway ([`run_http`]).
 //!
 //! A function is told which node of the pipeline it is by `TIDEMILL_CONFIG`, and where the store is by `TIDEMILL_STORE`.
 //! It commits outcomes as the flow does, so an event that AWS delivers twice changes nothing.
 
 mod event;
 mod handler;
+mod http;
 mod settings;
 
 use std::sync::Arc;
@@ -15,8 +17,9 @@ use serde_json::Value;
 use tidemill_core::{Error, Stage};
 
 pub use event::keys;
-pub use handler::Handler;
-pub use settings::Settings;
+pub use handler::{Handler, call};
+pub use http::{Serve, respond, run_http};
+pub use settings::{ServeSettings, Settings};
 
 /// Serves a stage until Lambda ends the process; what a stage's `main` calls. Ends the process with the error kind's exit code.
 pub fn run<S: Stage + 'static>() {

@@ -1,7 +1,9 @@
 //! The prediction log: acknowledged means on the disk. Requests append to a write-ahead file and share its fsyncs; closed
-//! files become Parquet in the store. An id may stand in the log twice (a client asked again): readers take each id once.
+//! files become Parquet in the store. Where no disk outlives the process, [`DirectLog`] writes each request's rows to the
+//! store itself. An id may stand in the log twice (a client asked again): readers take each id once.
 
 mod batch;
+mod direct;
 mod sealer;
 mod segment;
 mod summary;
@@ -17,10 +19,12 @@ use std::{
 };
 
 use fs4::fs_std::FileExt;
+use serde::Deserialize;
 use tidemill_core::{Error, Result, time::Span};
 use tokio::sync::oneshot;
 
 pub use batch::{Batch, Values};
+pub use direct::DirectLog;
 pub use summary::{WindowSummary, window_summary};
 
 use crate::Store;
@@ -44,7 +48,8 @@ impl Default for LogOptions {
 }
 
 /// How a model's predictions are filed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LoggedModel {
     /// The span of one folder: the monitor's window.
     pub window: Span,

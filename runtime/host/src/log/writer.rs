@@ -155,18 +155,18 @@ impl Writer {
         let _gone = self.sealer.send(sealer::Command { reply: None });
     }
 
-    /// A name that no other file of this or any other log has, ascending in time: segments are named after it.
     fn next_path(&mut self) -> PathBuf {
         self.files += 1;
-        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let unique = unique(&self.folder, micros, self.files);
-        self.folder.join(format!("{micros:017}-{unique}.wal"))
+        self.folder.join(format!("{}.wal", name(&self.folder, self.files)))
     }
 }
 
-fn unique(folder: &Path, micros: u128, files: u64) -> String {
+/// A name that no other file of this or any other log has, ascending in time: segments are named after it. `files` counts
+/// those of this process.
+pub(super) fn name(folder: &Path, files: u64) -> String {
     use std::hash::{BuildHasher, RandomState};
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     let random = RandomState::new().hash_one(files);
     let seed = format!("{} {micros} {files} {} {random}", folder.display(), std::process::id());
-    Digest::of(seed.as_bytes()).short()[..8].to_owned()
+    format!("{micros:017}-{}", &Digest::of(seed.as_bytes()).short()[..8])
 }

@@ -1,0 +1,87 @@
+//! `predict` as a Lambda function. Lambda gives an execution environment one request at a time, and disks end with it: so one thread
+//! answers, as in a component, and a prediction is acknowledged when its rows are an object in the store.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::mpsc,
+};
+
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::Value;
+use tidemill_core::{Error, Result};
+use tidemill_host::{
+    Store,
+    log::DirectLog,
+    nn::{self, Prefer},
+};
+use tidemill_lambda::{Serve, ServeSettings};
+use tokio::{runtime::Runtime, sync::oneshot};
+
+use crate::native::Native;
+
+/// Hands requests to the thread that answers them.
+pub struct Predict {
+    requests: mpsc::Sender<Asked>,
+}
+
+struct Asked {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    reply: oneshot::Sender<(StatusCode, Value)>,
+}
+
+impl Predict {
+    /// Opens the store, and starts the thread.
+    pub fn open(settings: ServeSettings) -> Result<Self> {
+        let store = Store::local(&settings.store)?;
+        let log = DirectLog::new(store.clone(), settings.serving.models);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::transient(format!("the runtime cannot start: {e}")))?;
+        let (requests, asked) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("predict".to_owned())
+            .spawn(move || serve(&runtime, &Native::new(store, log, nn::backend(Prefer::OnnxRuntime)), &asked))
+            .map_err(|e| Error::transient(format!("the thread that answers cannot start: {e}")))?;
+        Ok(Self { requests })
+    }
+}
+
+impl Serve for Predict {
+    async fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> (StatusCode, Value) {
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked {
+            method,
+            path,
+            headers,
+            body,
+            reply,
+        };
+        let ended = || crate::failure(&Error::bug("the thread that answers has ended"));
+        if self.requests.send(asked).is_err() {
+            return ended();
+        }
+        answer.await.unwrap_or_else(|_| ended())
+    }
+}
+
+/// A panic costs its request, as a trap does in a component: what is loaded is only ever added to.
+fn serve(runtime: &Runtime, environment: &Native, asked: &mpsc::Receiver<Asked>) {
+    for asked in asked {
+        let Asked {
+            method,
+            path,
+            headers,
+            body,
+            reply,
+        } = asked;
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(crate::answer(environment, &method, &path, &headers, &body))
+        }));
+        let answered = answered.unwrap_or_else(|_| crate::failure(&Error::bug(format!("`{method} {path}` failed inside"))));
+        let _gone = reply.send(answered);
+    }
+}

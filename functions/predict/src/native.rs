@@ -1,0 +1,143 @@
+//! `predict` over the host itself, without a component around it: objects from a store, ONNX by the native engines, and a log
+//! whose rows are objects before the answer is sent.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use tidemill_core::{Digest, Error, Result};
+use tidemill_host::{
+    Store,
+    log::{self, DirectLog},
+    nn::{Graph, Graphs, Nn, Tensor},
+};
+use tidemill_ml::Values;
+
+use crate::{
+    environment::{Batch, Environment},
+    models::Cache,
+};
+
+/// Keys in one answer of [`Environment::keys`].
+const PAGE: usize = 1000;
+
+/// One thread's environment: what it has loaded stays.
+pub struct Native {
+    store: Store,
+    log: DirectLog,
+    graphs: Graphs,
+    /// By model digest; append-only.
+    prepared: RefCell<HashMap<String, Arc<dyn Graph>>>,
+    cache: Cache,
+    started: Instant,
+    /// Random for each process.
+    seed: u64,
+    requests: AtomicU64,
+}
+
+impl Native {
+    /// Nothing is loaded yet.
+    pub fn new(store: Store, log: DirectLog, nn: Arc<dyn Nn>) -> Self {
+        Self {
+            store,
+            log,
+            graphs: Graphs::new(nn),
+            prepared: RefCell::default(),
+            cache: Cache::default(),
+            started: Instant::now(),
+            seed: std::hash::RandomState::new().hash_one(std::process::id()),
+            requests: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Environment for Native {
+    async fn object(&self, key: &str) -> Result<Vec<u8>> {
+        self.store.get(key).await.map(Vec::from)
+    }
+
+    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+        let page = self.store.list(prefix, after, PAGE).await?;
+        Ok(page.into_iter().map(|meta| meta.key).collect())
+    }
+
+    async fn prepare(&self, onnx: &str, digest: &str) -> Result<()> {
+        if self.prepared.borrow().contains_key(digest) {
+            return Ok(());
+        }
+        let bytes = self.object(onnx).await?;
+        if Digest::of(&bytes).as_str() != digest {
+            return Err(Error::bug(format!(
+                "`{onnx}` is not the model that was registered: its digest is not {digest}"
+            )));
+        }
+        let (_, graph) = self.graphs.load(onnx, &bytes).map_err(|e| broken(onnx, &e))?;
+        self.prepared.borrow_mut().insert(digest.to_owned(), graph);
+        Ok(())
+    }
+
+    fn score(&self, digest: &str, rows: usize, features: Vec<f32>) -> Result<Vec<f32>> {
+        let prepared = self.prepared.borrow();
+        let graph = prepared
+            .get(digest)
+            .ok_or_else(|| Error::bug(format!("the model {digest} was not prepared")))?;
+        let width = features.len().checked_div(rows).unwrap_or(0);
+        let input = Tensor::from_f32(vec![rows, width], &features).map_err(|e| broken(digest, &e))?;
+        let outputs = graph
+            .compute(vec![("features".to_owned(), input)])
+            .map_err(|e| broken(digest, &e))?;
+        let scores = outputs.into_iter().find(|(name, _)| name == "scores");
+        let (_, scores) = scores.ok_or_else(|| Error::bug(format!("the model {digest} has no output `scores`")))?;
+        Ok(scores.data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+
+    async fn append(&self, batch: Batch) -> Result<()> {
+        let version = &batch.served.version;
+        let times = vec![None; batch.ids.len()];
+        let columns = batch.columns.into_iter().map(|(name, values)| (name, logged(values)));
+        let batch = log::Batch {
+            model: version.model.clone(),
+            version: version.version,
+            transform: version.transform_digest.to_string(),
+            ids: batch.ids,
+            times,
+            columns: columns.collect(),
+            latency_us: batch.latency_us,
+        };
+        self.log.append(batch).await
+    }
+
+    fn clock(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn unique(&self) -> String {
+        format!("{:016x}-{:x}", self.seed, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn cache(&self) -> &Cache {
+        &self.cache
+    }
+}
+
+/// A registered model that does not run is ours to mend, not the client's.
+fn broken(what: &str, error: &Error) -> Error {
+    Error::bug(format!("`{what}` cannot be run: {error}"))
+}
+
+fn logged(values: Values) -> log::Values {
+    match values {
+        Values::Boolean(v) => log::Values::Boolean(v),
+        Values::Integer(v) => log::Values::Integer(v),
+        Values::Number(v) => log::Values::Number(v),
+        Values::Text(v) => log::Values::Text(v),
+        Values::Timestamp(v) => log::Values::Timestamp(v),
+    }
+}

@@ -1,0 +1,192 @@
+//! The stage over a store: crashes in its middle, candidates that race, and the alias's history.
+
+use serde_json::json;
+use tidemill_core::{
+    Decision, Digest, ErrorKind, Objects, ObjectsExt, Outcome, Result, RunContext, Stage, Trigger,
+    record::{Alias, OutcomeRecord, Version},
+};
+use tidemill_host::{Grants, Recorded, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
+
+use crate::{Config, Register};
+
+const CHAMPION: &str = "models/late/aliases/champion.json";
+
+/// A store, and runs of the stage over it.
+struct Registry {
+    store: Store,
+    sql: SqlEngine,
+    runtime: tokio::runtime::Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            store: Store::local(&folder.path().join("store")).unwrap(),
+            sql: SqlEngine::new(SqlOptions {
+                cache_dir: folder.path().join("cache"),
+                memory_bytes: 1 << 28,
+                threads: 1,
+                timeout: std::time::Duration::from_secs(10),
+            })
+            .unwrap(),
+            runtime: tokio::runtime::Runtime::new().unwrap(),
+            _folder: folder,
+        }
+    }
+
+    fn objects(&self) -> impl Objects {
+        self.store.blocking_on(self.runtime.handle().clone())
+    }
+
+    /// Puts the outcome of an evaluation there that compared candidate `name` with a champion.
+    fn evaluated(&self, name: &str, champion: Option<u32>) -> Trigger {
+        let key = format!("outcomes/evaluate/late/{name}.json");
+        let digest = self.objects().create_json(&key, &record(name, champion)).unwrap();
+        Trigger { key, digest }
+    }
+
+    fn run(&self, trigger: &Trigger) -> (Result<Outcome>, Recorded) {
+        let host = RunHost::new(RunSetup {
+            store: self.store.clone(),
+            sql: self.sql.clone(),
+            context: RunContext {
+                as_of: "2024-01-02T00:00:00Z".parse().unwrap(),
+                seed: 0,
+                run_key: "0".repeat(32),
+                subject: "late".into(),
+            },
+            trigger: trigger.clone(),
+            grants: Grants {
+                reads: vec!["evaluations/late/**".into(), "models/late/**".into()],
+                writes: vec!["models/late/**".into()],
+                fetch: vec![],
+            },
+            progress: None,
+            handle: self.runtime.handle().clone(),
+        });
+        let model = "late".to_owned();
+        (Register::run(trigger, Config { model }, &host), host.finish())
+    }
+
+    fn champion(&self) -> Alias {
+        self.objects().get_json(CHAMPION).unwrap()
+    }
+}
+
+fn record(name: &str, champion: Option<u32>) -> OutcomeRecord {
+    let digest = |text: &str| Digest::of(format!("{name} {text}").as_bytes());
+    let features = json!({
+        "request": "requests/late/r.json", "train": "t", "stop": "s", "holdout": "h", "train-rows": 1, "stop-rows": 1, "holdout-rows": 1,
+        "transform": "features/late/f/transform.json", "transform-digest": digest("transform"), "profile": "p",
+        "signature": { "inputs": [], "context": [] }, "label": "late", "classes": ["0", "1"],
+    });
+    let training = json!({
+        "model": "late", "task": "binary", "onnx": format!("candidates/late/{name}/model.onnx"), "onnx-digest": digest("onnx"),
+        "features": features, "parameters": {}, "rounds": 1, "importances": {}, "metrics": {},
+    });
+    let evaluation = json!({
+        "training": training, "metrics": { "auc": 0.7 }, "champion": null, "champion-version": champion, "slices": [], "failed": [],
+    });
+    serde_json::from_value(json!({
+        "stage": "evaluate", "subject": "late", "trigger": { "key": "k", "digest": digest("trigger") }, "run-key": "1", "component": digest("c"),
+        "config": digest("config"), "engines": "none", "as-of": "2024-01-02T00:00:00Z", "decision": "done", "reason": "", "findings": [],
+        "facts": evaluation, "hops": 1,
+        "outputs": [{ "key": format!("evaluations/late/{name}/evaluation.json"), "digest": digest("evaluation"), "size": 1 }],
+    }))
+    .unwrap()
+}
+
+#[test]
+fn versions_count_up_and_the_alias_remembers() {
+    let registry = Registry::new();
+    for n in 1..=11 {
+        let trigger = registry.evaluated(&format!("c{n}"), (n > 1).then(|| n - 1));
+        let outcome = registry.run(&trigger).0.unwrap();
+        assert_eq!(
+            (outcome.decision, &outcome.facts["version"]),
+            (Decision::Done, &json!(n)),
+            "{outcome:?}"
+        );
+    }
+    let champion = registry.champion();
+    assert_eq!((champion.version, champion.moves), (11, 10));
+    for moves in 0..=10 {
+        let remembered: Alias = registry
+            .objects()
+            .get_json(&format!("models/late/aliases/champion/{moves}.json"))
+            .unwrap();
+        assert_eq!((remembered.version, remembered.moves), (moves + 1, moves));
+    }
+}
+
+#[test]
+fn a_run_that_is_made_again_ends_as_the_first() {
+    let whole = Registry::new();
+    whole.run(&whole.evaluated("before", None)).0.unwrap();
+    let trigger = whole.evaluated("next", Some(1));
+    let (first, wrote) = whole.run(&trigger);
+    let first = first.unwrap();
+    // What a crash may have left undone: the history, then the move, then the version.
+    let left = |undone: &[&str]| {
+        let registry = Registry::new();
+        registry.run(&registry.evaluated("before", None)).0.unwrap();
+        registry.evaluated("next", Some(1));
+        for meta in whole.objects().list_all("models/late/").unwrap() {
+            let done = !undone.contains(&meta.key.as_str());
+            if done && meta.key != CHAMPION {
+                registry
+                    .objects()
+                    .create_same(&meta.key, &whole.objects().get(&meta.key).unwrap())
+                    .unwrap();
+            }
+        }
+        if !undone.contains(&CHAMPION) {
+            let before = Digest::of(&registry.objects().get(CHAMPION).unwrap());
+            let moved = whole.objects().get(CHAMPION).unwrap();
+            registry.objects().swap(CHAMPION, Some(&before), &moved).unwrap();
+        }
+        registry
+    };
+    let (history, version) = ("models/late/aliases/champion/1.json", "models/late/versions/2.json");
+    for undone in [&[][..], &[history], &[history, CHAMPION], &[history, CHAMPION, version]] {
+        let registry = left(undone);
+        let (again, wrote_again) = registry.run(&trigger);
+        assert_eq!(again.unwrap(), first, "{undone:?}");
+        assert_eq!(wrote_again.outputs, wrote.outputs, "{undone:?}");
+        assert_eq!(registry.champion(), whole.champion(), "{undone:?}");
+    }
+}
+
+#[test]
+fn of_candidates_that_race_one_becomes_champion() {
+    let registry = Registry::new();
+    let triggers: Vec<Trigger> = (0..6).map(|n| registry.evaluated(&format!("c{n}"), None)).collect();
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let persist = |trigger| {
+            // As the flow does: a transient failure is tried again.
+            loop {
+                match registry.run(trigger).0 {
+                    Err(error) if error.kind == ErrorKind::Transient => {}
+                    other => return other.unwrap(),
+                }
+            }
+        };
+        let running: Vec<_> = triggers.iter().map(|trigger| scope.spawn(move || persist(trigger))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let won: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.decision == Decision::Done).collect();
+    assert_eq!(won.len(), 1, "{outcomes:?}");
+    assert!(
+        outcomes
+            .iter()
+            .filter(|o| o.decision == Decision::Rejected)
+            .all(|o| o.reason.contains("changed since"))
+    );
+    let champion = registry.champion();
+    assert_eq!(won[0].facts["version"], champion.version);
+    let key = format!("models/late/versions/{}.json", champion.version);
+    let version: Version = registry.objects().get_json(&key).unwrap();
+    assert_eq!((version.onnx_digest, champion.moves), (champion.onnx_digest, 0));
+}

@@ -1,0 +1,115 @@
+//! The Lambda shell of what answers HTTP: function URLs and API Gateway, whose own decoration (base64, a stage's name before the
+//! path) ends here.
+
+use std::{future::Future, sync::Arc};
+
+use anyhow::{Context as _, anyhow};
+use lambda_http::{
+    Body, Request, Response,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header::CONTENT_TYPE},
+    request::RequestContext,
+    service_fn,
+};
+use serde_json::Value;
+use tidemill_core::Result;
+
+use crate::{ServeSettings, exit_code};
+
+/// Answers requests with JSON.
+pub trait Serve: Send + Sync + 'static {
+    /// `path` is what the client asked for, without an API Gateway stage before it.
+    fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> impl Future<Output = (StatusCode, Value)> + Send;
+}
+
+/// Serves until Lambda ends the process; what a serving function's `main` calls. Ends the process with the error kind's exit code.
+pub fn run_http<S: Serve>(open: impl FnOnce(ServeSettings) -> Result<S>) {
+    if let Err(error) = serve(open) {
+        eprintln!("error: {error:#}");
+        std::process::exit(i32::from(exit_code(&error)));
+    }
+}
+
+fn serve<S: Serve>(open: impl FnOnce(ServeSettings) -> Result<S>) -> anyhow::Result<()> {
+    lambda_http::tracing::init_default_subscriber();
+    let server = Arc::new(open(ServeSettings::from_environment()?)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    let service = service_fn(move |request: Request| {
+        let server = server.clone();
+        async move { Ok::<_, lambda_http::Error>(respond(&*server, request).await) }
+    });
+    runtime
+        .block_on(lambda_http::run(service))
+        .map_err(|e| anyhow!("{e}"))
+        .context("the Lambda runtime ended")
+}
+
+/// One request as Lambda hands it over.
+pub async fn respond(server: &impl Serve, request: Request) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let path = without_stage(head.uri.path(), head.extensions.get::<RequestContext>()).to_owned();
+    let (status, value) = server.answer(head.method, path, head.headers, body.to_vec()).await;
+    let mut response = Response::new(Body::Text(value.to_string()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// `/prod/v2/models` is `/v2/models` at the stage `prod`; the default stage, and a function URL, have no such beginning.
+fn without_stage<'a>(path: &'a str, context: Option<&RequestContext>) -> &'a str {
+    let stage = match context {
+        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
+        _ => None,
+    };
+    stage
+        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Says what it was asked.
+    struct Echo;
+
+    impl Serve for Echo {
+        async fn answer(&self, method: Method, path: String, _headers: HeaderMap, body: Vec<u8>) -> (StatusCode, Value) {
+            let body = String::from_utf8_lossy(&body).into_owned();
+            (StatusCode::IM_A_TEAPOT, json!([method.as_str(), path, body]))
+        }
+    }
+
+    async fn asked(stage: &str, path: &str, body: &str, base64: bool) -> (StatusCode, String) {
+        let payload = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "", "headers": { "host": "h.example" },
+            "requestContext": { "accountId": "1", "apiId": "a", "domainName": "h.example", "requestId": "r", "routeKey": "$default", "stage": stage,
+                "http": { "method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "test" },
+                "time": "11/Jan/2023:11:45:34 +0000", "timeEpoch": 1_673_437_534_837_i64 },
+            "body": body, "isBase64Encoded": base64
+        });
+        let request = lambda_http::request::from_str(&payload.to_string()).unwrap();
+        let response = respond(&Echo, request).await;
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        (response.status(), String::from_utf8(response.body().to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn stages_and_base64_end_here() {
+        let teapot = |text: &str| (StatusCode::IM_A_TEAPOT, text.to_owned());
+        let plain = teapot(r#"["POST","/v2/models/late/infer","{}"]"#);
+        assert_eq!(asked("$default", "/v2/models/late/infer", "{}", false).await, plain);
+        assert_eq!(asked("$default", "/v2/models/late/infer", "e30=", true).await, plain);
+        assert_eq!(asked("prod", "/prod/v2/models/late/infer", "{}", false).await, plain);
+        assert_eq!(asked("v2", "/v2/v2", "", false).await, teapot(r#"["POST","/v2",""]"#));
+        assert_eq!(asked("v", "/v/v2", "", false).await, teapot(r#"["POST","/v2",""]"#));
+    }
+}
