@@ -32,8 +32,14 @@ impl<U> objects::HostWithStore<U> for Serve {
         if !granted(&key) {
             return Err(objects::GetError::Denied);
         }
-        let store = accessor.with(|mut access| access.get().store.clone());
-        store.get(&key).await.map(|bytes| bytes.to_vec()).map_err(|e| refused(&e))
+        let shared = accessor.with(|mut access| access.get().clone());
+        // An alias is read at each request; all else is read once in an instance's life.
+        let read = if key.contains("/aliases/") {
+            shared.aliases.get(&shared.store, &key).await
+        } else {
+            shared.store.get(&key).await
+        };
+        read.map(|bytes| bytes.to_vec()).map_err(|e| refused(&e))
     }
 
     async fn list(accessor: &Accessor<U, Self>, prefix: String, after: Option<String>) -> Result<Vec<String>, objects::GetError> {

@@ -119,6 +119,7 @@ impl Server {
         let loaded = nn::Loaded::new(Graphs::new(options.nn));
         let shared = Arc::new(state::Shared {
             store: options.store,
+            aliases: tidemill_host::Rereads::default(),
             log: options.log,
             loaded,
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidemill_host::{Store, log::PredictionLog};
+use tidemill_host::{Rereads, Store, log::PredictionLog};
 use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
@@ -13,6 +13,7 @@ use super::nn::Loaded;
 /// Shared by all instances of a server.
 pub(super) struct Shared {
     pub(super) store: Store,
+    pub(super) aliases: Rereads,
     pub(super) log: PredictionLog,
     pub(super) loaded: Arc<Loaded>,
 }

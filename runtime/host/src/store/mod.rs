@@ -18,9 +18,11 @@ pub mod conformance;
 mod key;
 mod local;
 mod remote;
+mod reread;
 
 use local::Local;
 use remote::Remote;
+pub use reread::Rereads;
 
 /// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
 const SMALL: u64 = 256 << 10;
