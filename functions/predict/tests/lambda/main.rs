@@ -1,6 +1,10 @@
 //! The function that is deployed, as a process: Lambda's runtime interface is played, function URL and API Gateway payloads go in,
 //! and over a store with a registered model the answers come out. What was answered must be in the store.
 #![cfg(not(target_family = "wasm"))]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test: its helpers are not inside `#[test]` functions, which is all that clippy leaves out"
+)]
 
 mod model;
 mod runtime;
