@@ -174,11 +174,14 @@ fn nothing_is_half_written(server: &Server) -> Result<()> {
     Ok(())
 }
 
+/// Method, path, headers, body; the status, and what the answer must say.
+type Post<'a> = (&'a str, &'a str, &'a [&'a str], &'a str, u16, &'a [&'a str]);
+
 /// `POST /data/<dataset>`.
 fn posted(server: &Server) -> Result<()> {
     let csv = rows(20, |_, line| line.to_owned());
     let mut connection = Connection::open(&server.address)?;
-    let cases: [(&str, &str, &[&str], &str, u16, &[&str]); 7] = [
+    let cases: [Post<'_>; 7] = [
         (
             "POST",
             "/data/readings",

@@ -285,10 +285,13 @@ fn refused(connection: &mut Connection, bad: &Bad) -> Result<()> {
     Ok(())
 }
 
+/// Method, path, headers; the status, and what the answer must say.
+type Misdirected<'a> = (&'a str, &'a str, &'a [&'a str], u16, &'a [&'a str]);
+
 /// Requests that are wrong before their body is looked at.
 fn misdirected(connection: &mut Connection) -> Result<()> {
     let body = good("bad").to_string();
-    let cases: [(&str, &str, &[&str], u16, &[&str]); 12] = [
+    let cases: [Misdirected<'_>; 12] = [
         ("POST", "/v2/models/alram/infer", &[JSON], 404, &["no model `alram`", "`alarm`"]),
         (
             "POST",
