@@ -115,7 +115,10 @@ fn functions(error: &wasmtime::Error) -> String {
 fn own<'a>(mangled: impl Iterator<Item = &'a str>) -> Vec<String> {
     let is_own = |name: &String| {
         let path = name.trim_start_matches(['<', '&']);
-        path.contains("::") && !["std::", "core::", "alloc::"].iter().any(|library| path.starts_with(library))
+        path.contains("::")
+            && !["std::", "core::", "alloc::", "__rustc::"]
+                .iter()
+                .any(|library| path.starts_with(library))
     };
     mangled
         .map(|name| format!("{:#}", rustc_demangle::demangle(name)))

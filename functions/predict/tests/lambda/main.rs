@@ -121,7 +121,7 @@ fn gateways_and_bad_requests() {
     let mut wrong = request("wrong");
     wrong["inputs"][0]["data"] = json!(["far", 1]);
     for (method, path, body, expected, says) in [
-        ("POST", INFER, "{\"inputs\": [".to_owned(), 400, "no inference request"),
+        ("POST", INFER, "{\"inputs\": [".to_owned(), 400, "the body is not JSON"),
         ("POST", INFER, wrong.to_string(), 400, "holds `\"far\"` in row 0"),
         ("POST", INFER, json!({ "inputs": [] }).to_string(), 400, "`inputs` is empty"),
         ("POST", "/v2/models/early/infer", request("x").to_string(), 404, "there are `late`"),
