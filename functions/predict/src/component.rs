@@ -20,7 +20,7 @@ use tidemill_ml::Values;
 
 use crate::{
     bindings::{errors, graph, inference, objects, predictions, tensor},
-    environment::{Batch, Environment},
+    environment::{Batch, Environment, check_registered, floats, scores_of},
     models::Cache,
 };
 
@@ -99,11 +99,7 @@ impl Environment for Guest {
             // The host has not met it yet.
             Err(_) => {
                 let bytes = self.object(onnx).await?;
-                if tidemill_core::Digest::of(&bytes).as_str() != digest {
-                    return Err(Error::bug(format!(
-                        "`{onnx}` is not the model that was registered: its digest is not {digest}"
-                    )));
-                }
+                check_registered(onnx, &bytes, digest)?;
                 graph::load(&[bytes], graph::GraphEncoding::Onnx, graph::ExecutionTarget::Cpu).map_err(|e| failed(&e, onnx))?
             }
         };
@@ -124,9 +120,8 @@ impl Environment for Guest {
         let outputs = graph
             .compute(vec![("features".to_owned(), input)])
             .map_err(|e| failed(&e, digest))?;
-        let scores = outputs.into_iter().find(|(name, _)| name == "scores");
-        let (_, scores) = scores.ok_or_else(|| Error::bug(format!("the model {digest} has no output `scores`")))?;
-        Ok(scores.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        let scores = scores_of(digest, outputs)?;
+        Ok(floats(&scores.data()))
     }
 
     async fn append(&self, batch: Batch) -> Result<()> {

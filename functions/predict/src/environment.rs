@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tidemill_core::Result;
+use tidemill_core::{Digest, Error, Result};
 use tidemill_ml::Values;
 
 /// Implemented over the component's imports, and natively.
@@ -37,4 +37,27 @@ pub struct Batch {
     pub columns: Vec<(String, Values)>,
     /// Microseconds from the request's arrival until all its rows were scored.
     pub latency_us: u64,
+}
+
+/// Refuses a model's bytes that are not those that were registered.
+pub(crate) fn check_registered(onnx: &str, bytes: &[u8], digest: &str) -> Result<()> {
+    if Digest::of(bytes).as_str() == digest {
+        return Ok(());
+    }
+    Err(Error::bug(format!(
+        "`{onnx}` is not the model that was registered: its digest is not {digest}"
+    )))
+}
+
+/// The output `scores` of a graph.
+pub(crate) fn scores_of<T>(digest: &str, outputs: Vec<(String, T)>) -> Result<T> {
+    let scores = outputs.into_iter().find(|(name, _)| name == "scores");
+    scores
+        .map(|(_, scores)| scores)
+        .ok_or_else(|| Error::bug(format!("the model {digest} has no output `scores`")))
+}
+
+/// Little-endian f32.
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use tidemill_core::{Digest, Error, Result};
+use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
     log::{self, DirectLog},
@@ -21,7 +21,7 @@ use tidemill_host::{
 use tidemill_ml::Values;
 
 use crate::{
-    environment::{Batch, Environment},
+    environment::{Batch, Environment, check_registered, floats, scores_of},
     models::Cache,
 };
 
@@ -73,11 +73,7 @@ impl Environment for Native {
             return Ok(());
         }
         let bytes = self.object(onnx).await?;
-        if Digest::of(&bytes).as_str() != digest {
-            return Err(Error::bug(format!(
-                "`{onnx}` is not the model that was registered: its digest is not {digest}"
-            )));
-        }
+        check_registered(onnx, &bytes, digest)?;
         let (_, graph) = self.graphs.load(onnx, &bytes).map_err(|e| broken(onnx, &e))?;
         self.prepared.borrow_mut().insert(digest.to_owned(), graph);
         Ok(())
@@ -93,9 +89,8 @@ impl Environment for Native {
         let outputs = graph
             .compute(vec![("features".to_owned(), input)])
             .map_err(|e| broken(digest, &e))?;
-        let scores = outputs.into_iter().find(|(name, _)| name == "scores");
-        let (_, scores) = scores.ok_or_else(|| Error::bug(format!("the model {digest} has no output `scores`")))?;
-        Ok(scores.data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        let scores = scores_of(digest, outputs)?;
+        Ok(floats(&scores.data))
     }
 
     async fn append(&self, batch: Batch) -> Result<()> {
