@@ -9,7 +9,7 @@ use std::{
 use tidemill_core::{Digest, Result};
 use tokio::sync::oneshot;
 
-use super::{Active, LogOptions, sealer, unwritable, wal::Wal};
+use super::{Active, LogOptions, sealer, slice, unwritable, wal::Wal};
 
 /// Requests that share an fsync at most.
 const GROUP: usize = 1024;
@@ -35,7 +35,10 @@ pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer
         failing: false,
         files: 0,
     };
-    std::thread::spawn(move || writer.run(&commands));
+    std::thread::spawn(move || {
+        slice::shorten();
+        writer.run(&commands);
+    });
     sender
 }
 
