@@ -21,8 +21,6 @@ pub(super) fn engine() -> Result<Engine> {
         .wasm_component_model(true)
         .wasm_component_model_async(true)
         .epoch_interruption(true);
-        config.profiler(wasmtime::ProfilingStrategy::PerfMap);
-    }
     Engine::new(&config).map_err(|e| Error::bug(format!("wasmtime cannot start: {e:#}")))
 }
 
