@@ -10,7 +10,7 @@ use object_store::{
 };
 use tidemill_core::{Error, Result};
 
-use super::{Bucket, remote::Remote};
+use super::{Bucket, listing::Order, remote::Remote};
 
 mod http;
 mod large;
@@ -61,7 +61,13 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> 
         true => None,
         false => Some(Large::new(s3.clone())?),
     };
-    Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), large))
+    // Other servers may keep files and list them folder by folder; directory buckets list in no order.
+    let order = match &endpoint {
+        _ if set(AmazonS3ConfigKey::S3Express) => Order::Unknown,
+        Some(endpoint) if !endpoint.contains(".amazonaws.com") => Order::Folders,
+        _ => Order::Bytes,
+    };
+    Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), order, large))
 }
 
 /// `s3://bucket/prefix` → its parts. The prefix is empty, or ends in `/`.
