@@ -69,6 +69,11 @@ const MEANINGS: &[Meaning] = &[
         ErrorKind::Transient,
         "{server} has no room left in bucket `{bucket}`; make room, it is tried again",
     ),
+    (
+        &["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"],
+        ErrorKind::Config,
+        "{server} has no such queue; create it, or correct its URL",
+    ),
     (&["EntityTooLarge", "KeyTooLongError"], ErrorKind::Limit, "it is larger than {server} takes"),
     (
         &["NotImplemented", "MethodNotAllowed", "XNotImplemented"],
@@ -120,8 +125,8 @@ impl Place {
             "" => "the store".to_owned(),
             key => format!("`{key}`"),
         };
-        if let Some((kind, meaning)) = self.meaning(&text) {
-            return Error::new(kind, format!("{what} could not be {doing}: {meaning} ({})", short(&text)));
+        if self.meaning(&text).is_some() {
+            return self.failed_text(&format!("{what} could not be {doing}"), &text);
         }
         match error {
             Remoted::NotFound { .. } => missing(key),
@@ -137,6 +142,14 @@ impl Place {
                 short(&text)
             )),
             _ => Error::transient(format!("{what} could not be {doing}: {}", short(&text))),
+        }
+    }
+
+    /// The error of an operation of which only the text is there: `what` is said first.
+    pub(super) fn failed_text(&self, what: &str, text: &str) -> Error {
+        match self.meaning(text) {
+            Some((kind, meaning)) => Error::new(kind, format!("{what}: {meaning} ({})", short(text))),
+            None => Error::transient(format!("{what}: {}", short(text))),
         }
     }
 

@@ -29,6 +29,7 @@ pub use bucket::Bucket;
 use local::Local;
 use remote::Remote;
 pub use reread::Rereads;
+pub use s3::{Message, MessageQueue};
 
 /// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
 const SMALL: u64 = 256 << 10;

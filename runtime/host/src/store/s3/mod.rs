@@ -14,8 +14,10 @@ use super::{Bucket, listing::Order, remote::Remote};
 
 mod http;
 mod large;
+mod queue;
 
 pub(super) use large::Large;
+pub use queue::{Message, MessageQueue};
 
 /// What a location of this kind begins with.
 pub(super) const SCHEME: &str = "s3://";
@@ -96,20 +98,22 @@ fn endpoint(builder: &AmazonS3Builder) -> Option<String> {
     named.iter().find_map(|key| builder.get_config_value(key))
 }
 
-/// Credentials do not protect what travels in the clear: plain HTTP is for this machine, or where it was asked for.
 fn check_endpoint(endpoint: &str, builder: &AmazonS3Builder) -> Result<()> {
-    let wrong = |fault: &str| Error::config(format!("AWS_ENDPOINT_URL is `{endpoint}`: {fault}"));
-    let uri: ::http::Uri = endpoint
-        .parse()
-        .map_err(|_| wrong("this is no URL; write it like `https://s3.example.com` or `http://127.0.0.1:8333`"))?;
+    let wrong = |fault: &str| Error::config(format!("AWS_ENDPOINT_URL is `{endpoint}`: {fault}; write it like `https://s3.example.com`"));
+    let uri: ::http::Uri = endpoint.parse().map_err(|_| wrong("this is no URL"))?;
     let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
+    check_plain(uri.scheme_str(), host, builder).map_err(|fault| wrong(&fault))
+}
+
+/// Signatures do not hide what travels in the clear: plain HTTP is for this machine, or where it was asked for.
+fn check_plain(scheme: Option<&str>, host: &str, builder: &AmazonS3Builder) -> Result<(), String> {
     let here = host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let allowed = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
-    match uri.scheme_str() {
+    match scheme {
         Some("https") => Ok(()),
         Some("http") if here || allowed.as_deref() == Some("true") => Ok(()),
-        Some("http") => Err(wrong("plain HTTP is taken for this machine only; use `https://`, or set AWS_ALLOW_HTTP=true")),
-        _ => Err(wrong("it must begin with `https://` or `http://`")),
+        Some("http") => Err("plain HTTP is taken for this machine only, unless AWS_ALLOW_HTTP is `true`".into()),
+        _ => Err("it must begin with `https://`, or with `http://` for this machine".into()),
     }
 }
 
