@@ -157,6 +157,10 @@ impl Flow {
         Ok(put)
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     /// Takes in an object that others wrote and somebody announced, by its key in the store, without waiting for the next listing. What
     /// triggers nothing, or is gone, is passed over.
     pub async fn noticed(&self, key: &str) -> Result<()> {

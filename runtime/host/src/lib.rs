@@ -2,6 +2,7 @@
 //!
 //! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants; [`Store`] and [`SqlEngine`] alone do not.
 
+mod attempt;
 mod fetch;
 mod grants;
 mod ledger;
@@ -11,6 +12,7 @@ mod run;
 pub mod sql;
 pub mod store;
 
+pub use attempt::{Attempt, Ran};
 pub use grants::Grants;
 pub use ledger::{Commit, Ledger};
 pub use run::{ProgressFn, Recorded, RunHost, RunSetup};

@@ -35,6 +35,11 @@ const MEANINGS: &[Meaning] = &[
          (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, and s3:AbortMultipartUpload)",
     ),
     (
+        &["AccessDeniedException"],
+        ErrorKind::Limit,
+        "the credentials in use may not do that; give them sqs:ReceiveMessage and sqs:DeleteMessage",
+    ),
+    (
         &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"],
         ErrorKind::Config,
         "the credentials in use have expired; get new ones and start again",

@@ -83,8 +83,17 @@ impl Store {
     /// The store at `location`: a folder, or `s3://bucket/prefix`. For S3, credentials, region and server come from the usual AWS variables;
     /// nothing is asked of the server yet.
     pub fn open(location: &str) -> Result<Self> {
+        Self::open_from(location, s3::environment)
+    }
+
+    /// Like [`open`](Self::open), with settings under the names of the AWS variables instead of the environment.
+    pub fn open_with(location: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::open_from(location, || settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn open_from(location: &str, settings: impl FnOnce() -> Vec<(String, String)>) -> Result<Self> {
         if location.starts_with(s3::SCHEME) {
-            let backend = Arc::new(Backend::Remote(s3::open(location)?));
+            let backend = Arc::new(Backend::Remote(s3::open(location, settings())?));
             return Ok(Self { backend });
         }
         match location.split_once("://") {

@@ -25,15 +25,31 @@ pub(super) const SCHEME: &str = "s3://";
 /// Above a second of silence more, whoever asked has its own patience: a flow tries again, a request answers 503.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
-/// Opens the store at `s3://bucket/prefix`.
-pub(super) fn open(location: &str) -> Result<Remote> {
+/// Opens the store at `s3://bucket/prefix`, with settings under the names of environment variables; what is not known is passed over.
+pub(super) fn open(location: &str, settings: impl IntoIterator<Item = (String, String)>) -> Result<Remote> {
     let bucket = parse(location)?;
-    let builder = AmazonS3Builder::from_env();
+    let builder = builder(settings);
     let endpoint = endpoint(&builder);
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint, &builder)?;
     }
     build(builder, bucket, endpoint)
+}
+
+/// Like `AmazonS3Builder::from_env`, from what is given.
+fn builder(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Builder {
+    let known = settings.into_iter().filter_map(|(name, value)| {
+        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok())??;
+        Some((key, value))
+    });
+    known.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
+}
+
+/// The process's own.
+pub(super) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> Result<Remote> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use object_store::{
     ClientOptions,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider},
+    aws::{AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider},
     client::{HttpClient, HttpConnector, HttpRequestBody},
 };
 use serde_json::{Value, json};
@@ -40,6 +40,11 @@ pub struct MessageQueue {
 impl MessageQueue {
     /// The queue with this URL, such as `https://sqs.eu-west-1.amazonaws.com/123456789012/notices`. Credentials as for the store.
     pub fn open(url: &str) -> Result<Self> {
+        Self::open_with(url, super::environment())
+    }
+
+    /// Like [`open`](Self::open), with settings under the names of the AWS variables instead of the environment.
+    pub fn open_with(url: &str, settings: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let wrong = |fault: &str| {
             Error::config(format!(
                 "`{url}` is not the URL of a queue: {fault}; write it like `https://sqs.eu-west-1.amazonaws.com/123456789012/notices`"
@@ -48,7 +53,7 @@ impl MessageQueue {
         let uri: ::http::Uri = url.parse().map_err(|_| wrong("it cannot be read"))?;
         let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
         let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
-        let builder = AmazonS3Builder::from_env();
+        let builder = super::builder(settings);
         super::check_plain(uri.scheme_str(), host, &builder).map_err(|fault| wrong(&fault))?;
         let region = match host.split('.').collect::<Vec<_>>()[..] {
             ["sqs", region, "amazonaws", ..] => region.to_owned(),
@@ -143,12 +148,14 @@ mod tests {
 
     #[test]
     fn a_queue_is_a_url() {
-        let queue = MessageQueue::open("https://sqs.eu-west-1.amazonaws.com/1/notices").unwrap();
+        let keys = || ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
+        let open = |url: &str| MessageQueue::open_with(url, keys());
+        let queue = open("https://sqs.eu-west-1.amazonaws.com/1/notices").unwrap();
         assert_eq!((queue.region.as_str(), queue.server.as_str()), ("eu-west-1", "https://sqs.eu-west-1.amazonaws.com"));
-        let queue = MessageQueue::open("http://127.0.0.1:5000/1/notices").unwrap();
+        let queue = open("http://127.0.0.1:5000/1/notices").unwrap();
         assert_eq!(queue.server, "http://127.0.0.1:5000");
         for bad in ["notices", "http://10.0.0.1/1/notices", "ftp://x/y"] {
-            let error = MessageQueue::open(bad).unwrap_err();
+            let error = open(bad).unwrap_err();
             assert!(error.message.contains(&format!("`{bad}`")), "{error}");
         }
     }
