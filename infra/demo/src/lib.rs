@@ -2,6 +2,10 @@
 
 pub mod control;
 pub mod months;
+pub mod outage;
+pub mod proxy;
 pub mod server;
+pub mod snapshot;
 pub mod swap;
 pub mod traffic;
+pub mod weed;
