@@ -1,5 +1,6 @@
 //! The pieces of the demo, which the end-to-end tests use too.
 
+pub mod bucket;
 pub mod control;
 pub mod months;
 pub mod outage;
