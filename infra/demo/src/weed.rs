@@ -63,10 +63,11 @@ impl Weed {
     /// Starts it again after [`kill`](Self::kill), and waits until it answers.
     pub fn restart(&mut self) -> Result<()> {
         self.launch()?;
-        let until = Instant::now() + PATIENCE;
-        while ureq::get(self.endpoint()).config().http_status_as_error(false).build().call().is_err() {
+        let (store, until) = (self.store("setup")?, Instant::now() + PATIENCE);
+        // It answers before its volumes are there.
+        let runtime = tokio::runtime::Runtime::new()?;
+        while runtime.block_on(store.get("ready")).is_err() {
             ensure!(Instant::now() < until, "SeaweedFS does not come back; see {}", self.log().display());
-            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
@@ -117,7 +118,7 @@ impl Weed {
         let ports = names.into_iter().chain(grpc.iter().map(String::as_str)).zip(self.ports);
         let mut command = Command::new(&self.program);
         command
-            .arg("server")
+            .args(["-logtostderr=true", "server"])
             .args(ports.map(|(name, port)| format!("-{name}={port}")))
             .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-dir=data", "-s3", "-s3.config=s3.json", "-s3.iam=false"])
             .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-master.telemetry=false"])

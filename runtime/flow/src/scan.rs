@@ -78,7 +78,7 @@ impl Inner {
             settled.extend(letters.iter().map(|letter| letter.id.clone()));
         }
         *lock(&self.dead) = letters.into_iter().map(|letter| (letter.id.clone(), letter)).collect();
-        let mut read = stream::iter(outcomes.iter().map(async |meta| (meta, self.store.get(&meta.key).await))).buffered(READS);
+        let mut read = stream::iter(outcomes.iter().map(|meta| async move { (meta, self.store.get(&meta.key).await) })).buffered(READS);
         while let Some((meta, bytes)) = read.next().await {
             let bytes = bytes?;
             match (serde_json::from_slice::<OutcomeRecord>(&bytes), id_of(&meta.key)) {

@@ -25,13 +25,19 @@ impl Order {
     /// Where a listing under `prefix` must begin (exclusive) to hold every key greater than `after`; `None`: at the beginning.
     pub(super) fn begin<'a>(self, prefix: &str, after: &'a str) -> Option<&'a str> {
         let rest = after.strip_prefix(prefix)?;
-        let length = match self {
-            Self::Bytes => rest.len(),
-            // What is greater than `a-b` by its bytes may stand in the folder `a`, which was walked before.
-            Self::Folders => rest.bytes().position(|byte| byte < b'/').unwrap_or(rest.len()),
-            Self::Unknown => 0,
+        let begin = match self {
+            Self::Bytes => rest,
+            Self::Folders => {
+                // What is greater than `a-b` by its bytes may stand in the folder `a`, which was walked before. And a server that begins
+                // behind the name `a` leaves out what is in a folder of this name: so one character less.
+                let cut = rest.bytes().position(|byte| byte < b'/').unwrap_or(rest.len());
+                let mut shorter = rest[..cut].trim_end_matches('/').chars();
+                shorter.next_back();
+                shorter.as_str().trim_end_matches('/')
+            }
+            Self::Unknown => "",
         };
-        (length > 0).then(|| after[..prefix.len() + length].trim_end_matches('/'))
+        (!begin.is_empty()).then(|| &after[..prefix.len() + begin.len()])
     }
 
     /// Up to which key (inclusive) nothing can be added to a listing under `prefix` any more when `last` was listed last.
@@ -78,7 +84,7 @@ impl Order {
 mod tests {
     use std::convert::Infallible;
 
-    use futures::{executor::block_on, stream};
+    use futures::stream;
 
     use super::*;
 
@@ -103,12 +109,12 @@ mod tests {
         keys
     }
 
-    /// A server's listing after a key, in its own order.
+    /// A server's listing after a key, in its own order; one that walks folders leaves out the folder that it begins behind.
     fn listing(keys: &[String], begin: Option<&str>, by_bytes: bool) -> Vec<Result<Stamped, Infallible>> {
         let behind = |key: &&String| match begin {
             None => true,
             Some(begin) if by_bytes => key.as_str() > begin,
-            Some(begin) => key.split('/').cmp(begin.split('/')).is_gt(),
+            Some(begin) => key.split('/').cmp(begin.split('/')).is_gt() && !key.starts_with(&format!("{begin}/")),
         };
         let stamped = |key: &String| {
             let meta = Meta { key: key.clone(), size: 1 };
@@ -117,8 +123,8 @@ mod tests {
         keys.iter().filter(behind).map(stamped).collect()
     }
 
-    #[test]
-    fn no_page_of_either_order_leaves_a_key_out() {
+    #[tokio::test]
+    async fn no_page_of_either_order_leaves_a_key_out() {
         let sorted = keys();
         for (order, served) in [(Order::Bytes, sorted.clone()), (Order::Folders, sorted.clone()), (Order::Folders, walked(sorted.clone()))] {
             let by_bytes = served == sorted;
@@ -128,7 +134,7 @@ mod tests {
                     let after = found.last().map(String::as_str);
                     let begin = after.and_then(|after| order.begin("p/", after));
                     let listed = stream::iter(listing(&served, begin, by_bytes));
-                    let Ok(page) = block_on(order.first(listed, "p/", after, limit));
+                    let Ok(page) = order.first(listed, "p/", after, limit).await;
                     let last = page.len() < limit;
                     found.extend(page.into_iter().map(|found| found.meta.key));
                     if last {
@@ -140,12 +146,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_flat_folder_is_read_no_further_than_needed() {
+    #[tokio::test]
+    async fn a_flat_folder_is_read_no_further_than_needed() {
         let names = ["p/a", "p/b", "p/c"].map(String::from);
         let mut taken = 0;
         let listed = stream::iter(listing(&names, None, true)).inspect_ok(|_| taken += 1);
-        let Ok(page) = block_on(Order::Folders.first(listed, "p/", None, 2));
+        let Ok(page) = Order::Folders.first(listed, "p/", None, 2).await;
         assert_eq!((page.len(), taken), (2, 2));
     }
 }

@@ -121,7 +121,9 @@ impl Remote {
     }
 
     pub(super) async fn create(&self, key: &str, bytes: Bytes) -> Result<Put> {
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             match self.put(key, &bytes, PutMode::Create).await {
                 Ok(()) => return Ok(Put::Written),
                 Err(e) if undecided(&e) && attempt < TRIES => {}
@@ -133,14 +135,15 @@ impl Remote {
                 None => tokio::time::sleep(pause(attempt)).await,
             }
         }
-        Err(Error::bug("a loop without an end ended"))
     }
 
     pub(super) async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<Put> {
         let Some(expected) = expected else {
             return self.create(key, bytes).await;
         };
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let Some((there, version)) = self.get_version(key).await? else {
                 return Ok(Put::Conflict);
             };
@@ -156,7 +159,6 @@ impl Remote {
                 Err(e) => return Err(self.failed("written", key, e)),
             }
         }
-        Err(Error::bug("a loop without an end ended"))
     }
 
     pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {

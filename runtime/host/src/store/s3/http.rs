@@ -24,8 +24,9 @@ use object_store::{
 };
 use tokio::time::Sleep;
 
-/// Unless AWS_TIMEOUT says otherwise.
+/// Unless AWS_TIMEOUT says otherwise. What is sent has time beside it: a second for each so many bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
+const SLOWEST: usize = 256 << 10;
 /// Unless AWS_CONNECT_TIMEOUT says otherwise.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -87,7 +88,8 @@ struct Service {
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
+        let sending = Duration::from_secs((request.body().content_length() / SLOWEST) as u64);
+        let answer = tokio::time::timeout(self.patience + sending, self.client.request(request)).await;
         let (parts, body) = answer.map_err(|_| silent(self.patience))?.map_err(|e| unanswered(&e))?.into_parts();
         let body = Patient {
             body,

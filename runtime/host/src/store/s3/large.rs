@@ -2,6 +2,8 @@
 //! a write in one piece would have had; `object_store` completes without one, so this request is signed and sent here.
 //!
 //! Parts of an upload that was given up cost money until somebody removes them: a bucket should have a lifecycle rule for them.
+//! Not every server keeps the condition when several uploads of one key are completed at the same moment (SeaweedFS 4.48 does not, while
+//! it does for writes in one piece), so elsewhere than on AWS only what is very large goes in parts.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -19,8 +21,6 @@ use tidemill_core::{Error, Result};
 
 use super::http::Connector;
 
-/// What is larger goes in parts.
-const WHOLE: usize = 16 << 20;
 /// Bytes of a part; S3 takes no less than 5 MiB.
 const PART: usize = 8 << 20;
 /// Parts on their way at once.
@@ -33,19 +33,21 @@ const TRIES: u32 = 5;
 pub(in crate::store) struct Large {
     s3: Arc<AmazonS3>,
     client: HttpClient,
+    /// Bytes; what is larger goes in parts.
+    whole: usize,
 }
 
 impl Large {
-    pub(super) fn new(s3: Arc<AmazonS3>) -> Result<Self> {
+    pub(super) fn new(s3: Arc<AmazonS3>, whole: usize) -> Result<Self> {
         let client = Connector
             .connect(&ClientOptions::default())
             .map_err(|e| Error::config(format!("no client for the store could be made: {e}")))?;
-        Ok(Self { s3, client })
+        Ok(Self { s3, client, whole })
     }
 
     /// Whether an object of so many bytes goes in parts.
     pub(in crate::store) fn takes(&self, length: usize) -> bool {
-        length > WHOLE
+        length > self.whole
     }
 
     /// Like a put of the whole. `AlreadyExists` and `Precondition` mean: look at what is there now.
@@ -74,7 +76,9 @@ impl Large {
 
     async fn complete(&self, path: &Path, upload: &str, parts: &[PartId], mode: &PutMode) -> object_store::Result<()> {
         let mut pause = Duration::from_millis(200);
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             match self.try_complete(path, upload, parts, mode).await {
                 Ok(()) => return Ok(()),
                 Err(Answer::Final(error)) => return Err(error),
@@ -83,7 +87,6 @@ impl Large {
             }
             pause *= 2;
         }
-        Ok(())
     }
 
     async fn try_complete(&self, path: &Path, upload: &str, parts: &[PartId], mode: &PutMode) -> Result<(), Answer> {

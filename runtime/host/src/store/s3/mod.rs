@@ -23,18 +23,31 @@ pub use queue::{Message, MessageQueue};
 /// What a location of this kind begins with.
 pub(super) const SCHEME: &str = "s3://";
 
+/// The setting that says over how many bytes an object goes in parts.
+const WHOLE: &str = "TIDEMILL_S3_WHOLE_BYTES";
+/// Its default for AWS, and for other servers.
+const WHOLE_AWS: usize = 16 << 20;
+const WHOLE_ELSEWHERE: usize = 1 << 30;
+
 /// Above a second of silence more, whoever asked has its own patience: a flow tries again, a request answers 503.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
 /// Opens the store at `s3://bucket/prefix`, with settings under the names of environment variables; what is not known is passed over.
-pub(super) fn open(location: &str, settings: impl IntoIterator<Item = (String, String)>) -> Result<Remote> {
+pub(super) fn open(location: &str, settings: Vec<(String, String)>) -> Result<Remote> {
     let bucket = parse(location)?;
+    let whole = settings.iter().find(|(name, _)| name == WHOLE).map(|(_, value)| whole(value)).transpose()?;
     let builder = builder(settings);
     let endpoint = endpoint(&builder);
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint, &builder)?;
     }
-    build(builder, bucket, endpoint)
+    build(builder, bucket, endpoint, whole)
+}
+
+fn whole(value: &str) -> Result<usize> {
+    value.parse().map_err(|_| {
+        Error::config(format!("{WHOLE} is `{value}`: it must be a number of bytes; what is larger goes in parts"))
+    })
 }
 
 /// Like `AmazonS3Builder::from_env`, from what is given.
@@ -54,10 +67,10 @@ pub(super) fn environment() -> Result<Vec<(String, String)>> {
     Ok(settings.into_iter().collect())
 }
 
-fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> Result<Remote> {
+fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, whole: Option<usize>) -> Result<Remote> {
     let virtual_hosted = endpoint.is_none() && !bucket.name.contains('.');
     let set = |key: AmazonS3ConfigKey| builder.get_config_value(&key).is_some_and(|value| value != "false");
-    let whole = set(AmazonS3ConfigKey::Checksum) || set(AmazonS3ConfigKey::SkipSignature) || set(AmazonS3ConfigKey::S3Express);
+    let in_one_piece = set(AmazonS3ConfigKey::Checksum) || set(AmazonS3ConfigKey::SkipSignature) || set(AmazonS3ConfigKey::S3Express);
     let mut builder = builder.clone().with_bucket_name(&bucket.name);
     if virtual_hosted {
         builder = builder.with_virtual_hosted_style_request(true);
@@ -76,16 +89,17 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> 
         .build()
         .map_err(|e| Error::config(format!("the store `{}` cannot be opened: {e}; correct the AWS_ variables", bucket.location())))?;
     let s3 = Arc::new(s3);
+    let is_aws = endpoint.as_ref().is_none_or(|endpoint| endpoint.contains(".amazonaws.com"));
     // What these settings ask of each request, a request that we sign ourselves would lack.
-    let large = match whole {
+    let large = match in_one_piece {
         true => None,
-        false => Some(Large::new(s3.clone())?),
+        false => Some(Large::new(s3.clone(), whole.unwrap_or(if is_aws { WHOLE_AWS } else { WHOLE_ELSEWHERE }))?),
     };
     // Other servers may keep files and list them folder by folder; directory buckets list in no order.
-    let order = match &endpoint {
+    let order = match is_aws {
         _ if set(AmazonS3ConfigKey::S3Express) => Order::Unknown,
-        Some(endpoint) if !endpoint.contains(".amazonaws.com") => Order::Folders,
-        _ => Order::Bytes,
+        true => Order::Bytes,
+        false => Order::Folders,
     };
     Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), order, large))
 }
