@@ -22,13 +22,21 @@ pub struct Settings {
     pub store: String,
     /// From `TIDEMILL_CONFIG`.
     pub node: NodeSettings,
+    /// The function's memory, from `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`.
+    pub memory_bytes: u64,
 }
 
 impl Settings {
-    /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
+    /// Reads `TIDEMILL_STORE`, `TIDEMILL_CONFIG` and what Lambda sets.
     pub fn from_environment() -> Result<Self> {
         let fields = "the node as JSON (`stage`, `subject`, `on`, `config` and more)";
-        read("a node", fields).map(|(store, node)| Self { store, node })
+        let (store, node) = read("a node", fields)?;
+        let megabytes = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|megabytes| megabytes.parse::<u64>().ok());
+        Ok(Self {
+            store,
+            node,
+            memory_bytes: megabytes.unwrap_or(1024) << 20,
+        })
     }
 }
 
@@ -157,8 +165,11 @@ impl KeeperSettings {
     }
 }
 
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn read<T: DeserializeOwned>(what: &str, fields: &str) -> Result<(String, T)> {
-    let variable = |name| std::env::var(name).ok();
     let store = located(variable("TIDEMILL_STORE").as_deref())?;
     Ok((store, described(variable("TIDEMILL_CONFIG").as_deref(), what, fields)?))
 }

@@ -98,6 +98,22 @@ fn event_bridge_speaks_of_keys_as_they_are() {
 }
 
 #[test]
+fn schedules_have_a_time() {
+    let mut event = json!({
+        "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.events",
+        "account": "123456789012", "time": "2015-10-08T16:53:06Z", "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/my-scheduled-rule"], "detail": {}
+    });
+    let time = "2015-10-08T16:53:06Z".parse().ok();
+    assert_eq!(scheduled(&event), time);
+    event["source"] = "aws.scheduler".into();
+    assert_eq!(scheduled(&event), time);
+    event["source"] = "aws.s3".into();
+    assert_eq!(scheduled(&event), None);
+    assert_eq!(scheduled(&bridge("Object Created", "k")), None);
+}
+
+#[test]
 fn queues_hold_any_of_them_and_each_item_stands_alone() {
     let direct = s3("ObjectCreated:Put", "a%2Fb");
     let batch = json!({ "Records": [
