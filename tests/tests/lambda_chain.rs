@@ -56,7 +56,7 @@ fn comparable(store: &Path) -> Result<BTreeMap<String, Digest>> {
     Ok(all)
 }
 
-/// Brings the days one by one, each time until nothing moves any more.
+/// Brings the first days one by one, each time until nothing moves any more, and the others all at once.
 async fn play(project: &Path, expected: &Path, found: &Path) -> Result<()> {
     let mut cloud = Cloud::open(project, expected, found).await?;
     // What was predicted is filed by the days that it is about.
@@ -66,8 +66,11 @@ async fn play(project: &Path, expected: &Path, found: &Path) -> Result<()> {
         let key = format!("raw/readings/day-{day}.csv");
         let bytes = std::fs::read(expected.join(&key)).with_context(|| key.clone())?;
         cloud.store.create(&key, bytes.into()).await?;
-        cloud.drain().await?;
+        if day <= 2 {
+            cloud.drain().await?;
+        }
     }
+    cloud.drain().await?;
     ensure!(cloud.unreadable > 0 && cloud.waited > 0, "nothing had to be refused or to wait");
     let letters = tidemill_flow::dead_letters(&cloud.store).await?;
     ensure!(letters.is_empty(), "{letters:?}");

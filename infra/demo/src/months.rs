@@ -119,7 +119,7 @@ impl Year {
     }
 }
 
-fn window(month: &str) -> Result<String> {
+pub fn window(month: &str) -> Result<String> {
     Ok(key_time(parse_time(&format!("{month}-01"))?))
 }
 
