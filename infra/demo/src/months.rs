@@ -119,6 +119,7 @@ impl Year {
     }
 }
 
+/// The name of the month's window: `2013-01` → `2013-01-01T00-00-00Z`.
 pub fn window(month: &str) -> Result<String> {
     Ok(key_time(parse_time(&format!("{month}-01"))?))
 }

@@ -25,7 +25,7 @@ const PREFIX: &str = "flights/";
 /// Deliveries after which an item goes to the dead-letter queue.
 const MOST: u64 = 40;
 /// Stages that run as components: their bytes must not depend on the machine's arithmetic.
-const COMPONENTS: [&str; 2] = ["train", "evaluate"];
+pub const COMPONENTS: [&str; 2] = ["train", "evaluate"];
 /// Stages whose events come by EventBridge; the others' come from S3 directly.
 const BRIDGED: [&str; 4] = ["featurize", "register", "monitor", "retrain"];
 
@@ -124,7 +124,7 @@ impl Cloud {
     }
 
     fn start(&mut self, name: &str, program: &Path, config: &Value) -> Result<()> {
-        self.emulators.function(name, program, &format!("s3://{BUCKET}/{PREFIX}"), config)
+        self.emulators.function(name, program, &[], &format!("s3://{BUCKET}/{PREFIX}"), config)
     }
 
     /// A function with its queue; returns the prefixes that the bucket must be told to send there.

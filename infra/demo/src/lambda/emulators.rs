@@ -11,10 +11,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// moto's server and cargo-lambda's.
+/// cargo-lambda's server and, where it is asked for, moto's.
 pub struct Emulators {
-    /// `http://127.0.0.1:<port>` of S3, SQS and EventBridge.
-    pub aws: String,
     /// `127.0.0.1:<port>` of Lambda's interfaces.
     pub lambda: String,
     folder: PathBuf,
@@ -22,28 +20,34 @@ pub struct Emulators {
 }
 
 impl Emulators {
-    /// Starts both, with their logs in `folder`. `aws` is where S3 is to be, `functions` names all that will be started.
+    /// Starts both, with their logs in `folder`. `aws` is where S3, SQS and EventBridge are to be (`http://127.0.0.1:<port>`),
+    /// `functions` names all that will be started.
     pub fn start(folder: &Path, aws: &str, moto: &Path, cargo_lambda: &Path, functions: &[String]) -> Result<Self> {
         let port = aws.rsplit(':').next().context("the address of S3 has no port")?;
+        let mut emulators = Self::lambda(folder, cargo_lambda, functions)?;
+        let mut command = Command::new(moto);
+        emulators.spawn("moto", command.args(["-H", "127.0.0.1", "-p", port]))?;
+        emulators.wait_for(aws.trim_start_matches("http://"))?;
+        Ok(emulators)
+    }
+
+    /// Starts cargo-lambda alone.
+    pub fn lambda(folder: &Path, cargo_lambda: &Path, functions: &[String]) -> Result<Self> {
         let mut emulators = Self {
-            aws: aws.to_owned(),
             lambda: format!("127.0.0.1:{}", free_port()?),
             folder: folder.to_owned(),
             processes: Vec::new(),
         };
-        let mut command = Command::new(moto);
-        emulators.spawn("moto", command.args(["-H", "127.0.0.1", "-p", port]))?;
         let mut command = Command::new(cargo_lambda);
         command.args(["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1", "--invoke-port"]);
         command.arg(emulators.lambda.trim_start_matches("127.0.0.1:")).current_dir(project(folder, functions)?);
         emulators.spawn("cargo-lambda", &mut command)?;
-        emulators.wait_for(aws.trim_start_matches("http://"))?;
         emulators.wait_for(&emulators.lambda)?;
         Ok(emulators)
     }
 
     /// Starts a function as Lambda does, with a disk of its own.
-    pub fn function(&mut self, name: &str, program: &Path, store: &str, config: &Value) -> Result<()> {
+    pub fn function(&mut self, name: &str, program: &Path, arguments: &[PathBuf], store: &str, config: &Value) -> Result<()> {
         let folder = self.folder.join(name);
         fs::create_dir_all(folder.join("tmp"))?;
         // Lambda allows 4 KB for variables, so a package holds its configuration as a file.
@@ -51,6 +55,7 @@ impl Emulators {
         fs::write(&file, config.to_string())?;
         let mut command = Command::new(program);
         command
+            .args(arguments)
             .env("TIDEMILL_STORE", store)
             .env("TIDEMILL_CONFIG", &file)
             .env("TMPDIR", folder.join("tmp"))
@@ -60,6 +65,17 @@ impl Emulators {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3008")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1");
         self.spawn(name, &mut command)
+    }
+
+    /// Ends a function; returns its greatest resident memory in bytes, where the system says that.
+    pub fn end(&mut self, name: &str) -> Result<u64> {
+        let at = self.processes.iter().position(|(other, _)| other == name);
+        let (_, mut child) = self.processes.remove(at.with_context(|| format!("`{name}` does not run"))?);
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        child.kill()?;
+        child.wait()?;
+        Ok(peak.unwrap_or_default() << 10)
     }
 
     fn spawn(&mut self, name: &str, command: &mut Command) -> Result<()> {
