@@ -42,7 +42,10 @@ fn the_chain_by_events() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(play(&project, &expected, &found))?;
     let (expected, found) = (comparable(&expected)?, comparable(&found)?);
-    ensure!(expected.keys().any(|key| key.starts_with("models/alarm/versions/2")), "the chain trained once only");
+    ensure!(
+        expected.keys().any(|key| key.starts_with("models/alarm/versions/2")),
+        "the chain trained once only"
+    );
     let difference = snapshot::difference(&expected, &found);
     ensure!(difference.is_empty(), "the stores differ: {difference:#?}");
     eprintln!("{} objects equal", found.len());
@@ -160,7 +163,11 @@ impl Cloud {
     /// Sends what is new in the store to the queues, as a bucket would: each event twice.
     async fn look(&mut self) -> Result<()> {
         let now = all(&self.root)?;
-        let new: Vec<String> = now.iter().filter(|(key, digest)| self.known.get(*key) != Some(digest)).map(|(key, _)| key.clone()).collect();
+        let new: Vec<String> = now
+            .iter()
+            .filter(|(key, digest)| self.known.get(*key) != Some(digest))
+            .map(|(key, _)| key.clone())
+            .collect();
         self.known = now;
         for key in new {
             for n in 0..self.functions.len() {
@@ -178,7 +185,9 @@ impl Cloud {
     fn send(&mut self, function: usize, body: String) {
         self.messages += 1;
         let at = self.chance(self.functions[function].queue.len() + 1);
-        self.functions[function].queue.insert(at, (format!("message-{}", self.messages), body, 0));
+        self.functions[function]
+            .queue
+            .insert(at, (format!("message-{}", self.messages), body, 0));
     }
 
     /// Until nothing is queued and nothing is new.
@@ -203,7 +212,11 @@ impl Cloud {
         let size = 1 + self.chance(10);
         let function = &mut self.functions[n];
         let count = size.min(function.queue.len());
-        let batch: Vec<_> = function.queue.drain(..count).map(|(id, body, receives)| (id, body, receives + 1)).collect();
+        let batch: Vec<_> = function
+            .queue
+            .drain(..count)
+            .map(|(id, body, receives)| (id, body, receives + 1))
+            .collect();
         if batch.is_empty() {
             return Ok(());
         }
@@ -226,7 +239,10 @@ impl Cloud {
             .collect();
         for (id, body, receives) in batch {
             let is_unreadable = body == "{";
-            ensure!(!is_unreadable || failed.contains(id.as_str()), "an item that cannot be read was taken for handled");
+            ensure!(
+                !is_unreadable || failed.contains(id.as_str()),
+                "an item that cannot be read was taken for handled"
+            );
             if !failed.contains(id.as_str()) {
                 continue;
             }
@@ -244,7 +260,10 @@ impl Cloud {
 /// `components/<digest>` by stage.
 async fn components(store: &Store) -> Result<BTreeMap<String, String>> {
     let outcomes = Ledger::new(store.clone()).outcomes(None, None).await?;
-    Ok(outcomes.into_iter().map(|o| (o.stage, format!("components/{}", o.component))).collect())
+    Ok(outcomes
+        .into_iter()
+        .map(|o| (o.stage, format!("components/{}", o.component)))
+        .collect())
 }
 
 /// Every object; hidden files are the store's own.

@@ -51,9 +51,14 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
     let (server, files) = with_champion(arguments)?;
     let store = server.project.join(".tidemill/store");
     let staged = "demo/lambda.parquet";
-    server.runtime.block_on(server.store.create(staged, std::fs::read(&files[3])?.into()))?;
+    server
+        .runtime
+        .block_on(server.store.create(staged, std::fs::read(&files[3])?.into()))?;
     let request = traffic::requests(&server, &traffic::inputs(&server)?, staged, Some(1))?.swap_remove(0);
-    let (project, version) = (server.project.clone(), server.champion("late")?.context("there is no champion")?.version);
+    let (project, version) = (
+        server.project.clone(),
+        server.champion("late")?.context("there is no champion")?.version,
+    );
     server.stop()?;
     let mut functions = stages(lambda, &project, &store)?;
     functions.push(predict(lambda, &project, &request)?);
@@ -66,8 +71,16 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
     println!("{:20} {:>10} {:>10} {:>9} {:>9}", "function", "cold", "warm", "memory", "zip");
     for function in &functions {
         let m = measure(&mut emulators, function, &store, &folder)?;
-        let (memory, zip) = (m.memory_bytes as f64 / f64::from(1 << 20), m.zipped_bytes as f64 / f64::from(1 << 20));
-        println!("{:20} {:>7.1} ms {:>7.2} ms {memory:>5.0} MiB {zip:>5.1} MiB", function.name, millis(m.cold), millis(m.warm));
+        let (memory, zip) = (
+            m.memory_bytes as f64 / f64::from(1 << 20),
+            m.zipped_bytes as f64 / f64::from(1 << 20),
+        );
+        println!(
+            "{:20} {:>7.1} ms {:>7.2} ms {memory:>5.0} MiB {zip:>5.1} MiB",
+            function.name,
+            millis(m.cold),
+            millis(m.warm)
+        );
         report.insert(
             function.name.clone(),
             json!({ "cold-ms": millis(m.cold), "warm-ms": millis(m.warm), "memory-mib": memory, "zip-mib": zip }),
@@ -88,7 +101,9 @@ fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>
     let outcomes = runtime.block_on(Ledger::new(Store::local(store)?).outcomes(None, None))?;
     let mut functions = Vec::new();
     for node in &pipeline.nodes {
-        let Some(outcome) = outcomes.iter().find(|outcome| outcome.stage == node.stage) else { continue };
+        let Some(outcome) = outcomes.iter().find(|outcome| outcome.stage == node.stage) else {
+            continue;
+        };
         let mut settings = NodeSettings::of(&pipeline, node);
         settings.component = Some(format!("components/{}", outcome.component));
         let as_component = cloud::COMPONENTS.contains(&node.stage.as_str());
@@ -123,7 +138,9 @@ fn predict(lambda: &Lambda, project: &Path, request: &str) -> Result<Function> {
 fn python(lambda: &Lambda, store: &Path, version: u32, request: &str) -> Result<Function> {
     let version = std::fs::read(store.join(format!("models/late/versions/{version}.json")))?;
     let version: Version = serde_json::from_slice(&version)?;
-    let packages = Command::new(&lambda.python).args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).output()?;
+    let packages = Command::new(&lambda.python)
+        .args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+        .output()?;
     let packages = PathBuf::from(String::from_utf8(packages.stdout)?.trim());
     let package = ["onnxruntime", "numpy", "numpy.libs"].map(|name| packages.join(name));
     Ok(Function {
@@ -191,7 +208,12 @@ fn zipped(package: &[PathBuf], folder: &Path) -> Result<u64> {
     command.args(["-m", "zipfile", "-c"]).arg(&made);
     for path in package {
         if path.extension().is_none() && path.is_file() {
-            let strip = Command::new("strip").arg("-o").arg(&stripped).arg(path).status().context("`strip` cannot be started")?;
+            let strip = Command::new("strip")
+                .arg("-o")
+                .arg(&stripped)
+                .arg(path)
+                .status()
+                .context("`strip` cannot be started")?;
             ensure!(strip.success(), "`{}` cannot be stripped", path.display());
             command.arg(&stripped);
         } else {

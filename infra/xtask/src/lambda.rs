@@ -83,7 +83,15 @@ pub(crate) fn emulators(machine: &Machine) -> Result<PathBuf> {
             return Ok(((), "there".into()));
         }
         quiet(machine.command("python3").args(["-m", "venv"]).arg(&venv))?;
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
+        let install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary",
+            ":all:",
+        ];
         quiet(machine.command(venv.join("bin/python")).args(install).args(PACKAGES))?;
         std::fs::write(&stamp, &wanted)?;
         Ok(((), PACKAGES.join(", ")))

@@ -59,7 +59,9 @@ impl Compiled {
 
 /// What is compiled ahead of time, if the package has it.
 fn compiled() -> PathBuf {
-    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("compiled")));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|program| Some(program.parent()?.join("compiled")));
     let beside = beside.filter(|folder| folder.is_dir());
     beside.unwrap_or_else(|| std::env::temp_dir().join("tidemill-compiled"))
 }

@@ -160,11 +160,7 @@ impl Closing<'_> {
         let key = format!("windows/{model}/{}.json", key_time(start));
         self.store.create(&key, json(&window)?.into()).await?;
         kill::pass("window-create");
-        tracing::info!(
-            "closed window {} of `{model}`: {} predictions",
-            key_time(start),
-            window.predictions
-        );
+        tracing::info!("closed window {} of `{model}`: {} predictions", key_time(start), window.predictions);
         Ok(key)
     }
 

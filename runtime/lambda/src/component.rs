@@ -39,7 +39,10 @@ mod tests {
     fn names() {
         let digest = Digest::of(b"");
         assert_eq!(Component::named(&format!("components/{digest}")), Component::Stored(digest));
-        assert_eq!(Component::named("components/train.wasm"), Component::File("components/train.wasm".into()));
+        assert_eq!(
+            Component::named("components/train.wasm"),
+            Component::File("components/train.wasm".into())
+        );
         let error = Component::read(Path::new("nowhere.wasm")).unwrap_err();
         assert!(error.message.contains("`nowhere.wasm`"), "{error}");
     }

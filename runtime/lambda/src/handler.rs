@@ -26,8 +26,7 @@ use tidemill_flow::{Budget, DeadLetter, Runner, write_letter, write_tick};
 use tidemill_host::{Attempt, Ledger, Ran, SqlEngine, SqlOptions, Store};
 
 use crate::{
-    Settings,
-    order,
+    Settings, order,
     triggers::{self, Caused},
 };
 
@@ -111,7 +110,9 @@ impl Handler {
             None => notices(payload)?,
         };
         let decisions = self.all(&notices, 1).await?;
-        Ok(Value::Object(decisions.into_iter().map(|(key, came)| (key, came.json())).collect::<Map<_, _>>()))
+        Ok(Value::Object(
+            decisions.into_iter().map(|(key, came)| (key, came.json())).collect::<Map<_, _>>(),
+        ))
     }
 
     /// A schedule may call the function itself: its tick is the trigger.
@@ -223,8 +224,7 @@ impl Handler {
         let (runner, node, trigger) = (self.runner.clone(), self.node.clone(), attempt.trigger().clone());
         let started = Timestamp::now();
         let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host)).await;
-        let (result, recorded, usage) =
-            ran.map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", self.node.stage)))?;
+        let (result, recorded, usage) = ran.map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", self.node.stage)))?;
         Ok(Ran {
             started,
             result,

@@ -20,7 +20,10 @@ pub(crate) async fn check(store: &Store, ledger: &Ledger, budget: &Budget, node:
     let Ok(model) = serde_json::from_value::<Model>(node.config["model"].clone()) else {
         return Ok(());
     };
-    match budget.hold(store, &model.name, id, model.retrain.daily_budget, Timestamp::now()).await? {
+    match budget
+        .hold(store, &model.name, id, model.retrain.daily_budget, Timestamp::now())
+        .await?
+    {
         Some(until) => Err(Error::transient(format!("the daily budget of trainings is used up until {until}"))),
         None => Ok(()),
     }
@@ -32,7 +35,12 @@ async fn before(store: &Store, key: &str) -> Result<Option<String>> {
     let (mut last, mut after): (Option<String>, Option<String>) = (None, None);
     loop {
         let page = store.list(folder, after.as_deref(), 1000).await?;
-        last = page.iter().map(|meta| meta.key.clone()).filter(|other| other.as_str() < key).max().or(last);
+        last = page
+            .iter()
+            .map(|meta| meta.key.clone())
+            .filter(|other| other.as_str() < key)
+            .max()
+            .or(last);
         match page.last() {
             Some(end) if page.len() == 1000 && end.key.as_str() < key => after = Some(end.key.clone()),
             _ => return Ok(last),
@@ -95,7 +103,10 @@ mod tests {
         assert_eq!(second, "requests/m/2013-02.json");
         let waits = async |stage: &str| {
             let error = settled(&store, &ledger, "m", second.clone()).await.unwrap_err();
-            assert!(error.kind.is_retried() && error.message.contains(&format!("waits for `{stage}`")), "{error}");
+            assert!(
+                error.kind.is_retried() && error.message.contains(&format!("waits for `{stage}`")),
+                "{error}"
+            );
         };
         waits("featurize").await;
         let featurized = commit(&store, "featurize", &second, "done").await;

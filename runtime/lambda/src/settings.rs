@@ -6,11 +6,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidemill_core::{
-    Error, Result,
-    pipeline::Pipeline,
-    time::Span,
-};
+use tidemill_core::{Error, Result, pipeline::Pipeline, time::Span};
 use tidemill_host::log::LoggedModel;
 
 use crate::NodeSettings;
@@ -160,7 +156,8 @@ impl Kept {
 impl KeeperSettings {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
-        let fields = "the windows and ticks as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"ticks\": []}`)";
+        let fields =
+            "the windows and ticks as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"ticks\": []}`)";
         read("what is kept", fields).map(|(store, kept)| Self { store, kept })
     }
 }

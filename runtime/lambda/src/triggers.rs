@@ -85,7 +85,8 @@ async fn of_outcome(store: &Store, node: &NodeSettings, key: String) -> Result<V
         }
         other => other?,
     };
-    let record: OutcomeRecord = serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not an outcome record: {e}")))?;
+    let record: OutcomeRecord =
+        serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not an outcome record: {e}")))?;
     if record.decision != Decision::Done {
         return Ok(Vec::new());
     }

@@ -41,7 +41,8 @@ impl Function {
         for key in ["raw/d/one two.csv", "raw/d/never.csv", "raw/d/later.csv", "raw/d/a%2Fb+c.csv"] {
             store.create(key, key.as_bytes().to_vec().into()).await.unwrap();
         }
-        let mut node = json!({ "stage": "moody", "subject": "d", "config": {}, "on": ["raw/d/**", "ticks/moody/d/*"], "writes": ["marks/**"] });
+        let mut node =
+            json!({ "stage": "moody", "subject": "d", "config": {}, "on": ["raw/d/**", "ticks/moody/d/*"], "writes": ["marks/**"] });
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = Settings {
             store: String::new(),
@@ -99,7 +100,11 @@ async fn one_bad_item_leaves_the_others_unharmed() {
         ("not JSON", 1, "{".to_owned()),
         ("escaped", 1, put("raw/d/100%.csv")),
         ("unknown", 1, json!({ "hello": 1 }).to_string()),
-        ("test", 1, json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "tide" }).to_string()),
+        (
+            "test",
+            1,
+            json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "tide" }).to_string(),
+        ),
         ("other", 1, put("elsewhere/x.csv")),
         ("hidden", 1, put("raw/d/.one.csv.swp")),
     ];
@@ -107,7 +112,10 @@ async fn one_bad_item_leaves_the_others_unharmed() {
     assert_eq!(function.decided().await, ["raw/d/a%2Fb+c.csv", "raw/d/one two.csv"]);
     assert_eq!(function.runs().await, 4, "each once, also the two that failed");
     let letters = dead_letters(&function.store).await.unwrap();
-    let said: Vec<_> = letters.iter().map(|l| (l.trigger.key.as_str(), l.message.as_str(), l.attempt)).collect();
+    let said: Vec<_> = letters
+        .iter()
+        .map(|l| (l.trigger.key.as_str(), l.message.as_str(), l.attempt))
+        .collect();
     assert_eq!(said, [("raw/d/never.csv", "there is no water in it", 1)]);
     // What failed for good is not run again, what may pass is.
     assert_eq!(function.failed(&batch[3..5]).await, ["later"]);
@@ -163,5 +171,10 @@ async fn a_loop_of_events_ends() {
 fn a_program_refuses_another_stages_settings() {
     let node: NodeSettings = serde_json::from_value(json!({ "stage": "train", "subject": "m", "config": {} })).unwrap();
     let error = native::<Moody>(&node).err().unwrap();
-    assert!(error.message.contains("describes stage `train`, and this is the program of `moody`"), "{error}");
+    assert!(
+        error
+            .message
+            .contains("describes stage `train`, and this is the program of `moody`"),
+        "{error}"
+    );
 }

@@ -9,7 +9,9 @@ use serde::Serialize;
 use tidemill_core::Digest;
 use tidemill_demo::{
     lambda::{Cloud, cloud::Programs},
-    months, server::Server, traffic,
+    months,
+    server::Server,
+    traffic,
 };
 
 /// Runs the demo on Lambda's emulator.
@@ -108,7 +110,12 @@ fn main() -> Result<()> {
     for month in &played {
         predictions += month.requests.len();
         failed_requests += remote(&mut cloud, month)?;
-        step(&format!("{}: {} requests, {} calls so far", months::month_of(&month.file), month.requests.len(), cloud.carried.invocations));
+        step(&format!(
+            "{}: {} requests, {} calls so far",
+            months::month_of(&month.file),
+            month.requests.len(),
+            cloud.carried.invocations
+        ));
     }
     let champion = cloud.runtime.block_on(cloud.store.get("models/late/aliases/champion.json"))?;
     let champion: tidemill_core::record::Alias = serde_json::from_slice(&champion)?;
@@ -187,7 +194,9 @@ fn compare(cloud: &Cloud, project: &std::path::Path) -> Result<(usize, Vec<Strin
         }
         Ok(found)
     };
-    let (there, here) = cloud.runtime.block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
+    let (there, here) = cloud
+        .runtime
+        .block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
     let keys: std::collections::BTreeSet<&String> = there.keys().chain(here.keys()).collect();
     let (equal, other): (Vec<&String>, Vec<&String>) = keys.into_iter().partition(|key| there.get(*key) == here.get(*key));
     Ok((equal.len(), other.into_iter().cloned().collect()))

@@ -54,9 +54,16 @@ impl Aws {
     }
 
     fn s3(&self, path: &str, body: &str) -> Result<()> {
-        let request = self.agent.put(format!("{}/{path}", self.endpoint)).header("authorization", signature("s3"));
+        let request = self
+            .agent
+            .put(format!("{}/{path}", self.endpoint))
+            .header("authorization", signature("s3"));
         let mut answer = request.send(body)?;
-        ensure!(answer.status() == 200, "S3 refused `{path}`: {}", answer.body_mut().read_to_string()?);
+        ensure!(
+            answer.status() == 200,
+            "S3 refused `{path}`: {}",
+            answer.body_mut().read_to_string()?
+        );
         Ok(())
     }
 
@@ -82,7 +89,10 @@ impl Aws {
 
     /// A queue that hides what was received for half an hour.
     pub fn queue(&self, name: &str) -> Result<Queue> {
-        let made = self.sqs("CreateQueue", &json!({ "QueueName": name, "Attributes": { "VisibilityTimeout": "1800" } }))?;
+        let made = self.sqs(
+            "CreateQueue",
+            &json!({ "QueueName": name, "Attributes": { "VisibilityTimeout": "1800" } }),
+        )?;
         let url = made["QueueUrl"].as_str().context("a queue has a URL")?.to_owned();
         let arn = format!("arn:aws:sqs:{REGION}:123456789012:{name}");
         Ok(Queue { url, arn })
@@ -92,7 +102,11 @@ impl Aws {
     pub fn rule(&self, name: &str, bucket: &str, prefixes: &[String], queue: &Queue) -> Result<()> {
         let keys: Vec<Value> = prefixes.iter().map(|prefix| json!({ "prefix": prefix })).collect();
         let pattern = json!({ "source": ["aws.s3"], "detail-type": ["Object Created"], "detail": { "bucket": { "name": [bucket] }, "object": { "key": keys } } });
-        self.call("events", "AWSEvents.PutRule", &json!({ "Name": name, "EventPattern": pattern.to_string() }))?;
+        self.call(
+            "events",
+            "AWSEvents.PutRule",
+            &json!({ "Name": name, "EventPattern": pattern.to_string() }),
+        )?;
         let target = json!({ "Rule": name, "Targets": [{ "Id": "queue", "Arn": queue.arn }] });
         let put = self.call("events", "AWSEvents.PutTargets", &target)?;
         ensure!(put["FailedEntryCount"] == 0, "the rule `{name}` has no target: {put}");
@@ -101,7 +115,8 @@ impl Aws {
 
     /// Sends a message, as a bucket or another account would.
     pub fn send(&self, queue: &Queue, body: &str) -> Result<()> {
-        self.sqs("SendMessage", &json!({ "QueueUrl": queue.url, "MessageBody": body })).map(drop)
+        self.sqs("SendMessage", &json!({ "QueueUrl": queue.url, "MessageBody": body }))
+            .map(drop)
     }
 
     /// Up to ten messages, as SQS has them.
@@ -113,7 +128,8 @@ impl Aws {
 
     /// Done with a message.
     pub fn delete(&self, queue: &Queue, handle: &Value) -> Result<()> {
-        self.sqs("DeleteMessage", &json!({ "QueueUrl": queue.url, "ReceiptHandle": handle })).map(drop)
+        self.sqs("DeleteMessage", &json!({ "QueueUrl": queue.url, "ReceiptHandle": handle }))
+            .map(drop)
     }
 
     /// The message comes again after so many seconds.

@@ -109,7 +109,10 @@ impl Cloud {
         direct.extend(cloud.function("keeper", &program, &serde_json::to_value(&kept)?, &kept.prefixes(), false)?);
         let serving = serde_json::to_value(Serving::of(&pipeline))?;
         cloud.start("predict", &programs.functions.join("tidemill-predict"), &serving)?;
-        let queues: Vec<(String, &Queue)> = direct.iter().map(|(prefix, n)| (prefix.clone(), &cloud.functions[*n].queue)).collect();
+        let queues: Vec<(String, &Queue)> = direct
+            .iter()
+            .map(|(prefix, n)| (prefix.clone(), &cloud.functions[*n].queue))
+            .collect();
         cloud.aws.notify(BUCKET, &queues)?;
         Ok(cloud)
     }
@@ -124,7 +127,8 @@ impl Cloud {
     }
 
     fn start(&mut self, name: &str, program: &Path, config: &Value) -> Result<()> {
-        self.emulators.function(name, program, &[], &format!("s3://{BUCKET}/{PREFIX}"), config)
+        self.emulators
+            .function(name, program, &[], &format!("s3://{BUCKET}/{PREFIX}"), config)
     }
 
     /// A function with its queue; returns the prefixes that the bucket must be told to send there.
@@ -140,7 +144,11 @@ impl Cloud {
             queue,
         });
         let at = self.functions.len() - 1;
-        Ok(if bridged { Vec::new() } else { whole.into_iter().map(|prefix| (prefix, at)).collect() })
+        Ok(if bridged {
+            Vec::new()
+        } else {
+            whole.into_iter().map(|prefix| (prefix, at)).collect()
+        })
     }
 
     /// Writes an object.
@@ -152,7 +160,8 @@ impl Cloud {
     /// Sends a message to a function's queue that no bucket sent.
     pub fn send(&self, function: &str, body: &str) -> Result<()> {
         let deployed = self.functions.iter().find(|deployed| deployed.name == function);
-        self.aws.send(&deployed.with_context(|| format!("there is no function `{function}`"))?.queue, body)
+        self.aws
+            .send(&deployed.with_context(|| format!("there is no function `{function}`"))?.queue, body)
     }
 
     /// The function URL of `predict`.
@@ -193,10 +202,14 @@ impl Cloud {
         let records: Vec<Value> = messages.iter().map(|message| record(message, queue)).collect();
         let answer = self.emulators.invoke(name, &json!({ "Records": records }))?;
         self.carried.invocations += 1;
-        let failed = answer["batchItemFailures"].as_array().with_context(|| format!("`{name}` answered {answer}"))?;
+        let failed = answer["batchItemFailures"]
+            .as_array()
+            .with_context(|| format!("`{name}` answered {answer}"))?;
         let failed: BTreeSet<&str> = failed.iter().filter_map(|f| f["itemIdentifier"].as_str()).collect();
         for message in &messages {
-            let receives = message["Attributes"]["ApproximateReceiveCount"].as_str().and_then(|n| n.parse::<u64>().ok());
+            let receives = message["Attributes"]["ApproximateReceiveCount"]
+                .as_str()
+                .and_then(|n| n.parse::<u64>().ok());
             let receives = receives.unwrap_or(1);
             if !failed.contains(message["MessageId"].as_str().unwrap_or_default()) {
                 self.aws.delete(queue, &message["ReceiptHandle"])?;
@@ -215,7 +228,9 @@ impl Cloud {
 
 /// What this demo sends on purpose is given up sooner.
 fn is_unreadable(message: &Value) -> bool {
-    message["Body"].as_str().is_some_and(|body| serde_json::from_str::<Value>(body).is_err())
+    message["Body"]
+        .as_str()
+        .is_some_and(|body| serde_json::from_str::<Value>(body).is_err())
 }
 
 /// A message as Lambda hands it over.

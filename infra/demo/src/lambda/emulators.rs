@@ -39,8 +39,17 @@ impl Emulators {
             processes: Vec::new(),
         };
         let mut command = Command::new(cargo_lambda);
-        command.args(["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1", "--invoke-port"]);
-        command.arg(emulators.lambda.trim_start_matches("127.0.0.1:")).current_dir(project(folder, functions)?);
+        command.args([
+            "lambda",
+            "watch",
+            "--only-lambda-apis",
+            "--invoke-address",
+            "127.0.0.1",
+            "--invoke-port",
+        ]);
+        command
+            .arg(emulators.lambda.trim_start_matches("127.0.0.1:"))
+            .current_dir(project(folder, functions)?);
         emulators.spawn("cargo-lambda", &mut command)?;
         emulators.wait_for(&emulators.lambda)?;
         Ok(emulators)
@@ -72,7 +81,9 @@ impl Emulators {
         let at = self.processes.iter().position(|(other, _)| other == name);
         let (_, mut child) = self.processes.remove(at.with_context(|| format!("`{name}` does not run"))?);
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         child.kill()?;
         child.wait()?;
         Ok(peak.unwrap_or_default() << 10)
@@ -81,7 +92,9 @@ impl Emulators {
     fn spawn(&mut self, name: &str, command: &mut Command) -> Result<()> {
         let log = File::create(self.folder.join(format!("{name}.log")))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| format!("`{name}` cannot be started: {command:?}"))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("`{name}` cannot be started: {command:?}"))?;
         self.processes.push((name.to_owned(), child));
         Ok(())
     }
@@ -116,7 +129,10 @@ impl Emulators {
             if let Some(status) = child.try_wait()? {
                 let log = fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(5).collect();
-                bail!("`{name}` ended with {status}: {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+                bail!(
+                    "`{name}` ended with {status}: {}",
+                    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
             }
         }
         Ok(())

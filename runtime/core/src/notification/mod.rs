@@ -44,7 +44,11 @@ pub enum Kind {
 impl Kind {
     /// From an event's name, with or without `s3:` before it, in S3's spelling or EventBridge's.
     fn named(name: &str) -> Self {
-        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let plain: String = name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect::<String>()
+            .to_ascii_lowercase();
         if plain.contains("objectcreated") {
             Self::Created
         } else if plain.contains("objectremoved") || plain.contains("objectdeleted") || plain.contains("lifecycleexpiration") {
