@@ -88,12 +88,13 @@ impl Store {
 
     /// Like [`open`](Self::open), with settings under the names of the AWS variables instead of the environment.
     pub fn open_with(location: &str, settings: &[(&str, &str)]) -> Result<Self> {
-        Self::open_from(location, || settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::open_from(location, || Ok(settings.iter().map(owned).collect()))
     }
 
-    fn open_from(location: &str, settings: impl FnOnce() -> Vec<(String, String)>) -> Result<Self> {
+    fn open_from(location: &str, settings: impl FnOnce() -> Result<Vec<(String, String)>>) -> Result<Self> {
         if location.starts_with(s3::SCHEME) {
-            let backend = Arc::new(Backend::Remote(s3::open(location, settings())?));
+            let backend = Arc::new(Backend::Remote(s3::open(location, settings()?)?));
             return Ok(Self { backend });
         }
         match location.split_once("://") {

@@ -14,6 +14,7 @@ use super::{Bucket, listing::Order, remote::Remote};
 
 mod http;
 mod large;
+mod profile;
 mod queue;
 
 pub(super) use large::Large;
@@ -45,11 +46,12 @@ fn builder(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Buil
     known.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
 }
 
-/// The process's own.
-pub(super) fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// What the process's environment says, and the profile that it names.
+pub(super) fn environment() -> Result<Vec<(String, String)>> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let mut settings = std::env::vars_os().filter_map(text).collect();
+    profile::add(&mut settings)?;
+    Ok(settings.into_iter().collect())
 }
 
 fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> Result<Remote> {

@@ -40,7 +40,7 @@ pub struct MessageQueue {
 impl MessageQueue {
     /// The queue with this URL, such as `https://sqs.eu-west-1.amazonaws.com/123456789012/notices`. Credentials as for the store.
     pub fn open(url: &str) -> Result<Self> {
-        Self::open_with(url, super::environment())
+        Self::open_with(url, super::environment()?)
     }
 
     /// Like [`open`](Self::open), with settings under the names of the AWS variables instead of the environment.
