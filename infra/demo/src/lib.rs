@@ -2,6 +2,7 @@
 
 pub mod bucket;
 pub mod control;
+pub mod lambda;
 pub mod months;
 pub mod outage;
 pub mod proxy;

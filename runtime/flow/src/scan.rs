@@ -32,7 +32,7 @@ const SETTLED_AGE: Duration = Duration::from_secs(2);
 const READS: usize = 16;
 
 /// All objects under a prefix.
-pub(crate) async fn list_all(store: &Store, prefix: &str) -> Result<Vec<Meta>> {
+pub async fn list_all(store: &Store, prefix: &str) -> Result<Vec<Meta>> {
     store.list(prefix, None, usize::MAX).await
 }
 
