@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    lambda,
     machine::{Environment, Machine, loud},
     setup,
     step::{note, step},
@@ -12,6 +13,25 @@ use crate::{
 
 /// `cargo xtask demo`: the arguments are the demo's.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
+    match without_target(arguments, "lambda") {
+        Some(rest) => lambda::demo(machine, &rest),
+        None => one_process(machine, arguments),
+    }
+}
+
+/// The other arguments, if `--target` is this one: it has a program of its own.
+fn without_target(arguments: &[String], target: &str) -> Option<Vec<String>> {
+    let mut rest = arguments.to_vec();
+    if let Some(at) = arguments.iter().position(|a| *a == format!("--target={target}")) {
+        rest.remove(at);
+        return Some(rest);
+    }
+    let at = arguments.windows(2).position(|pair| pair[0] == "--target" && pair[1] == target)?;
+    rest.drain(at..at + 2);
+    Some(rest)
+}
+
+fn one_process(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let mut environment = setup::all(machine)?;
     programs(machine, &mut environment)?;
     let mut command = machine.command(machine.target.join("debug/tidemill-demo"));
