@@ -15,13 +15,14 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{
-    Decision, Digest, RunContext,
+    Decision, Digest,
     pipeline::Pipeline,
     record::{OutcomeRecord, Read, RunRecord},
+    time::as_of,
     trigger_id,
 };
 use tidemill_demo::server::Server;
-use tidemill_host::{Commit, Grants, Ledger, RunHost, RunSetup, SqlEngine, Store};
+use tidemill_host::{Attempt, Commit, Ledger, Ran, SqlEngine, Store};
 use tidemill_tests::{native, small, snapshot};
 
 const DAYS: u64 = 5;
@@ -229,43 +230,30 @@ impl Chain {
             .pipeline
             .node(&outcome.stage, &outcome.subject)
             .context("the pipeline has no such node")?;
-        let as_of = tidemill_flow::as_of(&outcome.trigger.key, &self.native.get(&outcome.trigger.key).await?);
-        let host = RunHost::new(RunSetup {
-            store: self.native.clone(),
-            sql: self.sql.clone(),
-            context: RunContext {
-                as_of,
-                seed: node.seed,
-                run_key: outcome.run_key.clone(),
-                subject: outcome.subject.clone(),
-            },
-            trigger: outcome.trigger.clone(),
-            grants: Grants {
-                reads: node.reads.clone(),
-                writes: node.writes.clone(),
-                fetch: node.fetch.clone(),
-            },
-            progress: None,
-            handle: tokio::runtime::Handle::current(),
-        });
-        let (stage, trigger, config) = (outcome.stage.clone(), outcome.trigger.clone(), node.config.to_string());
+        let as_of = as_of(&outcome.trigger.key, &self.native.get(&outcome.trigger.key).await?);
+        let (component, trigger) = (outcome.component.clone(), outcome.trigger.clone());
+        let attempt = Attempt::new(node, component, trigger.clone(), as_of, outcome.hops - 1);
+        let host = attempt.host(self.native.clone(), self.sql.clone(), None);
+        let (stage, config) = (outcome.stage.clone(), node.config.to_string());
         let ran = tokio::task::spawn_blocking(move || (native::run(&stage, &trigger, &config, &host), host.finish()));
-        let (decided, recorded) = ran.await?;
-        let decided = decided?;
-        let found = OutcomeRecord {
-            as_of: decided.as_of.unwrap_or(as_of),
-            decision: decided.decision,
-            reason: decided.reason,
-            findings: decided.findings,
-            facts: decided.facts,
-            outputs: recorded.outputs,
-            ..outcome.clone()
+        let (result, recorded) = ran.await?;
+        let reads = recorded.reads.clone();
+        let ran = Ran {
+            started: run.started,
+            result,
+            recorded,
+            duration_ms: 0,
+            memory_bytes: 0,
+            attempt: 1,
+            environment: BTreeMap::new(),
         };
-        let commit = Ledger::new(self.native.clone()).commit(&found).await?;
+        let ledger = Ledger::new(self.native.clone());
+        let found = attempt.close(&ledger, ran).await?;
+        let commit = ledger.commit(&found).await?;
         ensure!(commit == Commit::New, "it was made before");
         same("facts", &outcome.facts, &found.facts)?;
         same("outcomes", &serde_json::to_value(outcome)?, &serde_json::to_value(&found)?)?;
-        same("reads", &serde_json::to_value(&run.reads)?, &serde_json::to_value(&recorded.reads)?)
+        same("reads", &serde_json::to_value(&run.reads)?, &serde_json::to_value(&reads)?)
     }
 
     /// Copies an object from outside; what stages write is never copied.

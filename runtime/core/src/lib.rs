@@ -6,6 +6,7 @@
 mod digest;
 mod error;
 pub mod gate;
+pub mod notification;
 mod outcome;
 pub mod pipeline;
 pub mod record;

@@ -152,6 +152,20 @@ pub fn parse_time(text: &str) -> Result<Timestamp> {
         })
 }
 
+/// The clock of a run: the `as-of` of its trigger's content, or 1970 where it has none.
+pub fn as_of(key: &str, bytes: &[u8]) -> Timestamp {
+    #[derive(Deserialize)]
+    struct Clock {
+        #[serde(rename = "as-of")]
+        as_of: Timestamp,
+    }
+    let clock = key
+        .ends_with(".json")
+        .then(|| serde_json::from_slice::<Clock>(bytes).ok())
+        .flatten();
+    clock.map_or(Timestamp::UNIX_EPOCH, |clock| clock.as_of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +186,14 @@ mod tests {
     fn weeks_start_on_monday() {
         assert_eq!(Span::parse("1 week").unwrap().start_of(at("2013-01-01")), at("2012-12-31"));
         assert_eq!(Span::parse("1 week").unwrap().start_of(at("1969-12-31")), at("1969-12-29"));
+    }
+
+    #[test]
+    fn the_clock_is_the_triggers() {
+        let time = at("2013-02-01");
+        assert_eq!(as_of("windows/m/x.json", br#"{"as-of":"2013-02-01T00:00:00Z","x":1}"#), time);
+        assert_eq!(as_of("raw/d/x.csv", br#"{"as-of":"2013-02-01T00:00:00Z"}"#), Timestamp::UNIX_EPOCH);
+        assert_eq!(as_of("raw/d/x.json", b"not json"), Timestamp::UNIX_EPOCH);
     }
 
     #[test]

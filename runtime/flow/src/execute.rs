@@ -3,13 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tidemill_core::{
-    Digest, Error, ErrorKind, Outcome, Result, RunContext, Trigger, digest_json,
-    pipeline::Node,
-    record::{OutcomeRecord, RunRecord},
-    run_key,
-};
-use tidemill_host::{Commit, ENGINES, Grants, Recorded, RunHost, RunSetup};
+use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node, record::OutcomeRecord, time::as_of};
+use tidemill_host::{Attempt, ProgressFn, Ran, Recorded};
 
 use crate::{
     dead::{self, DeadLetter},
@@ -114,7 +109,7 @@ async fn deliver(inner: &Inner, item: &mut Item) -> Result<Step> {
     item.attempt += 1;
     let context_time = as_of(&item.key, &bytes);
     drop(bytes);
-    let record = run(inner, &node, item, &id, context_time).await?;
+    let record = run(inner, &node, item, context_time).await?;
     inner.route_outcome(&record, &id).await?;
     if node.stage == "validate" {
         inner.dirty.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -133,113 +128,49 @@ async fn over_budget(inner: &Inner, node: &Node, id: &str) -> Result<Option<Time
     }
 }
 
-/// The clock of a run: its trigger's `as-of`, or 1970 where it has none.
-pub fn as_of(key: &str, bytes: &[u8]) -> Timestamp {
-    #[derive(serde::Deserialize)]
-    struct Clock {
-        #[serde(rename = "as-of")]
-        as_of: Timestamp,
-    }
-    let clock = key
-        .ends_with(".json")
-        .then(|| serde_json::from_slice::<Clock>(bytes).ok())
-        .flatten();
-    clock.map_or(Timestamp::UNIX_EPOCH, |clock| clock.as_of)
-}
-
-async fn run(inner: &Inner, node: &Node, item: &Item, id: &str, as_of: Timestamp) -> Result<OutcomeRecord> {
-    let (component, config) = keep(inner, node).await?;
-    let context = RunContext {
-        as_of,
-        seed: node.seed,
-        run_key: run_key(&node.stage, &node.subject, &component, &config, ENGINES, &item.digest),
-        subject: node.subject.clone(),
-    };
+async fn run(inner: &Inner, node: &Node, item: &Item, as_of: Timestamp) -> Result<OutcomeRecord> {
+    let (component, bytes) = component(inner, node).await?;
     let trigger = Trigger {
         key: item.key.clone(),
         digest: item.digest.clone(),
     };
+    let attempt = Attempt::new(node, component, trigger, as_of, item.hops);
+    attempt.keep(&inner.store, bytes).await?;
     let started = Timestamp::now();
     kill::pass("before-run");
-    let (result, recorded, usage) = call(inner, node, &trigger, context.clone()).await?;
+    let (result, recorded, usage) = call(inner, node, &attempt).await?;
     kill::pass("after-run");
-    let run = RunRecord {
-        run_key: context.run_key.clone(),
-        stage: node.stage.clone(),
-        subject: node.subject.clone(),
+    let ran = Ran {
         started,
+        result,
+        recorded,
         duration_ms: usage.duration.as_millis() as u64,
         memory_bytes: usage.memory_bytes,
         attempt: item.attempt,
-        reads: recorded.reads,
         environment: inner.options.environment.clone(),
     };
-    inner.ledger.record_run(&run, id).await?;
-    let outcome = result?;
-    let record = OutcomeRecord {
-        stage: node.stage.clone(),
-        subject: node.subject.clone(),
-        trigger,
-        run_key: context.run_key,
-        component,
-        config,
-        engines: ENGINES.to_string(),
-        as_of: outcome.as_of.unwrap_or(as_of),
-        decision: outcome.decision,
-        reason: outcome.reason,
-        findings: outcome.findings,
-        error: None,
-        facts: outcome.facts,
-        outputs: recorded.outputs,
-        hops: item.hops + 1,
-    };
+    let record = attempt.close(&inner.ledger, ran).await?;
     kill::pass("before-commit");
-    let record = match inner.ledger.commit(&record).await? {
-        Commit::New => record,
-        Commit::Already(earlier) => *earlier,
-    };
+    let record = inner.ledger.settle(record).await?;
     kill::pass("after-commit");
     tracing::info!("{} {}: {:?}, {}", record.stage, record.subject, record.decision, record.reason);
     Ok(record)
 }
 
-/// Keeps the component and the configuration, so that the run can be replayed. Returns their digests.
-async fn keep(inner: &Inner, node: &Node) -> Result<(Digest, Digest)> {
+/// The digest of the node's component, and its bytes where it has some.
+async fn component(inner: &Inner, node: &Node) -> Result<(Digest, Option<Vec<u8>>)> {
     let (runner, of) = (inner.runner.clone(), node.clone());
     let found = tokio::task::spawn_blocking(move || Ok((runner.component_digest(&of)?, runner.component_bytes(&of)?)));
-    let (component, bytes) = found.await.map_err(ended)??;
-    if let Some(bytes) = bytes {
-        let key = format!("components/{component}");
-        if inner.store.head(&key).await?.is_none() {
-            inner.store.create(&key, bytes.into()).await?;
-        }
-    }
-    let config = digest_json(&node.config);
-    let text = node.config.to_string();
-    inner.store.create(&format!("configs/{config}"), text.into_bytes().into()).await?;
-    Ok((component, config))
+    found.await.map_err(ended)?
 }
 
-type Ran = (Result<Outcome>, Recorded, Usage);
-
-async fn call(inner: &Inner, node: &Node, trigger: &Trigger, context: RunContext) -> Result<Ran> {
-    let host = RunHost::new(RunSetup {
-        store: inner.store.clone(),
-        sql: inner.sql.clone(),
-        context,
-        trigger: trigger.clone(),
-        grants: Grants {
-            reads: node.reads.clone(),
-            writes: node.writes.clone(),
-            fetch: node.fetch.clone(),
-        },
-        progress: inner.options.progress.clone().map(|tell| {
-            let id = node.id();
-            Arc::new(move |fraction: f64, message: &str| tell(&id, fraction, message)) as Arc<dyn Fn(f64, &str) + Send + Sync>
-        }),
-        handle: tokio::runtime::Handle::current(),
+async fn call(inner: &Inner, node: &Node, attempt: &Attempt) -> Result<(Result<Outcome>, Recorded, Usage)> {
+    let progress = inner.options.progress.clone().map(|tell| {
+        let id = node.id();
+        Arc::new(move |fraction: f64, message: &str| tell(&id, fraction, message)) as ProgressFn
     });
-    let (runner, of, trigger) = (inner.runner.clone(), node.clone(), trigger.clone());
+    let host = attempt.host(inner.store.clone(), inner.sql.clone(), progress);
+    let (runner, of, trigger) = (inner.runner.clone(), node.clone(), attempt.trigger().clone());
     let ran = tokio::task::spawn_blocking(move || runner.run(&of, &trigger, host));
     match tokio::time::timeout(node.timeout + GRACE, ran).await {
         Ok(ran) => ran.map_err(ended),
@@ -268,13 +199,5 @@ mod tests {
         assert_eq!(backoff(3, 0), Duration::from_millis(400));
         assert_eq!(backoff(30, 0), Duration::from_secs(60));
         assert!(backoff(30, u64::MAX) >= Duration::from_secs(30));
-    }
-
-    #[test]
-    fn the_clock_is_the_triggers() {
-        let time: Timestamp = "2013-02-01T00:00:00Z".parse().unwrap();
-        assert_eq!(as_of("windows/m/x.json", br#"{"as-of":"2013-02-01T00:00:00Z","x":1}"#), time);
-        assert_eq!(as_of("raw/d/x.csv", br#"{"as-of":"2013-02-01T00:00:00Z"}"#), Timestamp::UNIX_EPOCH);
-        assert_eq!(as_of("raw/d/x.json", b"not json"), Timestamp::UNIX_EPOCH);
     }
 }

@@ -18,7 +18,6 @@ mod watch;
 
 pub use close::{NoWindows, WindowSummary, Windows};
 pub use dead::{DeadLetter, dead_letters, drop_letter, retry_letter};
-pub use execute::as_of;
 pub use flow::{Flow, FlowOptions, FlowSetup, Progress, Status};
 pub use kill::pass as kill_point;
 pub use queue::Item;

@@ -49,6 +49,14 @@ impl Ledger {
         }
     }
 
+    /// Makes the outcome final and returns it, or the earlier one that stands.
+    pub async fn settle(&self, record: OutcomeRecord) -> Result<OutcomeRecord> {
+        Ok(match self.commit(&record).await? {
+            Commit::New => record,
+            Commit::Already(earlier) => *earlier,
+        })
+    }
+
     /// All outcomes, of one stage or of all, about one subject or about all, in the order of their keys.
     pub async fn outcomes(&self, stage: Option<&str>, subject: Option<&str>) -> Result<Vec<OutcomeRecord>> {
         let prefix = match (stage, subject) {

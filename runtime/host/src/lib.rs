@@ -2,6 +2,7 @@
 //!
 //! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants; [`Store`] and [`SqlEngine`] alone do not.
 
+mod attempt;
 mod fetch;
 mod grants;
 mod ledger;
@@ -11,11 +12,12 @@ mod run;
 pub mod sql;
 pub mod store;
 
+pub use attempt::{Attempt, Ran};
 pub use grants::Grants;
 pub use ledger::{Commit, Ledger};
 pub use run::{ProgressFn, Recorded, RunHost, RunSetup};
 pub use sql::{ParquetFile, SqlEngine, SqlOptions, SqlReader};
-pub use store::{BlockingStore, Rereads, Store, conformance};
+pub use store::{BlockingStore, Bucket, Rereads, Store, conformance};
 
 /// Versions of what can change the bytes that a run writes: part of every run key.
 pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tidemill-format 1";

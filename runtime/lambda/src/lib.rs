@@ -7,6 +7,7 @@
 mod event;
 mod handler;
 mod http;
+mod node;
 mod settings;
 
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use tidemill_core::{Error, Stage};
 pub use event::keys;
 pub use handler::{Handler, call};
 pub use http::{Serve, respond, run_http};
-pub use settings::{ServeSettings, Settings};
+pub use node::{Made, NodeSettings};
+pub use settings::{KeeperSettings, Kept, KeptModel, ServeSettings, Serving, Settings, Ticked};
 
 /// Serves a stage until Lambda ends the process; what a stage's `main` calls. Ends the process with the error kind's exit code.
 pub fn run<S: Stage + 'static>() {

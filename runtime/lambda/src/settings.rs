@@ -1,107 +1,173 @@
-//! Which node of the pipeline this function is, and where the store is. The environment is read here and nowhere else.
+//! What a function is told: where the store is, and which part of the project it is. The environment is read here and nowhere else.
+//!
+//! `TIDEMILL_CONFIG` is JSON, or the path of a JSON file in the package: Lambda allows 4 KB for all variables together, which a
+//! contract may exceed.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidemill_core::{
+    Error, Result,
+    pipeline::Pipeline,
+    time::Span,
 };
-
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
-use tidemill_core::{Error, Result};
 use tidemill_host::log::LoggedModel;
 
-/// A function's settings.
+use crate::NodeSettings;
+
+/// A stage's settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// From `TIDEMILL_STORE`: a folder.
-    pub store: PathBuf,
-    /// From `TIDEMILL_CONFIG`: JSON, or the path of a JSON file.
+    /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
+    pub store: String,
+    /// From `TIDEMILL_CONFIG`.
     pub node: NodeSettings,
-}
-
-/// The node, as far as a function needs it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct NodeSettings {
-    /// The dataset or model that the stage is about.
-    pub subject: String,
-    /// The stage's resolved configuration.
-    pub config: Value,
-    /// Patterns of keys that it may read.
-    #[serde(default)]
-    pub reads: Vec<String>,
-    /// Patterns of keys that it may write.
-    #[serde(default)]
-    pub writes: Vec<String>,
-    /// Hosts that it may fetch from.
-    #[serde(default)]
-    pub fetch: Vec<String>,
-    /// For everything random.
-    #[serde(default)]
-    pub seed: u64,
 }
 
 impl Settings {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
-        Self::new(
-            std::env::var("TIDEMILL_STORE").ok().as_deref(),
-            std::env::var("TIDEMILL_CONFIG").ok().as_deref(),
-        )
-    }
-
-    fn new(store: Option<&str>, config: Option<&str>) -> Result<Self> {
-        let fields = "the node as JSON (`subject`, `config`, `reads`, `writes`, `fetch`, `seed`)";
-        Ok(Self {
-            store: folder(store)?,
-            node: described(config, "a node", fields)?,
-        })
+        let fields = "the node as JSON (`stage`, `subject`, `on`, `config` and more)";
+        read("a node", fields).map(|(store, node)| Self { store, node })
     }
 }
 
 /// What a function that serves predictions is told.
 #[derive(Debug, Clone)]
 pub struct ServeSettings {
-    /// From `TIDEMILL_STORE`: a folder.
-    pub store: PathBuf,
-    /// From `TIDEMILL_CONFIG`: JSON, or the path of a JSON file.
+    /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
+    pub store: String,
+    /// From `TIDEMILL_CONFIG`.
     pub serving: Serving,
 }
 
 /// What is served, as far as a function needs it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Serving {
     /// How each model's predictions are filed: the monitor's window, and the column that holds the event time.
     pub models: BTreeMap<String, LoggedModel>,
 }
 
-impl ServeSettings {
-    /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
-    pub fn from_environment() -> Result<Self> {
-        Self::new(
-            std::env::var("TIDEMILL_STORE").ok().as_deref(),
-            std::env::var("TIDEMILL_CONFIG").ok().as_deref(),
-        )
-    }
-
-    fn new(store: Option<&str>, config: Option<&str>) -> Result<Self> {
-        let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
-        Ok(Self {
-            store: folder(store)?,
-            serving: described(config, "what is served", fields)?,
-        })
+impl Serving {
+    /// All models of a project.
+    pub fn of(pipeline: &Pipeline) -> Self {
+        let filed = pipeline.models.values().filter_map(|model| {
+            let time = pipeline.features.get(&model.features)?.time.clone();
+            let window = model.monitor.window;
+            Some((model.name.clone(), LoggedModel { window, time }))
+        });
+        Self { models: filed.collect() }
     }
 }
 
-fn folder(store: Option<&str>) -> Result<PathBuf> {
-    let store = store.ok_or_else(|| Error::config("`TIDEMILL_STORE` is not set: give the store's folder"))?;
-    if let Some((scheme, _)) = store.split_once("://") {
-        return Err(Error::config(format!(
-            "`TIDEMILL_STORE` is `{store}`, and stores over `{scheme}://` are not built yet: give the path of a folder"
-        )));
+impl ServeSettings {
+    /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
+    pub fn from_environment() -> Result<Self> {
+        let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
+        read("what is served", fields).map(|(store, serving)| Self { store, serving })
     }
-    Ok(PathBuf::from(store))
+}
+
+/// What the keeper is told: the function that closes windows and writes ticks.
+#[derive(Debug, Clone)]
+pub struct KeeperSettings {
+    /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
+    pub store: String,
+    /// From `TIDEMILL_CONFIG`.
+    pub kept: Kept,
+}
+
+/// What is closed and what is ticked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Kept {
+    /// The windows of each model.
+    #[serde(default)]
+    pub models: BTreeMap<String, KeptModel>,
+    /// The stages that run by a schedule.
+    #[serde(default)]
+    pub ticks: Vec<Ticked>,
+}
+
+/// A model's windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KeptModel {
+    /// The dataset that its features come from.
+    pub dataset: String,
+    /// The monitor's window.
+    pub window: Span,
+    /// The monitor's block: a window closes when the data has come within one of its end.
+    pub block: Span,
+}
+
+/// A stage that runs by a schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Ticked {
+    /// The stage's name.
+    pub stage: String,
+    /// The dataset or model that it is about.
+    pub subject: String,
+    /// How often.
+    pub every: Span,
+}
+
+impl Kept {
+    /// All windows and ticks of a project.
+    pub fn of(pipeline: &Pipeline) -> Self {
+        let models = pipeline.models.values().filter_map(|model| {
+            let kept = KeptModel {
+                dataset: pipeline.features.get(&model.features)?.dataset.clone(),
+                window: model.monitor.window,
+                block: model.monitor.block,
+            };
+            Some((model.name.clone(), kept))
+        });
+        let ticks = pipeline.nodes.iter().filter_map(|node| {
+            let every = node.every.filter(|every| !every.is_zero())?;
+            Some(Ticked {
+                stage: node.stage.clone(),
+                subject: node.subject.clone(),
+                every,
+            })
+        });
+        Self {
+            models: models.collect(),
+            ticks: ticks.collect(),
+        }
+    }
+
+    /// The keys whose events the keeper waits for begin so: what is settled about a dataset's files.
+    pub fn prefixes(&self) -> Vec<String> {
+        let mut datasets: Vec<&String> = self.models.values().map(|model| &model.dataset).collect();
+        datasets.sort();
+        datasets.dedup();
+        let of = |dataset: &String| [format!("outcomes/validate/{dataset}/"), format!("dead/validate/{dataset}/")];
+        datasets.into_iter().flat_map(of).collect()
+    }
+}
+
+impl KeeperSettings {
+    /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
+    pub fn from_environment() -> Result<Self> {
+        let fields = "the windows and ticks as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"ticks\": []}`)";
+        read("what is kept", fields).map(|(store, kept)| Self { store, kept })
+    }
+}
+
+fn read<T: DeserializeOwned>(what: &str, fields: &str) -> Result<(String, T)> {
+    let variable = |name| std::env::var(name).ok();
+    let store = located(variable("TIDEMILL_STORE").as_deref())?;
+    Ok((store, described(variable("TIDEMILL_CONFIG").as_deref(), what, fields)?))
+}
+
+fn located(store: Option<&str>) -> Result<String> {
+    let store = store.filter(|store| !store.is_empty());
+    store
+        .map(str::to_owned)
+        .ok_or_else(|| Error::config("`TIDEMILL_STORE` is not set: give the store's place, `s3://<bucket>/<prefix>` or a folder"))
 }
 
 /// `TIDEMILL_CONFIG`, which describes `what` by `fields`.
@@ -125,23 +191,29 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        let message = |store, config| Settings::new(store, config).unwrap_err().message;
-        assert!(message(None, None).contains("`TIDEMILL_STORE` is not set"));
-        assert!(message(Some("s3://bucket"), Some("{}")).contains("`s3://`"));
-        assert!(message(Some("/store"), None).contains("`TIDEMILL_CONFIG` is not set"));
-        assert!(message(Some("/store"), Some("{}")).contains("subject"));
-        assert!(message(Some("/store"), Some("/nowhere.json")).contains("`/nowhere.json`"));
-        let settings = Settings::new(Some("/store"), Some(r#"{"subject":"d","config":{"a":1},"seed":7}"#)).unwrap();
-        assert_eq!((settings.node.seed, settings.node.subject.as_str()), (7, "d"));
+        assert!(located(None).unwrap_err().message.contains("`TIDEMILL_STORE` is not set"));
+        assert!(located(Some("")).is_err());
+        assert_eq!(located(Some("s3://bucket/mill")).unwrap(), "s3://bucket/mill");
+        let message = |config| described::<NodeSettings>(config, "a node", "the node").unwrap_err().message;
+        assert!(message(None).contains("`TIDEMILL_CONFIG` is not set: give the node"));
+        assert!(message(Some("{}")).contains("stage"));
+        assert!(message(Some("/nowhere.json")).contains("`/nowhere.json`"));
     }
 
     #[test]
     fn what_is_served() {
-        let message = |config| ServeSettings::new(Some("/store"), config).unwrap_err().message;
-        assert!(message(None).contains("`{\"models\": {\"<model>\""));
-        assert!(message(Some(r#"{"models":{"late":{"window":"1 moon","time":"at"}}}"#)).contains("`1 moon` is not a span"));
-        assert!(message(Some(r#"{"models":{"late":{"window":"1 month"}}}"#)).contains("`time`"));
-        let settings = ServeSettings::new(Some("/store"), Some(r#"{"models":{"late":{"window":"1 month","time":"at"}}}"#)).unwrap();
-        assert_eq!(settings.serving.models["late"].time, "at");
+        let read = |config| described::<Serving>(Some(config), "what is served", "the models");
+        let message = |config| read(config).unwrap_err().message;
+        assert!(message(r#"{"models":{"late":{"window":"1 moon","time":"at"}}}"#).contains("`1 moon` is not a span"));
+        assert!(message(r#"{"models":{"late":{"window":"1 month"}}}"#).contains("`time`"));
+        let serving = read(r#"{"models":{"late":{"window":"1 month","time":"at"}}}"#).unwrap();
+        assert_eq!(serving.models["late"].time, "at");
+    }
+
+    #[test]
+    fn the_keeper_waits_for_what_is_settled() {
+        let model = r#"{"dataset":"flights","window":"1 month","block":"1 day"}"#;
+        let kept: Kept = described(Some(&format!(r#"{{"models":{{"a":{model},"b":{model}}}}}"#)), "", "").unwrap();
+        assert_eq!(kept.prefixes(), ["outcomes/validate/flights/", "dead/validate/flights/"]);
     }
 }

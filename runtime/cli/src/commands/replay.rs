@@ -12,12 +12,13 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use tidemill_core::{
-    Error, ErrorKind, Objects as _, ObjectsExt as _, RunContext, Trigger, digest_json,
+    Error, ErrorKind, Objects as _, ObjectsExt as _, Trigger, digest_json,
     record::{OutcomeRecord, Output as Written, Part, Read, Request, RunRecord, Training, Version},
+    time::as_of,
     trigger_id,
 };
 use tidemill_engine::{Engine, StageComponent};
-use tidemill_host::{ENGINES, Grants, Ledger, RunHost, RunSetup, SqlEngine, Store};
+use tidemill_host::{Attempt, ENGINES, Ledger, SqlEngine, Store};
 
 use crate::{
     commands::models::all_versions,
@@ -199,24 +200,11 @@ impl Again<'_> {
         let folder = tempfile::tempdir()?;
         let scratch = Store::local(folder.path())?;
         self.copy_reads(&scratch, &outcome.trigger, &run).await?;
-        let host = RunHost::new(RunSetup {
-            store: scratch,
-            sql: self.sql.clone(),
-            context: RunContext {
-                as_of: self.clock(&outcome.trigger).await?,
-                seed: node.config["model"]["trainer"]["seed"].as_u64().unwrap_or(node.seed),
-                run_key: outcome.run_key.clone(),
-                subject: outcome.subject.clone(),
-            },
-            trigger: outcome.trigger.clone(),
-            grants: Grants {
-                reads: node.reads.clone(),
-                writes: node.writes.clone(),
-                fetch: Vec::new(),
-            },
-            progress: None,
-            handle: tokio::runtime::Handle::current(),
-        });
+        node.seed = node.config["model"]["trainer"]["seed"].as_u64().unwrap_or(node.seed);
+        node.fetch.clear();
+        let as_of = self.clock(&outcome.trigger).await?;
+        let attempt = Attempt::new(&node, outcome.component.clone(), outcome.trigger.clone(), as_of, 0);
+        let host = attempt.host(scratch, self.sql.clone(), None);
         let trigger = outcome.trigger.clone();
         let ran = tokio::task::spawn_blocking(move || engine::run(&component, &node, &config, &trigger, host)).await?;
         let result = ran.0?;
@@ -249,7 +237,7 @@ impl Again<'_> {
 
     async fn clock(&self, trigger: &Trigger) -> Result<jiff::Timestamp> {
         let bytes = self.store.get(&trigger.key).await?;
-        Ok(tidemill_flow::as_of(&trigger.key, &bytes))
+        Ok(as_of(&trigger.key, &bytes))
     }
 
     /// What the run saw then, with its content checked: no less, and nothing that was written since.

@@ -19,7 +19,7 @@ use std::{
 };
 
 use fs4::fs_std::FileExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidemill_core::{Error, Result, time::Span};
 use tokio::sync::oneshot;
 
@@ -48,7 +48,7 @@ impl Default for LogOptions {
 }
 
 /// How a model's predictions are filed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LoggedModel {
     /// The span of one folder: the monitor's window.

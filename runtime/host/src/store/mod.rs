@@ -1,4 +1,4 @@
-//! The object store: create-only and compare-and-swap by content, over local files or anything that `object_store` speaks.
+//! The object store: create-only and compare-and-swap by content, over local files, S3 or anything that `object_store` speaks.
 //!
 //! Content is compared, never a time or a tag: writing the same bytes twice is [`Put::Unchanged`] everywhere.
 
@@ -14,12 +14,16 @@ use bytes::Bytes;
 use tidemill_core::{Digest, Error, Meta, Objects, Put, Result};
 use tokio::runtime::{Handle, Runtime};
 
+mod bucket;
 pub mod conformance;
+mod fault;
 mod key;
 mod local;
 mod remote;
 mod reread;
+mod s3;
 
+pub use bucket::Bucket;
 use local::Local;
 use remote::Remote;
 pub use reread::Rereads;
@@ -55,6 +59,21 @@ impl Store {
     /// An empty store that is gone with its last clone.
     pub fn memory() -> Self {
         Self::over(Arc::new(object_store::memory::InMemory::new()))
+    }
+
+    /// The store at `location`: a folder, or `s3://bucket/prefix`. For S3, credentials, region and server come from the usual AWS variables;
+    /// nothing is asked of the server yet.
+    pub fn open(location: &str) -> Result<Self> {
+        if location.starts_with(s3::SCHEME) {
+            let backend = Arc::new(Backend::Remote(s3::open(location)?));
+            return Ok(Self { backend });
+        }
+        match location.split_once("://") {
+            Some((scheme, _)) => Err(Error::config(format!(
+                "`{location}` is not where a store can be: `{scheme}` is not known; name a folder, or `s3://bucket/prefix`"
+            ))),
+            None => Self::local(Path::new(location)),
+        }
     }
 
     /// A folder, made if it is missing. Files that others drop there are objects too.
@@ -171,6 +190,14 @@ impl Store {
         match &*self.backend {
             Backend::Local(local) => Some(local.root()),
             Backend::Remote(_) => None,
+        }
+    }
+
+    /// The bucket, where the store is one.
+    pub fn bucket(&self) -> Option<&Bucket> {
+        match &*self.backend {
+            Backend::Local(_) => None,
+            Backend::Remote(remote) => remote.place().bucket.as_ref(),
         }
     }
 

@@ -1,30 +1,69 @@
-//! Objects in anything that `object_store` speaks: memory now; S3 and its like by one more constructor.
+//! Objects in anything that `object_store` speaks: memory, and S3 with its like.
 //!
-//! Compare-and-swap compares content, then writes under the condition that the object is still the one that was compared.
+//! Compare-and-swap compares content, then writes under the condition that the object is still the one that was compared. A write
+//! whose answer was lost is never taken for failed nor for done: what is there then decides.
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::{
     Error as Remoted, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, path::Path,
 };
-use tidemill_core::{Digest, Error, Meta, Put, Result};
+use tidemill_core::{Digest, Error, ErrorKind, Meta, Put, Result};
+
+use super::{
+    Bucket,
+    fault::{Place, is_open, missing},
+    s3::Large,
+};
+
+/// How often a conditional write is begun again before it is left to whoever asked for it.
+const TRIES: u32 = 4;
 
 /// A backend that has conditional writes: create-only, and replace where the version is known.
 #[derive(Debug)]
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
+    place: Place,
+    /// Before each key in the backend: empty, or ending in `/`.
+    prefix: String,
+    large: Option<Large>,
 }
 
 impl Remote {
+    /// A whole backend.
     pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        let server = store.to_string();
+        let place = Place { bucket: None, server };
+        Self {
+            store,
+            place,
+            prefix: String::new(),
+            large: None,
+        }
+    }
+
+    /// A bucket, or what lies under a prefix of it.
+    pub(super) fn bucket(store: Arc<dyn ObjectStore>, bucket: Bucket, server: String, large: Option<Large>) -> Self {
+        Self {
+            store,
+            prefix: bucket.prefix.clone(),
+            place: Place {
+                bucket: Some(bucket),
+                server,
+            },
+            large,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
-        let read = async { self.store.get(&path(key)?).await?.bytes().await };
-        read.await.map_err(|e| failed("read", key, e))
+        let read = async { self.store.get(&self.path(key)?).await?.bytes().await };
+        read.await.map_err(|e| self.failed("read", key, e))
     }
 
     pub(super) async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
@@ -37,18 +76,18 @@ impl Remote {
             range: Some(GetRange::Bounded(offset..end)),
             ..GetOptions::default()
         };
-        let read = async { self.store.get_opts(&path(key)?, options).await?.bytes().await };
-        read.await.map_err(|e| failed("read", key, e))
+        let read = async { self.store.get_opts(&self.path(key)?, options).await?.bytes().await };
+        read.await.map_err(|e| self.failed("read", key, e))
     }
 
     /// Copies an object into `file` and returns its digest.
     pub(super) async fn download(&self, key: &str, file: &mut std::fs::File) -> Result<Digest> {
         use sha2::{Digest as _, Sha256};
-        let open = async { Ok(self.store.get(&path(key)?).await?.into_stream()) };
-        let mut stream = open.await.map_err(|e| failed("read", key, e))?;
+        let open = async { Ok(self.store.get(&self.path(key)?).await?.into_stream()) };
+        let mut stream = open.await.map_err(|e| self.failed("read", key, e))?;
         let mut hash = Sha256::new();
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|e| failed("read", key, e))?;
+            let chunk = chunk.map_err(|e| self.failed("read", key, e))?;
             hash.update(&chunk);
             file.write_all(&chunk)
                 .map_err(|e| Error::transient(format!("`{key}` could not be copied to the cache: {e}")))?;
@@ -57,134 +96,157 @@ impl Remote {
         Digest::parse(&text).ok_or_else(|| Error::bug("a SHA-256 is not one"))
     }
 
+    /// An answer to HEAD has no body, so that it does not say why: where it is no, the same is asked by GET.
     pub(super) async fn head(&self, key: &str) -> Result<Option<Meta>> {
-        let head = async { self.store.head(&path(key)?).await };
-        match head.await {
-            Ok(meta) => Ok(Some(Meta {
+        let meta = |size| {
+            Some(Meta {
                 key: key.to_owned(),
-                size: meta.size,
-            })),
-            Err(Remoted::NotFound { .. }) => Ok(None),
-            Err(e) => Err(failed("read", key, e)),
+                size,
+            })
+        };
+        let head = async { self.store.head(&self.path(key)?).await };
+        if let Ok(found) = head.await {
+            return Ok(meta(found.size));
+        }
+        let get = async { self.store.get(&self.path(key)?).await };
+        match get.await.map_err(|e| self.failed("read", key, e)) {
+            Ok(found) => Ok(meta(found.meta.size)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     pub(super) async fn create(&self, key: &str, bytes: Bytes) -> Result<Put> {
-        match self.put(key, bytes.clone(), PutMode::Create).await {
-            Ok(()) => Ok(Put::Written),
-            Err(Remoted::AlreadyExists { .. }) => Ok(if self.get(key).await? == bytes {
-                Put::Unchanged
-            } else {
-                Put::Conflict
-            }),
-            Err(e) => Err(failed("written", key, e)),
+        for attempt in 1.. {
+            match self.put(key, &bytes, PutMode::Create).await {
+                Ok(()) => return Ok(Put::Written),
+                Err(e) if undecided(&e) && attempt < TRIES => {}
+                Err(e) => return Err(self.failed("written", key, e)),
+            }
+            match self.find(key).await? {
+                Some(there) if there == bytes => return Ok(Put::Unchanged),
+                Some(_) => return Ok(Put::Conflict),
+                None => tokio::time::sleep(pause(attempt)).await,
+            }
         }
+        Err(Error::bug("a loop without an end ended"))
     }
 
     pub(super) async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<Put> {
         let Some(expected) = expected else {
             return self.create(key, bytes).await;
         };
-        let Some((there, version)) = self.get_version(key).await? else {
-            return Ok(Put::Conflict);
-        };
-        if there == bytes {
-            return Ok(Put::Unchanged);
+        for attempt in 1.. {
+            let Some((there, version)) = self.get_version(key).await? else {
+                return Ok(Put::Conflict);
+            };
+            if there == bytes {
+                return Ok(Put::Unchanged);
+            }
+            if Digest::of(&there) != *expected {
+                return Ok(Put::Conflict);
+            }
+            match self.put(key, &bytes, PutMode::Update(version)).await {
+                Ok(()) => return Ok(Put::Written),
+                Err(e) if undecided(&e) && attempt < TRIES => tokio::time::sleep(pause(attempt)).await,
+                Err(e) => return Err(self.failed("written", key, e)),
+            }
         }
-        if Digest::of(&there) != *expected {
-            return Ok(Put::Conflict);
-        }
-        match self.put(key, bytes, PutMode::Update(version)).await {
-            Ok(()) => Ok(Put::Written),
-            Err(Remoted::Precondition { .. } | Remoted::NotFound { .. }) => Ok(Put::Conflict),
-            Err(e) => Err(failed("written", key, e)),
-        }
+        Err(Error::bug("a loop without an end ended"))
     }
 
     pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
-        self.put(key, bytes, PutMode::Overwrite)
-            .await
-            .map_err(|e| failed("written", key, e))
+        let put = async {
+            let options = PutOptions::from(PutMode::Overwrite);
+            self.store.put_opts(&self.path(key)?, PutPayload::from(bytes), options).await.map(drop)
+        };
+        put.await.map_err(|e| self.failed("written", key, e))
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
-        let delete = async { self.store.delete(&path(key)?).await };
+        let delete = async { self.store.delete(&self.path(key)?).await };
         match delete.await {
             Ok(()) | Err(Remoted::NotFound { .. }) => Ok(()),
-            Err(e) => Err(failed("removed", key, e)),
+            Err(e) => Err(self.failed("removed", key, e)),
         }
     }
 
     pub(super) async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Meta>> {
+        let whole = format!("{}{prefix}", self.prefix);
         let read = async {
-            let under = if prefix.is_empty() {
-                None
-            } else {
-                Some(path(prefix.trim_end_matches('/'))?)
+            let under = match whole.trim_end_matches('/') {
+                "" => None,
+                under => Some(Path::parse(under)?),
             };
             let stream = match after {
-                Some(after) => self.store.list_with_offset(under.as_ref(), &path(after)?),
+                Some(after) => self.store.list_with_offset(under.as_ref(), &self.path(after)?),
                 None => self.store.list(under.as_ref()),
             };
-            stream.take(limit).try_collect::<Vec<_>>().await
+            let found = stream.try_filter_map(|meta| async move { Ok(self.meta(prefix, &meta)) });
+            found.take(limit).try_collect::<Vec<_>>().await
         };
-        let mut found: Vec<Meta> = read
-            .await
-            .map_err(|e| failed("listed", prefix, e))?
-            .into_iter()
-            .map(|meta| Meta {
-                key: meta.location.to_string(),
-                size: meta.size,
-            })
-            .collect();
+        let mut found = read.await.map_err(|e| self.failed("listed", prefix, e))?;
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
     }
 
+    /// What stands in a listing, unless it is not an object of the store: consoles leave empty objects in the place of folders.
+    fn meta(&self, prefix: &str, meta: &object_store::ObjectMeta) -> Option<Meta> {
+        let key = meta.location.as_ref().strip_prefix(&self.prefix)?;
+        (key.starts_with(prefix) && super::key::check(key).is_ok()).then(|| Meta {
+            key: key.to_owned(),
+            size: meta.size,
+        })
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+        match self.get(key).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     async fn get_version(&self, key: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
         let read = async {
-            let result = self.store.get(&path(key)?).await?;
+            let result = self.store.get(&self.path(key)?).await?;
             let version = UpdateVersion {
                 e_tag: result.meta.e_tag.clone(),
                 version: result.meta.version.clone(),
             };
             Ok((result.bytes().await?, version))
         };
-        match read.await {
-            Ok(found) => Ok(Some(found)),
-            Err(Remoted::NotFound { .. }) => Ok(None),
-            Err(e) => Err(failed("read", key, e)),
+        match read.await.map_err(|e| self.failed("read", key, e)) {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
         }
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, mode: PutMode) -> object_store::Result<()> {
-        let options = PutOptions::from(mode);
-        self.store.put_opts(&path(key)?, PutPayload::from(bytes), options).await.map(drop)
-    }
-}
-
-/// The key as it is: `Path::from` would escape what it finds odd, and the key would come back changed.
-fn path(key: &str) -> object_store::Result<Path> {
-    Ok(Path::parse(key)?)
-}
-
-fn missing(key: &str) -> Error {
-    Error::not_found(format!("`{key}` is not in the store"))
-}
-
-fn failed(doing: &str, key: &str, error: Remoted) -> Error {
-    match error {
-        Remoted::NotFound { .. } => missing(key),
-        Remoted::InvalidPath { source } => Error::input(format!("`{key}` cannot be the key of an object: {source}")),
-        Remoted::PermissionDenied { source, .. } => Error::limit(format!(
-            "`{key}` could not be {doing}: the store refused it ({source}); give the credentials in use that right"
-        )),
-        Remoted::Unauthenticated { source, .. } => Error::config(format!(
-            "`{key}` could not be {doing}: the store does not accept the credentials in use ({source})"
-        )),
-        Remoted::NotSupported { source } | Remoted::Generic { source, .. } => {
-            Error::transient(format!("`{key}` could not be {doing}: {source}"))
+    async fn put(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
+        let path = self.path(key)?;
+        match self.large.as_ref().filter(|large| large.takes(bytes.len())) {
+            Some(large) => large.put(&path, bytes, &mode).await,
+            None => {
+                let payload = PutPayload::from(bytes.clone());
+                self.store.put_opts(&path, payload, PutOptions::from(mode)).await.map(drop)
+            }
         }
-        other => Error::transient(format!("`{key}` could not be {doing}: {other}")),
     }
+
+    /// The key as it is: `Path::from` would escape what it finds odd, and the key would come back changed.
+    fn path(&self, key: &str) -> object_store::Result<Path> {
+        Ok(Path::parse(format!("{}{key}", self.prefix))?)
+    }
+
+    fn failed(&self, doing: &str, key: &str, error: Remoted) -> Error {
+        self.place.failed(doing, key, &error)
+    }
+}
+
+/// Whether what is there now tells what became of a conditional write.
+fn undecided(error: &Remoted) -> bool {
+    matches!(error, Remoted::AlreadyExists { .. } | Remoted::Precondition { .. } | Remoted::NotModified { .. }) || is_open(error)
+}
+
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(50 << attempt.min(6))
 }

@@ -1,0 +1,143 @@
+//! What a store's server says about its objects, in all the words that are in use, as [`Notice`]s.
+//!
+//! Keys in S3's own notifications are URL-encoded (`+` is a space, and some servers encode even `/`); in EventBridge's they are not.
+//! A notice is a hint: nobody may believe more of it than that a key is worth a look.
+
+mod cloudevents;
+mod queue;
+mod s3;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+pub use cloudevents::http;
+pub use queue::{Message, messages};
+
+use crate::{Error, Result};
+
+/// One object of which something is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The bucket's name; empty where somebody names a key alone.
+    pub bucket: String,
+    /// The key, decoded; empty in a test.
+    pub key: String,
+    /// What happened to it.
+    pub kind: Kind,
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// It was written, however.
+    Created,
+    /// It was removed, or expired.
+    Removed,
+    /// S3 says once that notifications work.
+    Test,
+    /// Something that makes no new content, by its name: `ObjectTagging:Put`.
+    Other(String),
+}
+
+impl Kind {
+    /// From an event's name, with or without `s3:` before it, in S3's spelling or EventBridge's.
+    fn named(name: &str) -> Self {
+        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        if plain.contains("objectcreated") {
+            Self::Created
+        } else if plain.contains("objectremoved") || plain.contains("objectdeleted") || plain.contains("lifecycleexpiration") {
+            Self::Removed
+        } else {
+            Self::Other(name.to_owned())
+        }
+    }
+}
+
+/// The notices in a payload: S3's notifications (2.x; MinIO-style webhooks too), EventBridge's events, either inside SNS or SQS, a
+/// structured CloudEvent, or `{"key": "…"}` from a person. Of an SQS batch whose items are handled apart, see [`messages`].
+pub fn notices(payload: &Value) -> Result<Vec<Notice>> {
+    if let Some(records) = payload.get("Records") {
+        let records = records.as_array().ok_or_else(|| unknown("its `Records` are not a list"))?;
+        let each = records.iter().enumerate();
+        let each = each.map(|(n, record)| record_notices(record).map_err(|e| e.context(format!("record {n}"))));
+        return Ok(each.collect::<Result<Vec<_>>>()?.concat());
+    }
+    if let Some(kind) = text(payload, "/Event") {
+        return s3::test(payload, kind);
+    }
+    if payload.get("detail-type").is_some() {
+        return s3::bridged(payload).map(|notice| vec![notice]);
+    }
+    if payload.get("specversion").is_some() {
+        return cloudevents::structured(payload);
+    }
+    if text(payload, "/Type") == Some("Notification") {
+        return queue::announced(payload);
+    }
+    match text(payload, "/key") {
+        Some(key) => Ok(vec![Notice {
+            bucket: String::new(),
+            key: key.to_owned(),
+            kind: Kind::Created,
+        }]),
+        None => Err(unknown(&shown(payload))),
+    }
+}
+
+fn record_notices(record: &Value) -> Result<Vec<Notice>> {
+    if record.get("s3").is_some() {
+        s3::recorded(record).map(|notice| vec![notice])
+    } else if let Some(body) = text(record, "/body") {
+        queue::inner(body)
+    } else if let Some(announced) = record.get("Sns") {
+        queue::announced(announced)
+    } else {
+        Err(unknown(&format!("a record without `s3`, `body` or `Sns`: {}", shown(record))))
+    }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str()
+}
+
+/// The start of a value, for a message.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    let short: String = text.chars().take(200).collect();
+    format!("`{short}{}`", if short.len() < text.len() { "…" } else { "" })
+}
+
+fn unknown(what: &str) -> Error {
+    Error::input(format!(
+        "this is no event about an object: {what}; known are S3 notifications (versions 2.x), EventBridge's `Object Created`, SQS and SNS \
+         messages with these, CloudEvents about S3 objects, and `{{\"key\": \"…\"}}`"
+    ))
+}
+
+/// `%41` is an `A`, and in a query's encoding `+` is a space.
+fn decoded(key: &str, plus_is_space: bool) -> Result<String> {
+    let bad = |at: &str| {
+        Error::input(format!(
+            "the key `{key}` is not URL-encoded: `{at}` is no escape, which is `%` and two hexadecimal digits (`%25` for `%` itself)"
+        ))
+    };
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match byte {
+            b'+' if plus_is_space => b' ',
+            b'%' => {
+                let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+                let code = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+                let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                let code = code.ok_or_else(|| bad(&format!("%{}", String::from_utf8_lossy(&after[..after.len().min(2)]))))?;
+                rest = &after[2..];
+                code
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| Error::input(format!("the key `{key}` is not UTF-8 when it is decoded")))
+}
