@@ -82,7 +82,9 @@ impl Assumptions {
         for (name, number) in fields.filter_map(|(name, value)| Some((name, value.as_f64()?))) {
             if number < 0.0 || (name == "request-rows" && number < 1.0) {
                 let least = if name == "request-rows" { 1 } else { 0 };
-                return Err(Error::config(format!("the assumption `{name}` is `{number}`: it is at least {least}")));
+                return Err(Error::config(format!(
+                    "the assumption `{name}` is `{number}`: it is at least {least}"
+                )));
             }
         }
         Ok(())
@@ -138,7 +140,11 @@ pub fn of(sam: &Sam, assumptions: &Assumptions) -> Cost {
         line(format!("{essential} alarms"), essential * a.alarm_month),
         line(format!("{} looks of the keeper", sam.looks.round()), looks(sam, a)),
     ];
-    let predictions = if sam.programs.iter().any(|program| program == "tidemill-predict") { predictions(sam, a) } else { Vec::new() };
+    let predictions = if sam.programs.iter().any(|program| program == "tidemill-predict") {
+        predictions(sam, a)
+    } else {
+        Vec::new()
+    };
     Cost {
         idle_month: total(&idle),
         idle,
@@ -170,7 +176,10 @@ fn predictions(sam: &Sam, a: &Assumptions) -> Vec<Line> {
         line("one event for each object".to_owned(), millions * a.events_million),
         line("one look each at the alias".to_owned(), millions * a.s3_million_gets),
         line("the function's log".to_owned(), requests * logged(a)),
-        line("a month in S3".to_owned(), requests * a.request_object_bytes / 1e9 * a.s3_gigabyte_month),
+        line(
+            "a month in S3".to_owned(),
+            requests * a.request_object_bytes / 1e9 * a.s3_gigabyte_month,
+        ),
     ]
 }
 
@@ -185,7 +194,9 @@ fn total(lines: &[Line]) -> f64 {
 /// Gigabyte-seconds of one call.
 fn seconds(sam: &Sam, memory: &str, milliseconds: f64) -> f64 {
     let mut parameters = sam.template.parameters.iter();
-    let megabytes = parameters.find(|(name, _)| *name == memory).map_or(0, |(_, parameter)| parameter.default.number());
+    let megabytes = parameters
+        .find(|(name, _)| *name == memory)
+        .map_or(0, |(_, parameter)| parameter.default.number());
     megabytes as f64 / 1024.0 * milliseconds / 1000.0
 }
 
@@ -199,7 +210,10 @@ impl Cost {
     pub fn people(&self) -> String {
         let a = &self.assumptions;
         let parts = |lines: &[Line]| {
-            let lines: Vec<String> = lines.iter().map(|line| format!("  {:>8}  {}", dollars(line.dollars), line.what)).collect();
+            let lines: Vec<String> = lines
+                .iter()
+                .map(|line| format!("  {:>8}  {}", dollars(line.dollars), line.what))
+                .collect();
             lines.join("\n")
         };
         let mut text = format!(

@@ -171,7 +171,10 @@ impl Package {
     /// Writes all files; components are found before the first is written.
     fn write(&self, sam: &sam::Sam, project: &Project) -> Result<Vec<String>> {
         let mut written = Vec::new();
-        let found = sam.components.iter().map(|(component, place)| Ok((project.component(component)?, place)));
+        let found = sam
+            .components
+            .iter()
+            .map(|(component, place)| Ok((project.component(component)?, place)));
         let found: Vec<(PathBuf, &String)> = found.collect::<tidemill_core::Result<_>>()?;
         for (component, place) in found {
             let bytes = std::fs::read(&component).map_err(|e| unreadable(&component, &e))?;
@@ -199,7 +202,9 @@ impl Package {
         let told: BTreeSet<&str> = sam.files.iter().map(|(path, _)| path.as_str()).collect();
         let entries = std::fs::read_dir(self.folder.join(sam::FUNCTIONS)).into_iter().flatten().flatten();
         let paths = entries.map(|entry| format!("{}/{}", sam::FUNCTIONS, entry.file_name().to_string_lossy()));
-        let mut stale: Vec<String> = paths.filter(|path| path.ends_with(".json") && !told.contains(path.as_str())).collect();
+        let mut stale: Vec<String> = paths
+            .filter(|path| path.ends_with(".json") && !told.contains(path.as_str()))
+            .collect();
         stale.sort();
         stale
     }
@@ -253,7 +258,10 @@ impl Written {
         );
         if !self.missing.is_empty() {
             let missing: Vec<String> = self.missing.iter().map(|path| format!("`{path}`")).collect();
-            text.push_str(&format!("\nthe package still lacks {}: docs/aws.md says how to get them", missing.join(", ")));
+            text.push_str(&format!(
+                "\nthe package still lacks {}: docs/aws.md says how to get them",
+                missing.join(", ")
+            ));
         }
         text
     }

@@ -58,10 +58,7 @@ const AGE: Watch = Watch {
 
 /// The alarms of a stage. `retry`: seconds after which an event comes again.
 pub(super) fn of_stage(resources: &mut Section<Resource>, names: &Names, retry: u64, tags: &[Tag]) {
-    let age = Watch {
-        above: 2 * retry,
-        ..AGE
-    };
+    let age = Watch { above: 2 * retry, ..AGE };
     for watch in [DEAD, ERRORS, THROTTLES, age] {
         add(resources, names, &watch, tags);
     }

@@ -2,23 +2,16 @@
 
 use serde::Serialize;
 use serde_json::Value as Json;
-use tidemill_core::{
-    Error, Result,
-    pipeline::{Node, Pipeline},
-};
-use tidemill_lambda::NodeSettings;
+use tidemill_core::{Error, Result, pipeline::Pipeline};
 
 use super::{
-    alarms,
-    function::{ENGINES_LAYER, LONGEST, MOST_MEMORY, PROJECT_LAYER, Program},
-    grants::Access,
+    function::{ENGINES_LAYER, PROJECT_LAYER},
     keeper, limits,
     names::{Names, logical},
-    parameters, predict,
+    node, parameters, predict,
     resources::{Layer, Tag},
     store,
     template::{Output, Resource, Section, Template, Value},
-    trigger::{TRIES, Trigger},
 };
 
 /// Where the package has what.
@@ -66,14 +59,6 @@ const ENGINES_FOLDER: &str = "engines";
 const UNPACKED: &str = "/opt";
 /// The program that runs a component.
 const COMPONENT_PROGRAM: &str = "tidemill-component";
-/// Seconds between a stage's own limit and Lambda's.
-const GRACE: u64 = 20;
-/// Beside what the stage itself may take, in megabytes: what SQL may take.
-const SQL_MEMORY: u64 = 1024;
-/// `/tmp` of stages that read data, in megabytes: what they read is kept there while they run.
-const SQL_STORAGE: u64 = 4096;
-/// `/tmp` of others: Lambda's least.
-const STORAGE: u64 = 512;
 
 /// Writes the template. Errors are `Config`: what AWS does not take of this project, and what to change.
 pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
@@ -82,8 +67,8 @@ pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
     let tags = build.tags("store");
     store::add(&mut build.template.resources, tags);
     build.layers();
-    for node in &pipeline.nodes {
-        build.node(node)?;
+    for one in &pipeline.nodes {
+        node::add(&mut build, one)?;
     }
     keeper::add(&mut build)?;
     predict::add(&mut build)?;
@@ -126,7 +111,7 @@ pub(super) struct Build<'a> {
     files: Vec<(String, Json)>,
     components: Vec<(String, String)>,
     programs: Vec<String>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
     /// How often schedules call the keeper in a month.
     pub(super) looks: f64,
 }
@@ -139,7 +124,10 @@ impl<'a> Build<'a> {
             template: Template {
                 format_version: "2010-09-09",
                 transform: "AWS::Serverless-2016-10-31",
-                description: format!("The Tidemill project {}: its store, its stages and its predictions", pipeline.project),
+                description: format!(
+                    "The Tidemill project {}: its store, its stages and its predictions",
+                    pipeline.project
+                ),
                 parameters: Section::default(),
                 conditions: Section::default(),
                 resources: Section::default(),
@@ -156,7 +144,11 @@ impl<'a> Build<'a> {
     fn layers(&mut self) {
         let project = &self.pipeline.project;
         let libraries = ("engines", ENGINES_FOLDER, "The libraries of DuckDB and ONNX Runtime");
-        let own = ("project", PROJECT_FOLDER, "What each function is told, and the components that run as such");
+        let own = (
+            "project",
+            PROJECT_FOLDER,
+            "What each function is told, and the components that run as such",
+        );
         for (id, (name, folder, description)) in [(ENGINES_LAYER, libraries), (PROJECT_LAYER, own)] {
             let layer = Layer {
                 layer_name: Value::filled(format!("{project}-${{Environment}}-{name}")),
@@ -167,64 +159,6 @@ impl<'a> Build<'a> {
             };
             self.template.resources.add(id, Resource::of(layer));
         }
-    }
-
-    fn node(&mut self, node: &Node) -> Result<()> {
-        let names = Names::of_node(&self.pipeline.project, node)?;
-        let timeout = self.timeout(node);
-        let settings = NodeSettings {
-            component: Some(self.component(&node.component)),
-            timeout_seconds: timeout - GRACE,
-            tries: TRIES,
-            ..NodeSettings::of(self.pipeline, node)
-        };
-        let prefixes = settings.prefixes();
-        let config = self.config_file(&names, &settings)?;
-        let variables = self.variables(config);
-        let binary = self.program(&node.stage, &node.component);
-        let memory = self.memory(&node.stage, memory(node)?);
-        let tags = self.tags(&node.stage);
-        let trigger = Trigger {
-            names: &names,
-            prefixes: &prefixes,
-            timeout,
-            batch: if is_small(node) { 10 } else { 1 },
-            concurrency: node.concurrency as u64,
-            tags: tags.clone(),
-        };
-        trigger.add(&mut self.template.resources);
-        let program = Program {
-            names: &names,
-            description: format!("Stage {} of {}", node.stage, node.subject),
-            binary: &binary,
-            memory,
-            timeout,
-            storage: if is_small(node) { STORAGE } else { SQL_STORAGE },
-            is_serial: is_small(node),
-            variables,
-            access: access(node, &prefixes),
-            source: Some(trigger.source()),
-            tags: tags.clone(),
-        };
-        program.add(&self.options.programs, &mut self.template.resources);
-        alarms::of_stage(&mut self.template.resources, &names, 6 * timeout, &tags);
-        Ok(())
-    }
-
-    /// Seconds that Lambda gives a stage: its own limit, and what its host needs to say that it was reached.
-    fn timeout(&mut self, node: &Node) -> u64 {
-        let asked = node.timeout.as_secs().max(1) + GRACE;
-        if asked > LONGEST {
-            self.notes.push(format!(
-                "stage `{}` of `{}` may take {} s by tidemill.toml, and on Lambda {}: a run that needs longer fails there, and can be made \
-                 by `tidemill up` over the same bucket",
-                node.stage,
-                node.subject,
-                asked - GRACE,
-                LONGEST - GRACE
-            ));
-        }
-        asked.min(LONGEST)
     }
 
     fn outputs(&mut self) {
@@ -267,13 +201,17 @@ impl<'a> Build<'a> {
     pub(super) fn program(&mut self, stage: &str, component: &str) -> String {
         let is_own = component == format!("tidemill:{stage}");
         // Training depends on the platform's libm and on the order of threads: a model is the same bytes wherever it was trained.
-        let program = if is_own && stage != "train" { format!("tidemill-{stage}") } else { COMPONENT_PROGRAM.to_owned() };
+        let program = if is_own && stage != "train" {
+            format!("tidemill-{stage}")
+        } else {
+            COMPONENT_PROGRAM.to_owned()
+        };
         self.programs.push(program.clone());
         program
     }
 
     /// Files a component; returns where its function finds it.
-    fn component(&mut self, component: &str) -> String {
+    pub(super) fn component(&mut self, component: &str) -> String {
         let file = match component.strip_prefix("tidemill:") {
             Some(stage) => format!("tidemill_{}.wasm", stage.replace('-', "_")),
             None => component.trim_start_matches("./").replace('/', "-"),
@@ -293,38 +231,4 @@ impl<'a> Build<'a> {
         .map(|(key, value)| Tag { key, value })
         .to_vec()
     }
-}
-
-/// Stages that read and write a few records, no data; their order matters.
-fn is_small(node: &Node) -> bool {
-    ["register", "retrain"].contains(&node.stage.as_str())
-}
-
-/// Megabytes of a node's function.
-fn memory(node: &Node) -> Result<u64> {
-    let own = node.memory_bytes.div_ceil(1 << 20);
-    let beside = if is_small(node) { 0 } else { SQL_MEMORY };
-    if own + beside > MOST_MEMORY {
-        return Err(Error::config(format!(
-            "stage `{}` may take {own} MB by its `memory-megabytes`, and {beside} MB more for SQL: a Lambda function has at most \
-             {MOST_MEMORY}; set `memory-megabytes` to {} or less",
-            node.stage,
-            MOST_MEMORY - beside
-        )));
-    }
-    Ok(own + beside)
-}
-
-/// What a node's function touches: its grants, what triggers it, and the records that the host keeps of it.
-fn access(node: &Node, prefixes: &[String]) -> Access {
-    let (stage, subject) = (&node.stage, &node.subject);
-    let mut access = Access {
-        reads: node.reads.clone(),
-        writes: node.writes.clone(),
-    };
-    access.reads.extend(node.on.iter().cloned().chain(prefixes.iter().map(|prefix| format!("{prefix}**"))));
-    for records in ["outcomes", "runs", "dead"] {
-        access.writes.push(format!("{records}/{stage}/{subject}/*"));
-    }
-    access
 }

@@ -18,16 +18,25 @@ pub(super) const LONGEST: u64 = 900;
 /// Most memory on Lambda, in megabytes.
 pub(super) const MOST_MEMORY: u64 = 10_240;
 
+/// `/tmp` in megabytes: Lambda's least.
+pub(super) const STORAGE: u64 = 512;
+
 /// Rules of the policy check that do not fit a function here.
 const SKIPPED: [(&str, &str); 4] = [
-    ("CKV_AWS_115", "concurrency is limited at the queue, and reserved only where order matters"),
+    (
+        "CKV_AWS_115",
+        "concurrency is limited at the queue, and reserved only where order matters",
+    ),
     ("CKV_AWS_116", "the queue before the function has the dead letters"),
     ("CKV_AWS_117", "it needs S3 alone: a network of one's own would cost while idle"),
     ("CKV_AWS_173", "the variables are names, no secrets"),
 ];
 /// And a log group.
 const LOG_SKIPPED: [(&str, &str); 2] = [
-    ("CKV_AWS_158", "logs name objects and hold no rows: CloudWatch's own encryption is enough, a key costs while idle"),
+    (
+        "CKV_AWS_158",
+        "logs name objects and hold no rows: CloudWatch's own encryption is enough, a key costs while idle",
+    ),
     ("CKV_AWS_66", "retention is the parameter LogRetentionDays"),
 ];
 
@@ -88,9 +97,7 @@ impl Program<'_> {
             logging_config: LoggingConfig {
                 log_group: Value::reference(logs),
             },
-            environment: Environment {
-                variables: self.variables,
-            },
+            environment: Environment { variables: self.variables },
             events,
             tags,
         };
@@ -107,7 +114,12 @@ impl Program<'_> {
         if self.source.is_some() {
             statements.push(allow(
                 "TakeFromItsQueue",
-                &["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
+                &[
+                    "sqs:ReceiveMessage",
+                    "sqs:DeleteMessage",
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:GetQueueAttributes",
+                ],
                 Value::arn(&self.names.resource("Queue")),
             ));
         }

@@ -103,7 +103,11 @@ fn sorted(texts: impl Iterator<Item = String>) -> Vec<String> {
     texts.dedup();
     // A key that another pattern covers by its beginning need not be said.
     let covering: Vec<String> = texts.iter().filter_map(|t| t.strip_suffix('*').map(str::to_owned)).collect();
-    texts.retain(|text| !covering.iter().any(|start| text.starts_with(start.as_str()) && text.strip_suffix('*') != Some(start)));
+    texts.retain(|text| {
+        !covering
+            .iter()
+            .any(|start| text.starts_with(start.as_str()) && text.strip_suffix('*') != Some(start))
+    });
     texts
 }
 

@@ -8,7 +8,7 @@ use tidemill_lambda::Kept;
 use super::{
     alarms,
     build::Build,
-    function::Program,
+    function::{Program, STORAGE},
     grants::{Access, allow, assumed_by},
     names::Names,
     resources::{DeadLetterConfig, InlinePolicy, Policy, Role, Schedule, Target},
@@ -54,7 +54,7 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
         binary: &binary,
         memory,
         timeout: TIMEOUT,
-        storage: 512,
+        storage: STORAGE,
         is_serial: true,
         variables,
         access: access(&kept),
@@ -83,7 +83,11 @@ fn access(kept: &Kept) -> Access {
         ]);
         access.writes.extend([format!("windows/{name}/*"), format!("logs/{name}/*")]);
     }
-    access.writes.extend(kept.ticks.iter().map(|ticked| format!("ticks/{}/{}/*", ticked.stage, ticked.subject)));
+    access.writes.extend(
+        kept.ticks
+            .iter()
+            .map(|ticked| format!("ticks/{}/{}/*", ticked.stage, ticked.subject)),
+    );
     access
 }
 
@@ -92,7 +96,11 @@ fn schedules(build: &mut Build, names: &Names, spans: &[Span]) -> Result<()> {
     let mut spans: Vec<String> = spans.iter().map(ToString::to_string).collect();
     spans.sort();
     spans.dedup();
-    let (queue, dead, role) = (names.resource("Queue"), names.resource("DeadLetters"), names.resource("ScheduleRole"));
+    let (queue, dead, role) = (
+        names.resource("Queue"),
+        names.resource("DeadLetters"),
+        names.resource("ScheduleRole"),
+    );
     for span in spans {
         build.looks += MONTH / seconds(&span);
         let schedule = Schedule {
@@ -144,7 +152,9 @@ fn seconds(span: &str) -> f64 {
 /// A span as EventBridge Scheduler writes it: at its beginning by the calendar where the calendar has one, else from the deployment
 /// on. A tick's name is the span's beginning, whenever it is written.
 fn expression(span: &str) -> Result<String> {
-    let (count, unit) = span.split_once(' ').ok_or_else(|| Error::bug(format!("the span `{span}` has no unit")))?;
+    let (count, unit) = span
+        .split_once(' ')
+        .ok_or_else(|| Error::bug(format!("the span `{span}` has no unit")))?;
     let number: u64 = count.parse().map_err(|_| Error::bug(format!("the span `{span}` has no count")))?;
     Ok(match (unit.trim_end_matches('s'), number) {
         ("minute", 1) => "cron(* * * * ? *)".to_owned(),

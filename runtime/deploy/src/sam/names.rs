@@ -44,7 +44,11 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn of_node(project: &str, node: &Node) -> Result<Self> {
         let own = node.stage == node.subject;
-        let short = if own { node.stage.clone() } else { format!("{}-{}", node.stage, node.subject) };
+        let short = if own {
+            node.stage.clone()
+        } else {
+            format!("{}-{}", node.stage, node.subject)
+        };
         Self::new(project, &short)
     }
 
@@ -110,7 +114,10 @@ mod tests {
     fn what_aws_does_not_take_is_said() {
         let message = |project: &str, short: &str| Names::new(project, short).unwrap_err().message;
         let long = message("p", &"x".repeat(55));
-        assert!(long.contains("Lambda function") && long.contains("70 characters") && long.contains("by 6"), "{long}");
+        assert!(
+            long.contains("Lambda function") && long.contains("70 characters") && long.contains("by 6"),
+            "{long}"
+        );
         assert!(message("p", "geo.code").contains("the character `.`"));
         assert!(message("flüge", "x").contains("`ü`"));
         assert!(Names::new("p", &"x".repeat(49)).is_ok());

@@ -29,10 +29,16 @@ pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<
         Parameter {
             allowed_pattern: Some(pattern),
             constraint_description: Some("a lower-case letter, then up to 11 lower-case letters, digits and `-`"),
-            ..text("dev, staging, production: AWS's tools call it the stage. It stands in every name", "dev")
+            ..text(
+                "dev, staging, production: AWS's tools call it the stage. It stands in every name",
+                "dev",
+            )
         },
     );
-    parameters.add("Architecture", choice("What the programs in the package were built for", &["arm64", "x86_64"]));
+    parameters.add(
+        "Architecture",
+        choice("What the programs in the package were built for", &["arm64", "x86_64"]),
+    );
     parameters.add(
         "LogRetentionDays",
         Parameter {
@@ -50,15 +56,27 @@ pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<
             &["essential", "all", "none"],
         ),
     );
-    parameters.add("AlarmTopic", text("The ARN of an SNS topic that is told of alarms; none if empty", ""));
-    parameters.add("AccessLogBucket", text("A bucket that logs each access to the store; none if empty", ""));
+    parameters.add(
+        "AlarmTopic",
+        text("The ARN of an SNS topic that is told of alarms; none if empty", ""),
+    );
+    parameters.add(
+        "AccessLogBucket",
+        text("A bucket that logs each access to the store; none if empty", ""),
+    );
     parameters.add(
         "ReserveConcurrency",
-        choice("Keep stages whose order matters to one run at once; `no` for accounts that cannot spare any", &["yes", "no"]),
+        choice(
+            "Keep stages whose order matters to one run at once; `no` for accounts that cannot spare any",
+            &["yes", "no"],
+        ),
     );
     parameters.add(
         "PredictAuth",
-        choice("Who may ask for predictions: signed requests, or (NONE) everybody", &["AWS_IAM", "NONE"]),
+        choice(
+            "Who may ask for predictions: signed requests, or (NONE) everybody",
+            &["AWS_IAM", "NONE"],
+        ),
     );
     let is = |parameter: &str, value: &str| Condition::Equals([Value::reference(parameter), value.into()]);
     let is_not = |parameter: &str, value: &str| Condition::Not([Box::new(is(parameter, value))]);

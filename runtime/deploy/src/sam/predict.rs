@@ -6,7 +6,7 @@ use tidemill_lambda::Serving;
 use super::{
     alarms,
     build::Build,
-    function::Program,
+    function::{Program, STORAGE},
     grants::Access,
     names::Names,
     parameters::PUBLIC,
@@ -47,7 +47,7 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
         binary: &binary,
         memory,
         timeout: TIMEOUT,
-        storage: 512,
+        storage: STORAGE,
         is_serial: false,
         variables,
         access: access(pipeline),

@@ -8,6 +8,8 @@ use serde_json::Value as Json;
 
 use super::template::{Section, Value};
 
+pub use super::policy::{InlinePolicy, Policy, Role, Statement};
+
 /// A resource's type and properties.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "Type", content = "Properties")]
@@ -70,7 +72,20 @@ macro_rules! properties {
         })*
     };
 }
-properties!(Bucket, BucketPolicy, Queue, QueuePolicy, Rule, Schedule, Role, LogGroup, Alarm, Url, Permission, Layer);
+properties!(
+    Bucket,
+    BucketPolicy,
+    Queue,
+    QueuePolicy,
+    Rule,
+    Schedule,
+    Role,
+    LogGroup,
+    Alarm,
+    Url,
+    Permission,
+    Layer
+);
 
 impl From<Function> for Properties {
     fn from(function: Function) -> Self {
@@ -169,53 +184,6 @@ pub struct Schedule {
     pub schedule_expression: String,
     pub flexible_time_window: Json,
     pub target: Target,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Role {
-    pub description: String,
-    pub assume_role_policy_document: Policy,
-    pub policies: Vec<InlinePolicy>,
-    pub tags: Vec<Tag>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct InlinePolicy {
-    pub policy_name: &'static str,
-    pub policy_document: Policy,
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Policy {
-    pub version: &'static str,
-    pub statement: Vec<Statement>,
-}
-
-impl Policy {
-    /// In the policy language of 2012, the newest there is.
-    pub fn of(statement: Vec<Statement>) -> Self {
-        Self {
-            version: "2012-10-17",
-            statement,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Statement {
-    pub sid: &'static str,
-    pub effect: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<Json>,
-    pub action: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub resource: Vec<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub condition: Option<Json>,
 }
 
 #[derive(Debug, Clone, Serialize)]

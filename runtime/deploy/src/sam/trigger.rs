@@ -82,12 +82,19 @@ impl Trigger<'_> {
     fn rules(&self) -> Vec<(String, &String)> {
         let mut rules: Vec<(String, &String)> = Vec::new();
         for prefix in self.prefixes {
-            let mut parts = prefix.strip_prefix("outcomes/").unwrap_or(prefix).split('/').filter(|part| !part.is_empty());
+            let mut parts = prefix
+                .strip_prefix("outcomes/")
+                .unwrap_or(prefix)
+                .split('/')
+                .filter(|part| !part.is_empty());
             let first = parts.next().map_or_else(|| "Any".to_owned(), logical);
             let short = self.names.resource(&format!("On{first}"));
             let long = format!("{short}{}", parts.map(logical).collect::<String>());
             let numbered = (2..).map(|number| format!("{long}{number}"));
-            let name = [short, long.clone()].into_iter().chain(numbered).find(|name| rules.iter().all(|(taken, _)| taken != name));
+            let name = [short, long.clone()]
+                .into_iter()
+                .chain(numbered)
+                .find(|name| rules.iter().all(|(taken, _)| taken != name));
             rules.extend(name.map(|name| (name, prefix)));
         }
         rules
@@ -138,7 +145,14 @@ mod tests {
     #[test]
     fn rules_have_names_that_stay() {
         let names = Names::new("p", "monitor-late").unwrap();
-        let prefixes = ["windows/late/", "outcomes/train/late/", "outcomes/train/early/", "outcomes/train/early", ""].map(str::to_owned);
+        let prefixes = [
+            "windows/late/",
+            "outcomes/train/late/",
+            "outcomes/train/early/",
+            "outcomes/train/early",
+            "",
+        ]
+        .map(str::to_owned);
         let trigger = Trigger {
             names: &names,
             prefixes: &prefixes,
