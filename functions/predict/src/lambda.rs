@@ -35,7 +35,7 @@ struct Asked {
 impl Predict {
     /// Opens the store, and starts the thread.
     pub fn open(settings: ServeSettings) -> Result<Self> {
-        let store = Store::local(&settings.store)?;
+        let store = Store::open(&settings.store)?;
         let log = DirectLog::new(store.clone(), settings.serving.models);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,6 +1,7 @@
 //! Measurements of what runs: each prints a line for people, and with `--json` one object. Nothing here can fail for being slow.
 
 mod events;
+mod lambda;
 mod numbers;
 mod project;
 mod serve;
@@ -38,6 +39,8 @@ struct Arguments {
 enum What {
     /// From an object's appearance to the start of its stage.
     Events,
+    /// Cold start, memory and size of each Lambda function, beside Python's.
+    Lambda(Lambda),
     /// Rows a second of validate, train and monitor, as they run in `tidemill up`.
     Stages,
     /// Requests a second of one flight each, beside the same model called in this process.
@@ -46,10 +49,28 @@ enum What {
     Validate,
 }
 
+/// What the functions are measured with.
+#[derive(clap::Args)]
+struct Lambda {
+    /// The functions' programs.
+    #[arg(long)]
+    functions: PathBuf,
+    /// cargo-lambda.
+    #[arg(long)]
+    cargo_lambda: PathBuf,
+    /// A Python with onnxruntime.
+    #[arg(long)]
+    python: PathBuf,
+    /// The Python function.
+    #[arg(long)]
+    script: PathBuf,
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let report = match arguments.what {
+    let report = match &arguments.what {
         What::Events => events::run(&arguments)?,
+        What::Lambda(lambda) => lambda::run(&arguments, lambda)?,
         What::Stages => stages::run(&arguments)?,
         What::Serve => serve::run(&arguments)?,
         What::Validate => validate::run(&arguments)?,

@@ -119,7 +119,8 @@ impl Year {
     }
 }
 
-fn window(month: &str) -> Result<String> {
+/// The name of the month's window: `2013-01` → `2013-01-01T00-00-00Z`.
+pub fn window(month: &str) -> Result<String> {
     Ok(key_time(parse_time(&format!("{month}-01"))?))
 }
 

@@ -1,11 +1,15 @@
 //! Measurements, each printed under the machine and the versions that made it. To add one, add a line to [`BENCHES`].
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Result, bail};
 
 use crate::{
     demo::programs,
+    lambda,
     machine::{Environment, Machine, loud, quiet},
     setup,
     step::step,
@@ -23,6 +27,8 @@ enum How {
     Command,
     /// An example, given a component's file.
     Example(&'static str, &'static str),
+    /// A command of `tidemill-bench` that measures the functions of Lambda, beside a Python script with these packages.
+    Lambda(&'static str, &'static [&'static str]),
     /// A Python script in `infra/bench` with these packages: its arguments are the demo's store, and this example, built.
     Python(&'static str, &'static [&'static str], &'static str),
 }
@@ -52,6 +58,11 @@ const BENCHES: &[Bench] = &[
         name: "serve",
         what: "one prediction over HTTP, beside the same ONNX in the process",
         how: How::Command,
+    },
+    Bench {
+        name: "lambda",
+        what: "cold start, memory and zipped size of each Lambda function under cargo-lambda's emulator, beside Python with onnxruntime",
+        how: How::Lambda("lambda_predict.py", &["onnxruntime==1.32.0", "numpy"]),
     },
     Bench {
         name: "train",
@@ -93,6 +104,20 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
                 }
                 command
             }
+            How::Lambda(script, packages) => {
+                lambda::functions(machine, &environment)?;
+                let emulators = lambda::emulators(machine)?;
+                let mut command = machine.command(built("tidemill-bench"));
+                command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
+                command.arg("--functions").arg(machine.target.join("debug"));
+                command.arg("--cargo-lambda").arg(emulators.join("cargo-lambda"));
+                command.arg("--python").arg(packaged(machine, packages)?);
+                command.arg("--script").arg(machine.root.join("infra/bench").join(script));
+                if !options.is_empty() {
+                    command.arg("--json");
+                }
+                command
+            }
             How::Example(example, component) => {
                 let mut command = machine.command(built("examples").join(example));
                 command.arg(machine.target.join("components").join(component));
@@ -120,8 +145,8 @@ fn build(machine: &Machine, environment: &Environment) -> Result<()> {
     })
 }
 
-/// A script with packages of its own, in a virtual environment under the target folder.
-fn python(machine: &Machine, script: &str, packages: &[&str]) -> Result<Command> {
+/// A Python with packages of its own, in a virtual environment under the target folder.
+fn packaged(machine: &Machine, packages: &[&str]) -> Result<PathBuf> {
     let venv = machine.target.join("bench-venv");
     let python = venv.join("bin/python");
     step("Python packages", || {
@@ -140,7 +165,12 @@ fn python(machine: &Machine, script: &str, packages: &[&str]) -> Result<Command>
         quiet(machine.command(&python).args(install).args(packages))?;
         Ok(((), packages.join(", ")))
     })?;
-    let mut command = machine.command(&python);
+    Ok(python)
+}
+
+/// A script over the demo's store.
+fn python(machine: &Machine, script: &str, packages: &[&str]) -> Result<Command> {
+    let mut command = machine.command(packaged(machine, packages)?);
     command
         .arg(machine.root.join("infra/bench").join(script))
         .arg(machine.target.join("demo/flights/.tidemill/store"));

@@ -2,9 +2,10 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
+    lambda,
     machine::{Environment, Machine, loud},
     setup,
     step::{note, step},
@@ -12,6 +13,29 @@ use crate::{
 
 /// `cargo xtask demo`: the arguments are the demo's.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
+    let (target, rest) = target(arguments);
+    match target {
+        None => one_process(machine, &rest),
+        Some("lambda") => lambda::demo(machine, &rest),
+        Some(other) => bail!("there is no demo of the target `{other}`: there is `lambda`, and without `--target` one process"),
+    }
+}
+
+/// What `--target` names, and the other arguments.
+fn target(arguments: &[String]) -> (Option<&str>, Vec<String>) {
+    let mut rest = arguments.to_vec();
+    if let Some(at) = arguments.iter().position(|a| a == "--target") {
+        rest.drain(at..arguments.len().min(at + 2));
+        return (Some(arguments.get(at + 1).map_or("", String::as_str)), rest);
+    }
+    if let Some(at) = arguments.iter().position(|a| a.starts_with("--target=")) {
+        rest.remove(at);
+        return (arguments[at].strip_prefix("--target="), rest);
+    }
+    (None, rest)
+}
+
+fn one_process(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let mut environment = setup::all(machine)?;
     programs(machine, &mut environment)?;
     let mut command = machine.command(machine.target.join("debug/tidemill-demo"));

@@ -8,6 +8,7 @@ mod debian;
 mod demo;
 mod duckdb;
 mod guests;
+mod lambda;
 mod machine;
 mod onnx;
 mod setup;
@@ -24,6 +25,7 @@ cargo xtask <command>
 
   setup                 prepare this machine: wasm target, DuckDB, ONNX Runtime, components
   demo [--json] [...]   a year of real flights through the whole loop; other arguments go to the demo
+  demo --target lambda  the first months through the functions of AWS Lambda too, on emulators
   test [...]            format, lints, components, all tests; arguments go to the test runner
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
   guests [name ...]     build the components alone, or some of them

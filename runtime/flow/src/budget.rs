@@ -10,14 +10,14 @@ use tidemill_host::Store;
 use crate::{route::lock, scan::list_all};
 
 /// Start times of trainings by key of their run record.
-#[derive(Default)]
-pub(crate) struct Budget {
+#[derive(Debug, Default)]
+pub struct Budget {
     started: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl Budget {
     /// `Some(when the next day begins)` if `model` has used up its `limit` today. A run that starts is counted at once.
-    pub(crate) async fn hold(&self, store: &Store, model: &str, id: &str, limit: u32, now: Timestamp) -> Result<Option<Timestamp>> {
+    pub async fn hold(&self, store: &Store, model: &str, id: &str, limit: u32, now: Timestamp) -> Result<Option<Timestamp>> {
         let prefix = format!("runs/featurize/{model}/");
         for meta in list_all(store, &prefix).await? {
             if !lock(&self.started).contains_key(&meta.key)

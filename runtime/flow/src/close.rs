@@ -10,9 +10,9 @@ use serde::Serialize;
 use tidemill_core::{
     Decision, Digest, Error, Put, Result,
     record::{Log, Part, Window},
-    spec::Model,
-    time::{key_time, parse_time},
+    time::{Span, key_time, parse_time},
 };
+use tidemill_host::{Ledger, Store};
 
 pub use tidemill_host::log::WindowSummary;
 
@@ -61,7 +61,11 @@ impl Inner {
                 self.dirty.store(true, Ordering::SeqCst);
                 continue;
             }
-            if let Err(error) = self.close_model(model, &features.dataset).await {
+            let cut = Cut {
+                window: model.monitor.window,
+                block: model.monitor.block,
+            };
+            if let Err(error) = self.close_model(&model.name, cut, &features.dataset).await {
                 self.dirty.store(true, Ordering::SeqCst);
                 return Err(error.context(format!("cannot close windows of `{}`", model.name)));
             }
@@ -75,29 +79,66 @@ impl Inner {
             || lock(&self.looks).keys().any(|key| key.starts_with(&raw))
     }
 
-    async fn close_model(&self, model: &Model, dataset: &str) -> Result<()> {
+    async fn close_model(&self, model: &str, cut: Cut, dataset: &str) -> Result<()> {
+        let closing = Closing {
+            store: &self.store,
+            ledger: &self.ledger,
+            windows: &*self.windows,
+        };
+        let mut closed = Vec::new();
+        let result = closing.model(model, cut, dataset, &mut closed).await;
+        for key in closed {
+            self.take_in(&key).await?;
+        }
+        result
+    }
+}
+
+/// How a model's event time is cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut {
+    /// The span that is judged at once.
+    pub window: Span,
+    /// A window closes when the data has come within a block of its end.
+    pub block: Span,
+}
+
+/// What closing windows needs. Whoever calls it makes sure that no validation of the dataset is under way.
+pub struct Closing<'a> {
+    /// The state.
+    pub store: &'a Store,
+    /// Its ledger.
+    pub ledger: &'a Ledger,
+    /// The prediction log.
+    pub windows: &'a dyn Windows,
+}
+
+impl Closing<'_> {
+    /// Closes all windows of `model` that the parts of `dataset` have passed, in order. Keys of closed windows go to `closed`, also
+    /// where a later one fails.
+    pub async fn model(&self, model: &str, cut: Cut, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
         let parts = self.parts(dataset).await?;
         let Some(watermark) = parts.iter().map(|part| part.until).max() else {
             return Ok(());
         };
-        let closed = self.closed(&model.name).await?;
+        let last = self.last(model).await?;
         let mut sealed = false;
-        for (start, end, previous) in due(model, &parts, watermark, closed) {
+        for (start, end, previous) in due(cut, &parts, watermark, last) {
             if !sealed {
-                self.windows.seal(&model.name).await?;
+                self.windows.seal(model).await?;
                 sealed = true;
             }
-            self.close(model, &parts, start, end, previous).await?;
+            closed.push(self.close(model, &parts, start, end, previous).await?);
         }
         Ok(())
     }
 
-    async fn close(&self, model: &Model, parts: &[Part], start: Timestamp, end: Timestamp, previous: Option<Timestamp>) -> Result<()> {
-        let summary = self.windows.summary(&model.name, start).await?;
+    async fn close(&self, model: &str, parts: &[Part], start: Timestamp, end: Timestamp, previous: Option<Timestamp>) -> Result<String> {
+        let summary = self.windows.summary(model, start).await?;
         let log = Log {
             segments: summary.segments,
         };
-        let log_key = format!("logs/{}/{}.json", model.name, key_time(start));
+        let log_key = format!("logs/{model}/{}.json", key_time(start));
         let log_bytes = json(&log)?;
         if self.store.create(&log_key, log_bytes.clone().into()).await? == Put::Conflict {
             // Left by a crash before the window was created: nobody has read it, and more may have been sealed since.
@@ -106,7 +147,7 @@ impl Inner {
         }
         kill::pass("window-log");
         let window = Window {
-            model: model.name.clone(),
+            model: model.to_owned(),
             start,
             end,
             as_of: end,
@@ -116,16 +157,11 @@ impl Inner {
             digest: summary.digest,
             parts: parts.iter().filter(|part| part.from < end).cloned().collect(),
         };
-        let key = format!("windows/{}/{}.json", model.name, key_time(start));
+        let key = format!("windows/{model}/{}.json", key_time(start));
         self.store.create(&key, json(&window)?.into()).await?;
         kill::pass("window-create");
-        tracing::info!(
-            "closed window {} of `{}`: {} predictions",
-            key_time(start),
-            model.name,
-            window.predictions
-        );
-        self.take_in(&key).await
+        tracing::info!("closed window {} of `{model}`: {} predictions", key_time(start), window.predictions);
+        Ok(key)
     }
 
     /// Every validated part, by time, then digest.
@@ -143,20 +179,15 @@ impl Inner {
     }
 
     /// The start of the last window that was closed.
-    async fn closed(&self, model: &str) -> Result<Option<Timestamp>> {
-        let last = list_all(&self.store, &format!("windows/{model}/")).await?.pop();
+    async fn last(&self, model: &str) -> Result<Option<Timestamp>> {
+        let last = list_all(self.store, &format!("windows/{model}/")).await?.pop();
         Ok(last.and_then(|meta| window_start(&meta.key)))
     }
 }
 
 /// The windows that can be closed now: (start, end, the window before). Stretches without any part are passed over.
-fn due(
-    model: &Model,
-    parts: &[Part],
-    watermark: Timestamp,
-    mut closed: Option<Timestamp>,
-) -> Vec<(Timestamp, Timestamp, Option<Timestamp>)> {
-    let (window, block) = (model.monitor.window, model.monitor.block);
+fn due(cut: Cut, parts: &[Part], watermark: Timestamp, mut closed: Option<Timestamp>) -> Vec<(Timestamp, Timestamp, Option<Timestamp>)> {
+    let Cut { window, block } = cut;
     let mut due = Vec::new();
     let first = parts.iter().map(|part| window.start_of(part.from)).min();
     let Some(mut start) = closed.map(|last| window.next(last)).or(first) else {
@@ -218,12 +249,13 @@ mod tests {
     }
 
     fn starts(parts: &[Part], closed: Option<&str>) -> Vec<String> {
-        let model: Model = serde_json::from_value(serde_json::json!({
-            "name": "m", "features": "f", "task": "binary", "monitor": { "window": "1 month", "block": "1 day" }
-        }))
-        .unwrap();
+        let span = |text: &str| Span::parse(text).unwrap();
+        let cut = Cut {
+            window: span("1 month"),
+            block: span("1 day"),
+        };
         let watermark = parts.iter().map(|p| p.until).max().unwrap();
-        due(&model, parts, watermark, closed.map(at))
+        due(cut, parts, watermark, closed.map(at))
             .into_iter()
             .map(|(start, _, _)| key_time(start))
             .collect()

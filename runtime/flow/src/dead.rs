@@ -66,7 +66,8 @@ impl DeadLetter {
     }
 }
 
-pub(crate) async fn write(store: &Store, letter: &DeadLetter) -> Result<()> {
+/// Says that an event failed for good.
+pub async fn write_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
     // Another attempt may have failed with other words before: the first letter stands.
     store.create(&letter.key(), letter.bytes()?.into()).await.map(drop)
 }

@@ -69,7 +69,7 @@ fn backoff(tries: u32, chance: u64) -> Duration {
 async fn bury(inner: &Inner, item: &Item, error: &Error) -> Result<()> {
     tracing::error!("{} {} failed for {}: {error}", item.stage, item.subject, item.key);
     let letter = DeadLetter::of(item, error);
-    dead::write(&inner.store, &letter).await?;
+    dead::write_letter(&inner.store, &letter).await?;
     lock(&inner.settled).insert(letter.id.clone());
     lock(&inner.dead).insert(letter.id.clone(), letter);
     inner.queue.ack(item);

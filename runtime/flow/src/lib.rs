@@ -16,10 +16,13 @@ mod scan;
 mod ticks;
 mod watch;
 
-pub use close::{NoWindows, WindowSummary, Windows};
-pub use dead::{DeadLetter, dead_letters, drop_letter, retry_letter};
+pub use budget::Budget;
+pub use close::{Closing, Cut, NoWindows, WindowSummary, Windows};
+pub use dead::{DeadLetter, dead_letters, drop_letter, retry_letter, write_letter};
 pub use flow::{Flow, FlowOptions, FlowSetup, Progress, Status};
 pub use kill::pass as kill_point;
 pub use queue::Item;
 pub use runner::{Runner, Usage};
-pub use ticks::{Tick, tick_key};
+pub use scan::list_all;
+pub use ticks::{Tick, tick_key, write_tick};
+pub use watch::is_ignored;

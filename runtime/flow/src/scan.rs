@@ -29,7 +29,7 @@ const SETTLED_AGE: Duration = Duration::from_secs(2);
 const PAGE: usize = 1000;
 
 /// All objects under a prefix.
-pub(crate) async fn list_all(store: &Store, prefix: &str) -> Result<Vec<Meta>> {
+pub async fn list_all(store: &Store, prefix: &str) -> Result<Vec<Meta>> {
     let mut all: Vec<Meta> = Vec::new();
     loop {
         let after = all.last().map(|meta| meta.key.clone());

@@ -2,7 +2,11 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidemill_core::{Error, Result, pipeline::Pipeline, time::key_time};
+use tidemill_core::{
+    Error, Result,
+    pipeline::Pipeline,
+    time::{Span, key_time},
+};
 use tidemill_host::Store;
 
 /// `ticks/<stage>/<subject>/<time>.json`.
@@ -40,22 +44,27 @@ pub fn tick_key(stage: &str, subject: &str, at: Timestamp) -> String {
 pub(crate) async fn write_due(pipeline: &Pipeline, store: &Store, now: Timestamp) -> Result<Vec<(String, Vec<u8>)>> {
     let mut written = Vec::new();
     for node in &pipeline.nodes {
-        let Some(every) = node.every.filter(|every| !every.is_zero()) else {
-            continue;
-        };
-        let at = every.start_of(now);
-        let key = tick_key(&node.stage, &node.subject, at);
-        if store.head(&key).await?.is_none() {
-            let tick = Tick {
-                as_of: at,
-                cause: "schedule".into(),
-                who: None,
-                why: None,
-            };
-            let bytes = tick.bytes()?;
-            store.create(&key, bytes.clone().into()).await?;
-            written.push((key, bytes));
+        if let Some(every) = node.every.filter(|every| !every.is_zero()) {
+            written.extend(write_tick(store, &node.stage, &node.subject, every, now).await?);
         }
     }
     Ok(written)
+}
+
+/// Writes the tick of one stage that is due at `now`; `None` if it is there already.
+pub async fn write_tick(store: &Store, stage: &str, subject: &str, every: Span, now: Timestamp) -> Result<Option<(String, Vec<u8>)>> {
+    let at = every.start_of(now);
+    let key = tick_key(stage, subject, at);
+    if store.head(&key).await?.is_some() {
+        return Ok(None);
+    }
+    let tick = Tick {
+        as_of: at,
+        cause: "schedule".into(),
+        who: None,
+        why: None,
+    };
+    let bytes = tick.bytes()?;
+    store.create(&key, bytes.clone().into()).await?;
+    Ok(Some((key, bytes)))
 }

@@ -17,7 +17,7 @@ pub(crate) enum Notice {
 }
 
 /// Whether a key is one that nobody means as data: hidden, or a temporary name of an editor, a browser or a copy.
-pub(crate) fn is_ignored(key: &str) -> bool {
+pub fn is_ignored(key: &str) -> bool {
     key.split('/').any(|part| part.starts_with('.'))
         || [".tmp", ".part", ".partial", ".crdownload", ".swp", "~"]
             .iter()

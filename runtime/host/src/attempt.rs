@@ -104,7 +104,10 @@ impl Attempt {
             store.create(&key, bytes.into()).await?;
         }
         let text = self.node.config.to_string();
-        store.create(&format!("configs/{}", self.config), text.into_bytes().into()).await.map(drop)
+        store
+            .create(&format!("configs/{}", self.config), text.into_bytes().into())
+            .await
+            .map(drop)
     }
 
     /// Writes how the run went. Returns the outcome that [`Ledger::settle`] makes final, or the run's error.

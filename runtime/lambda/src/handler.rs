@@ -1,177 +1,265 @@
-//! One invocation: read the trigger, run the stage, commit the outcome. Killed between any two of these, it is done again to the
-//! same effect.
+//! One invocation of a stage's function: what the payload names is looked at, run and committed. Killed between any two of these, it is
+//! done again to the same effect.
+//!
+//! What fails for good becomes a dead letter, as in the flow, and counts as handled: a queue would only bring it again. What may pass,
+//! and what cannot be read, is given back to the queue, each item alone.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 use tidemill_core::{
-    Digest, Error, Host, Outcome, Result, RunContext, Stage, Trigger, digest_json,
-    record::{OutcomeRecord, RunRecord},
-    run_key, trigger_id,
+    Digest, Error, ErrorKind, Result, Trigger,
+    notification::{Kind, Notice, messages, notices, scheduled},
+    pipeline::Node,
+    record::OutcomeRecord,
+    time::as_of,
 };
-use tidemill_host::{Commit, ENGINES, Grants, Ledger, Recorded, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
+use tidemill_flow::{Budget, DeadLetter, Runner, write_letter, write_tick};
+use tidemill_host::{Attempt, Ledger, Ran, SqlEngine, SqlOptions, Store};
 
-use crate::{Settings, keys};
+use crate::{
+    Settings, order,
+    triggers::{self, Caused},
+};
 
 /// A stage over a store.
-pub struct Handler<S> {
+pub struct Handler {
     settings: Settings,
+    node: Node,
     store: Store,
+    ledger: Ledger,
     sql: SqlEngine,
-    /// The digest of this executable: natively, that is the component.
-    program: Digest,
-    stage: PhantomData<fn() -> S>,
+    runner: Arc<dyn Runner>,
+    budget: Budget,
+    /// Component and configuration are in the store, for replay.
+    kept: AtomicBool,
 }
 
-impl<S: Stage + 'static> Handler<S> {
-    /// Opens the store. The configuration is checked here, before any event comes.
-    pub fn new(settings: Settings) -> Result<Self> {
-        parsed::<S::Config>(S::NAME, &settings.node.config)?;
-        let sql = SqlEngine::new(SqlOptions {
-            cache_dir: std::env::temp_dir().join("tidemill-cache"),
-            memory_bytes: 1 << 30,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-            timeout: Duration::from_secs(840),
-        })?;
-        let program = std::env::current_exe()
-            .and_then(std::fs::read)
-            .map_err(|e| Error::bug(format!("this program cannot be read: {e}")))?;
+/// What came of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    /// An outcome stands, now or from before.
+    Decided(Box<OutcomeRecord>),
+    /// A dead letter stands.
+    Failed(Error),
+}
+
+impl Came {
+    fn json(&self) -> Value {
+        match self {
+            Self::Decided(record) => json!({ "decision": record.decision, "reason": record.reason }),
+            Self::Failed(error) => json!({ "decision": "failed", "reason": error.message }),
+        }
+    }
+}
+
+impl Handler {
+    /// A function that runs its node's stage by `runner`.
+    pub fn new(settings: Settings, store: Store, runner: Arc<dyn Runner>) -> Result<Self> {
+        let temporary = std::env::temp_dir();
+        // Half of the disk that is left: what spills, and what is being written, needs the rest.
+        let room = fs4::available_space(&temporary).map_or(256 << 20, |bytes| bytes / 2);
+        let sql = SqlEngine::bounded(
+            SqlOptions {
+                cache_dir: temporary.join("tidemill-cache"),
+                memory_bytes: settings.memory_bytes / 2,
+                threads: std::thread::available_parallelism().map_or(1, usize::from),
+                timeout: Duration::from_secs(840),
+            },
+            room,
+        )?;
         Ok(Self {
-            store: Store::local(&settings.store)?,
+            node: settings.node.node(),
+            ledger: Ledger::new(store.clone()),
             settings,
+            store,
             sql,
-            program: Digest::of(&program),
-            stage: PhantomData,
+            runner,
+            budget: Budget::default(),
+            kept: AtomicBool::new(false),
         })
     }
 
-    /// Runs the stage for each key that the payload names; answers with the decisions by key.
+    /// Handles whatever Lambda hands over. For an SQS batch the answer names the items that are to come again; for anything else it
+    /// holds the decisions by key.
     pub async fn handle(&self, payload: &Value) -> Result<Value> {
-        let mut decisions = Map::new();
-        for key in keys(payload)? {
-            let record = self.one(&key).await.map_err(|e| e.context(format!("`{key}`")))?;
-            tracing::info!("{} {}: {:?}, {}", record.stage, record.subject, record.decision, record.reason);
-            decisions.insert(key, json!({ "decision": record.decision, "reason": record.reason }));
+        if let Some(messages) = messages(payload)? {
+            let mut failures = Vec::new();
+            for message in messages {
+                let handled = match message.notices {
+                    Ok(notices) => self.all(&notices, message.receives).await.map(drop),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = handled {
+                    self.report(&format!("message {}, delivery {}", message.id, message.receives), &error);
+                    failures.push(json!({ "itemIdentifier": message.id }));
+                }
+            }
+            return Ok(json!({ "batchItemFailures": failures }));
         }
-        Ok(Value::Object(decisions))
+        let notices = match scheduled(payload) {
+            Some(time) => self.tick(time).await?,
+            None => notices(payload)?,
+        };
+        let decisions = self.all(&notices, 1).await?;
+        Ok(Value::Object(
+            decisions.into_iter().map(|(key, came)| (key, came.json())).collect::<Map<_, _>>(),
+        ))
     }
 
-    async fn one(&self, key: &str) -> Result<OutcomeRecord> {
-        let bytes = self.store.get(key).await?;
+    /// A schedule may call the function itself: its tick is the trigger.
+    async fn tick(&self, time: Timestamp) -> Result<Vec<Notice>> {
+        let node = &self.settings.node;
+        let every = node.every.filter(|every| !every.is_zero()).ok_or_else(|| {
+            Error::config(format!(
+                "a schedule called stage `{}` of `{}`, which has no `every`: say how often it runs",
+                node.stage, node.subject
+            ))
+        })?;
+        write_tick(&self.store, &node.stage, &node.subject, every, time).await?;
+        Ok(vec![Notice {
+            bucket: String::new(),
+            key: tidemill_flow::tick_key(&node.stage, &node.subject, every.start_of(time)),
+            kind: Kind::Created,
+        }])
+    }
+
+    /// All that these notices cause, also where one of them fails; then the first error.
+    async fn all(&self, notices: &[Notice], receives: u32) -> Result<Vec<(String, Came)>> {
+        let (mut came, mut first) = (Vec::new(), None);
+        for notice in notices {
+            let caused = match triggers::caused(&self.store, &self.settings.node, notice).await {
+                Ok(caused) => caused,
+                Err(error) => {
+                    self.report(&format!("`{}`", notice.key), &error);
+                    first.get_or_insert(error);
+                    continue;
+                }
+            };
+            for caused in caused {
+                match self.one(&caused, receives).await {
+                    Ok(Some(one)) => came.push((caused.key, one)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        first.get_or_insert(error.context(format!("`{}`", caused.key)));
+                    }
+                }
+            }
+        }
+        first.map_or(Ok(came), Err)
+    }
+
+    /// `None` if the object is gone.
+    async fn one(&self, caused: &Caused, receives: u32) -> Result<Option<Came>> {
+        let bytes = match self.store.get(&caused.key).await {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                tracing::info!("`{}` is gone before it was read", caused.key);
+                return Ok(None);
+            }
+            other => other?,
+        };
         let trigger = Trigger {
-            key: key.to_owned(),
+            key: caused.key.clone(),
             digest: Digest::of(&bytes),
         };
-        let subject = &self.settings.node.subject;
-        let id = trigger_id(S::NAME, subject, key, &trigger.digest);
-        let ledger = Ledger::new(self.store.clone());
-        if let Some(record) = ledger.find(S::NAME, subject, &id).await? {
-            return Ok(record);
-        }
-        let clock = Clock::of(key, &bytes);
+        let time = as_of(&caused.key, &bytes);
         drop(bytes);
-        let config = digest_json(&self.settings.node.config);
-        let context = RunContext {
-            as_of: clock.as_of,
-            seed: self.settings.node.seed,
-            run_key: run_key(S::NAME, subject, &self.program, &config, ENGINES, &trigger.digest),
-            subject: subject.clone(),
-        };
+        let letter = self.letter(&trigger, caused.hops, receives);
+        if let Some(record) = self.ledger.find(&self.node.stage, &self.node.subject, &letter.id).await? {
+            return Ok(Some(Came::Decided(Box::new(record))));
+        }
+        if self.store.head(&letter.key()).await?.is_some() {
+            return Ok(Some(Came::Failed(Error::limit(format!(
+                "it failed for good before: see `{}`, and delete that to try again",
+                letter.key()
+            )))));
+        }
+        match self.run(trigger, time, caused.hops, &letter.id, receives).await {
+            Ok(record) => Ok(Some(Came::Decided(Box::new(record)))),
+            Err(error) if error.kind.is_retried() && receives < self.settings.node.tries => Err(error),
+            Err(error) => {
+                self.report(&format!("`{}`, for good", caused.key), &error);
+                let letter = DeadLetter {
+                    kind: error.kind,
+                    message: error.message.clone(),
+                    ..letter
+                };
+                write_letter(&self.store, &letter).await?;
+                Ok(Some(Came::Failed(error)))
+            }
+        }
+    }
+
+    async fn run(&self, trigger: Trigger, time: Timestamp, hops: u32, id: &str, receives: u32) -> Result<OutcomeRecord> {
+        let node = &self.node;
+        if hops >= self.settings.node.hop_limit {
+            return Err(Error::limit(format!(
+                "after {hops} steps this chain of events is taken for a loop through {}; break it, or raise `hop-limit` in [project]",
+                node.id()
+            )));
+        }
+        order::check(&self.store, &self.ledger, &self.budget, node, &trigger.key, id).await?;
+        let attempt = Attempt::new(node, self.runner.component_digest(node)?, trigger, time, hops);
+        if !self.kept.load(Ordering::SeqCst) {
+            attempt.keep(&self.store, self.runner.component_bytes(node)?).await?;
+            self.kept.store(true, Ordering::SeqCst);
+        }
+        let ran = self.call(&attempt, receives).await?;
+        let record = attempt.close(&self.ledger, ran).await?;
+        let record = self.ledger.settle(record).await?;
+        tracing::info!("{} {}: {:?}, {}", record.stage, record.subject, record.decision, record.reason);
+        Ok(record)
+    }
+
+    async fn call(&self, attempt: &Attempt, receives: u32) -> Result<Ran> {
+        let host = attempt.host(self.store.clone(), self.sql.clone(), None);
+        let (runner, node, trigger) = (self.runner.clone(), self.node.clone(), attempt.trigger().clone());
         let started = Timestamp::now();
-        let (result, recorded) = self.call(&trigger, context.clone()).await?;
-        let run = RunRecord {
-            run_key: context.run_key.clone(),
-            stage: S::NAME.to_owned(),
-            subject: subject.clone(),
+        let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host)).await;
+        let (result, recorded, usage) = ran.map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", self.node.stage)))?;
+        Ok(Ran {
             started,
-            duration_ms: Timestamp::now().duration_since(started).as_millis().try_into().unwrap_or_default(),
-            memory_bytes: 0,
-            attempt: 1,
-            reads: recorded.reads,
-            environment: [("runtime".to_owned(), "lambda".to_owned())].into(),
-        };
-        ledger.record_run(&run, &id).await?;
-        let outcome = result?;
-        let record = OutcomeRecord {
-            stage: S::NAME.to_owned(),
-            subject: subject.clone(),
-            trigger,
-            run_key: context.run_key,
-            component: self.program.clone(),
-            config,
-            engines: ENGINES.to_owned(),
-            as_of: outcome.as_of.unwrap_or(clock.as_of),
-            decision: outcome.decision,
-            reason: outcome.reason,
-            findings: outcome.findings,
-            error: None,
-            facts: outcome.facts,
-            outputs: recorded.outputs,
-            hops: clock.hops + 1,
-        };
-        Ok(match ledger.commit(&record).await? {
-            Commit::New => record,
-            Commit::Already(earlier) => *earlier,
+            result,
+            recorded,
+            duration_ms: usage.duration.as_millis().try_into().unwrap_or(u64::MAX),
+            memory_bytes: usage.memory_bytes,
+            attempt: receives,
+            environment: environment(),
         })
     }
 
-    async fn call(&self, trigger: &Trigger, context: RunContext) -> Result<(Result<Outcome>, Recorded)> {
-        let node = &self.settings.node;
-        let host = RunHost::new(RunSetup {
-            store: self.store.clone(),
-            sql: self.sql.clone(),
-            context,
+    fn letter(&self, trigger: &Trigger, hops: u32, attempt: u32) -> DeadLetter {
+        DeadLetter {
+            id: tidemill_core::trigger_id(&self.node.stage, &self.node.subject, &trigger.key, &trigger.digest),
+            stage: self.node.stage.clone(),
+            subject: self.node.subject.clone(),
             trigger: trigger.clone(),
-            grants: Grants {
-                reads: node.reads.clone(),
-                writes: node.writes.clone(),
-                fetch: node.fetch.clone(),
-            },
-            progress: None,
-            handle: tokio::runtime::Handle::current(),
-        });
-        // A configuration need not be `Send`, so it is read on the thread that uses it.
-        let (trigger, value) = (trigger.clone(), node.config.clone());
-        tokio::task::spawn_blocking(move || {
-            let result = call::<S>(&trigger, &value, &host);
-            (result, host.finish())
-        })
-        .await
-        .map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", S::NAME)))
+            kind: ErrorKind::Bug,
+            message: String::new(),
+            attempt,
+            hops,
+            dropped: false,
+        }
+    }
+
+    fn report(&self, what: &str, error: &Error) {
+        tracing::error!("{} {}, {what}: {error}", self.node.stage, self.node.subject);
     }
 }
 
-/// Runs a stage natively, to the same outcome as its component. Facts leave a component as JSON text, and reading a number back may
-/// change its last digit: they are read back here too.
-pub fn call<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
-    let mut outcome = S::run(trigger, parsed::<S::Config>(S::NAME, config)?, host)?;
-    outcome.facts = serde_json::from_str(&outcome.facts.to_string())
-        .map_err(|e| Error::bug(format!("the facts of stage `{}` are not JSON: {e}", S::NAME)))?;
-    Ok(outcome)
-}
-
-fn parsed<C: DeserializeOwned>(stage: &str, config: &Value) -> Result<C> {
-    C::deserialize(config).map_err(|e| Error::config(format!("`TIDEMILL_CONFIG` does not configure stage `{stage}`: {e}")))
-}
-
-/// What a trigger says about time and about the chain behind it.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Clock {
-    as_of: Timestamp,
-    #[serde(default)]
-    hops: u32,
-}
-
-impl Clock {
-    /// 1970 where the trigger has no time of its own.
-    fn of(key: &str, bytes: &[u8]) -> Self {
-        let found = key.ends_with(".json").then(|| serde_json::from_slice(bytes).ok()).flatten();
-        found.unwrap_or(Self {
-            as_of: Timestamp::UNIX_EPOCH,
-            hops: 0,
-        })
-    }
+/// Goes into run records, for people.
+fn environment() -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("tidemill".into(), env!("CARGO_PKG_VERSION").into()),
+        ("machine".into(), format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
+        ("runtime".into(), "lambda".into()),
+    ])
 }

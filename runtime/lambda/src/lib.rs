@@ -1,64 +1,100 @@
-//! The Lambda shell: the same stage that is a component, run natively for the objects that an AWS event names; and `predict` behind
-//! a function URL or API Gateway ([`run_http`]).
+//! The Lambda shell: a stage for the objects that an AWS event names, natively ([`run`]) or as whatever a [`Runner`] runs
+//! ([`run_with`]); `predict` behind a function URL or API Gateway ([`run_http`]); and the keeper, which closes windows and writes ticks
+//! ([`run_keeper`]).
 //!
-//! A function is told which node of the pipeline it is by `TIDEMILL_CONFIG`, and where the store is by `TIDEMILL_STORE`.
+//! A function is told which part of the project it is by `TIDEMILL_CONFIG`, and where the store is by `TIDEMILL_STORE`.
 //! It commits outcomes as the flow does, so an event that AWS delivers twice changes nothing.
 
-mod event;
+mod component;
 mod handler;
 mod http;
+mod keeper;
+mod native;
 mod node;
+mod order;
 mod settings;
+mod triggers;
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
-use tidemill_core::{Error, Stage};
+use tidemill_core::{Error, Result, Stage};
+use tidemill_flow::Runner;
+use tidemill_host::Store;
+use tokio::runtime::Handle;
 
-pub use event::keys;
-pub use handler::{Handler, call};
+pub use component::Component;
+pub use handler::{Came, Handler};
 pub use http::{Serve, respond, run_http};
+pub use keeper::{Keeper, run_keeper};
+pub use native::call;
 pub use node::{Made, NodeSettings};
 pub use settings::{KeeperSettings, Kept, KeptModel, ServeSettings, Serving, Settings, Ticked};
 
-/// Serves a stage until Lambda ends the process; what a stage's `main` calls. Ends the process with the error kind's exit code.
+/// Serves a stage natively until Lambda ends the process; what a stage's `main` calls. Ends the process with the error kind's exit code.
 pub fn run<S: Stage + 'static>() {
-    if let Err(error) = serve::<S>() {
+    run_with(|settings, _, _| native::<S>(&settings.node));
+}
+
+/// A runner of the native stage `S` for this node, whose configuration is checked.
+pub fn native<S: Stage + 'static>(node: &NodeSettings) -> Result<Arc<dyn Runner>> {
+    Ok(Arc::new(native::Native::<S>::new(node)?))
+}
+
+/// Like [`run`], with what `runner` makes of the settings and the store. It may block on the handle.
+pub fn run_with(runner: impl FnOnce(&Settings, &Store, &Handle) -> Result<Arc<dyn Runner>>) {
+    serve(|handle| {
+        let settings = Settings::from_environment()?;
+        let store = Store::open(&settings.store)?;
+        let runner = runner(&settings, &store, handle)?;
+        let what = format!("stage `{}`", settings.node.stage);
+        let handler = Arc::new(Handler::new(settings, store, runner)?);
+        Ok(move |payload: Value| {
+            let (handler, what) = (handler.clone(), what.clone());
+            async move { handler.handle(&payload).await.map_err(|e| e.context(what)) }
+        })
+    });
+}
+
+/// Opens a function, and answers payloads with it until Lambda ends the process.
+fn serve<F, A>(open: impl FnOnce(&Handle) -> Result<F>)
+where
+    F: Fn(Value) -> A + Send + Sync,
+    A: Future<Output = Result<Value>> + Send,
+{
+    if let Err(error) = try_serve(open) {
         eprintln!("error: {error:#}");
         std::process::exit(i32::from(exit_code(&error)));
     }
 }
 
-/// Like [`run`], for a `main` that has more to do.
-pub fn serve<S: Stage + 'static>() -> anyhow::Result<()> {
+fn try_serve<F, A>(open: impl FnOnce(&Handle) -> Result<F>) -> anyhow::Result<()>
+where
+    F: Fn(Value) -> A + Send + Sync,
+    A: Future<Output = Result<Value>> + Send,
+{
     lambda_runtime::tracing::init_default_subscriber();
-    let settings = Settings::from_environment()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
-    runtime.block_on(async {
-        let handler = Arc::new(Handler::<S>::new(settings)?);
-        let service = service_fn(move |event: LambdaEvent<Value>| {
-            let handler = handler.clone();
-            async move { answer(&handler, &event.payload).await }
-        });
-        lambda_runtime::run(service)
-            .await
-            .map_err(|e| anyhow!("{e}"))
-            .context("the Lambda runtime ended")
-    })
+    let function = Arc::new(open(runtime.handle())?);
+    let service = service_fn(move |event: LambdaEvent<Value>| {
+        let function = function.clone();
+        async move { function(event.payload).await.map_err(told) }
+    });
+    runtime
+        .block_on(lambda_runtime::run(service))
+        .map_err(|e| anyhow!("{e}"))
+        .context("the Lambda runtime ended")
 }
 
-/// What one invocation returns: the outcomes' decisions by trigger key.
-async fn answer<S: Stage + 'static>(handler: &Handler<S>, payload: &Value) -> Result<Value, lambda_runtime::Error> {
-    handler.handle(payload).await.map_err(|error| {
-        let error = anyhow::Error::new(error).context(format!("stage `{}`", S::NAME));
-        tracing::error!("{error:#}");
-        format!("{error:#}").into()
-    })
+/// An error as Lambda reports it.
+fn told(error: Error) -> lambda_runtime::Error {
+    tracing::error!("{error}");
+    error.message.into()
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -132,10 +132,15 @@ impl NodeSettings {
     pub fn prefixes(&self) -> Vec<String> {
         let covered = |on: &str| {
             let writes = self.made.iter().flat_map(|made| &made.writes);
-            writes.filter_map(|writes| writes.strip_suffix("**")).any(|under| on.starts_with(under))
+            writes
+                .filter_map(|writes| writes.strip_suffix("**"))
+                .any(|under| on.starts_with(under))
         };
         let own = self.on.iter().filter(|on| !covered(on));
-        let mut prefixes: Vec<String> = own.chain(self.made.iter().map(|made| &made.by)).map(|pattern| fixed(pattern)).collect();
+        let mut prefixes: Vec<String> = own
+            .chain(self.made.iter().map(|made| &made.by))
+            .map(|pattern| fixed(pattern))
+            .collect();
         prefixes.sort();
         prefixes.dedup();
         prefixes

@@ -6,11 +6,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidemill_core::{
-    Error, Result,
-    pipeline::Pipeline,
-    time::Span,
-};
+use tidemill_core::{Error, Result, pipeline::Pipeline, time::Span};
 use tidemill_host::log::LoggedModel;
 
 use crate::NodeSettings;
@@ -22,13 +18,21 @@ pub struct Settings {
     pub store: String,
     /// From `TIDEMILL_CONFIG`.
     pub node: NodeSettings,
+    /// The function's memory, from `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`.
+    pub memory_bytes: u64,
 }
 
 impl Settings {
-    /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
+    /// Reads `TIDEMILL_STORE`, `TIDEMILL_CONFIG` and what Lambda sets.
     pub fn from_environment() -> Result<Self> {
         let fields = "the node as JSON (`stage`, `subject`, `on`, `config` and more)";
-        read("a node", fields).map(|(store, node)| Self { store, node })
+        let (store, node) = read("a node", fields)?;
+        let megabytes = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|megabytes| megabytes.parse::<u64>().ok());
+        Ok(Self {
+            store,
+            node,
+            memory_bytes: megabytes.unwrap_or(1024) << 20,
+        })
     }
 }
 
@@ -152,13 +156,17 @@ impl Kept {
 impl KeeperSettings {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
-        let fields = "the windows and ticks as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"ticks\": []}`)";
+        let fields =
+            "the windows and ticks as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"ticks\": []}`)";
         read("what is kept", fields).map(|(store, kept)| Self { store, kept })
     }
 }
 
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn read<T: DeserializeOwned>(what: &str, fields: &str) -> Result<(String, T)> {
-    let variable = |name| std::env::var(name).ok();
     let store = located(variable("TIDEMILL_STORE").as_deref())?;
     Ok((store, described(variable("TIDEMILL_CONFIG").as_deref(), what, fields)?))
 }

@@ -56,7 +56,9 @@ pub(super) fn structured(event: &Value) -> Result<Vec<Notice>> {
 fn named(event: &Value, kind: &str) -> Result<Notice> {
     let source = text(event, "/source").unwrap_or_default();
     let rest = source.strip_prefix("aws:s3").filter(|rest| rest.starts_with(['.', ':']));
-    let bucket = rest.and_then(|rest| rest[1..].split_once(['.', ':'])).map(|(_region, bucket)| bucket);
+    let bucket = rest
+        .and_then(|rest| rest[1..].split_once(['.', ':']))
+        .map(|(_region, bucket)| bucket);
     match (bucket.filter(|bucket| !bucket.is_empty()), text(event, "/subject")) {
         (Some(bucket), Some(key)) => Ok(Notice {
             bucket: bucket.to_owned(),

@@ -9,6 +9,7 @@ mod s3;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 pub use cloudevents::http;
@@ -43,7 +44,11 @@ pub enum Kind {
 impl Kind {
     /// From an event's name, with or without `s3:` before it, in S3's spelling or EventBridge's.
     fn named(name: &str) -> Self {
-        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let plain: String = name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect::<String>()
+            .to_ascii_lowercase();
         if plain.contains("objectcreated") {
             Self::Created
         } else if plain.contains("objectremoved") || plain.contains("objectdeleted") || plain.contains("lifecycleexpiration") {
@@ -83,6 +88,14 @@ pub fn notices(payload: &Value) -> Result<Vec<Notice>> {
         }]),
         None => Err(unknown(&shown(payload))),
     }
+}
+
+/// The time of a schedule's event, of an EventBridge rule or of EventBridge Scheduler; `None` for any other payload.
+pub fn scheduled(payload: &Value) -> Option<Timestamp> {
+    let is_schedule = text(payload, "/detail-type") == Some("Scheduled Event");
+    let source = text(payload, "/source").filter(|source| ["aws.events", "aws.scheduler"].contains(source));
+    source.filter(|_| is_schedule)?;
+    text(payload, "/time")?.parse().ok()
 }
 
 fn record_notices(record: &Value) -> Result<Vec<Notice>> {

@@ -38,7 +38,9 @@ pub(super) fn bridged(payload: &Value) -> Result<Notice> {
     let source = text(payload, "/source").unwrap_or_default();
     let kind = needed(payload, "/detail-type")?;
     if source != "aws.s3" {
-        return Err(unknown(&format!("EventBridge's `{kind}` of `{source}`, where `aws.s3` is waited for")));
+        return Err(unknown(&format!(
+            "EventBridge's `{kind}` of `{source}`, where `aws.s3` is waited for"
+        )));
     }
     detailed(&payload["detail"], Kind::named(kind))
 }

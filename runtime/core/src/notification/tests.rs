@@ -78,10 +78,18 @@ fn s3_speaks_of_encoded_keys() {
 #[test]
 fn names_of_events() {
     let kind = |name: &str| notices(&s3(name, "k")).unwrap().remove(0).kind;
-    for name in ["ObjectCreated:Put", "ObjectCreated:CompleteMultipartUpload", "s3:ObjectCreated:Copy"] {
+    for name in [
+        "ObjectCreated:Put",
+        "ObjectCreated:CompleteMultipartUpload",
+        "s3:ObjectCreated:Copy",
+    ] {
         assert_eq!(kind(name), Kind::Created, "{name}");
     }
-    for name in ["ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "LifecycleExpiration:Delete"] {
+    for name in [
+        "ObjectRemoved:Delete",
+        "s3:ObjectRemoved:DeleteMarkerCreated",
+        "LifecycleExpiration:Delete",
+    ] {
         assert_eq!(kind(name), Kind::Removed, "{name}");
     }
     assert_eq!(kind("ObjectTagging:Put"), Kind::Other("ObjectTagging:Put".into()));
@@ -91,10 +99,29 @@ fn names_of_events() {
 
 #[test]
 fn event_bridge_speaks_of_keys_as_they_are() {
-    assert_eq!(notices(&bridge("Object Created", "raw/a+b %2F.csv")).unwrap(), [created("raw/a+b %2F.csv")]);
+    assert_eq!(
+        notices(&bridge("Object Created", "raw/a+b %2F.csv")).unwrap(),
+        [created("raw/a+b %2F.csv")]
+    );
     assert_eq!(notices(&bridge("Object Deleted", "k")).unwrap(), [notice("k", Kind::Removed)]);
     let other = Kind::Other("Object Tags Added".into());
     assert_eq!(notices(&bridge("Object Tags Added", "k")).unwrap(), [notice("k", other)]);
+}
+
+#[test]
+fn schedules_have_a_time() {
+    let mut event = json!({
+        "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.events",
+        "account": "123456789012", "time": "2015-10-08T16:53:06Z", "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/my-scheduled-rule"], "detail": {}
+    });
+    let time = "2015-10-08T16:53:06Z".parse().ok();
+    assert_eq!(scheduled(&event), time);
+    event["source"] = "aws.scheduler".into();
+    assert_eq!(scheduled(&event), time);
+    event["source"] = "aws.s3".into();
+    assert_eq!(scheduled(&event), None);
+    assert_eq!(scheduled(&bridge("Object Created", "k")), None);
 }
 
 #[test]
@@ -146,7 +173,13 @@ fn cloud_events_in_three_modes() {
     };
     let inner = record("2.1", "ObjectCreated:Put", "raw/a+b.csv");
     let detail = bridge("Object Created", "raw/a b.csv")["detail"].clone();
-    let datas = [inner.clone(), json!({ "Records": [inner.clone()] }), detail, bridge("Object Created", "raw/a b.csv"), Value::Null];
+    let datas = [
+        inner.clone(),
+        json!({ "Records": [inner.clone()] }),
+        detail,
+        bridge("Object Created", "raw/a b.csv"),
+        Value::Null,
+    ];
     let expected = [created("raw/a b.csv")];
     for event in datas.into_iter().map(with).chain([attributes.clone()]) {
         let kind = |name: &str| (name == "content-type").then(|| "application/cloudevents+json; charset=utf-8".to_owned());
@@ -167,7 +200,11 @@ fn cloud_events_in_three_modes() {
         Some(value.to_owned())
     };
     assert_eq!(http(&headers, b"").unwrap(), [notice("raw/été.csv", Kind::Removed)]);
-    assert_eq!(http(&headers, inner.to_string().as_bytes()).unwrap(), expected, "the data is more than the attributes");
+    assert_eq!(
+        http(&headers, inner.to_string().as_bytes()).unwrap(),
+        expected,
+        "the data is more than the attributes"
+    );
 }
 
 #[test]
@@ -183,9 +220,18 @@ fn what_is_none_is_taught() {
         (s3("ObjectCreated:Put", "a%+1"), "`%+1` is no escape"),
         (s3("ObjectCreated:Put", "a%2"), "`%2` is no escape"),
         (s3("ObjectCreated:Put", "%FF"), "is not UTF-8"),
-        (json!({ "Records": [{ "s3": { "bucket": { "name": "tide" } }, "eventName": "x" }] }), "no `s3.object.key`"),
-        (json!({ "detail-type": "Object Created", "source": "aws.ec2", "detail": {} }), "of `aws.ec2`"),
-        (json!({ "detail-type": "Object Created", "source": "aws.s3", "detail": {} }), "no `bucket.name`"),
+        (
+            json!({ "Records": [{ "s3": { "bucket": { "name": "tide" } }, "eventName": "x" }] }),
+            "no `s3.object.key`",
+        ),
+        (
+            json!({ "detail-type": "Object Created", "source": "aws.ec2", "detail": {} }),
+            "of `aws.ec2`",
+        ),
+        (
+            json!({ "detail-type": "Object Created", "source": "aws.s3", "detail": {} }),
+            "no `bucket.name`",
+        ),
         (json!({ "Event": "s3:Other" }), "`s3:Other`"),
         (json!({ "specversion": "0.3", "type": "x" }), "version `0.3`"),
         (json!({ "specversion": "1.0", "type": "x", "source": "elsewhere" }), "type `x`"),

@@ -23,6 +23,9 @@ const MEMORY: u64 = 1024;
 /// How often windows are looked at besides: a part whose call was lost is found again.
 const LOOK: &str = "1 hour";
 
+/// What the keeper takes for a schedule's event.
+const INPUT: &str = r#"{"source":"aws.scheduler","detail-type":"Scheduled Event","time":"<aws.scheduler.scheduled-time>"}"#;
+
 /// Rules of the policy check that do not fit a schedule.
 const SKIPPED: [(&str, &str); 1] = [("CKV_AWS_297", "its input is a time, no secret: a key costs while idle")];
 
@@ -78,7 +81,8 @@ fn access(kept: &Kept) -> Access {
         access.reads.extend([
             format!("raw/{dataset}/**"),
             format!("outcomes/validate/{dataset}/*"),
-            format!("dead/validate/{dataset}/*"),
+            // All of them are listed, to find those of a dataset.
+            "dead/**".to_owned(),
             format!("predictions/{name}/**"),
         ]);
         access.writes.extend([format!("windows/{name}/*"), format!("logs/{name}/*")]);
@@ -96,11 +100,7 @@ fn schedules(build: &mut Build, names: &Names, spans: &[Span]) -> Result<()> {
     let mut spans: Vec<String> = spans.iter().map(ToString::to_string).collect();
     spans.sort();
     spans.dedup();
-    let (queue, dead, role) = (
-        names.resource("Queue"),
-        names.resource("DeadLetters"),
-        names.resource("ScheduleRole"),
-    );
+    let (dead, role) = (names.resource("DeadLetters"), names.resource("ScheduleRole"));
     for span in spans {
         build.looks += MONTH / seconds(&span);
         let schedule = Schedule {
@@ -109,23 +109,25 @@ fn schedules(build: &mut Build, names: &Names, spans: &[Span]) -> Result<()> {
             flexible_time_window: json!({ "Mode": "OFF" }),
             target: Target {
                 id: None,
-                arn: Value::arn(&queue),
+                arn: Value::arn(&names.resource("Function")),
                 role_arn: Some(Value::arn(&role)),
-                input: Some(r#"{"tick":"<aws.scheduler.scheduled-time>"}"#.to_owned()),
+                input: Some(INPUT.to_owned()),
                 dead_letter_config: DeadLetterConfig { arn: Value::arn(&dead) },
             },
         };
         let name = format!("{}Each{}", names.logical, super::names::logical(&span.replace(' ', "-")));
         build.template.resources.add(name, Resource::of(schedule).skipping(&SKIPPED));
     }
-    let mut statement = allow("TellTheKeeper", &["sqs:SendMessage"], Value::arn(&queue));
-    statement.resource.push(Value::arn(&dead));
+    let statements = vec![
+        allow("CallTheKeeper", &["lambda:InvokeFunction"], Value::arn(&names.resource("Function"))),
+        allow("PutAsideWhatCannotBeCalled", &["sqs:SendMessage"], Value::arn(&dead)),
+    ];
     let properties = Role {
-        description: "What schedules may do: put a time into the keeper's queue".to_owned(),
+        description: "What schedules may do: call the keeper".to_owned(),
         assume_role_policy_document: Policy::of(vec![assumed_by("scheduler.amazonaws.com")]),
         policies: vec![InlinePolicy {
             policy_name: "grants",
-            policy_document: Policy::of(vec![statement]),
+            policy_document: Policy::of(statements),
         }],
         tags: build.tags("keeper"),
     };

@@ -9,7 +9,7 @@ use super::{
     function::{LONGEST, MOST_MEMORY, Program, STORAGE},
     grants::Access,
     names::Names,
-    trigger::{TRIES, Trigger},
+    trigger::Trigger,
 };
 
 /// Seconds between a stage's own limit and Lambda's.
@@ -26,7 +26,6 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
     let settings = NodeSettings {
         component: Some(build.component(&node.component)),
         timeout_seconds: timeout - GRACE,
-        tries: TRIES,
         ..NodeSettings::of(build.pipeline, node)
     };
     let prefixes = settings.prefixes();
@@ -110,6 +109,12 @@ fn access(node: &Node, prefixes: &[String]) -> Access {
         .extend(node.on.iter().cloned().chain(prefixes.iter().map(|prefix| format!("{prefix}**"))));
     for records in ["outcomes", "runs", "dead"] {
         access.writes.push(format!("{records}/{stage}/{subject}/*"));
+    }
+    if stage == "featurize" {
+        // Trainings of a model follow each other: it looks how far the one before is.
+        let later = ["train", "evaluate", "register"];
+        let records = |later: &str| ["outcomes", "dead"].map(|records| format!("{records}/{later}/{subject}/*"));
+        access.reads.extend(later.into_iter().flat_map(records));
     }
     // What a replay needs, named by content.
     access.writes.extend(["components/*", "configs/*"].map(str::to_owned));

@@ -11,11 +11,9 @@ use super::{
 
 /// A fortnight: as long as SQS keeps anything.
 const RETENTION_SECONDS: u64 = 14 * 86_400;
-/// Deliveries after which the function itself files an error that could pass as final.
-pub(super) const TRIES: u32 = 5;
-/// An event that was received this often and not handled is put aside: its function ended before it could say why, or was refused
-/// for want of concurrency, which counts too.
-const MOST_RECEIVES: u64 = 2 * TRIES as u64;
+/// An event that was received this often and not handled is put aside: its function ended before it could say why. Greater than what the
+/// function itself takes for final (`tries` of its settings), because a call that is refused for want of concurrency counts too.
+const MOST_RECEIVES: u64 = 60;
 /// Least concurrency that Lambda takes for a queue.
 const LEAST_CONCURRENCY: u64 = 2;
 

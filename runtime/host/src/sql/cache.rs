@@ -18,8 +18,8 @@ use tidemill_core::{Digest, Error, Format, Objects as _, Result};
 
 use crate::BlockingStore;
 
-/// Past this many bytes, files that no query uses are removed, the longest unused first.
-const LIMIT: u64 = 32 << 30;
+/// Where nothing else is said, files that no query uses are removed past this many bytes, the longest unused first.
+pub(super) const LIMIT: u64 = 32 << 30;
 
 /// An object as a file that DuckDB may read.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ impl Placed {
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
+    limit: u64,
     placed: Mutex<ByState>,
 }
 
@@ -71,9 +72,10 @@ pub(super) struct Cache {
 type ByState = HashMap<(PathBuf, Stamp), (Arc<Placed>, Instant)>;
 
 impl Cache {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(folder: &Path, limit: u64) -> Result<Self> {
         let cache = Self {
             folder: folder.to_owned(),
+            limit,
             placed: Mutex::default(),
         };
         fs::create_dir_all(folder).map_err(|e| cache.failed(&folder.display().to_string(), &e))?;
@@ -157,7 +159,7 @@ impl Cache {
     fn evict(&self) {
         let mut placed = self.lock();
         let mut total: u64 = placed.values().map(|(placed, _)| placed.size).sum();
-        while total > LIMIT {
+        while total > self.limit {
             let idle = placed.iter().filter(|(_, (placed, _))| Arc::strong_count(placed) == 1);
             let Some(oldest) = idle.min_by_key(|(_, (_, used))| *used).map(|(source, _)| source.clone()) else {
                 return;

@@ -76,9 +76,14 @@ pub(crate) struct Bound {
 impl SqlEngine {
     /// Opens the instances and locks them.
     pub fn new(options: SqlOptions) -> Result<Self> {
+        Self::bounded(options, cache::LIMIT)
+    }
+
+    /// Like [`new`](Self::new), for a small disk: past so many bytes, placed objects that no query uses are removed.
+    pub fn bounded(options: SqlOptions, cache_bytes: u64) -> Result<Self> {
         let folder = std::path::absolute(&options.cache_dir)
             .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
-        let cache = Cache::open(&folder)?;
+        let cache = Cache::open(&folder, cache_bytes)?;
         let spill = || {
             tempfile::Builder::new()
                 .prefix(".spill-")

@@ -1,0 +1,222 @@
+//! The same months of flights through `tidemill up` and through the functions that are deployed on AWS Lambda, driven by S3's events
+//! from a real bucket and real queues (emulated): the champion and everything else that is hashed must be the same to the byte.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use serde::Serialize;
+use tidemill_core::Digest;
+use tidemill_demo::{
+    lambda::{Cloud, cloud::Programs},
+    months,
+    server::Server,
+    traffic,
+};
+
+/// Runs the demo on Lambda's emulator.
+#[derive(Parser)]
+struct Arguments {
+    /// The last line is one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Where the demo works; emptied first.
+    #[arg(long, default_value = "target/demo-lambda")]
+    dir: PathBuf,
+    /// The `tidemill` program.
+    #[arg(long, env = "TIDEMILL")]
+    tidemill: PathBuf,
+    /// The folder with the twelve months.
+    #[arg(long, default_value = "templates/flights/data")]
+    data: PathBuf,
+    /// The functions' programs.
+    #[arg(long)]
+    functions: PathBuf,
+    /// The stages' components.
+    #[arg(long, env = "TIDEMILL_COMPONENTS")]
+    components: PathBuf,
+    /// moto's server.
+    #[arg(long)]
+    moto: PathBuf,
+    /// cargo-lambda.
+    #[arg(long)]
+    cargo_lambda: PathBuf,
+    /// Where S3 is to be.
+    #[arg(long, env = "AWS_ENDPOINT_URL")]
+    endpoint: String,
+    /// How many months to play: the first champion comes with the third.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=12))]
+    months: u8,
+}
+
+/// The `--json` object.
+#[derive(Serialize)]
+struct Summary {
+    target: &'static str,
+    months: usize,
+    champion_digest: String,
+    champion_digest_of_tidemill_up: String,
+    versions: usize,
+    /// Objects of both stores that are equal to the byte.
+    objects_equal: usize,
+    differences: Vec<String>,
+    predictions: usize,
+    failed_requests: usize,
+    invocations: u64,
+    messages: BTreeMap<String, u64>,
+    messages_given_back: u64,
+    messages_in_dead_letter_queues: u64,
+    seconds_of_tidemill_up: f64,
+    seconds_of_lambda: f64,
+}
+
+/// What says how a run went, when a row was served, and the components, of which only those that ran are kept locally.
+const NOT_COMPARED: [&str; 6] = ["runs/", "audit/", "predictions/", "logs/", "components/", "demo/"];
+
+/// A month: its file, and the requests that come before its truth.
+struct Played {
+    file: String,
+    requests: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let started = Instant::now();
+    let step = |text: &str| eprintln!("[{:>6.1} s] {text}", started.elapsed().as_secs_f64());
+    if arguments.dir.exists() {
+        std::fs::remove_dir_all(&arguments.dir)?;
+    }
+    std::fs::create_dir_all(&arguments.dir)?;
+
+    let files = months::files(&arguments.data)?;
+    let files = &files[..usize::from(arguments.months)];
+    step(&format!("{} months through `tidemill up`", files.len()));
+    let server = Server::start(&arguments.tidemill, &arguments.dir.join("local"))?;
+    let played = files.iter().map(|file| local(&server, file)).collect::<Result<Vec<_>>>()?;
+    let expected = server.champion("late")?.context("`tidemill up` trained no champion")?;
+    let project = server.project.clone();
+    server.stop()?;
+    let seconds_of_tidemill_up = started.elapsed().as_secs_f64();
+
+    step("the same months through the functions, by the events of a bucket");
+    let programs = Programs {
+        functions: arguments.functions,
+        components: arguments.components,
+        moto: arguments.moto,
+        cargo_lambda: arguments.cargo_lambda,
+    };
+    let mut cloud = Cloud::deploy(&arguments.dir, &arguments.endpoint, &programs, &project)?;
+    let (mut predictions, mut failed_requests) = (0, 0);
+    for month in &played {
+        predictions += month.requests.len();
+        failed_requests += remote(&mut cloud, month)?;
+        step(&format!(
+            "{}: {} requests, {} calls so far",
+            months::month_of(&month.file),
+            month.requests.len(),
+            cloud.carried.invocations
+        ));
+    }
+    let champion = cloud.runtime.block_on(cloud.store.get("models/late/aliases/champion.json"))?;
+    let champion: tidemill_core::record::Alias = serde_json::from_slice(&champion)?;
+    let (objects_equal, differences) = compare(&cloud, &project)?;
+    let summary = Summary {
+        target: "lambda",
+        months: files.len(),
+        champion_digest: champion.onnx_digest.to_string(),
+        champion_digest_of_tidemill_up: expected.onnx_digest.to_string(),
+        versions: champion.version as usize,
+        objects_equal,
+        differences,
+        predictions,
+        failed_requests,
+        invocations: cloud.carried.invocations,
+        messages: cloud.carried.messages.clone(),
+        messages_given_back: cloud.carried.again,
+        messages_in_dead_letter_queues: cloud.carried.dead,
+        seconds_of_lambda: started.elapsed().as_secs_f64() - seconds_of_tidemill_up,
+        seconds_of_tidemill_up,
+    };
+    println!(
+        "champion: {} on Lambda, {} by `tidemill up`; {} objects equal, {} not",
+        summary.champion_digest,
+        summary.champion_digest_of_tidemill_up,
+        summary.objects_equal,
+        summary.differences.len()
+    );
+    if arguments.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    }
+    check(&summary)
+}
+
+/// Predicts the month if a model serves, then brings its truth and waits for the chain.
+fn local(server: &Server, file: &str) -> Result<Played> {
+    let mut requests = Vec::new();
+    if server.champion("late")?.is_some() {
+        let staged = format!("demo/{}.parquet", months::month_of(file));
+        server.runtime.block_on(server.store.create(&staged, std::fs::read(file)?.into()))?;
+        requests = traffic::requests(server, &traffic::inputs(server)?, &staged, None)?;
+        let failed = traffic::send(server, &requests)?;
+        ensure!(failed == 0, "`tidemill up` failed {failed} requests");
+    }
+    server.command(&["put", "flights", file])?;
+    server.decided("late", &months::window(months::month_of(file))?)?;
+    Ok(Played {
+        file: file.to_owned(),
+        requests,
+    })
+}
+
+/// The same on Lambda, with messages in between that no function can read or that are about another bucket. Returns failed requests.
+fn remote(cloud: &mut Cloud, month: &Played) -> Result<usize> {
+    let agent = ureq::Agent::new_with_defaults();
+    let url = format!("{}/v2/models/late/infer", cloud.url());
+    let failed = month.requests.iter().filter(|request| !traffic::ask(&agent, &url, request)).count();
+    cloud.put(&months::raw_key(&month.file), std::fs::read(&month.file)?)?;
+    let foreign = r#"{"Records":[{"eventVersion":"2.1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"another"},"object":{"key":"flights/raw/flights/x.parquet"}}}]}"#;
+    for body in [foreign, "this is no event"] {
+        cloud.send("validate-flights", body)?;
+    }
+    cloud.settle()?;
+    Ok(failed)
+}
+
+/// Compares every object of both stores: how many are equal, and which are not.
+fn compare(cloud: &Cloud, project: &std::path::Path) -> Result<(usize, Vec<String>)> {
+    let local = tidemill_host::Store::local(&project.join(".tidemill/store"))?;
+    let read = async |store: &tidemill_host::Store| -> Result<BTreeMap<String, Digest>> {
+        let mut found = BTreeMap::new();
+        for meta in tidemill_flow::list_all(store, "").await? {
+            if !NOT_COMPARED.iter().any(|prefix| meta.key.starts_with(prefix)) {
+                found.insert(meta.key.clone(), Digest::of(&store.get(&meta.key).await?));
+            }
+        }
+        Ok(found)
+    };
+    let (there, here) = cloud
+        .runtime
+        .block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
+    let keys: std::collections::BTreeSet<&String> = there.keys().chain(here.keys()).collect();
+    let (equal, other): (Vec<&String>, Vec<&String>) = keys.into_iter().partition(|key| there.get(*key) == here.get(*key));
+    Ok((equal.len(), other.into_iter().cloned().collect()))
+}
+
+/// What the demo claims must hold, or it fails.
+fn check(summary: &Summary) -> Result<()> {
+    ensure!(
+        summary.champion_digest == summary.champion_digest_of_tidemill_up,
+        "the champions differ: {} and {}",
+        summary.champion_digest,
+        summary.champion_digest_of_tidemill_up
+    );
+    ensure!(summary.failed_requests == 0, "{} requests failed", summary.failed_requests);
+    ensure!(summary.differences.is_empty(), "the stores differ in {:?}", summary.differences);
+    let unread = summary.months as u64;
+    ensure!(
+        summary.messages_in_dead_letter_queues == unread,
+        "{} messages were given up, where {unread} could not be read",
+        summary.messages_in_dead_letter_queues
+    );
+    Ok(())
+}

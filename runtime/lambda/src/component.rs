@@ -1,0 +1,49 @@
+//! Where a function's component is.
+
+use std::path::{Path, PathBuf};
+
+use tidemill_core::{Digest, Error, Result};
+
+/// As `component` of the settings names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Component {
+    /// `components/<digest>` in the store.
+    Stored(Digest),
+    /// A file of the package.
+    File(PathBuf),
+}
+
+impl Component {
+    /// Reads the name.
+    pub fn named(name: &str) -> Self {
+        let digest = name.strip_prefix("components/").and_then(Digest::parse);
+        digest.map_or_else(|| Self::File(name.into()), Self::Stored)
+    }
+
+    /// A file's bytes.
+    pub fn read(path: &Path) -> Result<Vec<u8>> {
+        std::fs::read(path).map_err(|e| {
+            Error::config(format!(
+                "the component `{}` cannot be read: {e}; put it into the package, or name `components/<digest>` of the store",
+                path.display()
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let digest = Digest::of(b"");
+        assert_eq!(Component::named(&format!("components/{digest}")), Component::Stored(digest));
+        assert_eq!(
+            Component::named("components/train.wasm"),
+            Component::File("components/train.wasm".into())
+        );
+        let error = Component::read(Path::new("nowhere.wasm")).unwrap_err();
+        assert!(error.message.contains("`nowhere.wasm`"), "{error}");
+    }
+}

@@ -1,0 +1,162 @@
+//! What the flow does beside running stages, as a function: closes windows when a dataset's files are settled, and writes ticks. It
+//! runs by the events of what is settled and by a schedule, and needs no memory of either: all of it follows from the store.
+//!
+//! One at a time (a reserved concurrency of 1): two that close the same window might name different predictions in its log.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tidemill_core::{
+    Result,
+    notification::{Notice, messages, notices, scheduled},
+};
+use tidemill_flow::{Closing, Cut, WindowSummary, Windows, dead_letters, is_ignored, list_all, write_tick};
+use tidemill_host::{Ledger, Store, log::window_summary};
+
+use crate::{KeeperSettings, Kept, triggers::new_key};
+
+/// Keeps windows and ticks of one store.
+pub struct Keeper {
+    kept: Kept,
+    store: Store,
+    ledger: Ledger,
+    log: Segments,
+}
+
+/// The log that has no write-ahead file: what was acknowledged is Parquet already.
+struct Segments(Store);
+
+impl Windows for Segments {
+    fn seal<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        async { Ok(()) }.boxed()
+    }
+    fn summary<'a>(&'a self, model: &'a str, start: Timestamp) -> BoxFuture<'a, Result<WindowSummary>> {
+        window_summary(&self.0, model, start).boxed()
+    }
+}
+
+impl Keeper {
+    /// Opens the store.
+    pub fn open(settings: KeeperSettings) -> Result<Self> {
+        let store = Store::open(&settings.store)?;
+        Ok(Self {
+            kept: settings.kept,
+            ledger: Ledger::new(store.clone()),
+            log: Segments(store.clone()),
+            store,
+        })
+    }
+
+    /// By a schedule: ticks that are due, and all windows that can be closed. By events: the windows of the datasets that they are
+    /// about. Answers with what was written; for an SQS batch, with the items that are to come again.
+    pub async fn handle(&self, payload: &Value) -> Result<Value> {
+        if let Some(time) = scheduled(payload) {
+            let ticks = self.tick(time).await?;
+            let windows = self.close(&self.datasets()).await?;
+            return Ok(json!({ "ticks": ticks, "windows": windows }));
+        }
+        let Some(messages) = messages(payload)? else {
+            let windows = self.close(&self.about(&notices(payload)?)).await?;
+            return Ok(json!({ "windows": windows }));
+        };
+        let (mut about, mut good, mut failed) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for message in messages {
+            match message.notices {
+                Ok(notices) => {
+                    about.extend(self.about(&notices));
+                    good.push(message.id);
+                }
+                Err(error) => {
+                    tracing::error!("message {}, delivery {}: {error}", message.id, message.receives);
+                    failed.push(message.id);
+                }
+            }
+        }
+        if let Err(error) = self.close(&about).await {
+            tracing::error!("{error}");
+            failed.append(&mut good);
+        }
+        let failed: Vec<Value> = failed.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
+        Ok(json!({ "batchItemFailures": failed }))
+    }
+
+    fn datasets(&self) -> BTreeSet<String> {
+        self.kept.models.values().map(|model| model.dataset.clone()).collect()
+    }
+
+    /// The datasets whose files something was settled about.
+    fn about(&self, notices: &[Notice]) -> BTreeSet<String> {
+        let keys = notices.iter().filter_map(|notice| new_key(&self.store, notice));
+        let named = keys.filter_map(|key| {
+            let mut parts = key.split('/');
+            let place = (parts.next()?, parts.next()?);
+            let is_settled = matches!(place, ("outcomes" | "dead", "validate"));
+            parts.next().filter(|_| is_settled).map(str::to_owned)
+        });
+        let known = self.datasets();
+        named.filter(|dataset| known.contains(dataset)).collect()
+    }
+
+    async fn tick(&self, time: Timestamp) -> Result<Vec<String>> {
+        let mut written = Vec::new();
+        for tick in &self.kept.ticks {
+            let new = write_tick(&self.store, &tick.stage, &tick.subject, tick.every, time).await?;
+            written.extend(new.map(|(key, _)| key));
+        }
+        Ok(written)
+    }
+
+    /// Closes what can be closed of these datasets' models; returns the windows' keys.
+    async fn close(&self, datasets: &BTreeSet<String>) -> Result<Vec<String>> {
+        let mut closed = Vec::new();
+        for dataset in datasets {
+            if let Some(waiting) = self.waiting(dataset).await? {
+                tracing::info!("the windows of `{dataset}` wait: nothing is decided about `{waiting}` yet");
+                continue;
+            }
+            for (name, model) in self.kept.models.iter().filter(|(_, model)| model.dataset == *dataset) {
+                let cut = Cut {
+                    window: model.window,
+                    block: model.block,
+                };
+                let closing = Closing {
+                    store: &self.store,
+                    ledger: &self.ledger,
+                    windows: &self.log,
+                };
+                let result = closing.model(name, cut, dataset, &mut closed).await;
+                result.map_err(|e| e.context(format!("cannot close windows of `{name}`")))?;
+            }
+        }
+        Ok(closed)
+    }
+
+    /// A file of the dataset about which nothing is decided yet. Known by its key: one that was overwritten after its outcome counts as
+    /// decided until its own event comes.
+    async fn waiting(&self, dataset: &str) -> Result<Option<String>> {
+        let files = list_all(&self.store, &format!("raw/{dataset}/")).await?;
+        let files: Vec<String> = files.into_iter().map(|meta| meta.key).collect();
+        let outcomes = self.ledger.outcomes(Some("validate"), Some(dataset)).await?;
+        let mut decided: BTreeSet<String> = outcomes.into_iter().map(|outcome| outcome.trigger.key).collect();
+        if files.iter().all(|key| decided.contains(key) || is_ignored(key)) {
+            return Ok(None);
+        }
+        let letters = dead_letters(&self.store).await?.into_iter();
+        let letters = letters.filter(|letter| letter.stage == "validate" && letter.subject == dataset);
+        decided.extend(letters.map(|letter| letter.trigger.key));
+        Ok(files.into_iter().find(|key| !decided.contains(key) && !is_ignored(key)))
+    }
+}
+
+/// Serves the keeper until Lambda ends the process; what its `main` calls. Ends the process with the error kind's exit code.
+pub fn run_keeper() {
+    crate::serve(|_| {
+        let keeper = Arc::new(Keeper::open(KeeperSettings::from_environment()?)?);
+        Ok(move |payload: Value| {
+            let keeper = keeper.clone();
+            async move { keeper.handle(&payload).await.map_err(|e| e.context("the keeper")) }
+        })
+    });
+}

@@ -1,0 +1,77 @@
+//! A stage as native code: the same source as its component, called directly.
+
+use std::{marker::PhantomData, time::Instant};
+
+use serde::{Deserialize as _, de::DeserializeOwned};
+use serde_json::Value;
+use tidemill_core::{Digest, Error, Host, Outcome, Result, Stage, Trigger, pipeline::Node};
+use tidemill_flow::{Runner, Usage};
+use tidemill_host::{Recorded, RunHost};
+
+use crate::{Component, NodeSettings};
+
+/// Runs `S`.
+pub(crate) struct Native<S> {
+    component: Digest,
+    stage: PhantomData<fn() -> S>,
+}
+
+impl<S: Stage> Native<S> {
+    /// The configuration is checked here, before any event comes.
+    pub(crate) fn new(node: &NodeSettings) -> Result<Self> {
+        if node.stage != S::NAME {
+            return Err(Error::config(format!(
+                "`TIDEMILL_CONFIG` describes stage `{}`, and this is the program of `{}`: deploy the one with the other's settings",
+                node.stage,
+                S::NAME
+            )));
+        }
+        parsed::<S::Config>(S::NAME, &node.config)?;
+        Ok(Self {
+            component: digest(node.component.as_deref())?,
+            stage: PhantomData,
+        })
+    }
+}
+
+/// Of the component that this program stands for; else of the program itself.
+fn digest(component: Option<&str>) -> Result<Digest> {
+    match component.map(Component::named) {
+        Some(Component::Stored(digest)) => Ok(digest),
+        Some(Component::File(path)) => Ok(Digest::of(&Component::read(&path)?)),
+        None => {
+            let program = std::env::current_exe().and_then(std::fs::read);
+            let program = program.map_err(|e| Error::bug(format!("this program cannot be read: {e}")))?;
+            Ok(Digest::of(&program))
+        }
+    }
+}
+
+impl<S: Stage + 'static> Runner for Native<S> {
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage) {
+        let started = Instant::now();
+        let result = call::<S>(trigger, &node.config, &host);
+        let usage = Usage {
+            memory_bytes: 0,
+            duration: started.elapsed(),
+        };
+        (result, host.finish(), usage)
+    }
+
+    fn component_digest(&self, _: &Node) -> Result<Digest> {
+        Ok(self.component.clone())
+    }
+}
+
+/// Runs a stage natively, to the same outcome as its component. Facts leave a component as JSON text, and reading a number back may
+/// change its last digit: they are read back here too.
+pub fn call<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
+    let mut outcome = S::run(trigger, parsed::<S::Config>(S::NAME, config)?, host)?;
+    outcome.facts = serde_json::from_str(&outcome.facts.to_string())
+        .map_err(|e| Error::bug(format!("the facts of stage `{}` are not JSON: {e}", S::NAME)))?;
+    Ok(outcome)
+}
+
+fn parsed<C: DeserializeOwned>(stage: &str, config: &Value) -> Result<C> {
+    C::deserialize(config).map_err(|e| Error::config(format!("`TIDEMILL_CONFIG` does not configure stage `{stage}`: {e}")))
+}
