@@ -9,19 +9,19 @@ use tidemill_core::{Error, Result, pipeline::Pipeline};
 use tidemill_deploy::sam::{Options, Sam, render};
 
 /// A project, and where its template is committed.
-pub struct Project {
+pub(crate) struct Project {
     folder: &'static str,
     written: &'static str,
 }
 
 /// The demo's; its template is the example.
-pub const FLIGHTS: Project = Project {
+pub(crate) const FLIGHTS: Project = Project {
     folder: "templates/flights",
     written: "infra/sam",
 };
 
 /// All of them.
-pub const PROJECTS: [Project; 3] = [
+pub(crate) const PROJECTS: [Project; 3] = [
     FLIGHTS,
     Project {
         folder: "runtime/deploy/tests/projects/readings",
@@ -38,20 +38,20 @@ fn root() -> PathBuf {
 }
 
 impl Project {
-    pub fn written(&self) -> PathBuf {
+    pub(crate) fn written(&self) -> PathBuf {
         root().join(self.written)
     }
 
-    pub fn sam(&self) -> Sam {
+    pub(crate) fn sam(&self) -> Sam {
         self.sam_with("")
     }
 
     /// With more in its `tidemill.toml`.
-    pub fn sam_with(&self, more: &str) -> Sam {
+    pub(crate) fn sam_with(&self, more: &str) -> Sam {
         self.try_with(more).unwrap()
     }
 
-    pub fn try_with(&self, more: &str) -> Result<Sam> {
+    pub(crate) fn try_with(&self, more: &str) -> Result<Sam> {
         let folder = root().join(self.folder);
         let read = |path: &str| fs::read_to_string(folder.join(path)).map_err(|e| Error::not_found(format!("`{path}`: {e}")));
         let pipeline = Pipeline::parse(&format!("{}{more}", read("tidemill.toml")?), &read)?;

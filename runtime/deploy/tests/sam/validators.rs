@@ -1,17 +1,13 @@
 //! The templates before AWS's own checks: the linter over what is written, SAM's own transformation, and the linter again over what
 //! CloudFormation would get. `cargo xtask test` brings the tools (from PyPI) and says where they are.
 
-#![allow(clippy::unwrap_used, reason = "helpers of a test")]
-
-mod projects;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use projects::PROJECTS;
+use crate::projects::PROJECTS;
 
 /// Turns a SAM template into what CloudFormation gets, as `sam validate` does.
 const TRANSFORM: &str = include_str!("transform.py");
@@ -40,16 +36,11 @@ fn passed(what: &str, output: &Output) {
     );
 }
 
-fn lint(tools: &Path, template: &Path) {
+fn lint(tools: &Path, template: &Path, besides: &[&str]) {
     // Warnings count.
-    let output = Command::new(tools.join("cfn-lint"))
-        .arg("--regions")
-        .arg("us-east-1")
-        .arg("--")
-        .arg(template)
-        .output()
-        .unwrap();
-    passed(&format!("cfn-lint of {}", template.display()), &output);
+    let mut lint = Command::new(tools.join("cfn-lint"));
+    lint.args(["--regions", "us-east-1"]).args(besides).arg("--").arg(template);
+    passed(&format!("cfn-lint of {}", template.display()), &lint.output().unwrap());
 }
 
 #[test]
@@ -62,14 +53,15 @@ fn aws_accepts_the_templates() {
                 let folder = tempfile::tempdir().unwrap();
                 let (written, transformed) = (folder.path().join("template.yaml"), folder.path().join("transformed.json"));
                 fs::write(&written, project.sam().yaml().unwrap()).unwrap();
-                lint(tools, &written);
+                lint(tools, &written, &[]);
                 let mut transform = Command::new(tools.join("python"));
                 transform
                     .args(["-W", "ignore", "-c", TRANSFORM])
                     .args([&written, &transformed])
                     .env("AWS_DEFAULT_REGION", "us-east-1");
                 passed("SAM's transformation", &transform.output().unwrap());
-                lint(tools, &transformed);
+                // SAM fills in a layer's name and leaves `Fn::Sub` around it.
+                lint(tools, &transformed, &["--ignore-checks", "W1020"]);
             });
         }
     });
