@@ -5,5 +5,6 @@ pub mod http;
 pub mod logged;
 pub mod native;
 pub mod small;
-pub mod snapshot;
 pub mod trained;
+
+pub use tidemill_demo::snapshot;

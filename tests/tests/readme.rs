@@ -111,6 +111,11 @@ fn the_guide_works() -> Result<()> {
     run("CONTRIBUTING.md")
 }
 
+#[test]
+fn the_page_on_buckets_works() -> Result<()> {
+    run("docs/s3.md")
+}
+
 /// Links to files of the checkout lead somewhere.
 #[test]
 fn links_lead_somewhere() -> Result<()> {
@@ -119,6 +124,7 @@ fn links_lead_somewhere() -> Result<()> {
         "README.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
+        "docs/s3.md",
         "templates/flights/data/README.md",
     ] {
         let text = fs::read_to_string(root.join(document))?;

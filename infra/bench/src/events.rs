@@ -17,7 +17,7 @@ const EVENTS: usize = 40;
 const COLUMNS: &str = "time_hour,carrier,flight,scheduled_departure,hour,minute,weekday,airline,origin,dest,distance";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
-    let server = Server::start(&arguments.tidemill, &arguments.dir.join("events"))?;
+    let server = Server::start(&arguments.tidemill, &arguments.dir.join("events"), &[])?;
     let mut took = Vec::new();
     for flight in 0..EVENTS + 5 {
         let after = post(&server, flight + 1)?;

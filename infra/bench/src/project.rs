@@ -14,7 +14,7 @@ pub(crate) fn with_champion(arguments: &Arguments) -> Result<(Server, Vec<String
     if let Some(project) = &arguments.project {
         return Ok((Server::up(&arguments.tidemill, project, &[])?, files));
     }
-    let server = Server::start(&arguments.tidemill, &arguments.dir.join("flights"))?;
+    let server = Server::start(&arguments.tidemill, &arguments.dir.join("flights"), &[])?;
     let mut year = Year::default();
     for file in &files[..3] {
         year.play(&server, file)?;

@@ -26,7 +26,7 @@ pub struct Control {
 /// # Errors
 /// What failed in the project or in `tidemill up`, which is then killed.
 pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str)) -> Result<Control> {
-    let server = Server::start(tidemill, project)?;
+    let server = Server::start(tidemill, project, &[])?;
     let mut year = Year::default();
     let mut drifted = 0;
     for (index, file) in files.iter().enumerate() {

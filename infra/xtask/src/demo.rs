@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::{
     lambda,
@@ -13,26 +13,22 @@ use crate::{
 
 /// `cargo xtask demo`: the arguments are the demo's.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
-    let (target, rest) = target(arguments);
-    match target {
-        None => one_process(machine, &rest),
-        Some("lambda") => lambda::demo(machine, &rest),
-        Some(other) => bail!("there is no demo of the target `{other}`: there is `lambda`, and without `--target` one process"),
+    match without_target(arguments, "lambda") {
+        Some(rest) => lambda::demo(machine, &rest),
+        None => one_process(machine, arguments),
     }
 }
 
-/// What `--target` names, and the other arguments.
-fn target(arguments: &[String]) -> (Option<&str>, Vec<String>) {
+/// The other arguments, if `--target` is this one: it has a program of its own.
+fn without_target(arguments: &[String], target: &str) -> Option<Vec<String>> {
     let mut rest = arguments.to_vec();
-    if let Some(at) = arguments.iter().position(|a| a == "--target") {
-        rest.drain(at..arguments.len().min(at + 2));
-        return (Some(arguments.get(at + 1).map_or("", String::as_str)), rest);
-    }
-    if let Some(at) = arguments.iter().position(|a| a.starts_with("--target=")) {
+    if let Some(at) = arguments.iter().position(|a| *a == format!("--target={target}")) {
         rest.remove(at);
-        return (arguments[at].strip_prefix("--target="), rest);
+        return Some(rest);
     }
-    (None, rest)
+    let at = arguments.windows(2).position(|pair| pair[0] == "--target" && pair[1] == target)?;
+    rest.drain(at..at + 2);
+    Some(rest)
 }
 
 fn one_process(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {

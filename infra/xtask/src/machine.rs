@@ -21,6 +21,8 @@ pub(crate) struct Machine {
     pub(crate) duckdb: Option<PathBuf>,
     /// `ORT_DYLIB_PATH`, if it is preset.
     pub(crate) onnx: Option<PathBuf>,
+    /// `TIDEMILL_WEED`, if it is preset.
+    pub(crate) weed: Option<PathBuf>,
     /// `TIDEMILL_WASM_ROUTE=debian` asks for Debian's packages although rustup would do.
     pub(crate) wasm_route: Option<String>,
 }
@@ -39,6 +41,7 @@ impl Machine {
             target: root.join(target),
             duckdb: path("DUCKDB_LIB_DIR"),
             onnx: path("ORT_DYLIB_PATH"),
+            weed: path("TIDEMILL_WEED"),
             wasm_route: env::var("TIDEMILL_WASM_ROUTE").ok(),
             root,
         })

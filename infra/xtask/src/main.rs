@@ -15,6 +15,7 @@ mod setup;
 mod step;
 mod test;
 mod wasm;
+mod weed;
 
 use std::process::ExitCode;
 
@@ -23,9 +24,10 @@ use anyhow::{Result, bail};
 const HELP: &str = "\
 cargo xtask <command>
 
-  setup                 prepare this machine: wasm target, DuckDB, ONNX Runtime, components
+  setup                 prepare this machine: wasm target, DuckDB, ONNX Runtime, SeaweedFS, components
   demo [--json] [...]   a year of real flights through the whole loop; other arguments go to the demo
-  demo --target lambda  the first months through the functions of AWS Lambda too, on emulators
+                        (`--target s3`: over a real S3 server, undisturbed and disturbed;
+                        `--target lambda`: the first months through the functions of AWS Lambda too, on emulators)
   test [...]            format, lints, components, all tests; arguments go to the test runner
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
   guests [name ...]     build the components alone, or some of them

@@ -51,7 +51,14 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
 }
 
 fn download(machine: &Machine, folder: &Path) -> Result<PathBuf> {
-    let scratch = machine.folder("onnxruntime-download")?;
+    wheel(machine, WHEEL, folder)?;
+    library_in(&folder.join("onnxruntime/capi")).context("the wheel holds no library")
+}
+
+/// Unpacks a wheel of PyPI's into a folder.
+pub(crate) fn wheel(machine: &Machine, name: &str, folder: &Path) -> Result<()> {
+    let package = name.split("==").next().unwrap_or(name);
+    let scratch = machine.folder(&format!("{package}-download"))?;
     let pip = [
         "-m",
         "pip",
@@ -65,12 +72,12 @@ fn download(machine: &Machine, folder: &Path) -> Result<PathBuf> {
         "--timeout",
         "20",
     ];
-    quiet(machine.command("python3").args(pip).arg("--dest").arg(&scratch).arg(WHEEL))?;
+    quiet(machine.command("python3").args(pip).arg("--dest").arg(&scratch).arg(name))?;
     let wheel = std::fs::read_dir(&scratch)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|e| e == "whl"))
         .context("pip left no wheel")?;
     quiet(machine.command("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))?;
     std::fs::remove_dir_all(&scratch).ok();
-    library_in(&folder.join("onnxruntime/capi")).context("the wheel holds no library")
+    Ok(())
 }

@@ -10,6 +10,7 @@ use crate::{
     onnx,
     step::{note, step},
     wasm::{self, Wasm},
+    weed,
 };
 
 /// Libraries and the wasm target; what they make of the environment.
@@ -31,6 +32,18 @@ pub(crate) fn tools(machine: &Machine) -> Result<(Environment, Wasm)> {
     })?;
     if let Some(library) = library {
         environment.set("ORT_DYLIB_PATH", library);
+    }
+    let weed = step("SeaweedFS", || {
+        let (program, said) = weed::prepare(machine, true);
+        let without = if program.is_some() {
+            ""
+        } else {
+            "not there, what needs an S3 server is left out: "
+        };
+        Ok((program, format!("{without}{said}")))
+    })?;
+    if let Some(weed) = weed {
+        environment.set("TIDEMILL_WEED", weed);
     }
     Ok((environment, wasm))
 }
@@ -101,6 +114,10 @@ pub(crate) fn doctor(machine: &Machine) -> Result<ExitCode> {
     match onnx::prepare(machine, false) {
         (Some(library), _) => println!("✓ ONNX Runtime's library: {}", library.display()),
         (None, why) => println!("· ONNX Runtime's library (optional): {why}"),
+    }
+    match weed::prepare(machine, false) {
+        (Some(program), _) => println!("✓ SeaweedFS: {}", program.display()),
+        (None, why) => println!("· SeaweedFS (optional, for tests over S3): {why}"),
     }
     let runner = if there("cargo-nextest") {
         "cargo nextest"

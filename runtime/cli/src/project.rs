@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_core::{Digest, Error, Result, pipeline::Pipeline};
 use tidemill_host::{SqlEngine, SqlOptions, Store};
 
 /// A project on disk.
@@ -18,15 +18,30 @@ use tidemill_host::{SqlEngine, SqlOptions, Store};
 pub(crate) struct Project {
     pub(crate) root: PathBuf,
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) store_path: PathBuf,
+    /// A folder, or `s3://bucket/prefix`.
+    pub(crate) location: String,
+    /// How foreign objects are noticed.
+    pub(crate) settings: StoreSettings,
+}
+
+/// `[store]` of `tidemill.toml`: where the state is, not what the pipeline is.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct StoreSettings {
+    /// A folder from the project's folder, or `s3://bucket/prefix`.
+    path: Option<String>,
+    /// The URL of an SQS queue that the bucket's notifications go to.
+    pub(crate) queue: Option<String>,
+    /// Seconds between two listings of the places where objects appear.
+    pub(crate) poll_seconds: Option<u64>,
 }
 
 /// The file that makes a folder a project.
 pub(crate) const FILE: &str = "tidemill.toml";
 
 impl Project {
-    /// The project of `dir` (default: here), looking upwards.
-    pub(crate) fn find(dir: Option<&Path>) -> Result<Self> {
+    /// The project of `dir` (default: here), looking upwards; its store is at `store`, or else where `tidemill.toml` says.
+    pub(crate) fn find(dir: Option<&Path>, store: Option<&str>) -> Result<Self> {
         let start = match dir {
             Some(dir) => dir.to_owned(),
             None => std::env::current_dir().map_err(|e| Error::config(format!("there is no current folder: {e}")))?,
@@ -40,17 +55,22 @@ impl Project {
                 start.display()
             ))
         })?;
-        Self::open(root)
+        Self::open(root, store)
     }
 
-    fn open(root: &Path) -> Result<Self> {
+    fn open(root: &Path, store: Option<&str>) -> Result<Self> {
         let text = read(root, FILE)?;
-        let (text, store) = split_store(&text)?;
+        let (text, settings) = split_store(&text)?;
         let pipeline = Pipeline::parse(&text, &|path| read(root, path))?;
         Ok(Self {
             root: root.to_owned(),
             pipeline: Arc::new(pipeline),
-            store_path: root.join(store.unwrap_or_else(|| ".tidemill/store".into())),
+            location: match store {
+                // As typed, from where it was typed.
+                Some(store) => store.to_owned(),
+                None => placed(root, settings.path.as_deref().unwrap_or(".tidemill/store")),
+            },
+            settings,
         })
     }
     /// Where compiled components are kept: they follow from the component alone, so all projects of a user share them.
@@ -69,9 +89,15 @@ impl Project {
 
     /// The store.
     pub(crate) fn store(&self) -> Result<Store> {
-        std::fs::create_dir_all(&self.store_path)
-            .map_err(|e| Error::config(format!("the store `{}` cannot be made: {e}", self.store_path.display())))?;
-        Store::local(&self.store_path)
+        Store::open(&self.location)
+    }
+
+    /// The file of the flow's queue. What waits is about one store: each bucket has a queue of its own.
+    pub(crate) fn queue(&self) -> PathBuf {
+        match self.location.contains("://") {
+            true => self.own(&format!("queue-{}.redb", Digest::of(self.location.as_bytes()).short())),
+            false => self.own("queue.redb"),
+        }
     }
 
     /// SQL for stages.
@@ -149,20 +175,32 @@ fn read(root: &Path, path: &str) -> Result<String> {
     })
 }
 
-/// `[store] path` is where the state is, not what the pipeline is: it is taken out before the pipeline is read.
-fn split_store(text: &str) -> Result<(String, Option<PathBuf>)> {
+/// A location of `tidemill.toml`: folders are named from the project's.
+fn placed(root: &Path, path: &str) -> String {
+    match path.contains("://") {
+        true => path.to_owned(),
+        false => root.join(path).display().to_string(),
+    }
+}
+
+/// `[store]` is taken out before the pipeline is read.
+fn split_store(text: &str) -> Result<(String, StoreSettings)> {
     let Ok(mut whole) = text.parse::<toml::Table>() else {
         // The pipeline's own reading says where the mistake is.
-        return Ok((text.to_owned(), None));
+        return Ok((text.to_owned(), StoreSettings::default()));
     };
     let Some(store) = whole.remove("store") else {
-        return Ok((text.to_owned(), None));
+        return Ok((text.to_owned(), StoreSettings::default()));
     };
-    let wrong = || Error::config(format!("{FILE}: [store] takes `path` alone, a text such as `\".tidemill/store\"`"));
-    let table = store.as_table().filter(|table| table.len() == 1).ok_or_else(wrong)?;
-    let path = table.get("path").and_then(|path| path.as_str()).ok_or_else(wrong)?;
+    let settings = store.try_into().map_err(|e: toml::de::Error| {
+        Error::config(format!(
+            "{FILE}: [store] is not what it must be: {}; it takes `path` (a folder, or `s3://bucket/prefix`), `queue` (the URL of an \
+             SQS queue) and `poll-seconds`",
+            e.message()
+        ))
+    })?;
     let rest = toml::to_string(&whole).map_err(|e| Error::config(format!("{FILE}: {e}")))?;
-    Ok((rest, Some(path.into())))
+    Ok((rest, settings))
 }
 
 #[cfg(test)]
@@ -171,9 +209,14 @@ mod tests {
 
     #[test]
     fn the_store_may_be_elsewhere() {
-        let (rest, path) = split_store("[project]\nname = \"x\"\n[store]\npath = \"/data\"\n").unwrap();
-        assert_eq!((rest.contains("store"), path), (false, Some("/data".into())));
-        assert!(split_store("[store]\npaht = 1\n").unwrap_err().message.contains("`path` alone"));
+        let (rest, settings) = split_store("[project]\nname = \"x\"\n[store]\npath = \"s3://tide\"\npoll-seconds = 60\n").unwrap();
+        assert_eq!((rest.contains("store"), settings.path.as_deref()), (false, Some("s3://tide")));
+        assert_eq!(settings.poll_seconds, Some(60));
+        let error = split_store("[store]\npaht = 1\n").unwrap_err().message;
+        assert!(error.contains("`paht`") && error.contains("`path` (a folder"), "{error}");
+        assert_eq!(placed(Path::new("/project"), "data"), "/project/data");
+        assert_eq!(placed(Path::new("/project"), "/data"), "/data");
+        assert_eq!(placed(Path::new("/project"), "s3://tide/mill"), "s3://tide/mill");
     }
 
     #[test]
@@ -181,13 +224,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
         assert!(
-            Project::find(Some(&folder.path().join("a")))
+            Project::find(Some(&folder.path().join("a")), None)
                 .unwrap_err()
                 .message
                 .contains("tidemill new")
         );
         std::fs::write(folder.path().join(FILE), "[project]\nname = \"x\"\n").unwrap();
-        let project = Project::find(Some(&folder.path().join("a/b"))).unwrap();
+        let project = Project::find(Some(&folder.path().join("a/b")), None).unwrap();
         assert_eq!(project.pipeline.project, "x");
         // A name that no folder of components has, wherever the environment points.
         assert!(

@@ -1,4 +1,5 @@
-//! What `tidemill up` answers over HTTP beside the predict component: rows come in at `POST /data/<dataset>`, the flow's state goes out.
+//! What `tidemill up` answers over HTTP beside the predict component: rows come in at `POST /data/<dataset>`, notices of a bucket's
+//! objects at `POST /events`, the flow's state goes out.
 //!
 //! An answer to `POST /data` is sent after the rows are an object in the store: from then on nothing loses them.
 
@@ -10,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
-use tidemill_core::{Digest, Error, ErrorKind, Put, Result};
+use tidemill_core::{Digest, Error, ErrorKind, Put, Result, notification};
 use tidemill_engine::serve::{Extra, RunningServer, ServeLimits, ServeOptions, Server, listen};
 use tidemill_flow::Flow;
 use tidemill_host::{Store, log::PredictionLog, nn};
@@ -70,8 +71,12 @@ async fn answer(project: &Project, flow: Option<&Flow>, request: Request<Bytes>)
         return failed(&Error::transient("the flow is being started; ask again in a moment"));
     };
     let path = request.uri().path().to_owned();
-    let allowed = if path.starts_with("/data/") { "POST" } else { "GET" };
-    if request.method().as_str() != allowed {
+    let allowed = match path.as_str() {
+        "/events" => "GET, POST",
+        path if path.starts_with("/data/") => "POST",
+        _ => "GET",
+    };
+    if !allowed.split(", ").any(|method| method == request.method().as_str()) {
         let message = format!("`{path}` does not take `{}`; it takes {allowed}", request.method());
         let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": message }));
         answer
@@ -86,6 +91,9 @@ async fn answer(project: &Project, flow: Option<&Flow>, request: Request<Bytes>)
             .await
             .map(|status| json(StatusCode::OK, &serde_json::to_value(status).unwrap_or_default())),
         (&Method::GET, "/events") => Ok(json(StatusCode::OK, &events(flow))),
+        (&Method::POST, "/events") => announced(flow, &request)
+            .await
+            .map(|looked| json(StatusCode::ACCEPTED, &json!({ "looked-at": looked }))),
         (&Method::POST, path) if path.starts_with("/data/") => {
             let dataset = path["/data/".len()..].to_owned();
             take(project, flow, &dataset, request)
@@ -93,7 +101,7 @@ async fn answer(project: &Project, flow: Option<&Flow>, request: Request<Bytes>)
                 .map(|value| json(StatusCode::ACCEPTED, &value))
         }
         (method, _) => Err(Error::not_found(format!(
-            "there is no `{method} {path}`; there is GET /healthz, GET /status, GET /events and POST /data/<dataset>"
+            "there is no `{method} {path}`; there is GET /healthz, GET /status, GET and POST /events, and POST /data/<dataset>"
         ))),
     };
     answered.unwrap_or_else(|error| failed(&error))
@@ -106,6 +114,13 @@ fn events(flow: &Flow) -> Value {
         value
     };
     flow.events().into_iter().map(item).collect()
+}
+
+/// What a bucket's server sends; answered after it waits in the flow's durable queue.
+async fn announced(flow: &Flow, request: &Request<Bytes>) -> Result<usize> {
+    let header = |name: &str| Some(request.headers().get(name)?.to_str().ok()?.to_owned());
+    let notices = notification::http(&header, request.body())?;
+    flow.announced(&notices).await
 }
 
 /// The file ending of a content type.

@@ -41,7 +41,7 @@ pub(crate) async fn execute(inner: &Inner, mut item: Item) {
             item.waits_for = Some(format!("the daily budget of trainings is used up until {until}"));
             inner.queue.give_back(item);
         }
-        Err(error) if error.kind.is_retried() && item.tries < MOST_TRIES => later(inner, item, &error),
+        Err(error) if error.kind.is_retried() && (item.tries < MOST_TRIES || is_away(inner, &item).await) => later(inner, item, &error),
         Err(error) => {
             if let Err(error) = bury(inner, &item, &error).await {
                 tracing::error!("`{}` of `{}` for {}: {error}", item.stage, item.subject, item.key);
@@ -50,6 +50,12 @@ pub(crate) async fn execute(inner: &Inner, mut item: Item) {
             }
         }
     }
+}
+
+/// Whether the store does not answer: however long that lasts, it is no event's fault.
+async fn is_away(inner: &Inner, item: &Item) -> bool {
+    let asked = inner.ledger.find(&item.stage, &item.subject, &item.trigger_id()).await;
+    asked.is_err_and(|error| error.kind.is_retried())
 }
 
 fn later(inner: &Inner, mut item: Item, error: &Error) {
@@ -83,7 +89,7 @@ async fn deliver(inner: &Inner, item: &mut Item) -> Result<Step> {
         return Ok(Step::Replaced);
     };
     if let Some(record) = inner.ledger.find(&item.stage, &item.subject, &id).await? {
-        inner.route_outcome(&record, &id).await?;
+        inner.route_outcome(&record, &id, None).await?;
         return Ok(Step::Finished);
     }
     if lock(&inner.dead).contains_key(&id) {
@@ -110,7 +116,7 @@ async fn deliver(inner: &Inner, item: &mut Item) -> Result<Step> {
     let context_time = as_of(&item.key, &bytes);
     drop(bytes);
     let record = run(inner, &node, item, context_time).await?;
-    inner.route_outcome(&record, &id).await?;
+    inner.route_outcome(&record, &id, None).await?;
     if node.stage == "validate" {
         inner.dirty.store(true, std::sync::atomic::Ordering::SeqCst);
     }

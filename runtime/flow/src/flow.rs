@@ -157,6 +157,19 @@ impl Flow {
         Ok(put)
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Takes in an object that others wrote and somebody announced, by its key in the store, without waiting for the next listing. What
+    /// triggers nothing, or is gone, is passed over.
+    pub async fn noticed(&self, key: &str) -> Result<()> {
+        match is_foreign(&self.inner.pipeline, key) {
+            true => self.inner.take_in(key).await,
+            false => Ok(()),
+        }
+    }
+
     /// Returns when nothing is running, waiting or about to happen. Events that are held back by a daily budget do not count.
     pub async fn quiet(&self) -> Result<()> {
         while !self.is_quiet().await? {

@@ -9,6 +9,7 @@ mod dead;
 mod execute;
 mod flow;
 mod kill;
+mod notices;
 mod queue;
 mod route;
 mod runner;

@@ -98,12 +98,15 @@ impl Inner {
         }
     }
 
-    /// Routes a committed outcome: its own key, and what the run wrote.
-    pub(crate) async fn route_outcome(&self, record: &OutcomeRecord, id: &str) -> Result<()> {
+    /// Routes a committed outcome: its own key, and what the run wrote. `digest` is that of the record's bytes, where it is known.
+    pub(crate) async fn route_outcome(&self, record: &OutcomeRecord, id: &str, digest: Option<Digest>) -> Result<()> {
         if record.decision == Decision::Done {
             let key = outcome_key(&record.stage, &record.subject, id);
             if self.pipeline.matching(&key).next().is_some() {
-                let digest = Digest::of(&self.store.get(&key).await?);
+                let digest = match digest {
+                    Some(digest) => digest,
+                    None => Digest::of(&self.store.get(&key).await?),
+                };
                 self.route_object(&key, &digest, record.hops, None);
             }
             for output in &record.outputs {

@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use futures::{StreamExt as _, stream};
 use tidemill_core::{
     Digest, Error, ErrorKind, Meta, Result,
     pipeline::{Pipeline, matches},
     record::OutcomeRecord,
 };
-use tidemill_host::Store;
+use tidemill_host::{Stamped, Store};
 
 use crate::{
     dead::{self, DeadLetter},
@@ -26,20 +27,13 @@ use crate::{
 pub(crate) const LOOK_GAP: Duration = Duration::from_millis(100);
 /// A file that was not touched for so long needs no second look.
 const SETTLED_AGE: Duration = Duration::from_secs(2);
-const PAGE: usize = 1000;
+
+/// Objects that are read at once at the start: a store may be far away.
+const READS: usize = 16;
 
 /// All objects under a prefix.
 pub async fn list_all(store: &Store, prefix: &str) -> Result<Vec<Meta>> {
-    let mut all: Vec<Meta> = Vec::new();
-    loop {
-        let after = all.last().map(|meta| meta.key.clone());
-        let page = store.list(prefix, after.as_deref(), PAGE).await?;
-        let last = page.len() < PAGE;
-        all.extend(page);
-        if last {
-            return Ok(all);
-        }
-    }
+    store.list(prefix, None, usize::MAX).await
 }
 
 /// Whether an object with this key counts as soon as it is there.
@@ -84,10 +78,11 @@ impl Inner {
             settled.extend(letters.iter().map(|letter| letter.id.clone()));
         }
         *lock(&self.dead) = letters.into_iter().map(|letter| (letter.id.clone(), letter)).collect();
-        for meta in &outcomes {
-            let bytes = self.store.get(&meta.key).await?;
+        let mut read = stream::iter(outcomes.iter().map(async |meta| (meta, self.store.get(&meta.key).await))).buffered(READS);
+        while let Some((meta, bytes)) = read.next().await {
+            let bytes = bytes?;
             match (serde_json::from_slice::<OutcomeRecord>(&bytes), id_of(&meta.key)) {
-                (Ok(record), Some(id)) => self.route_outcome(&record, id).await?,
+                (Ok(record), Some(id)) => self.route_outcome(&record, id, Some(Digest::of(&bytes))).await?,
                 (Err(e), _) => tracing::warn!("`{}` is not an outcome and is passed over: {e}", meta.key),
                 (_, None) => {}
             }
@@ -101,9 +96,9 @@ impl Inner {
     pub(crate) async fn scan(&self, first: bool) -> Result<()> {
         let _one_at_a_time = self.scanning.lock().await;
         for prefix in foreign_prefixes(&self.pipeline) {
-            for meta in list_all(&self.store, &prefix).await? {
-                if is_foreign(&self.pipeline, &meta.key) {
-                    self.look_at(&meta, false, first).await?;
+            for found in self.store.list_stamped(&prefix).await? {
+                if is_foreign(&self.pipeline, &found.meta.key) {
+                    self.look_at(&found, false, first).await?;
                 }
             }
         }
@@ -125,7 +120,10 @@ impl Inner {
             return Ok(());
         }
         match self.store.head(key).await? {
-            Some(meta) => self.look_at(&meta, whole, false).await,
+            Some(meta) => {
+                let stamp = self.store.file_stamp(key);
+                self.look_at(&Stamped { meta, stamp }, whole, false).await
+            }
             None => {
                 lock(&self.looks).remove(key);
                 Ok(())
@@ -133,9 +131,9 @@ impl Inner {
         }
     }
 
-    async fn look_at(&self, meta: &Meta, whole: bool, first: bool) -> Result<()> {
+    async fn look_at(&self, found: &Stamped, whole: bool, first: bool) -> Result<()> {
+        let (meta, modified) = (&found.meta, found.stamp);
         let key = &meta.key;
-        let modified = self.modified(key);
         if let Some(seen) = self
             .queue
             .seen(key)
@@ -158,8 +156,7 @@ impl Inner {
 
     /// Reads a foreign object, names it by content, queues what it triggers.
     pub(crate) async fn take_in(&self, key: &str) -> Result<()> {
-        let modified = self.modified(key);
-        let bytes = match self.store.get(key).await {
+        let (bytes, modified) = match self.store.get_stamped(key).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
@@ -176,7 +173,8 @@ impl Inner {
         let age = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |now| now.as_nanos() as i128 - modified);
-        if modified == 0 || age > SETTLED_AGE.as_nanos() as i128 {
+        // Where objects are not files, they appear whole.
+        if self.store.local_root().is_none() || age > SETTLED_AGE.as_nanos() as i128 {
             return true;
         }
         let mut looks = lock(&self.looks);
@@ -192,16 +190,6 @@ impl Inner {
                 false
             }
         }
-    }
-
-    /// Unix nanoseconds; 0 where the store is not a folder, and objects appear whole.
-    fn modified(&self, key: &str) -> i128 {
-        let time = self
-            .store
-            .local_root()
-            .and_then(|root| std::fs::metadata(root.join(key)).ok()?.modified().ok());
-        time.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok())
-            .map_or(0, |d| d.as_nanos() as i128)
     }
 
     /// Dead letters that someone deleted run again; those that someone dropped no longer count.

@@ -17,7 +17,7 @@ pub use grants::Grants;
 pub use ledger::{Commit, Ledger};
 pub use run::{ProgressFn, Recorded, RunHost, RunSetup};
 pub use sql::{ParquetFile, SqlEngine, SqlOptions, SqlReader};
-pub use store::{BlockingStore, Bucket, Rereads, Store, conformance};
+pub use store::{BlockingStore, Bucket, Message, MessageQueue, Rereads, Stamp, Stamped, Store, conformance};
 
 /// Versions of what can change the bytes that a run writes: part of every run key.
 pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tidemill-format 1";

@@ -70,8 +70,8 @@ struct Summary {
     seconds_of_lambda: f64,
 }
 
-/// What says how a run went, when a row was served, and the components, of which only those that ran are kept locally.
-const NOT_COMPARED: [&str; 6] = ["runs/", "audit/", "predictions/", "logs/", "components/", "demo/"];
+/// Beside what no snapshot holds: components, of which only those that ran are kept locally, and what the demo itself puts there.
+const NOT_COMPARED: [&str; 2] = ["components/", "demo/"];
 
 /// A month: its file, and the requests that come before its truth.
 struct Played {
@@ -91,7 +91,7 @@ fn main() -> Result<()> {
     let files = months::files(&arguments.data)?;
     let files = &files[..usize::from(arguments.months)];
     step(&format!("{} months through `tidemill up`", files.len()));
-    let server = Server::start(&arguments.tidemill, &arguments.dir.join("local"))?;
+    let server = Server::start(&arguments.tidemill, &arguments.dir.join("local"), &[])?;
     let played = files.iter().map(|file| local(&server, file)).collect::<Result<Vec<_>>>()?;
     let expected = server.champion("late")?.context("`tidemill up` trained no champion")?;
     let project = server.project.clone();
@@ -186,20 +186,14 @@ fn remote(cloud: &mut Cloud, month: &Played) -> Result<usize> {
 fn compare(cloud: &Cloud, project: &std::path::Path) -> Result<(usize, Vec<String>)> {
     let local = tidemill_host::Store::local(&project.join(".tidemill/store"))?;
     let read = async |store: &tidemill_host::Store| -> Result<BTreeMap<String, Digest>> {
-        let mut found = BTreeMap::new();
-        for meta in tidemill_flow::list_all(store, "").await? {
-            if !NOT_COMPARED.iter().any(|prefix| meta.key.starts_with(prefix)) {
-                found.insert(meta.key.clone(), Digest::of(&store.get(&meta.key).await?));
-            }
-        }
+        let mut found = snapshot::of(store).await?;
+        found.retain(|key, _| !NOT_COMPARED.iter().any(|prefix| key.starts_with(prefix)));
         Ok(found)
     };
-    let (there, here) = cloud
-        .runtime
-        .block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
-    let keys: std::collections::BTreeSet<&String> = there.keys().chain(here.keys()).collect();
-    let (equal, other): (Vec<&String>, Vec<&String>) = keys.into_iter().partition(|key| there.get(*key) == here.get(*key));
-    Ok((equal.len(), other.into_iter().cloned().collect()))
+    let (there, here) = cloud.runtime.block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
+    let differences = snapshot::difference(&here, &there);
+    let equal = here.iter().filter(|(key, digest)| there.get(*key) == Some(digest)).count();
+    Ok((equal, differences))
 }
 
 /// What the demo claims must hold, or it fails.

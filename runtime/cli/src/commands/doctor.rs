@@ -153,7 +153,7 @@ async fn store(project: &Project) -> Checked {
         store.delete(&key).await
     };
     match tried.await {
-        Ok(_) => ok(name, project.store_path.display().to_string()),
+        Ok(_) => ok(name, project.location.clone()),
         Err(error) => lacks(name, true, error.message),
     }
 }

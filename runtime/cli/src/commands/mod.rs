@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// The project's folder; default: here, or above.
     #[arg(long, global = true, value_name = "FOLDER")]
     project: Option<PathBuf>,
+    /// Where the state is: a folder, or `s3://bucket/prefix`; default: what `tidemill.toml` says, or `.tidemill/store`.
+    #[arg(long, global = true, value_name = "LOCATION", env = "TIDEMILL_STORE")]
+    store: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -80,11 +83,12 @@ impl Arguments {
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = Output { json: arguments.json };
-    let project = || Project::find(arguments.project.as_deref());
+    let store = arguments.store.as_deref();
+    let project = || Project::find(arguments.project.as_deref(), store);
     match arguments.command {
         Command::New(command) => command.run(output)?,
         Command::Check(command) => command.run(&project()?, output)?,
-        Command::Up(command) => command.run(arguments.project.as_deref(), output).await?,
+        Command::Up(command) => command.run(arguments.project.as_deref(), store, output).await?,
         Command::Put(command) => command.run(&project()?, output).await?,
         Command::Run(command) => command.run(&project()?, output).await?,
         Command::Runs(command) => command.run(&project()?, output).await?,

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tidemill_core::{Error, Result};
 use tidemill_flow::{Flow, FlowOptions, FlowSetup, WindowSummary, Windows};
 use tidemill_host::{
-    Store,
+    MessageQueue, Store,
     log::{LogOptions, LoggedModel, PredictionLog, window_summary},
 };
 
@@ -37,6 +37,10 @@ pub(crate) struct Up {
     /// The project's folder; default: here, or above.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Seconds between two listings of the places where objects appear; default: 5 in a folder, 30 in a bucket. Own writes and
+    /// notices do not wait for it.
+    #[arg(long, value_name = "SECONDS", env = "TIDEMILL_POLL")]
+    poll: Option<u64>,
     /// Test hook: every event is delivered so many times, in shuffled order.
     #[arg(long, hide = true, default_value_t = 1, env = "TIDEMILL_DELIVER")]
     duplicate: u32,
@@ -60,11 +64,12 @@ impl Windows for Logged {
 }
 
 impl Up {
-    pub(crate) async fn run(&self, dir: Option<&Path>, output: Output) -> anyhow::Result<()> {
-        let project = Project::find(self.dir.as_deref().or(dir))?;
+    pub(crate) async fn run(&self, dir: Option<&Path>, store: Option<&str>, output: Output) -> anyhow::Result<()> {
+        let project = Project::find(self.dir.as_deref().or(dir), store)?;
         // Before anything is opened: a start that fails leaves nothing behind.
         let listener = server::bind(&self.addr).await.map_err(|error| self.busy(&project, error))?;
         let store = project.store()?;
+        let queue = project.settings.queue.as_deref().map(MessageQueue::open).transpose()?;
         let windows = logged(&project);
         let log = PredictionLog::open(&project.own("log"), store.clone(), windows, LogOptions::default())
             .map_err(|error| twice(&project).unwrap_or_else(|| error.into()))?;
@@ -81,7 +86,8 @@ impl Up {
                 store: store.clone(),
             }),
             options: FlowOptions {
-                queue: Some(project.own("queue.redb")),
+                poll: self.poll(&project, &store),
+                queue: Some(project.queue()),
                 duplicate: self.duplicate,
                 shuffle: self.shuffle,
                 environment: environment(),
@@ -90,11 +96,18 @@ impl Up {
         })
         .await?;
         let _ = slot.set(flow.clone());
+        let following = queue.map(|queue| {
+            let flow = flow.clone();
+            tokio::spawn(async move { flow.follow(&queue).await })
+        });
         let at = project.own("address");
         std::fs::write(&at, &address).with_context(|| format!("cannot write `{}`", at.display()))?;
         ready(&address, &project, output)?;
         stopped().await;
         let _ = std::fs::remove_file(&at);
+        if let Some(following) = following {
+            following.abort();
+        }
         server.stop().await;
         flow.stop().await?;
         for model in project.pipeline.models.keys() {
@@ -105,6 +118,12 @@ impl Up {
 }
 
 impl Up {
+    fn poll(&self, project: &Project, store: &Store) -> Duration {
+        // A listing of a bucket costs money and a file system's does not.
+        let usual = if store.bucket().is_some() { 30 } else { 5 };
+        Duration::from_secs(self.poll.or(project.settings.poll_seconds).unwrap_or(usual).max(1))
+    }
+
     fn busy(&self, project: &Project, error: Error) -> anyhow::Error {
         match twice(project) {
             Some(twice) if project.address().is_some_and(|at| at.ends_with(&self.addr)) => twice,

@@ -6,6 +6,7 @@
 mod cloudevents;
 mod queue;
 mod s3;
+mod seaweed;
 #[cfg(test)]
 mod tests;
 
@@ -60,7 +61,7 @@ impl Kind {
 }
 
 /// The notices in a payload: S3's notifications (2.x; MinIO-style webhooks too), EventBridge's events, either inside SNS or SQS, a
-/// structured CloudEvent, or `{"key": "…"}` from a person. Of an SQS batch whose items are handled apart, see [`messages`].
+/// structured CloudEvent, SeaweedFS's webhook, or `{"key": "…"}` from a person. Of an SQS batch whose items are handled apart, see [`messages`].
 pub fn notices(payload: &Value) -> Result<Vec<Notice>> {
     if let Some(records) = payload.get("Records") {
         let records = records.as_array().ok_or_else(|| unknown("its `Records` are not a list"))?;
@@ -79,6 +80,9 @@ pub fn notices(payload: &Value) -> Result<Vec<Notice>> {
     }
     if text(payload, "/Type") == Some("Notification") {
         return queue::announced(payload);
+    }
+    if seaweed::is_one(payload) {
+        return seaweed::filed(payload).map(|notice| vec![notice]);
     }
     match text(payload, "/key") {
         Some(key) => Ok(vec![Notice {
@@ -124,7 +128,7 @@ fn shown(value: &Value) -> String {
 fn unknown(what: &str) -> Error {
     Error::input(format!(
         "this is no event about an object: {what}; known are S3 notifications (versions 2.x), EventBridge's `Object Created`, SQS and SNS \
-         messages with these, CloudEvents about S3 objects, and `{{\"key\": \"…\"}}`"
+         messages with these, CloudEvents about S3 objects, SeaweedFS's webhook, and `{{\"key\": \"…\"}}`"
     ))
 }
 

@@ -35,6 +35,11 @@ const MEANINGS: &[Meaning] = &[
          (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, and s3:AbortMultipartUpload)",
     ),
     (
+        &["AccessDeniedException"],
+        ErrorKind::Limit,
+        "the credentials in use may not do that; give them sqs:ReceiveMessage and sqs:DeleteMessage",
+    ),
+    (
         &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"],
         ErrorKind::Config,
         "the credentials in use have expired; get new ones and start again",
@@ -68,6 +73,11 @@ const MEANINGS: &[Meaning] = &[
         &["QuotaExceeded", "InsufficientStorage", "StorageFull", "XMinioStorageFull"],
         ErrorKind::Transient,
         "{server} has no room left in bucket `{bucket}`; make room, it is tried again",
+    ),
+    (
+        &["QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"],
+        ErrorKind::Config,
+        "{server} has no such queue; create it, or correct its URL",
     ),
     (&["EntityTooLarge", "KeyTooLongError"], ErrorKind::Limit, "it is larger than {server} takes"),
     (
@@ -120,8 +130,8 @@ impl Place {
             "" => "the store".to_owned(),
             key => format!("`{key}`"),
         };
-        if let Some((kind, meaning)) = self.meaning(&text) {
-            return Error::new(kind, format!("{what} could not be {doing}: {meaning} ({})", short(&text)));
+        if self.meaning(&text).is_some() {
+            return self.failed_text(&format!("{what} could not be {doing}"), &text);
         }
         match error {
             Remoted::NotFound { .. } => missing(key),
@@ -137,6 +147,14 @@ impl Place {
                 short(&text)
             )),
             _ => Error::transient(format!("{what} could not be {doing}: {}", short(&text))),
+        }
+    }
+
+    /// The error of an operation of which only the text is there: `what` is said first.
+    pub(super) fn failed_text(&self, what: &str, text: &str) -> Error {
+        match self.meaning(text) {
+            Some((kind, meaning)) => Error::new(kind, format!("{what}: {meaning} ({})", short(text))),
+            None => Error::transient(format!("{what}: {}", short(text))),
         }
     }
 

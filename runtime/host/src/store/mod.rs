@@ -8,6 +8,7 @@ use std::{
     pin::pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ mod bucket;
 pub mod conformance;
 mod fault;
 mod key;
+mod listing;
 mod local;
 mod remote;
 mod reread;
@@ -27,6 +29,7 @@ pub use bucket::Bucket;
 use local::Local;
 use remote::Remote;
 pub use reread::Rereads;
+pub use s3::{Message, MessageQueue};
 
 /// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
 const SMALL: u64 = 256 << 10;
@@ -35,6 +38,22 @@ const SMALL: u64 = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct Store {
     backend: Arc<Backend>,
+}
+
+/// Tells two states of an object from each other without reading it. Compare it with stamps of the same store only.
+pub type Stamp = i128;
+
+/// An object as a listing has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamped {
+    /// Its key and size.
+    pub meta: Meta,
+    /// Changes when its content does.
+    pub stamp: Stamp,
+}
+
+fn metas(found: Vec<Stamped>) -> Vec<Meta> {
+    found.into_iter().map(|stamped| stamped.meta).collect()
 }
 
 #[derive(Debug)]
@@ -64,8 +83,18 @@ impl Store {
     /// The store at `location`: a folder, or `s3://bucket/prefix`. For S3, credentials, region and server come from the usual AWS variables;
     /// nothing is asked of the server yet.
     pub fn open(location: &str) -> Result<Self> {
+        Self::open_from(location, s3::environment)
+    }
+
+    /// Like [`open`](Self::open), with settings under the names of the AWS variables instead of the environment.
+    pub fn open_with(location: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::open_from(location, || Ok(settings.iter().map(owned).collect()))
+    }
+
+    fn open_from(location: &str, settings: impl FnOnce() -> Result<Vec<(String, String)>>) -> Result<Self> {
         if location.starts_with(s3::SCHEME) {
-            let backend = Arc::new(Backend::Remote(s3::open(location)?));
+            let backend = Arc::new(Backend::Remote(s3::open(location, settings()?)?));
             return Ok(Self { backend });
         }
         match location.split_once("://") {
@@ -165,12 +194,44 @@ impl Store {
     pub async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Meta>> {
         let prefix = key::prefix(prefix)?;
         match &*self.backend {
-            Backend::Remote(remote) => remote.list(&prefix, after, limit).await,
+            Backend::Remote(remote) => Ok(metas(remote.list(&prefix, after, limit).await?)),
             Backend::Local(_) => {
                 let after = after.map(str::to_owned);
                 local!(self, |local| local.list(&prefix, after.as_deref(), limit))
             }
         }
+    }
+
+    /// All objects under `prefix`, ascending by key, each with its stamp.
+    pub async fn list_stamped(&self, prefix: &str) -> Result<Vec<Stamped>> {
+        if let Backend::Remote(remote) = &*self.backend {
+            return remote.list(&key::prefix(prefix)?, None, usize::MAX).await;
+        }
+        let stamped = |meta: Meta| Stamped {
+            stamp: self.file_stamp(&meta.key),
+            meta,
+        };
+        Ok(self.list(prefix, None, usize::MAX).await?.into_iter().map(stamped).collect())
+    }
+
+    /// An object's bytes and its stamp; `NotFound` if it is not there.
+    pub async fn get_stamped(&self, key: &str) -> Result<(Bytes, Stamp)> {
+        key::check(key)?;
+        match &*self.backend {
+            Backend::Remote(remote) => remote.get_stamped(key).await,
+            Backend::Local(_) => {
+                // Looked at before it is read: a change in between is seen the next time.
+                let stamp = self.file_stamp(key);
+                Ok((self.get(key).await?, stamp))
+            }
+        }
+    }
+
+    /// The stamp of an object that is a file: its time in Unix nanoseconds. 0 where it is none.
+    pub fn file_stamp(&self, key: &str) -> Stamp {
+        let modified = || std::fs::metadata(self.local_root()?.join(key)).ok()?.modified().ok();
+        let since = modified().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        since.map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(0))
     }
 
     /// Removes an object; it is no error if it is not there.
@@ -297,7 +358,7 @@ impl Objects for BlockingStore {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         match &*self.store.backend {
             Backend::Local(local) => local.list(&prefix, after, limit),
-            Backend::Remote(remote) => self.wait(remote.list(&prefix, after, limit)),
+            Backend::Remote(remote) => self.wait(remote.list(&prefix, after, limit)).map(metas),
         }
     }
 }

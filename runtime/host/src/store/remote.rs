@@ -13,8 +13,9 @@ use object_store::{
 use tidemill_core::{Digest, Error, ErrorKind, Meta, Put, Result};
 
 use super::{
-    Bucket,
+    Bucket, Stamp, Stamped,
     fault::{Place, is_open, missing},
+    listing::Order,
     s3::Large,
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Remote {
     place: Place,
     /// Before each key in the backend: empty, or ending in `/`.
     prefix: String,
+    order: Order,
     large: Option<Large>,
 }
 
@@ -40,12 +42,13 @@ impl Remote {
             store,
             place,
             prefix: String::new(),
+            order: Order::Bytes,
             large: None,
         }
     }
 
-    /// A bucket, or what lies under a prefix of it.
-    pub(super) fn bucket(store: Arc<dyn ObjectStore>, bucket: Bucket, server: String, large: Option<Large>) -> Self {
+    /// A bucket, or what lies under a prefix of it, on `server`. Without `large`, every object is written in one piece.
+    pub(super) fn bucket(store: Arc<dyn ObjectStore>, bucket: Bucket, server: String, order: Order, large: Option<Large>) -> Self {
         Self {
             store,
             prefix: bucket.prefix.clone(),
@@ -53,6 +56,7 @@ impl Remote {
                 bucket: Some(bucket),
                 server,
             },
+            order,
             large,
         }
     }
@@ -171,32 +175,43 @@ impl Remote {
         }
     }
 
-    pub(super) async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Meta>> {
-        let whole = format!("{}{prefix}", self.prefix);
+    pub(super) async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Stamped>> {
+        if limit == 0 || after.is_some_and(|after| after > prefix && !after.starts_with(prefix)) {
+            return Ok(Vec::new());
+        }
         let read = async {
-            let under = match whole.trim_end_matches('/') {
-                "" => None,
-                under => Some(Path::parse(under)?),
+            let under = Path::parse(format!("{}{prefix}", self.prefix))?;
+            let under = Some(&under).filter(|under| !under.as_ref().is_empty());
+            let stream = match after.and_then(|after| self.order.begin(prefix, after)) {
+                Some(begin) => self.store.list_with_offset(under, &self.path(begin)?),
+                None => self.store.list(under),
             };
-            let stream = match after {
-                Some(after) => self.store.list_with_offset(under.as_ref(), &self.path(after)?),
-                None => self.store.list(under.as_ref()),
-            };
-            let found = stream.try_filter_map(|meta| async move { Ok(self.meta(prefix, &meta)) });
-            found.take(limit).try_collect::<Vec<_>>().await
+            let listed = stream.try_filter_map(|meta| async move { Ok(self.meta(prefix, &meta)) });
+            self.order.first(listed, prefix, after, limit).await
         };
-        let mut found = read.await.map_err(|e| self.failed("listed", prefix, e))?;
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(found)
+        read.await.map_err(|e| self.failed("listed", prefix, e))
     }
 
     /// What stands in a listing, unless it is not an object of the store: consoles leave empty objects in the place of folders.
-    fn meta(&self, prefix: &str, meta: &object_store::ObjectMeta) -> Option<Meta> {
+    fn meta(&self, prefix: &str, meta: &object_store::ObjectMeta) -> Option<Stamped> {
         let key = meta.location.as_ref().strip_prefix(&self.prefix)?;
-        (key.starts_with(prefix) && super::key::check(key).is_ok()).then(|| Meta {
-            key: key.to_owned(),
-            size: meta.size,
+        (key.starts_with(prefix) && super::key::check(key).is_ok()).then(|| Stamped {
+            meta: Meta {
+                key: key.to_owned(),
+                size: meta.size,
+            },
+            stamp: stamp(meta),
         })
+    }
+
+    /// An object's bytes, and the stamp that a listing has for them.
+    pub(super) async fn get_stamped(&self, key: &str) -> Result<(Bytes, Stamp)> {
+        let read = async {
+            let found = self.store.get(&self.path(key)?).await?;
+            let stamp = stamp(&found.meta);
+            Ok((found.bytes().await?, stamp))
+        };
+        read.await.map_err(|e| self.failed("read", key, e))
     }
 
     async fn find(&self, key: &str) -> Result<Option<Bytes>> {
@@ -240,6 +255,13 @@ impl Remote {
     fn failed(&self, doing: &str, key: &str, error: Remoted) -> Error {
         self.place.failed(doing, key, &error)
     }
+}
+
+/// From the entity tag, without its quotes; where there is none, from the time.
+fn stamp(meta: &object_store::ObjectMeta) -> Stamp {
+    let text = meta.e_tag.clone().unwrap_or_else(|| meta.last_modified.to_string());
+    let digest = Digest::of(text.trim_matches('"').as_bytes());
+    Stamp::from_str_radix(&digest.as_str()[..16], 16).unwrap_or(1).max(1)
 }
 
 /// Whether what is there now tells what became of a conditional write.

@@ -10,12 +10,15 @@ use object_store::{
 };
 use tidemill_core::{Error, Result};
 
-use super::{Bucket, remote::Remote};
+use super::{Bucket, listing::Order, remote::Remote};
 
 mod http;
 mod large;
+mod profile;
+mod queue;
 
 pub(super) use large::Large;
+pub use queue::{Message, MessageQueue};
 
 /// What a location of this kind begins with.
 pub(super) const SCHEME: &str = "s3://";
@@ -23,15 +26,32 @@ pub(super) const SCHEME: &str = "s3://";
 /// Above a second of silence more, whoever asked has its own patience: a flow tries again, a request answers 503.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
-/// Opens the store at `s3://bucket/prefix`.
-pub(super) fn open(location: &str) -> Result<Remote> {
+/// Opens the store at `s3://bucket/prefix`, with settings under the names of environment variables; what is not known is passed over.
+pub(super) fn open(location: &str, settings: impl IntoIterator<Item = (String, String)>) -> Result<Remote> {
     let bucket = parse(location)?;
-    let builder = AmazonS3Builder::from_env();
+    let builder = builder(settings);
     let endpoint = endpoint(&builder);
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint, &builder)?;
     }
     build(builder, bucket, endpoint)
+}
+
+/// Like `AmazonS3Builder::from_env`, from what is given.
+fn builder(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Builder {
+    let known = settings.into_iter().filter_map(|(name, value)| {
+        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok())??;
+        Some((key, value))
+    });
+    known.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
+}
+
+/// What the process's environment says, and the profile that it names.
+pub(super) fn environment() -> Result<Vec<(String, String)>> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let mut settings = std::env::vars_os().filter_map(text).collect();
+    profile::add(&mut settings)?;
+    Ok(settings.into_iter().collect())
 }
 
 fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> Result<Remote> {
@@ -61,7 +81,13 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> 
         true => None,
         false => Some(Large::new(s3.clone())?),
     };
-    Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), large))
+    // Other servers may keep files and list them folder by folder; directory buckets list in no order.
+    let order = match &endpoint {
+        _ if set(AmazonS3ConfigKey::S3Express) => Order::Unknown,
+        Some(endpoint) if !endpoint.contains(".amazonaws.com") => Order::Folders,
+        _ => Order::Bytes,
+    };
+    Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), order, large))
 }
 
 /// `s3://bucket/prefix` → its parts. The prefix is empty, or ends in `/`.
@@ -90,20 +116,22 @@ fn endpoint(builder: &AmazonS3Builder) -> Option<String> {
     named.iter().find_map(|key| builder.get_config_value(key))
 }
 
-/// Credentials do not protect what travels in the clear: plain HTTP is for this machine, or where it was asked for.
 fn check_endpoint(endpoint: &str, builder: &AmazonS3Builder) -> Result<()> {
-    let wrong = |fault: &str| Error::config(format!("AWS_ENDPOINT_URL is `{endpoint}`: {fault}"));
-    let uri: ::http::Uri = endpoint
-        .parse()
-        .map_err(|_| wrong("this is no URL; write it like `https://s3.example.com` or `http://127.0.0.1:8333`"))?;
+    let wrong = |fault: &str| Error::config(format!("AWS_ENDPOINT_URL is `{endpoint}`: {fault}; write it like `https://s3.example.com`"));
+    let uri: ::http::Uri = endpoint.parse().map_err(|_| wrong("this is no URL"))?;
     let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
+    check_plain(uri.scheme_str(), host, builder).map_err(|fault| wrong(&fault))
+}
+
+/// Signatures do not hide what travels in the clear: plain HTTP is for this machine, or where it was asked for.
+fn check_plain(scheme: Option<&str>, host: &str, builder: &AmazonS3Builder) -> Result<(), String> {
     let here = host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     let allowed = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
-    match uri.scheme_str() {
+    match scheme {
         Some("https") => Ok(()),
         Some("http") if here || allowed.as_deref() == Some("true") => Ok(()),
-        Some("http") => Err(wrong("plain HTTP is taken for this machine only; use `https://`, or set AWS_ALLOW_HTTP=true")),
-        _ => Err(wrong("it must begin with `https://` or `http://`")),
+        Some("http") => Err("plain HTTP is taken for this machine only, unless AWS_ALLOW_HTTP is `true`".into()),
+        _ => Err("it must begin with `https://`, or with `http://` for this machine".into()),
     }
 }
 

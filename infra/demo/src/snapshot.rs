@@ -4,12 +4,25 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Result;
 use tidemill_core::Digest;
+use tidemill_host::Store;
 
 /// Excluded, and why: `runs/` holds durations and attempts, `audit/` who did what and when, `predictions/` when a row was served and
 /// into which file it was cut, `logs/` the names of those files. What was predicted is pinned by the digest in `windows/`.
 pub const EXCLUDED: [&str; 4] = ["runs/", "audit/", "predictions/", "logs/"];
 
-/// Key → SHA-256.
+/// Key → SHA-256, of any store.
+pub async fn of(store: &Store) -> Result<BTreeMap<String, Digest>> {
+    let mut found = BTreeMap::new();
+    for meta in store.list("", None, usize::MAX).await? {
+        if !EXCLUDED.iter().any(|prefix| meta.key.starts_with(prefix)) {
+            let digest = Digest::of(&store.get(&meta.key).await?);
+            found.insert(meta.key, digest);
+        }
+    }
+    Ok(found)
+}
+
+/// Key → SHA-256, of a store that is a folder.
 pub fn take(store: &Path) -> Result<BTreeMap<String, Digest>> {
     let mut found = BTreeMap::new();
     walk(store, store, &mut found)?;
