@@ -57,6 +57,9 @@ const PROJECT_FOLDER: &str = "project";
 const ENGINES_FOLDER: &str = "engines";
 /// Where Lambda unpacks layers.
 const UNPACKED: &str = "/opt";
+/// Stages whose arithmetic may depend on the processor (another libm, an ONNX model from elsewhere): a model and its gates are the same
+/// wherever they were made.
+const AS_COMPONENTS: [&str; 2] = ["train", "evaluate"];
 /// The program that runs a component.
 const COMPONENT_PROGRAM: &str = "tidemill-component";
 
@@ -200,8 +203,7 @@ impl<'a> Build<'a> {
     /// The program of a stage: its own where native arithmetic gives the component's bytes, else the one that runs components.
     pub(super) fn program(&mut self, stage: &str, component: &str) -> String {
         let is_own = component == format!("tidemill:{stage}");
-        // Training depends on the platform's libm and on the order of threads: a model is the same bytes wherever it was trained.
-        let program = if is_own && stage != "train" {
+        let program = if is_own && !AS_COMPONENTS.contains(&stage) {
             format!("tidemill-{stage}")
         } else {
             COMPONENT_PROGRAM.to_owned()

@@ -15,7 +15,7 @@ pub use super::policy::{InlinePolicy, Policy, Role, Statement};
 #[serde(tag = "Type", content = "Properties")]
 pub enum Properties {
     #[serde(rename = "AWS::S3::Bucket")]
-    Bucket(Bucket),
+    Bucket(Box<Bucket>),
     #[serde(rename = "AWS::S3::BucketPolicy")]
     BucketPolicy(BucketPolicy),
     #[serde(rename = "AWS::SQS::Queue")]
@@ -73,7 +73,6 @@ macro_rules! properties {
     };
 }
 properties!(
-    Bucket,
     BucketPolicy,
     Queue,
     QueuePolicy,
@@ -86,6 +85,12 @@ properties!(
     Permission,
     Layer
 );
+
+impl From<Bucket> for Properties {
+    fn from(bucket: Bucket) -> Self {
+        Self::Bucket(Box::new(bucket))
+    }
+}
 
 impl From<Function> for Properties {
     fn from(function: Function) -> Self {

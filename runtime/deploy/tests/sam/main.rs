@@ -6,4 +6,5 @@
 
 mod golden;
 mod projects;
+mod rights;
 mod validators;
