@@ -77,7 +77,7 @@ const REPLACING: [&str; 5] = [
 
 /// Reads a template that was written before, in YAML or JSON.
 pub fn read(name: &str, text: &str) -> Result<Json> {
-    let template: Json = serde_saphyr::from_str(text).map_err(|e| {
+    let template: Json = serde_norway::from_str(text).map_err(|e| {
         Error::input(format!(
             "`{name}` cannot be read as YAML: {}; mend it, or remove it and write it again",
             e.to_string().lines().next().unwrap_or_default()

@@ -94,7 +94,7 @@ pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
 impl Sam {
     /// The template as YAML, with what a reader should know first.
     pub fn yaml(&self) -> Result<String> {
-        let body = serde_saphyr::to_string(&self.template).map_err(|e| Error::bug(format!("the template cannot be written: {e}")))?;
+        let body = serde_norway::to_string(&self.template).map_err(|e| Error::bug(format!("the template cannot be written: {e}")))?;
         Ok(format!(
             "# Written by `tidemill deploy sam` from tidemill.toml: change that, and write this again.\n{body}"
         ))
