@@ -2,6 +2,7 @@
 //!
 //! It depends on almost nothing, because it must build where DuckDB's library and the wasm target are still missing.
 
+mod aws;
 mod bench;
 mod debian;
 mod demo;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
+    aws,
     demo::{passed_on, programs},
     machine::{Machine, loud, there},
     setup,
@@ -27,6 +28,7 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     })?;
     setup::guests_with(machine, &mut environment, &wasm, &[])?;
     programs(machine, &mut environment)?;
+    environment.set("TIDEMILL_AWS_LINT", step("checks of templates for AWS", || aws::prepare(machine))?);
     let mut command = machine.cargo(&environment);
     // With `CI` set, a test whose backend is missing fails instead of being left out.
     command.env("CI", "1");

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod deploy;
 mod doctor;
 mod events;
 mod models;
@@ -60,6 +61,8 @@ enum Command {
     Predict(predict::Predict),
     /// Build models again from their records and compare the bytes.
     Replay(replay::Replay),
+    /// Write what another target needs: AWS by SAM.
+    Deploy(deploy::Deploy),
     /// What this machine has and lacks.
     Doctor(doctor::Doctor),
     /// Completions for a shell.
@@ -93,6 +96,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Models(command) => command.run(&project()?, output).await?,
         Command::Predict(command) => command.run(&project()?, output).await?,
         Command::Replay(command) => return command.run(&project()?, output).await,
+        Command::Deploy(command) => return command.run(&project()?, output),
         Command::Doctor(command) => return command.run(project().ok().as_ref(), output).await,
         Command::Completions(command) => command.run()?,
     }

@@ -10,6 +10,10 @@ use super::{
 };
 use crate::{Error, Result, spec::Model};
 
+/// Longest run of a stage that reads and writes a few records. Where a queue delivers events, what must be tried again waits for a
+/// multiple of it.
+const SHORT: Duration = Duration::from_secs(60);
+
 pub(super) fn nine(pipeline: &Pipeline, collects: &BTreeMap<String, Collect>) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for (name, dataset) in &pipeline.datasets {
@@ -122,6 +126,7 @@ fn of_model(pipeline: &Pipeline, model: &Model) -> Result<Vec<Node>> {
             on: vec![outcomes("evaluate")],
             reads: vec![under("evaluations"), under("models")],
             writes: vec![under("models")],
+            timeout: SHORT,
             ..node("register", name, json!({ "model": name }))
         },
         Node {
@@ -153,6 +158,7 @@ fn of_model(pipeline: &Pipeline, model: &Model) -> Result<Vec<Node>> {
             ],
             writes: vec![under("requests"), under("decisions")],
             every: model.retrain.every,
+            timeout: SHORT,
             ..node("retrain", name, json!({ "model": model }))
         },
     ])

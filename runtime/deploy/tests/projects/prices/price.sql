@@ -1,0 +1,1 @@
+SELECT id, sold, area, district, price FROM sales

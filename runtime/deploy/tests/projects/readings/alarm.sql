@@ -1,0 +1,1 @@
+SELECT id, at, level, alarm FROM readings

@@ -1,0 +1,139 @@
+//! `tidemill deploy sam` as it is typed: what it writes, what its plan says, and what it says when it cannot.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+/// The program; `None` where it was not built and nobody insists.
+fn tidemill(folder: &Path, arguments: &[&str]) -> Result<Option<Output>> {
+    let Some(program) = std::env::var_os("TIDEMILL") else {
+        ensure!(
+            std::env::var_os("CI").is_none(),
+            "TIDEMILL is not set; run this through `cargo xtask test`"
+        );
+        eprintln!("left out: TIDEMILL is not set; `cargo xtask test` sets it");
+        return Ok(None);
+    };
+    Ok(Some(Command::new(program).args(arguments).current_dir(folder).output()?))
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+const STAGE: &str = "\n[[stage]]\nname = \"geocode\"\ncomponent = \"stages/geocode.wasm\"\non = \"outcomes/validate/flights/*\"\n\
+                     reads = [\"datasets/flights/**\"]\nwrites = [\"geocoded/flights/**\"]\n";
+
+#[test]
+fn a_project_is_written_and_planned() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Some(made) = tidemill(folder.path(), &["new", "--template", "flights", "mine"])? else {
+        return Ok(());
+    };
+    ensure!(made.status.success(), "{}", said(&made));
+    let mine = folder.path().join("mine");
+    let run = |arguments: &[&str]| tidemill(&mine, arguments)?.context("tidemill was there a moment ago");
+
+    let first = run(&["deploy", "sam", "--plan", "--exit-code"])?;
+    ensure!(
+        first.status.code() == Some(10) && said(&first).contains("+ TrainLateFunction"),
+        "{}",
+        said(&first)
+    );
+    ensure!(!mine.join("sam").exists(), "a plan writes nothing");
+
+    let written = run(&["deploy", "sam", "--json"])?;
+    ensure!(written.status.success(), "{}", said(&written));
+    let written: Value = serde_json::from_slice(&written.stdout)?;
+    let missing = written["missing"].to_string();
+    ensure!(
+        missing.contains("programs/tidemill-component/bootstrap") && missing.contains("libduckdb.so"),
+        "{missing}"
+    );
+    ensure!(
+        written["cost"]["idle-month"].as_f64().is_some_and(|dollars| dollars > 0.0),
+        "{written}"
+    );
+    let told: Value = serde_json::from_slice(&fs::read(mine.join("sam/project/tidemill/functions/train-late.json"))?)?;
+    let component = told["component"].as_str().context("train names no component")?;
+    let packed = mine.join("sam/project").join(component.trim_start_matches("/opt/"));
+    ensure!(packed.is_file(), "{} is not in the package", packed.display());
+
+    let again = run(&["deploy", "sam", "--plan", "--exit-code"])?;
+    ensure!(
+        again.status.success() && said(&again).starts_with("nothing differs"),
+        "{}",
+        said(&again)
+    );
+
+    let toml = fs::read_to_string(mine.join("tidemill.toml"))?;
+    fs::write(mine.join("tidemill.toml"), toml.replace("rounds = 150", "rounds = 100") + STAGE)?;
+    let plan = run(&["deploy", "sam", "--plan", "--exit-code"])?;
+    let text = said(&plan);
+    ensure!(plan.status.code() == Some(10), "{text}");
+    ensure!(text.contains("config.model.trainer.rounds: 150 → 100"), "{text}");
+    ensure!(text.contains("+ GeocodeFunction  AWS::Serverless::Function"), "{text}");
+    let without = run(&["deploy", "sam", "--plan"])?;
+    ensure!(without.status.success(), "without `--exit-code` a difference is no failure");
+
+    // Its component is not built: nothing is written.
+    let before = fs::read(mine.join("sam/template.yaml"))?;
+    let refused = run(&["deploy", "sam"])?;
+    ensure!(
+        refused.status.code() == Some(2) && said(&refused).contains("`stages/geocode.wasm`"),
+        "{}",
+        said(&refused)
+    );
+    ensure!(fs::read(mine.join("sam/template.yaml"))? == before);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_deployed_is_said() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Some(nowhere) = tidemill(folder.path(), &["deploy", "sam"])? else {
+        return Ok(());
+    };
+    ensure!(
+        nowhere.status.code() == Some(4) && said(&nowhere).contains("there is no tidemill.toml"),
+        "{}",
+        said(&nowhere)
+    );
+    tidemill(folder.path(), &["new", "--template", "flights", "mine"])?;
+    let mine = folder.path().join("mine");
+    let refused = |arguments: &[&str], code: i32, part: &str| -> Result<()> {
+        let output = tidemill(&mine, arguments)?.context("tidemill was there a moment ago")?;
+        ensure!(
+            output.status.code() == Some(code) && said(&output).contains(part),
+            "{arguments:?} ({}): {}",
+            output.status,
+            said(&output)
+        );
+        Ok(())
+    };
+    fs::write(mine.join("load.toml"), "request-row = 3.0\n")?;
+    refused(&["deploy", "sam", "--assume", "load.toml"], 2, "request-row")?;
+    refused(&["deploy", "sam", "--assume", "gone.toml"], 4, "`gone.toml`")?;
+    refused(&["deploy", "sam", "--out", "contracts"], 3, "`contracts` is a folder")?;
+    fs::write(mine.join("broken.yaml"), "Resources: [\n")?;
+    refused(
+        &["deploy", "sam", "--plan", "--out", "broken.yaml"],
+        3,
+        "`broken.yaml` cannot be read as YAML",
+    )?;
+    let toml = fs::read_to_string(mine.join("tidemill.toml"))?;
+    fs::write(
+        mine.join("tidemill.toml"),
+        toml + &STAGE.replace("\"geocode\"", &format!("\"{}\"", "g".repeat(60))),
+    )?;
+    refused(&["deploy", "sam"], 2, "AWS takes 64")
+}
