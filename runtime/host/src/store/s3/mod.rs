@@ -35,7 +35,11 @@ const RETRY_FOR: Duration = Duration::from_secs(20);
 /// Opens the store at `s3://bucket/prefix`, with settings under the names of environment variables; what is not known is passed over.
 pub(super) fn open(location: &str, settings: Vec<(String, String)>) -> Result<Remote> {
     let bucket = parse(location)?;
-    let whole = settings.iter().find(|(name, _)| name == WHOLE).map(|(_, value)| whole(value)).transpose()?;
+    let whole = settings
+        .iter()
+        .find(|(name, _)| name == WHOLE)
+        .map(|(_, value)| whole(value))
+        .transpose()?;
     let builder = builder(settings);
     let endpoint = endpoint(&builder);
     if let Some(endpoint) = &endpoint {
@@ -46,14 +50,18 @@ pub(super) fn open(location: &str, settings: Vec<(String, String)>) -> Result<Re
 
 fn whole(value: &str) -> Result<usize> {
     value.parse().map_err(|_| {
-        Error::config(format!("{WHOLE} is `{value}`: it must be a number of bytes; what is larger goes in parts"))
+        Error::config(format!(
+            "{WHOLE} is `{value}`: it must be a number of bytes; what is larger goes in parts"
+        ))
     })
 }
 
 /// Like `AmazonS3Builder::from_env`, from what is given.
 fn builder(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Builder {
     let known = settings.into_iter().filter_map(|(name, value)| {
-        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok())??;
+        let key = name
+            .starts_with("AWS_")
+            .then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok())??;
         Some((key, value))
     });
     known.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
@@ -87,13 +95,21 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, who
             retry_timeout: RETRY_FOR,
         })
         .build()
-        .map_err(|e| Error::config(format!("the store `{}` cannot be opened: {e}; correct the AWS_ variables", bucket.location())))?;
+        .map_err(|e| {
+            Error::config(format!(
+                "the store `{}` cannot be opened: {e}; correct the AWS_ variables",
+                bucket.location()
+            ))
+        })?;
     let s3 = Arc::new(s3);
     let is_aws = endpoint.as_ref().is_none_or(|endpoint| endpoint.contains(".amazonaws.com"));
     // What these settings ask of each request, a request that we sign ourselves would lack.
     let large = match in_one_piece {
         true => None,
-        false => Some(Large::new(s3.clone(), whole.unwrap_or(if is_aws { WHOLE_AWS } else { WHOLE_ELSEWHERE }))?),
+        false => Some(Large::new(
+            s3.clone(),
+            whole.unwrap_or(if is_aws { WHOLE_AWS } else { WHOLE_ELSEWHERE }),
+        )?),
     };
     // Other servers may keep files and list them folder by folder; directory buckets list in no order.
     let order = match is_aws {
@@ -111,7 +127,9 @@ fn parse(location: &str) -> Result<Bucket> {
             "`{location}` is not where a store can be: {fault}; write it like `s3://bucket` or `s3://bucket/prefix`"
         ))
     };
-    let rest = location.strip_prefix(SCHEME).ok_or_else(|| wrong("it does not begin with `s3://`"))?;
+    let rest = location
+        .strip_prefix(SCHEME)
+        .ok_or_else(|| wrong("it does not begin with `s3://`"))?;
     let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_');
     if !(3..=63).contains(&name.len()) || !name.chars().all(plain) {
@@ -131,7 +149,11 @@ fn endpoint(builder: &AmazonS3Builder) -> Option<String> {
 }
 
 fn check_endpoint(endpoint: &str, builder: &AmazonS3Builder) -> Result<()> {
-    let wrong = |fault: &str| Error::config(format!("AWS_ENDPOINT_URL is `{endpoint}`: {fault}; write it like `https://s3.example.com`"));
+    let wrong = |fault: &str| {
+        Error::config(format!(
+            "AWS_ENDPOINT_URL is `{endpoint}`: {fault}; write it like `https://s3.example.com`"
+        ))
+    };
     let uri: ::http::Uri = endpoint.parse().map_err(|_| wrong("this is no URL"))?;
     let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
     check_plain(uri.scheme_str(), host, builder).map_err(|fault| wrong(&fault))
@@ -139,7 +161,11 @@ fn check_endpoint(endpoint: &str, builder: &AmazonS3Builder) -> Result<()> {
 
 /// Signatures do not hide what travels in the clear: plain HTTP is for this machine, or where it was asked for.
 fn check_plain(scheme: Option<&str>, host: &str, builder: &AmazonS3Builder) -> Result<(), String> {
-    let here = host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let here = host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
     let allowed = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
     match scheme {
         Some("https") => Ok(()),
@@ -161,18 +187,35 @@ mod tests {
         assert_eq!(parts("s3://tide.mill-1/a/b"), Ok(("tide.mill-1".into(), "a/b/".into())));
         for bad in ["s3://", "s3://ab", "s3://Tide", "s3://tide//a", "s3://tide/../a", "s3://ti de"] {
             let error = parse(bad).unwrap_err();
-            assert!(error.message.contains(&format!("`{bad}`")) && error.message.contains("s3://bucket/prefix"), "{error}");
+            assert!(
+                error.message.contains(&format!("`{bad}`")) && error.message.contains("s3://bucket/prefix"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn plain_http_stays_on_this_machine() {
         let builder = AmazonS3Builder::new();
-        for good in ["http://127.0.0.1:8333", "http://localhost:1", "http://[::1]:1", "https://s3.example.com"] {
+        for good in [
+            "http://127.0.0.1:8333",
+            "http://localhost:1",
+            "http://[::1]:1",
+            "https://s3.example.com",
+        ] {
             assert_eq!(check_endpoint(good, &builder), Ok(()), "{good}");
         }
-        for bad in ["http://10.0.0.1:8333", "http://s3.example.com", "ftp://x", "s3.example.com", "not a url"] {
-            assert!(check_endpoint(bad, &builder).unwrap_err().message.contains(&format!("`{bad}`")), "{bad}");
+        for bad in [
+            "http://10.0.0.1:8333",
+            "http://s3.example.com",
+            "ftp://x",
+            "s3.example.com",
+            "not a url",
+        ] {
+            assert!(
+                check_endpoint(bad, &builder).unwrap_err().message.contains(&format!("`{bad}`")),
+                "{bad}"
+            );
         }
         assert_eq!(check_endpoint("http://10.0.0.1:8333", &builder.with_allow_http(true)), Ok(()));
     }
