@@ -70,7 +70,7 @@ fn main() -> Result<()> {
         return over_s3(&arguments, &files, &step);
     }
     step("twelve months of flights go through `tidemill up`, one after the other");
-    let server = server::Server::start(&arguments.tidemill, &project)?;
+    let server = server::Server::start(&arguments.tidemill, &project, &[])?;
     let mut year = months::Year::default();
     for file in &files {
         let month = year.play(&server, file)?;

@@ -105,21 +105,21 @@ impl Shared {
         self.pass(answered, client, &losing, false)
     }
 
+    /// Waits while nothing is passed on; whether the connection then lives on.
+    fn open(&self) -> bool {
+        while self.wire() == Wire::Stall && !self.ended.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.wire() != Wire::Refuse && !self.ended.load(Ordering::SeqCst)
+    }
+
     /// Copies until an end, a cut or a loss; then both directions are closed.
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, losing: &AtomicBool, asking: bool) -> std::io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         from.set_read_timeout(Some(Duration::from_millis(50)))?;
         let copied = loop {
-            match self.wire() {
-                Wire::Refuse => break Ok(()),
-                Wire::Stall => {
-                    std::thread::sleep(Duration::from_millis(20));
-                    if self.ended.load(Ordering::SeqCst) {
-                        break Ok(());
-                    }
-                    continue;
-                }
-                Wire::Whole | Wire::LoseAnswers => {}
+            if !self.open() {
+                break Ok(());
             }
             let length = match from.read(&mut buffer) {
                 Ok(0) => break Ok(()),
@@ -127,6 +127,10 @@ impl Shared {
                 Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => continue,
                 Err(e) => break Err(e),
             };
+            // What was read while the wire changed.
+            if !self.open() {
+                break Ok(());
+            }
             if asking && self.wire() == Wire::LoseAnswers && is_write(&buffer[..length]) {
                 losing.store(self.writes.fetch_add(1, Ordering::SeqCst) % 3 == 2, Ordering::SeqCst);
             }
