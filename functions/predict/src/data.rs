@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// The values of one tensor, row by row, whatever nesting they came in.
@@ -26,8 +26,8 @@ pub enum Scalar<'a> {
     Number(f64),
     /// A text.
     Text(Cow<'a, str>),
-    /// An object, which no tensor holds.
-    Object,
+    /// An object, which no tensor holds: kept to be shown.
+    Object(Box<serde_json::Value>),
 }
 
 impl Scalar<'_> {
@@ -66,7 +66,7 @@ impl Scalar<'_> {
     }
 }
 
-/// As JSON; an object is not kept, and only said to be one.
+/// As JSON.
 impl fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let json = match self {
@@ -76,7 +76,7 @@ impl fmt::Display for Scalar<'_> {
             Self::Large(v) => (*v).into(),
             Self::Number(v) => (*v).into(),
             Self::Text(v) => v.as_ref().into(),
-            Self::Object => return f.write_str("{…}"),
+            Self::Object(v) => return v.fmt(f),
         };
         json.fmt(f)
     }
@@ -163,9 +163,9 @@ impl<'de> Visitor<'de> for Element<'_, 'de> {
         Values(self.0).visit_seq(sequence)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.0.push(Scalar::Object);
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let object = serde_json::Value::deserialize(MapAccessDeserializer::new(map))?;
+        self.0.push(Scalar::Object(Box::new(object)));
         Ok(())
     }
 }
