@@ -96,7 +96,9 @@ pub fn run(setup: &Setup<'_>) -> Result<Summary> {
     for other in [&bucket, &disturbed] {
         differences.extend(snapshot::difference(&folder.objects, &other.objects));
     }
-    let one = [&bucket, &disturbed].iter().all(|other| other.champion_digest == folder.champion_digest);
+    let one = [&bucket, &disturbed]
+        .iter()
+        .all(|other| other.champion_digest == folder.champion_digest);
     Ok(Summary {
         champion_digest: one.then(|| folder.champion_digest.clone()),
         folder,
@@ -125,7 +127,10 @@ impl Setup<'_> {
         let mut year = Year::default();
         for file in self.files {
             let month = year.play(&server, file)?;
-            (self.step)(&format!("{name} {}: {} flights, {} predicted", month.month, month.rows, month.predicted));
+            (self.step)(&format!(
+                "{name} {}: {} flights, {} predicted",
+                month.month, month.rows, month.predicted
+            ));
         }
         let champion = server.champion("late")?.context("there is no champion")?;
         let objects = server.runtime.block_on(snapshot::of(&server.store))?;
@@ -143,11 +148,28 @@ impl Setup<'_> {
 impl Summary {
     /// Fails unless the three are one.
     pub fn check(&self) -> Result<()> {
-        ensure!(self.differences.is_empty(), "the stores differ: {:#?}", &self.differences[..self.differences.len().min(20)]);
+        ensure!(
+            self.differences.is_empty(),
+            "the stores differ: {:#?}",
+            &self.differences[..self.differences.len().min(20)]
+        );
         ensure!(self.champion_digest.is_some(), "the champions differ");
-        ensure!(self.bucket.failed_requests == 0, "{} requests failed without a disturbance", self.bucket.failed_requests);
-        let Outages { refused, stalled, restarted, lost_answers } = self.outages;
-        ensure!(refused > 0 && stalled > 0 && restarted > 0 && lost_answers > 0, "not everything was tried: {:?}", self.outages);
+        ensure!(
+            self.bucket.failed_requests == 0,
+            "{} requests failed without a disturbance",
+            self.bucket.failed_requests
+        );
+        let Outages {
+            refused,
+            stalled,
+            restarted,
+            lost_answers,
+        } = self.outages;
+        ensure!(
+            refused > 0 && stalled > 0 && restarted > 0 && lost_answers > 0,
+            "not everything was tried: {:?}",
+            self.outages
+        );
         Ok(())
     }
 }

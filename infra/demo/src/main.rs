@@ -141,7 +141,11 @@ fn over_s3(arguments: &Arguments, files: &[String], step: &dyn Fn(&str)) -> Resu
         files: &files[..arguments.months.clamp(1, files.len())],
         step,
     })?;
-    for (name, played) in [("folder", &summary.folder), ("bucket", &summary.bucket), ("disturbed", &summary.disturbed)] {
+    for (name, played) in [
+        ("folder", &summary.folder),
+        ("bucket", &summary.bucket),
+        ("disturbed", &summary.disturbed),
+    ] {
         println!(
             "{name:<9} champion {}, {} versions, {} objects, {} requests failed, {:.0} s",
             &played.champion_digest[..12],

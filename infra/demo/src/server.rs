@@ -54,7 +54,14 @@ impl Server {
             .append(true)
             .open(project.with_extension("log"))?;
         let mut child = Command::new(tidemill)
-            .args(["up", "--addr", environment.iter().find(|(name, _)| *name == ADDRESS).map_or("127.0.0.1:0", |(_, at)| at)])
+            .args([
+                "up",
+                "--addr",
+                environment
+                    .iter()
+                    .find(|(name, _)| *name == ADDRESS)
+                    .map_or("127.0.0.1:0", |(_, at)| at),
+            ])
             .current_dir(project)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -128,7 +135,10 @@ impl Server {
     /// Runs `tidemill <arguments>` in the project.
     pub fn command(&self, arguments: &[&str]) -> Result<()> {
         let environment = self.environment.iter().map(|(name, value)| (name, value));
-        run(Command::new(&self.tidemill).args(arguments).envs(environment).current_dir(&self.project))
+        run(Command::new(&self.tidemill)
+            .args(arguments)
+            .envs(environment)
+            .current_dir(&self.project))
     }
 
     /// Waits until something was decided for the window with this start, and the chain is quiet after it.

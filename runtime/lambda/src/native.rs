@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, time::Instant};
 
-use serde::{Deserialize as _, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidemill_core::{Digest, Error, Host, Outcome, Result, Stage, Trigger, pipeline::Node};
 use tidemill_flow::{Runner, Usage};

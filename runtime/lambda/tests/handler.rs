@@ -126,7 +126,13 @@ async fn one_bad_item_leaves_the_others_unharmed() {
 async fn huge_batches() {
     let function = Function::open(json!({})).await;
     let names: Vec<String> = (0..2000).map(|n| format!("item-{n}")).collect();
-    let body = |n: usize| if n % 500 == 7 { "no event".to_owned() } else { put("raw/d/one+two.csv") };
+    let body = |n: usize| {
+        if n % 500 == 7 {
+            "no event".to_owned()
+        } else {
+            put("raw/d/one+two.csv")
+        }
+    };
     let batch: Vec<(&str, u32, String)> = names.iter().enumerate().map(|(n, name)| (name.as_str(), 1, body(n))).collect();
     assert_eq!(function.failed(&batch).await, ["item-7", "item-507", "item-1007", "item-1507"]);
     assert_eq!(function.runs().await, 1);

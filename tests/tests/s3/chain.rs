@@ -95,7 +95,10 @@ fn disturbed_it_ends_as_over_a_folder() -> Result<()> {
     up.stop()?;
     let difference = snapshot::difference(&expected, &found);
     ensure!(difference.is_empty(), "after {outages:?} the store differs: {difference:#?}");
-    ensure!(outages.restarted > 0 && outages.refused > 0 && outages.lost_answers > 0, "nothing was disturbed: {outages:?}");
+    ensure!(
+        outages.restarted > 0 && outages.refused > 0 && outages.lost_answers > 0,
+        "nothing was disturbed: {outages:?}"
+    );
     eprintln!("{outages:?}, {} objects equal", found.len());
     Ok(())
 }
@@ -138,14 +141,22 @@ fn notices_wake_it() -> Result<()> {
     };
     let folder = tempfile::tempdir()?;
     let up = seldom_listing(&tidemill, &server.weed, folder.path(), &[])?;
-    let s3 = |key: &str| serde_json::json!({ "Records": [{ "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-        "s3": { "bucket": { "name": BUCKET }, "object": { "key": key } } }] });
-    let bridge = |key: &str| serde_json::json!({ "version": "0", "id": "1", "detail-type": "Object Created", "source": "aws.s3",
-        "detail": { "bucket": { "name": BUCKET }, "object": { "key": key } } });
-    let minio = |key: &str| serde_json::json!({ "EventName": "s3:ObjectCreated:Put", "Key": key, "Records": [{ "eventVersion": "2.0",
-        "eventName": "s3:ObjectCreated:Put", "s3": { "bucket": { "name": BUCKET }, "object": { "key": key } } }] });
-    let cloud = |key: &str| serde_json::json!({ "specversion": "1.0", "type": "com.amazonaws.s3.ObjectCreated:Put",
-        "source": format!("aws:s3.us-east-1.{BUCKET}"), "subject": key, "id": "1" });
+    let s3 = |key: &str| {
+        serde_json::json!({ "Records": [{ "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        "s3": { "bucket": { "name": BUCKET }, "object": { "key": key } } }] })
+    };
+    let bridge = |key: &str| {
+        serde_json::json!({ "version": "0", "id": "1", "detail-type": "Object Created", "source": "aws.s3",
+        "detail": { "bucket": { "name": BUCKET }, "object": { "key": key } } })
+    };
+    let minio = |key: &str| {
+        serde_json::json!({ "EventName": "s3:ObjectCreated:Put", "Key": key, "Records": [{ "eventVersion": "2.0",
+        "eventName": "s3:ObjectCreated:Put", "s3": { "bucket": { "name": BUCKET }, "object": { "key": key } } }] })
+    };
+    let cloud = |key: &str| {
+        serde_json::json!({ "specversion": "1.0", "type": "com.amazonaws.s3.ObjectCreated:Put",
+        "source": format!("aws:s3.us-east-1.{BUCKET}"), "subject": key, "id": "1" })
+    };
     let post = |kind: &str, body: &serde_json::Value| -> Result<(u16, serde_json::Value)> {
         let mut answer = ureq::post(format!("{}/events", up.address))
             .config()
@@ -156,10 +167,25 @@ fn notices_wake_it() -> Result<()> {
         Ok((answer.status().as_u16(), answer.body_mut().read_json()?))
     };
     for (day, key, kind, payload) in [
-        (1, "raw/readings/a b+ü.csv", "application/json", s3("mill/raw/readings/a+b%2B%C3%BC.csv")),
+        (
+            1,
+            "raw/readings/a b+ü.csv",
+            "application/json",
+            s3("mill/raw/readings/a+b%2B%C3%BC.csv"),
+        ),
         (2, "raw/readings/c+d.csv", "application/json", bridge("mill/raw/readings/c+d.csv")),
-        (3, "raw/readings/e f.csv", "application/json", minio("mill%2Fraw%2Freadings%2Fe+f.csv")),
-        (4, "raw/readings/g.csv", "application/cloudevents+json", cloud("mill/raw/readings/g.csv")),
+        (
+            3,
+            "raw/readings/e f.csv",
+            "application/json",
+            minio("mill%2Fraw%2Freadings%2Fe+f.csv"),
+        ),
+        (
+            4,
+            "raw/readings/g.csv",
+            "application/cloudevents+json",
+            cloud("mill/raw/readings/g.csv"),
+        ),
     ] {
         drop_in(&up, key, day)?;
         assert_eq!(post(kind, &payload)?, (202, serde_json::json!({ "looked-at": 1 })), "{key}");
@@ -174,7 +200,11 @@ fn notices_wake_it() -> Result<()> {
             "detail": { "bucket": { "name": "other" }, "object": { "key": "mill/raw/readings/a.csv" } } }),
     ];
     for payload in passed_over {
-        assert_eq!(post("application/json", &payload)?, (202, serde_json::json!({ "looked-at": 0 })), "{payload}");
+        assert_eq!(
+            post("application/json", &payload)?,
+            (202, serde_json::json!({ "looked-at": 0 })),
+            "{payload}"
+        );
     }
     let (status, said) = post("application/json", &serde_json::json!({ "hello": 1 }))?;
     assert_eq!(status, 400);

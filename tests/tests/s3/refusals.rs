@@ -35,14 +35,37 @@ async fn a_real_server_refuses() -> Result<()> {
     };
     let (at, own) = (server.weed.endpoint(), format!("s3://{BUCKET}/a"));
     for (location, environment, kind, said) in [
-        ("s3://no-such-bucket", with(&at, &[]), ErrorKind::Config, "has no bucket `no-such-bucket`"),
-        (&own, with(&at, &[("AWS_ACCESS_KEY_ID", "nobody")]), ErrorKind::Config, "does not know the credentials"),
-        (&own, with(&at, &[("AWS_SECRET_ACCESS_KEY", "x")]), ErrorKind::Config, "does not fit AWS_ACCESS_KEY_ID"),
-        (&own, with(&at, &[("AWS_ACCESS_KEY_ID", READER)]), ErrorKind::Limit, "give them the right"),
+        (
+            "s3://no-such-bucket",
+            with(&at, &[]),
+            ErrorKind::Config,
+            "has no bucket `no-such-bucket`",
+        ),
+        (
+            &own,
+            with(&at, &[("AWS_ACCESS_KEY_ID", "nobody")]),
+            ErrorKind::Config,
+            "does not know the credentials",
+        ),
+        (
+            &own,
+            with(&at, &[("AWS_SECRET_ACCESS_KEY", "x")]),
+            ErrorKind::Config,
+            "does not fit AWS_ACCESS_KEY_ID",
+        ),
+        (
+            &own,
+            with(&at, &[("AWS_ACCESS_KEY_ID", READER)]),
+            ErrorKind::Limit,
+            "give them the right",
+        ),
     ] {
         let error = put(location, &environment).await?;
         assert_eq!(error.kind, kind, "{error}");
-        ensure!(error.message.contains("`raw/a.csv` could not be written") && error.message.contains(said), "{error}");
+        ensure!(
+            error.message.contains("`raw/a.csv` could not be written") && error.message.contains(said),
+            "{error}"
+        );
     }
     // A bucket that goes away is not an empty one.
     let store = server.weed.store("a")?;
@@ -66,7 +89,10 @@ async fn nobody_listens() -> Result<()> {
     let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0")?.local_addr()?);
     let error = put("s3://tide", &with(&closed, &[])).await?;
     assert_eq!(error.kind, ErrorKind::Transient, "{error}");
-    ensure!(error.message.contains(&closed) && error.message.contains("cannot be reached"), "{error}");
+    ensure!(
+        error.message.contains(&closed) && error.message.contains("cannot be reached"),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -79,7 +105,10 @@ fn canned(status: &'static str, body: &'static str) -> Result<String> {
             let mut request = [0; 4096];
             let is_head = stream.read(&mut request).is_ok() && request.starts_with(b"HEAD");
             let shown = if is_head { "" } else { body };
-            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{shown}", body.len());
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{shown}",
+                body.len()
+            );
             let _ = stream.write_all(answer.as_bytes());
         }
     });
@@ -136,7 +165,11 @@ fn what_cannot_be_opened() {
         ("s3://Tide", vec![], "small letters"),
         ("s3://tide", vec![("AWS_ENDPOINT_URL", "http://192.0.2.1:9000")], "AWS_ALLOW_HTTP"),
         ("s3://tide", vec![("AWS_ACCESS_KEY_ID", "a")], "AWS_ variables"),
-        ("s3://tide", vec![("AWS_TIMEOUT", "soon"), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")], "`soon`"),
+        (
+            "s3://tide",
+            vec![("AWS_TIMEOUT", "soon"), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")],
+            "`soon`",
+        ),
     ] {
         let error = Store::open_with(location, &settings).expect_err("a mistake");
         assert_eq!(error.kind, ErrorKind::Config, "{error}");

@@ -41,7 +41,10 @@ async fn large_objects_are_created_once_and_swapped() -> Result<()> {
     assert_eq!(store.swap("a/large", Some(&Digest::of(&two)), two.clone()).await, Ok(Put::Conflict));
     assert_eq!(store.swap("a/large", Some(&Digest::of(&one)), two.clone()).await, Ok(Put::Written));
     assert_eq!(store.get("a/large").await, Ok(two.clone()));
-    assert_eq!(store.get_range("a/large", 12_345_678, 4).await, Ok(two.slice(12_345_678..12_345_682)));
+    assert_eq!(
+        store.get_range("a/large", 12_345_678, 4).await,
+        Ok(two.slice(12_345_678..12_345_682))
+    );
     let racers: Vec<_> = (3..7)
         .map(|seed| {
             let store = store.clone();
@@ -73,12 +76,21 @@ async fn lost_answers_are_found_out() -> Result<()> {
     for n in 0..12 {
         let (key, text) = (format!("once/{n}"), Bytes::from(format!("{n}")));
         let put = store.create(&key, text.clone()).await?;
-        ensure!(put != Put::Conflict, "{key} was written, and its own writer was told that another did it");
+        ensure!(
+            put != Put::Conflict,
+            "{key} was written, and its own writer was told that another did it"
+        );
         assert_eq!(store.create(&key, Bytes::from_static(b"other")).await, Ok(Put::Conflict));
         assert_eq!(store.get(&key).await, Ok(text));
     }
     // Four count up together; each step is taken once, although every third answer is lost.
-    assert_eq!(store.create("count", Bytes::from_static(b"0")).await.map(|put| put == Put::Conflict), Ok(false));
+    assert_eq!(
+        store
+            .create("count", Bytes::from_static(b"0"))
+            .await
+            .map(|put| put == Put::Conflict),
+        Ok(false)
+    );
     let counters: Vec<_> = (0..4).map(|counter| tokio::spawn(count(store.clone(), counter, 8))).collect();
     for counter in counters {
         counter.await??;
@@ -137,7 +149,10 @@ async fn silence_is_given_up_and_a_restart_waited_for() -> Result<()> {
     proxy.set(Wire::Whole);
     // Whether the read outlived the outage depends on how long that was; the next one is answered.
     let waited = asked.await?;
-    ensure!(waited.as_ref().is_ok_and(|bytes| bytes == "1") || waited.as_ref().is_err_and(|e| e.kind == ErrorKind::Transient), "{waited:?}");
+    ensure!(
+        waited.as_ref().is_ok_and(|bytes| bytes == "1") || waited.as_ref().is_err_and(|e| e.kind == ErrorKind::Transient),
+        "{waited:?}"
+    );
     assert_eq!(store.get("a").await, Ok(Bytes::from_static(b"1")));
     tokio::task::spawn_blocking(move || drop((proxy, server))).await?;
     Ok(())

@@ -11,7 +11,7 @@ use tidemill_demo::{
     lambda::{Cloud, cloud::Programs},
     months,
     server::Server,
-    traffic,
+    snapshot, traffic,
 };
 
 /// Runs the demo on Lambda's emulator.
@@ -190,7 +190,9 @@ fn compare(cloud: &Cloud, project: &std::path::Path) -> Result<(usize, Vec<Strin
         found.retain(|key, _| !NOT_COMPARED.iter().any(|prefix| key.starts_with(prefix)));
         Ok(found)
     };
-    let (there, here) = cloud.runtime.block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
+    let (there, here) = cloud
+        .runtime
+        .block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
     let differences = snapshot::difference(&here, &there);
     let equal = here.iter().filter(|(key, digest)| there.get(*key) == Some(digest)).count();
     Ok((equal, differences))

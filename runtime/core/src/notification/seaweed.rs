@@ -17,7 +17,9 @@ pub(super) fn filed(payload: &Value) -> Result<Notice> {
     let path = text(payload, "/key").ok_or_else(|| unknown(&format!("a file's event without `key`: {}", shown(payload))))?;
     let folder = text(payload, "/message/new_parent_path");
     let (path, kind) = match (folder, text(payload, "/message/new_entry/name")) {
-        _ if payload.pointer("/message/new_entry/is_directory") == Some(&Value::Bool(true)) => (path.to_owned(), Kind::Other("folder".into())),
+        _ if payload.pointer("/message/new_entry/is_directory") == Some(&Value::Bool(true)) => {
+            (path.to_owned(), Kind::Other("folder".into()))
+        }
         (Some(folder), Some(name)) => (format!("{folder}/{name}"), Kind::Created),
         (None, Some(_)) => (path.to_owned(), Kind::Created),
         (_, None) => (path.to_owned(), Kind::Removed),
@@ -58,12 +60,14 @@ mod tests {
         let renamed = json!({ "event_type": "rename", "key": "/buckets/tide/raw/d/x.tmp",
             "message": { "old_entry": { "name": "x.tmp" }, "new_entry": { "name": "x.csv" }, "new_parent_path": "/buckets/tide/raw/e" } });
         assert_eq!(one(&renamed).key, "raw/e/x.csv");
-        let removed = json!({ "event_type": "delete", "key": "/buckets/tide/raw/d/x.csv", "message": { "old_entry": { "name": "x.csv" } } });
+        let removed =
+            json!({ "event_type": "delete", "key": "/buckets/tide/raw/d/x.csv", "message": { "old_entry": { "name": "x.csv" } } });
         assert_eq!(one(&removed).kind, Kind::Removed);
         let folder = json!({ "event_type": "create", "key": "/buckets/tide/raw",
             "message": { "new_entry": { "name": "raw", "is_directory": true }, "new_parent_path": "/buckets/tide" } });
         assert_eq!(one(&folder).kind, Kind::Other("folder".into()));
-        let elsewhere = json!({ "event_type": "create", "key": "/etc/x", "message": { "new_entry": { "name": "x" }, "new_parent_path": "/etc" } });
+        let elsewhere =
+            json!({ "event_type": "create", "key": "/etc/x", "message": { "new_entry": { "name": "x" }, "new_parent_path": "/etc" } });
         assert_eq!(one(&elsewhere).bucket, "(none)");
     }
 }

@@ -36,7 +36,15 @@ mod tests {
         };
         assert_eq!(bucket("").key_of("raw/a b.csv"), Some("raw/a b.csv"));
         assert_eq!(bucket("mill/").key_of("mill/raw/a.csv"), Some("raw/a.csv"));
-        for other in ["raw/a.csv", "mill", "mill/", "mill2/raw/a.csv", "mill/raw/", "mill/raw//a", "mill/../a"] {
+        for other in [
+            "raw/a.csv",
+            "mill",
+            "mill/",
+            "mill2/raw/a.csv",
+            "mill/raw/",
+            "mill/raw//a",
+            "mill/../a",
+        ] {
             assert_eq!(bucket("mill/").key_of(other), None, "{other}");
         }
         assert_eq!(bucket("").location(), "s3://tide");

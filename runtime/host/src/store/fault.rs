@@ -45,7 +45,13 @@ const MEANINGS: &[Meaning] = &[
         "the credentials in use have expired; get new ones and start again",
     ),
     (
-        &["InvalidAccessKeyId", "InvalidToken", "InvalidClientTokenId", "UnrecognizedClientException", "NotSignedUp"],
+        &[
+            "InvalidAccessKeyId",
+            "InvalidToken",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "NotSignedUp",
+        ],
         ErrorKind::Config,
         "{server} does not know the credentials in use; correct AWS_ACCESS_KEY_ID (and AWS_SESSION_TOKEN, if they are temporary)",
     ),
@@ -60,12 +66,25 @@ const MEANINGS: &[Meaning] = &[
         "the clocks of this machine and of {server} differ too much for a signature to be taken; set this machine's clock",
     ),
     (
-        &["AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException", "IncorrectEndpoint"],
+        &[
+            "AuthorizationHeaderMalformed",
+            "PermanentRedirect",
+            "TemporaryRedirect",
+            "IllegalLocationConstraintException",
+            "IncorrectEndpoint",
+        ],
         ErrorKind::Config,
         "the bucket `{bucket}` is in another region{region}; set AWS_REGION",
     ),
     (
-        &["SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict"],
+        &[
+            "SlowDown",
+            "ServiceUnavailable",
+            "InternalError",
+            "RequestTimeout",
+            "OperationAborted",
+            "ConditionalRequestConflict",
+        ],
         ErrorKind::Transient,
         "{server} is too busy or not well just now; it is tried again",
     ),
@@ -79,7 +98,11 @@ const MEANINGS: &[Meaning] = &[
         ErrorKind::Config,
         "{server} has no such queue; create it, or correct its URL",
     ),
-    (&["EntityTooLarge", "KeyTooLongError"], ErrorKind::Limit, "it is larger than {server} takes"),
+    (
+        &["EntityTooLarge", "KeyTooLongError"],
+        ErrorKind::Limit,
+        "it is larger than {server} takes",
+    ),
     (
         &["NotImplemented", "MethodNotAllowed", "XNotImplemented"],
         ErrorKind::Config,
@@ -232,7 +255,10 @@ mod tests {
                 let error = failed(&format!("<Error><Code>{code}</Code><Message>Why.</Message></Error>"));
                 assert_eq!(error.kind, *kind, "{error}");
                 assert!(error.message.starts_with("`raw/a.csv` could not be read: "), "{error}");
-                assert!(error.message.ends_with(&format!("({code}: Why)")) && !error.message.contains('{'), "{error}");
+                assert!(
+                    error.message.ends_with(&format!("({code}: Why)")) && !error.message.contains('{'),
+                    "{error}"
+                );
             }
         }
     }
@@ -246,7 +272,10 @@ mod tests {
 
     #[test]
     fn transport_is_transient_and_a_refusal_is_not_open() {
-        assert_eq!(failed("client error (Connect): tcp connect error: Connection refused").kind, ErrorKind::Transient);
+        assert_eq!(
+            failed("client error (Connect): tcp connect error: Connection refused").kind,
+            ErrorKind::Transient
+        );
         assert_eq!(failed("something else").kind, ErrorKind::Transient);
         let open = |text: &str| {
             is_open(&Remoted::Generic {

@@ -58,7 +58,9 @@ impl Order {
         let mut settled = String::new();
         pin_mut!(listed);
         while found.len() < limit || found.range(..=settled.clone()).count() < limit {
-            let Some(Stamped { meta, stamp }) = listed.try_next().await? else { break };
+            let Some(Stamped { meta, stamp }) = listed.try_next().await? else {
+                break;
+            };
             if self.settled(prefix, &meta.key) != settled {
                 self.settled(prefix, &meta.key).clone_into(&mut settled);
             }
@@ -120,7 +122,11 @@ mod tests {
     #[test]
     fn no_page_of_either_order_leaves_a_key_out() {
         let sorted = keys();
-        for (order, served) in [(Order::Bytes, sorted.clone()), (Order::Folders, sorted.clone()), (Order::Folders, walked(sorted.clone()))] {
+        for (order, served) in [
+            (Order::Bytes, sorted.clone()),
+            (Order::Folders, sorted.clone()),
+            (Order::Folders, walked(sorted.clone())),
+        ] {
             let by_bytes = served == sorted;
             for limit in [1, 2, 3, 7, 1000] {
                 let mut found: Vec<String> = Vec::new();

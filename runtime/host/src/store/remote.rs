@@ -102,12 +102,7 @@ impl Remote {
 
     /// An answer to HEAD has no body, so that it does not say why: where it is no, the same is asked by GET.
     pub(super) async fn head(&self, key: &str) -> Result<Option<Meta>> {
-        let meta = |size| {
-            Some(Meta {
-                key: key.to_owned(),
-                size,
-            })
-        };
+        let meta = |size| Some(Meta { key: key.to_owned(), size });
         let head = async { self.store.head(&self.path(key)?).await };
         if let Ok(found) = head.await {
             return Ok(meta(found.size));
@@ -162,7 +157,10 @@ impl Remote {
     pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
         let put = async {
             let options = PutOptions::from(PutMode::Overwrite);
-            self.store.put_opts(&self.path(key)?, PutPayload::from(bytes), options).await.map(drop)
+            self.store
+                .put_opts(&self.path(key)?, PutPayload::from(bytes), options)
+                .await
+                .map(drop)
         };
         put.await.map_err(|e| self.failed("written", key, e))
     }
@@ -266,7 +264,10 @@ fn stamp(meta: &object_store::ObjectMeta) -> Stamp {
 
 /// Whether what is there now tells what became of a conditional write.
 fn undecided(error: &Remoted) -> bool {
-    matches!(error, Remoted::AlreadyExists { .. } | Remoted::Precondition { .. } | Remoted::NotModified { .. }) || is_open(error)
+    matches!(
+        error,
+        Remoted::AlreadyExists { .. } | Remoted::Precondition { .. } | Remoted::NotModified { .. }
+    ) || is_open(error)
 }
 
 fn pause(attempt: u32) -> Duration {

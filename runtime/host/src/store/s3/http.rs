@@ -20,7 +20,9 @@ use hyper_util::{
 };
 use object_store::{
     ClientConfigKey, ClientOptions,
-    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService},
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService,
+    },
 };
 use tokio::time::Sleep;
 
@@ -50,10 +52,17 @@ fn duration(options: &ClientOptions, key: ClientConfigKey, otherwise: Duration) 
     let Some(text) = options.get_config_value(&key) else {
         return Ok(otherwise);
     };
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    let parsed = text
+        .parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|time| Duration::try_from(time).ok());
     parsed.ok_or_else(|| object_store::Error::Generic {
         store: "S3",
-        source: format!("`{text}` is no length of time for AWS_{}; write it like `30s`", key.as_ref().to_uppercase()).into(),
+        source: format!(
+            "`{text}` is no length of time for AWS_{}; write it like `30s`",
+            key.as_ref().to_uppercase()
+        )
+        .into(),
     })
 }
 
@@ -151,6 +160,10 @@ fn silent(patience: Duration) -> HttpError {
 
 /// A request that found no connection was not sent. Any other may have been.
 fn unanswered(error: &Unsent) -> HttpError {
-    let kind = if error.is_connect() { HttpErrorKind::Connect } else { HttpErrorKind::Interrupted };
+    let kind = if error.is_connect() {
+        HttpErrorKind::Connect
+    } else {
+        HttpErrorKind::Interrupted
+    };
     failed(kind, error)
 }

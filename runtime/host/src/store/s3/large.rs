@@ -92,13 +92,18 @@ impl Large {
         if let Some((name, value)) = &condition {
             options = options.with_signed_header(name.clone(), value.clone());
         }
-        let signed = self.s3.signed_url_opts(Method::POST, path, Duration::from_secs(300), &options).await;
+        let signed = self
+            .s3
+            .signed_url_opts(Method::POST, path, Duration::from_secs(300), &options)
+            .await;
         let url = signed.map_err(Answer::Later)?;
         let mut request = ::http::Request::post(url.as_str());
         if let Some((name, value)) = condition {
             request = request.header(name, value);
         }
-        let request = request.body(HttpRequestBody::from(list(parts))).map_err(|e| Answer::Final(generic(e)))?;
+        let request = request
+            .body(HttpRequestBody::from(list(parts)))
+            .map_err(|e| Answer::Final(generic(e)))?;
         let answer = self.client.execute(request).await.map_err(|e| Answer::Later(generic(e)))?;
         let status = answer.status();
         let body = answer.into_body().bytes().await.map_err(|e| Answer::Later(generic(e)))?;
@@ -173,17 +178,28 @@ mod tests {
     fn an_answer_may_be_a_failure() {
         let at = |status: u16, body: &str| judge(&Path::from("a"), ::http::StatusCode::from_u16(status).unwrap(), body);
         assert!(at(200, "<CompleteMultipartUploadResult/>").is_ok());
-        assert!(matches!(at(200, "<Error><Code>InternalError</Code></Error>"), Err(Answer::Later(_))));
+        assert!(matches!(
+            at(200, "<Error><Code>InternalError</Code></Error>"),
+            Err(Answer::Later(_))
+        ));
         assert!(matches!(at(503, ""), Err(Answer::Later(_))));
         assert!(matches!(at(412, ""), Err(Answer::Final(Remoted::Precondition { .. }))));
-        assert!(matches!(at(404, "<Code>NoSuchUpload</Code>"), Err(Answer::Final(Remoted::Precondition { .. }))));
-        assert!(matches!(at(404, "<Code>NoSuchBucket</Code>"), Err(Answer::Final(Remoted::Generic { .. }))));
+        assert!(matches!(
+            at(404, "<Code>NoSuchUpload</Code>"),
+            Err(Answer::Final(Remoted::Precondition { .. }))
+        ));
+        assert!(matches!(
+            at(404, "<Code>NoSuchBucket</Code>"),
+            Err(Answer::Final(Remoted::Generic { .. }))
+        ));
         assert!(matches!(at(403, ""), Err(Answer::Final(Remoted::PermissionDenied { .. }))));
     }
 
     #[test]
     fn tags_are_written_as_xml() {
-        let part = PartId { content_id: "\"a&b\"".into() };
+        let part = PartId {
+            content_id: "\"a&b\"".into(),
+        };
         assert!(list(&[part]).contains("<ETag>&quot;a&amp;b&quot;</ETag><PartNumber>1</PartNumber>"));
     }
 }

@@ -40,7 +40,9 @@ pub(super) fn open(location: &str, settings: impl IntoIterator<Item = (String, S
 /// Like `AmazonS3Builder::from_env`, from what is given.
 fn builder(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Builder {
     let known = settings.into_iter().filter_map(|(name, value)| {
-        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok())??;
+        let key = name
+            .starts_with("AWS_")
+            .then(|| name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok())??;
         Some((key, value))
     });
     known.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
@@ -74,7 +76,12 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>) -> 
             retry_timeout: RETRY_FOR,
         })
         .build()
-        .map_err(|e| Error::config(format!("the store `{}` cannot be opened: {e}; correct the AWS_ variables", bucket.location())))?;
+        .map_err(|e| {
+            Error::config(format!(
+                "the store `{}` cannot be opened: {e}; correct the AWS_ variables",
+                bucket.location()
+            ))
+        })?;
     let s3 = Arc::new(s3);
     // What these settings ask of each request, a request that we sign ourselves would lack.
     let large = match whole {
@@ -97,7 +104,9 @@ fn parse(location: &str) -> Result<Bucket> {
             "`{location}` is not where a store can be: {fault}; write it like `s3://bucket` or `s3://bucket/prefix`"
         ))
     };
-    let rest = location.strip_prefix(SCHEME).ok_or_else(|| wrong("it does not begin with `s3://`"))?;
+    let rest = location
+        .strip_prefix(SCHEME)
+        .ok_or_else(|| wrong("it does not begin with `s3://`"))?;
     let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_');
     if !(3..=63).contains(&name.len()) || !name.chars().all(plain) {
@@ -117,7 +126,11 @@ fn endpoint(builder: &AmazonS3Builder) -> Option<String> {
 }
 
 fn check_endpoint(endpoint: &str, builder: &AmazonS3Builder) -> Result<()> {
-    let wrong = |fault: &str| Error::config(format!("AWS_ENDPOINT_URL is `{endpoint}`: {fault}; write it like `https://s3.example.com`"));
+    let wrong = |fault: &str| {
+        Error::config(format!(
+            "AWS_ENDPOINT_URL is `{endpoint}`: {fault}; write it like `https://s3.example.com`"
+        ))
+    };
     let uri: ::http::Uri = endpoint.parse().map_err(|_| wrong("this is no URL"))?;
     let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
     check_plain(uri.scheme_str(), host, builder).map_err(|fault| wrong(&fault))
@@ -125,7 +138,11 @@ fn check_endpoint(endpoint: &str, builder: &AmazonS3Builder) -> Result<()> {
 
 /// Signatures do not hide what travels in the clear: plain HTTP is for this machine, or where it was asked for.
 fn check_plain(scheme: Option<&str>, host: &str, builder: &AmazonS3Builder) -> Result<(), String> {
-    let here = host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let here = host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
     let allowed = builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
     match scheme {
         Some("https") => Ok(()),
@@ -147,18 +164,35 @@ mod tests {
         assert_eq!(parts("s3://tide.mill-1/a/b"), Ok(("tide.mill-1".into(), "a/b/".into())));
         for bad in ["s3://", "s3://ab", "s3://Tide", "s3://tide//a", "s3://tide/../a", "s3://ti de"] {
             let error = parse(bad).unwrap_err();
-            assert!(error.message.contains(&format!("`{bad}`")) && error.message.contains("s3://bucket/prefix"), "{error}");
+            assert!(
+                error.message.contains(&format!("`{bad}`")) && error.message.contains("s3://bucket/prefix"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn plain_http_stays_on_this_machine() {
         let builder = AmazonS3Builder::new();
-        for good in ["http://127.0.0.1:8333", "http://localhost:1", "http://[::1]:1", "https://s3.example.com"] {
+        for good in [
+            "http://127.0.0.1:8333",
+            "http://localhost:1",
+            "http://[::1]:1",
+            "https://s3.example.com",
+        ] {
             assert_eq!(check_endpoint(good, &builder), Ok(()), "{good}");
         }
-        for bad in ["http://10.0.0.1:8333", "http://s3.example.com", "ftp://x", "s3.example.com", "not a url"] {
-            assert!(check_endpoint(bad, &builder).unwrap_err().message.contains(&format!("`{bad}`")), "{bad}");
+        for bad in [
+            "http://10.0.0.1:8333",
+            "http://s3.example.com",
+            "ftp://x",
+            "s3.example.com",
+            "not a url",
+        ] {
+            assert!(
+                check_endpoint(bad, &builder).unwrap_err().message.contains(&format!("`{bad}`")),
+                "{bad}"
+            );
         }
         assert_eq!(check_endpoint("http://10.0.0.1:8333", &builder.with_allow_http(true)), Ok(()));
     }

@@ -22,7 +22,10 @@ type Settings = BTreeMap<String, String>;
 pub(super) fn add(settings: &mut Settings) -> Result<()> {
     let text = |settings: &Settings, name: &str, file: &str| {
         let home = settings.get("HOME").or_else(|| settings.get("USERPROFILE")).map(PathBuf::from);
-        let path = settings.get(name).map(PathBuf::from).or_else(|| Some(home?.join(".aws").join(file)));
+        let path = settings
+            .get(name)
+            .map(PathBuf::from)
+            .or_else(|| Some(home?.join(".aws").join(file)));
         path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
     };
     let credentials = text(settings, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
@@ -47,9 +50,14 @@ fn choose(settings: &mut Settings, credentials: &str, config: &str) -> Result<()
             None => Ok(()),
         };
     };
-    let keyed = ["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]
-        .iter()
-        .any(|name| settings.contains_key(*name));
+    let keyed = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ]
+    .iter()
+    .any(|name| settings.contains_key(*name));
     let indirect = INDIRECT.iter().find(|key| profile.contains_key(**key));
     if let (false, false, Some(way)) = (keyed, profile.contains_key("aws_access_key_id"), indirect) {
         return Err(Error::config(format!(
@@ -80,7 +88,8 @@ fn sections(text: &str) -> BTreeMap<String, Settings> {
             let name = name.strip_prefix("profile ").map_or(name, str::trim);
             found.entry(name.to_owned()).or_default();
             section = Some(name.to_owned());
-        } else if let (Some((key, value)), false, Some(section)) = (line.split_once('='), nested || line.starts_with(['#', ';']), &section) {
+        } else if let (Some((key, value)), false, Some(section)) = (line.split_once('='), nested || line.starts_with(['#', ';']), &section)
+        {
             let values = found.entry(section.clone()).or_default();
             values.insert(key.trim().to_ascii_lowercase(), value.trim().to_owned());
         }
@@ -92,7 +101,8 @@ fn sections(text: &str) -> BTreeMap<String, Settings> {
 mod tests {
     use super::*;
 
-    const CREDENTIALS: &str = "[default]\naws_access_key_id = A\naws_secret_access_key=B\n# c = d\n[mill]\naws_access_key_id=C\naws_secret_access_key=D\n";
+    const CREDENTIALS: &str =
+        "[default]\naws_access_key_id = A\naws_secret_access_key=B\n# c = d\n[mill]\naws_access_key_id=C\naws_secret_access_key=D\n";
     const CONFIG: &str = "[default]\nregion = eu-west-1\ns3 =\n  region = nested\n[profile mill]\nendpoint_url = https://s3.example.com\n[profile far]\nsso_session = x\n";
 
     fn chosen(environment: &[(&str, &str)]) -> Result<Settings> {
@@ -107,12 +117,21 @@ mod tests {
     #[test]
     fn the_environment_comes_first() {
         let settings = chosen(&[]).unwrap();
-        assert_eq!((get(&settings, "AWS_ACCESS_KEY_ID"), get(&settings, "AWS_REGION")), (Some("A"), Some("eu-west-1")));
+        assert_eq!(
+            (get(&settings, "AWS_ACCESS_KEY_ID"), get(&settings, "AWS_REGION")),
+            (Some("A"), Some("eu-west-1"))
+        );
         let settings = chosen(&[("AWS_PROFILE", "mill")]).unwrap();
         assert_eq!(get(&settings, "AWS_SECRET_ACCESS_KEY"), Some("D"));
-        assert_eq!((get(&settings, "AWS_ENDPOINT_URL"), get(&settings, "AWS_REGION")), (Some("https://s3.example.com"), None));
+        assert_eq!(
+            (get(&settings, "AWS_ENDPOINT_URL"), get(&settings, "AWS_REGION")),
+            (Some("https://s3.example.com"), None)
+        );
         let settings = chosen(&[("AWS_ACCESS_KEY_ID", "Z"), ("AWS_DEFAULT_REGION", "us-east-2")]).unwrap();
-        assert_eq!((get(&settings, "AWS_ACCESS_KEY_ID"), get(&settings, "AWS_SECRET_ACCESS_KEY")), (Some("Z"), None));
+        assert_eq!(
+            (get(&settings, "AWS_ACCESS_KEY_ID"), get(&settings, "AWS_SECRET_ACCESS_KEY")),
+            (Some("Z"), None)
+        );
         assert_eq!(get(&settings, "AWS_REGION"), None);
         assert_eq!(choose(&mut Settings::new(), "", ""), Ok(()));
     }
@@ -120,8 +139,14 @@ mod tests {
     #[test]
     fn what_cannot_be_used_teaches() {
         let error = chosen(&[("AWS_PROFILE", "mil")]).unwrap_err();
-        assert!(error.message.contains("`mil`") && error.message.contains("`default`, `far`, `mill`"), "{error}");
+        assert!(
+            error.message.contains("`mil`") && error.message.contains("`default`, `far`, `mill`"),
+            "{error}"
+        );
         let error = chosen(&[("AWS_PROFILE", "far")]).unwrap_err();
-        assert!(error.message.contains("`sso_session`") && error.message.contains("export-credentials --profile far"), "{error}");
+        assert!(
+            error.message.contains("`sso_session`") && error.message.contains("export-credentials --profile far"),
+            "{error}"
+        );
     }
 }

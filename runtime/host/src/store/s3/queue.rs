@@ -63,7 +63,11 @@ impl MessageQueue {
         };
         let failed = |e: object_store::Error| wrong(&e.to_string());
         // Only its credentials are used: they come from where the store's come from.
-        let s3 = builder.with_bucket_name("none").with_http_connector(Connector).build().map_err(failed)?;
+        let s3 = builder
+            .with_bucket_name("none")
+            .with_http_connector(Connector)
+            .build()
+            .map_err(failed)?;
         // A request is answered after `WAIT` at the latest.
         let options = ClientOptions::new().with_timeout(Duration::from_secs(WAIT + 10));
         Ok(Self {
@@ -151,7 +155,10 @@ mod tests {
         let keys = || ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
         let open = |url: &str| MessageQueue::open_with(url, keys());
         let queue = open("https://sqs.eu-west-1.amazonaws.com/1/notices").unwrap();
-        assert_eq!((queue.region.as_str(), queue.server.as_str()), ("eu-west-1", "https://sqs.eu-west-1.amazonaws.com"));
+        assert_eq!(
+            (queue.region.as_str(), queue.server.as_str()),
+            ("eu-west-1", "https://sqs.eu-west-1.amazonaws.com")
+        );
         let queue = open("http://127.0.0.1:5000/1/notices").unwrap();
         assert_eq!(queue.server, "http://127.0.0.1:5000");
         for bad in ["notices", "http://10.0.0.1/1/notices", "ftp://x/y"] {
