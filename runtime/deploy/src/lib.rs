@@ -7,3 +7,4 @@
 pub mod cost;
 pub mod difference;
 pub mod sam;
+mod yaml;

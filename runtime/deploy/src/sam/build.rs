@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use tidemill_core::{Error, Result, pipeline::Pipeline};
 
+use crate::yaml;
+
 use super::{
     function::{ENGINES_LAYER, PROJECT_LAYER},
     keeper, limits,
@@ -94,7 +96,7 @@ pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
 impl Sam {
     /// The template as YAML, with what a reader should know first.
     pub fn yaml(&self) -> Result<String> {
-        let body = serde_norway::to_string(&self.template).map_err(|e| Error::bug(format!("the template cannot be written: {e}")))?;
+        let body = yaml::document(&self.json()?);
         Ok(format!(
             "# Written by `tidemill deploy sam` from tidemill.toml: change that, and write this again.\n{body}"
         ))
