@@ -29,11 +29,17 @@ impl Order {
             Self::Bytes => rest,
             Self::Folders => {
                 // What is greater than `a-b` by its bytes may stand in the folder `a`, which was walked before. And a server that begins
-                // behind the name `a` leaves out what is in a folder of this name: so one character less.
+                // behind the name `a` leaves out what is in a folder of this name: so a character less, and never just a folder's name.
                 let cut = rest.bytes().position(|byte| byte < b'/').unwrap_or(rest.len());
-                let mut shorter = rest[..cut].trim_end_matches('/').chars();
-                shorter.next_back();
-                shorter.as_str().trim_end_matches('/')
+                let mut begin = rest[..cut].trim_end_matches('/');
+                while let Some((last, _)) = begin.char_indices().next_back() {
+                    begin = &begin[..last];
+                    if !begin.ends_with('/') {
+                        break;
+                    }
+                    begin = begin.trim_end_matches('/');
+                }
+                begin
             }
             Self::Unknown => "",
         };
