@@ -10,7 +10,7 @@ use crate::{environment::Environment, infer, models};
 pub const LARGEST_BODY: usize = 8 << 20;
 
 /// Answers one request: status and JSON.
-pub async fn answer(environment: &impl Environment, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
+pub async fn answer(environment: &impl Environment, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, String) {
     if body.len() > LARGEST_BODY {
         let most = LARGEST_BODY >> 20;
         return failure(&Error::limit(format!(
@@ -23,16 +23,16 @@ pub async fn answer(environment: &impl Environment, method: &Method, path: &str,
     if method != allowed {
         return (
             StatusCode::METHOD_NOT_ALLOWED,
-            json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }),
+            json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }).to_string(),
         );
     }
     if allowed == Method::POST
         && let Some(unread) = unread(headers)
     {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": unread }));
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": unread }).to_string());
     }
     match route(environment, method, path, body).await {
-        Ok(value) => (StatusCode::OK, value),
+        Ok(body) => (StatusCode::OK, body),
         Err(error) => failure(&error),
     }
 }
@@ -67,37 +67,51 @@ fn unread(headers: &HeaderMap) -> Option<String> {
 }
 
 /// An error as status and JSON.
-pub fn failure(error: &Error) -> (StatusCode, Value) {
+pub fn failure(error: &Error) -> (StatusCode, String) {
     let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, json!({ "error": error.message }))
+    (status, json!({ "error": error.message }).to_string())
 }
 
 fn parts(path: &str) -> Vec<&str> {
     path.split('?').next().unwrap_or_default().trim_matches('/').split('/').collect()
 }
 
-async fn route(environment: &impl Environment, method: &Method, path: &str, body: &[u8]) -> Result<Value> {
+async fn route(environment: &impl Environment, method: &Method, path: &str, body: &[u8]) -> Result<String> {
     match (method, parts(path).as_slice()) {
-        (&Method::GET, ["v2"]) => Ok(json!({ "name": "tidemill", "version": env!("CARGO_PKG_VERSION"), "extensions": [] })),
-        (&Method::GET, ["v2", "health", "live"]) => Ok(json!({ "live": true })),
-        (&Method::GET, ["v2", "health", "ready"]) => models::names(environment).await.map(|_| json!({ "ready": true })),
-        (&Method::GET, ["v2", "models"]) => models::names(environment).await.map(|names| json!({ "models": names })),
-        (_, ["v2", "models", model, rest @ ..]) => {
+        (&Method::POST, ["v2", "models", model, "infer"]) => infer::infer(environment, model, None, body).await,
+        (&Method::POST, ["v2", "models", model, "versions", version, "infer"]) => {
+            infer::infer(environment, model, Some(version), body).await
+        }
+        (&Method::GET, parts) => about(environment, parts)
+            .await
+            .unwrap_or_else(|| Err(unknown(method, path)))
+            .map(|value| value.to_string()),
+        _ => Err(unknown(method, path)),
+    }
+}
+
+/// What is asked about the server or a model; `None` if there is no such path.
+async fn about(environment: &impl Environment, parts: &[&str]) -> Option<Result<Value>> {
+    Some(match parts {
+        ["v2"] => Ok(json!({ "name": "tidemill", "version": env!("CARGO_PKG_VERSION"), "extensions": [] })),
+        ["v2", "health", "live"] => Ok(json!({ "live": true })),
+        ["v2", "health", "ready"] => models::names(environment).await.map(|_| json!({ "ready": true })),
+        ["v2", "models"] => models::names(environment).await.map(|names| json!({ "models": names })),
+        ["v2", "models", model, rest @ ..] => {
             let (version, action) = match rest {
                 ["versions", version, action @ ..] => (Some(*version), action),
                 action => (None, action),
             };
-            match (method, action) {
-                (&Method::GET, []) => models::metadata(environment, model, version).await,
-                (&Method::GET, ["ready"]) => models::load(environment, model, version)
+            match action {
+                [] => models::metadata(environment, model, version).await,
+                ["ready"] => models::load(environment, model, version)
                     .await
                     .map(|served| json!({ "name": served.version.model, "ready": true })),
-                (&Method::POST, ["infer"]) => infer::infer(environment, model, version, body).await,
-                _ => Err(unknown(method, path)),
+                _ => return None,
             }
         }
-        _ => Err(unknown(method, path)),
-    }
+        _ => return None,
+    })
 }
 
 fn unknown(method: &Method, path: &str) -> Error {

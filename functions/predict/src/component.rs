@@ -10,7 +10,6 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
 use spin_sdk::{
     http::{FullBody, IntoResponse, Request, body::IncomingBodyExt as _},
     http_service,
@@ -42,19 +41,18 @@ struct Guest {
 #[http_service]
 async fn serve(request: Request) -> impl IntoResponse {
     let (head, body) = request.into_parts();
-    let (status, value) = match body.bytes().await {
+    let (status, json) = match body.bytes().await {
         Ok(body) => {
             let guest = GUEST.with(|guest| *guest);
             crate::answer(guest, &head.method, head.uri.path(), &head.headers, &body).await
         }
         Err(_) => crate::failure(&Error::input("the body did not arrive whole")),
     };
-    respond(&head, status, &value)
+    respond(&head, status, json)
 }
 
-fn respond(head: &http::request::Parts, status: StatusCode, value: &Value) -> http::Response<FullBody<Bytes>> {
-    let body = Bytes::from(value.to_string());
-    let mut response = http::Response::new(FullBody::new(body));
+fn respond(head: &http::request::Parts, status: StatusCode, json: String) -> http::Response<FullBody<Bytes>> {
+    let mut response = http::Response::new(FullBody::new(Bytes::from(json)));
     *response.status_mut() = status;
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
@@ -115,7 +113,8 @@ impl Environment for Guest {
             .ok_or_else(|| Error::bug(format!("the model {digest} was not prepared")))?;
         let width = features.len().checked_div(rows).unwrap_or(0);
         let shape = [rows, width].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        let data: Vec<u8> = features.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let mut data = Vec::with_capacity(features.len() * 4);
+        features.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
         let input = tensor::Tensor::new(&shape, tensor::TensorType::Fp32, &data);
         let outputs = graph
             .compute(vec![("features".to_owned(), input)])

@@ -16,7 +16,7 @@ pub trait Environment {
     async fn prepare(&self, onnx: &str, digest: &str) -> Result<()>;
     /// `features` [rows, width] through a prepared graph: scores [rows, outputs] and how many outputs.
     fn score(&self, digest: &str, rows: usize, features: Vec<f32>) -> Result<Vec<f32>>;
-    /// Appends to the prediction log; returns when the rows are kept.
+    /// Appends to the prediction log: returns when the rows are kept, or hands them to who holds the answer back until they are.
     async fn append(&self, batch: Batch) -> Result<()>;
     /// Microseconds of a clock that only goes forward.
     fn clock(&self) -> u64;

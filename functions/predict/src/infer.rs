@@ -1,26 +1,21 @@
 //! One inference: request to rows, rows to features, features to scores, all of it to the log, and only then the answer.
 
-use serde_json::{Value, json};
 use tidemill_core::{Error, Result, spec::Task};
-use tidemill_ml::{Columns, Values};
+use tidemill_ml::Values;
 
 use crate::{
     environment::{Batch, Environment},
     models::{self, Served, ticked},
-    protocol::{Request, output},
+    protocol::{Answer, Output, Provenance, Request, Sent},
 };
 
 /// `POST /v2/models/<model>[/versions/<version>]/infer`.
-pub async fn infer(environment: &impl Environment, model: &str, version: Option<&str>, body: &[u8]) -> Result<Value> {
+pub async fn infer(environment: &impl Environment, model: &str, version: Option<&str>, body: &[u8]) -> Result<String> {
     let arrived = environment.clock();
     let mut request = Request::parse(body)?;
     let served = models::load(environment, model, version).await?;
     let rows = request.rows(&served.version.signature)?;
-    let mut features = Columns::new();
-    for (name, values) in &rows.features {
-        features.push(name.clone(), values.clone())?;
-    }
-    let matrix = served.transform.apply(&features)?;
+    let matrix = served.transform.apply(&rows.features)?;
     let predictions = environment
         .score(served.version.onnx_digest.as_str(), rows.count, matrix)
         .and_then(|scores| Predictions::new(&served, rows.count, &scores))
@@ -28,7 +23,7 @@ pub async fn infer(environment: &impl Environment, model: &str, version: Option<
     let id = request.id.take().unwrap_or_else(|| environment.unique());
     let answer = predictions.answer(&served, &id, &request)?;
     let mut columns = rows.context;
-    columns.extend(rows.features);
+    columns.extend(rows.features.into_columns());
     columns.extend(predictions.logged(&served));
     let batch = Batch {
         ids: (0..rows.count).map(|row| format!("{id}/{row}")).collect(),
@@ -41,15 +36,15 @@ pub async fn infer(environment: &impl Environment, model: &str, version: Option<
 }
 
 /// What a model said of each row.
-struct Predictions {
+struct Predictions<'a> {
     score: Vec<f64>,
-    label: Vec<String>,
+    label: Vec<&'a str>,
     /// Row-major; empty for regression.
     probabilities: Vec<f64>,
 }
 
-impl Predictions {
-    fn new(served: &Served, rows: usize, scores: &[f32]) -> Result<Self> {
+impl<'a> Predictions<'a> {
+    fn new(served: &'a Served, rows: usize, scores: &[f32]) -> Result<Self> {
         let classes = &served.version.classes;
         let width = if served.version.task == Task::Regression {
             1
@@ -72,7 +67,7 @@ impl Predictions {
                 probabilities: Vec::new(),
             });
         }
-        let label = wide.chunks_exact(width).map(|row| classes[greatest(row)].clone()).collect();
+        let label = wide.chunks_exact(width).map(|row| classes[greatest(row)].as_str()).collect();
         Ok(Self {
             score,
             label,
@@ -80,45 +75,60 @@ impl Predictions {
         })
     }
 
-    fn answer(&self, served: &Served, id: &str, request: &Request) -> Result<Value> {
-        let rows = self.score.len();
-        let numbers = |values: &[f64]| values.iter().map(|v| json!(v)).collect::<Vec<_>>();
-        let mut outputs = vec![output("score", "FP64", &[rows], numbers(&self.score))];
-        if !self.label.is_empty() {
-            outputs.push(output("label", "BYTES", &[rows], self.label.iter().map(|v| json!(v)).collect()));
-            outputs.push(output(
-                "probabilities",
-                "FP64",
-                &[rows, served.version.classes.len()],
-                numbers(&self.probabilities),
-            ));
-        }
+    /// As JSON.
+    fn answer(&self, served: &Served, id: &str, request: &Request) -> Result<String> {
+        let version = &served.version;
+        let mut outputs = self.outputs(version.classes.len());
         if let Some(wanted) = &request.outputs {
-            let names: Vec<String> = outputs.iter().filter_map(|o| o["name"].as_str().map(str::to_owned)).collect();
-            if let Some(unknown) = wanted.iter().find(|w| !names.contains(&w.name)) {
+            if let Some(unknown) = wanted.iter().find(|w| !outputs.iter().any(|o| o.name == w.name)) {
                 return Err(Error::input(format!(
                     "there is no output `{}`; there are {}",
                     unknown.name,
-                    ticked(names.iter())
+                    ticked(outputs.iter().map(|o| o.name))
                 )));
             }
-            outputs.retain(|o| wanted.iter().any(|w| o["name"] == w.name.as_str()));
+            outputs.retain(|o| wanted.iter().any(|w| o.name == w.name));
         }
-        let version = &served.version;
-        Ok(json!({
-            "model_name": version.model,
-            "model_version": version.version.to_string(),
-            "id": id,
-            "parameters": { "version": version.version, "transform": version.transform_digest },
-            "outputs": outputs,
-        }))
+        let answer = Answer {
+            model_name: &version.model,
+            model_version: version.version.to_string(),
+            id,
+            parameters: Provenance {
+                version: version.version,
+                transform: &version.transform_digest,
+            },
+            outputs,
+        };
+        serde_json::to_string(&answer).map_err(|e| Error::bug(format!("the answer cannot be written: {e}")))
+    }
+
+    fn outputs(&self, classes: usize) -> Vec<Output<'_>> {
+        let rows = self.score.len();
+        let output = |name, datatype, shape, data| Output {
+            name,
+            datatype,
+            shape,
+            data,
+        };
+        let mut outputs = vec![output("score", "FP64", vec![rows], Sent::Numbers(&self.score))];
+        if !self.label.is_empty() {
+            outputs.push(output("label", "BYTES", vec![rows], Sent::Texts(&self.label)));
+            outputs.push(output(
+                "probabilities",
+                "FP64",
+                vec![rows, classes],
+                Sent::Numbers(&self.probabilities),
+            ));
+        }
+        outputs
     }
 
     /// `_score`, `_label`, and of several classes `_score_<class>`.
     fn logged(self, served: &Served) -> Vec<(String, Values)> {
         let mut columns = vec![("_score".to_owned(), Values::Number(self.score.into_iter().map(Some).collect()))];
         if !self.label.is_empty() {
-            columns.push(("_label".to_owned(), Values::Text(self.label.into_iter().map(Some).collect())));
+            let labels = self.label.into_iter().map(|label| Some(label.to_owned())).collect();
+            columns.push(("_label".to_owned(), Values::Text(labels)));
         }
         if served.version.task == Task::Multiclass {
             let classes = &served.version.classes;

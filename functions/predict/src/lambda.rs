@@ -7,7 +7,6 @@ use std::{
 };
 
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::Value;
 use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
@@ -29,7 +28,7 @@ struct Asked {
     path: String,
     headers: HeaderMap,
     body: Vec<u8>,
-    reply: oneshot::Sender<(StatusCode, Value)>,
+    reply: oneshot::Sender<(StatusCode, String)>,
 }
 
 impl Predict {
@@ -51,7 +50,7 @@ impl Predict {
 }
 
 impl Serve for Predict {
-    async fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> (StatusCode, Value) {
+    async fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> (StatusCode, String) {
         let (reply, answer) = oneshot::channel();
         let asked = Asked {
             method,

@@ -5,6 +5,7 @@
 //! sent only when its predictions are in the log.
 
 pub mod answer;
+pub mod data;
 pub mod environment;
 pub mod infer;
 pub mod models;

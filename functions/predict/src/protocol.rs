@@ -1,17 +1,21 @@
 //! The protocol's JSON: named tensors to columns and back. Values may be nested or flat; a missing value is `null`
 //! (or NaN, as text, since JSON has none).
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tidemill_core::{
-    Error, Result,
+    Digest, Error, Result,
     record::{Signature, SignatureColumn},
     spec::ColumnType,
     time::parse_time,
 };
-use tidemill_ml::Values;
+use tidemill_ml::{Columns, Values};
 
-use crate::models::{datatype, ticked};
+use crate::{
+    data::{Data, Scalar},
+    models::{datatype, ticked},
+};
 
 /// Rows in one request at most.
 const MOST_ROWS: usize = 100_000;
@@ -19,15 +23,16 @@ const MOST_ROWS: usize = 100_000;
 /// `POST …/infer`.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `inputs`")]
-pub struct Request {
+pub struct Request<'a> {
     /// Echoed; names the predictions in the log.
     #[serde(default)]
     pub id: Option<String>,
     /// Ignored, but an object.
     #[serde(default)]
-    pub parameters: Map<String, Value>,
+    pub parameters: BTreeMap<String, IgnoredAny>,
     /// One a column.
-    pub inputs: Vec<Input>,
+    #[serde(borrow)]
+    pub inputs: Vec<Input<'a>>,
     /// Which outputs to send; all if left out.
     #[serde(default)]
     pub outputs: Option<Vec<Requested>>,
@@ -36,15 +41,18 @@ pub struct Request {
 /// A tensor that was sent.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `name`, `shape`, `datatype` and `data`")]
-pub struct Input {
+pub struct Input<'a> {
     /// A column of the signature: a feature or context.
-    pub name: String,
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
     /// `[rows]` or `[rows, 1]`.
     pub shape: Vec<i64>,
     /// `FP64`, `INT64`, `BOOL`, `BYTES` and the like, as far as the column takes it.
-    pub datatype: String,
-    /// The values, row by row, flat or nested.
-    pub data: Vec<Value>,
+    #[serde(borrow)]
+    pub datatype: Cow<'a, str>,
+    /// The values.
+    #[serde(borrow)]
+    pub data: Data<'a>,
 }
 
 /// An output that was asked for.
@@ -63,12 +71,12 @@ pub struct Rows {
     /// What is logged beside the predictions.
     pub context: Vec<(String, Values)>,
     /// What the transform takes.
-    pub features: Vec<(String, Values)>,
+    pub features: Columns,
 }
 
-impl Request {
+impl<'a> Request<'a> {
     /// Reads the body; `Input` says what is wrong with the JSON.
-    pub fn parse(body: &[u8]) -> Result<Self> {
+    pub fn parse(body: &'a [u8]) -> Result<Self> {
         let request: Self = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
         match &request.id {
             Some(id) if id.is_empty() || id.len() > 200 || id.chars().any(char::is_control) => {
@@ -85,11 +93,11 @@ impl Request {
             return Err(Error::input(format!("there is no input `{}`; {}", unknown.name, list(signature))));
         }
         let count = self.count()?;
-        let mut features = Vec::with_capacity(signature.inputs.len());
+        let mut features = Columns::new();
         for column in &signature.inputs {
             let values = self.take(column, count)?;
             let values = values.ok_or_else(|| Error::input(format!("the input `{}` is missing; {}", column.name, list(signature))))?;
-            features.push((column.name.clone(), values));
+            features.push(column.name.clone(), values)?;
         }
         let mut context = Vec::new();
         for column in &signature.context {
@@ -136,7 +144,7 @@ impl Request {
     }
 }
 
-impl Input {
+impl Input<'_> {
     fn rows(&self) -> Result<i64> {
         match self.shape.as_slice() {
             [n] | [n, 1] if *n >= 0 => Ok(*n),
@@ -149,7 +157,7 @@ impl Input {
 
     fn into_values(self, column: &SignatureColumn, count: usize) -> Result<Values> {
         let allowed = allowed(column.kind);
-        if !allowed.contains(&self.datatype.as_str()) {
+        if !allowed.contains(&self.datatype.as_ref()) {
             return Err(Error::input(format!(
                 "the input `{}` is of type `{}`; it takes {}",
                 self.name,
@@ -157,8 +165,7 @@ impl Input {
                 ticked(allowed.iter())
             )));
         }
-        let mut flat = Vec::with_capacity(count);
-        flatten(self.data, &mut flat);
+        let Data(flat) = self.data;
         if flat.len() != count {
             return Err(Error::input(format!(
                 "the input `{}` has {} values in `data` where its shape says {count}",
@@ -167,13 +174,11 @@ impl Input {
             )));
         }
         match column.kind {
-            ColumnType::Number => each(flat, column, number).map(Values::Number),
-            ColumnType::Integer => each(flat, column, |v| v.as_i64()).map(Values::Integer),
-            ColumnType::Boolean => each(flat, column, |v| v.as_bool()).map(Values::Boolean),
-            ColumnType::Text => each(flat, column, text).map(Values::Text),
-            ColumnType::Timestamp => {
-                each(flat, column, |v| parse_time(v.as_str()?).ok().map(|t| t.as_microsecond())).map(Values::Timestamp)
-            }
+            ColumnType::Number => each(flat, column, |v| v.number()).map(Values::Number),
+            ColumnType::Integer => each(flat, column, |v| v.integer()).map(Values::Integer),
+            ColumnType::Boolean => each(flat, column, |v| v.boolean()).map(Values::Boolean),
+            ColumnType::Text => each(flat, column, |v| v.text().map(str::to_owned)).map(Values::Text),
+            ColumnType::Timestamp => each(flat, column, |v| parse_time(v.text()?).ok().map(|t| t.as_microsecond())).map(Values::Timestamp),
         }
     }
 }
@@ -213,22 +218,10 @@ fn allowed(kind: ColumnType) -> &'static [&'static str] {
     }
 }
 
-fn flatten(data: Vec<Value>, flat: &mut Vec<Value>) {
-    for value in data {
-        match value {
-            Value::Array(inner) => flatten(inner, flat),
-            other => flat.push(other),
-        }
-    }
-}
-
-fn each<T>(flat: Vec<Value>, column: &SignatureColumn, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<Option<T>>> {
-    let one = |(row, value): (usize, Value)| {
-        if value.is_null()
-            || value
-                .as_str()
-                .is_some_and(|v| column.kind == ColumnType::Number && v.eq_ignore_ascii_case("nan"))
-        {
+fn each<T>(flat: Vec<Scalar>, column: &SignatureColumn, read: impl Fn(&Scalar) -> Option<T>) -> Result<Vec<Option<T>>> {
+    let one = |(row, value): (usize, Scalar)| {
+        let nan = |text: &str| column.kind == ColumnType::Number && text.eq_ignore_ascii_case("nan");
+        if value == Scalar::Missing || value.text().is_some_and(nan) {
             return match column.nullable {
                 true => Ok(None),
                 false => Err(Error::input(format!(
@@ -263,20 +256,12 @@ fn wanted(kind: ColumnType) -> &'static str {
 }
 
 /// A value in a message, cut if it is long.
-fn shown(value: &Value) -> String {
+fn shown(value: &Scalar) -> String {
     let text = value.to_string();
     match text.char_indices().nth(100) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text,
     }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64().filter(|v| v.is_finite())
-}
-
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
 }
 
 fn list(signature: &Signature) -> String {
@@ -286,7 +271,49 @@ fn list(signature: &Signature) -> String {
     format!("the model takes {}, and may be given {}", inputs.join(", "), context.join(", "))
 }
 
-/// An output tensor.
-pub fn output(name: &str, datatype: &str, shape: &[usize], data: Vec<Value>) -> Value {
-    json!({ "name": name, "datatype": datatype, "shape": shape, "data": data })
+/// What answers a [`Request`].
+#[derive(Debug, Serialize)]
+pub struct Answer<'a> {
+    /// The model that predicted.
+    pub model_name: &'a str,
+    /// Its version's number.
+    pub model_version: String,
+    /// The request's, or one that was made.
+    pub id: &'a str,
+    /// Where the prediction comes from.
+    pub parameters: Provenance<'a>,
+    /// In the metadata's order.
+    pub outputs: Vec<Output<'a>>,
+}
+
+/// What it takes to make the prediction again.
+#[derive(Debug, Serialize)]
+pub struct Provenance<'a> {
+    /// The version's number.
+    pub version: u32,
+    /// SHA-256 of the fitted transform.
+    pub transform: &'a Digest,
+}
+
+/// A tensor that is sent.
+#[derive(Debug, Serialize)]
+pub struct Output<'a> {
+    /// `score`, `label` or `probabilities`.
+    pub name: &'static str,
+    /// `FP64` or `BYTES`.
+    pub datatype: &'static str,
+    /// `[rows]` or `[rows, classes]`.
+    pub shape: Vec<usize>,
+    /// Row by row.
+    pub data: Sent<'a>,
+}
+
+/// The values of an [`Output`].
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Sent<'a> {
+    /// `FP64`; JSON has no NaN, so that is `null`.
+    Numbers(&'a [f64]),
+    /// `BYTES`.
+    Texts(&'a [&'a str]),
 }

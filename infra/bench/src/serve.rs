@@ -3,20 +3,22 @@
 //! The clients share the machine with the server: what they cost is in the number.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    cell::Cell,
+    io::Write as _,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
 use serde_json::json;
 use tidemill_core::record::Version;
 use tidemill_demo::{months, server::Server, traffic};
 use tidemill_host::nn::{Nn, OnnxRuntime, Tensor, Tract, Trained, find_onnxruntime};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     Arguments,
@@ -62,97 +64,113 @@ fn engines() -> Vec<(&'static str, Arc<dyn Nn>)> {
 
 /// Requests a second, and how long each took.
 fn load(server: &Server, requests: &[String]) -> Result<(f64, Vec<Duration>)> {
-    let address = server.address.trim_start_matches("http://").to_owned();
-    let (counting, stop, failed) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
-    let mut took = Vec::new();
-    let seconds = std::thread::scope(|scope| -> Result<f64> {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|client| {
-                let (address, counting, stop, failed) = (&address, &counting, &stop, &failed);
-                scope.spawn(move || -> Result<Vec<Duration>> {
-                    let mut connection = Connection::open(address)?;
-                    let mut took = Vec::new();
-                    for (n, request) in requests.iter().cycle().skip(client * 997).enumerate() {
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let request = request.replacen("{\"id\":\"", &format!("{{\"id\":\"bench-{client}-{n}-"), 1);
-                        let start = Instant::now();
-                        if connection.ask(&request)? != 200 {
-                            failed.fetch_add(1, Ordering::Relaxed);
-                        }
-                        if counting.load(Ordering::Relaxed) {
-                            took.push(start.elapsed());
-                        }
-                    }
-                    Ok(took)
-                })
-            })
-            .collect();
-        std::thread::sleep(WARM_UP);
-        let start = Instant::now();
-        counting.store(true, Ordering::Relaxed);
-        std::thread::sleep(MEASURED);
-        counting.store(false, Ordering::Relaxed);
-        let seconds = start.elapsed().as_secs_f64();
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            let client = client.join().ok().context("a client ended in a panic")?;
-            took.extend(client?);
+    let clients = Clients {
+        address: server.address.trim_start_matches("http://").to_owned(),
+        requests,
+        counting: Cell::new(false),
+        stopped: Cell::new(false),
+    };
+    // One thread for all clients, so that switching between them takes no core from the server.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let running = try_join_all((0..CLIENTS).map(|number| clients.run(number)));
+        let watching = async {
+            tokio::time::sleep(WARM_UP).await;
+            let start = Instant::now();
+            clients.counting.set(true);
+            tokio::time::sleep(MEASURED).await;
+            clients.counting.set(false);
+            clients.stopped.set(true);
+            start.elapsed().as_secs_f64()
+        };
+        let (took, seconds) = tokio::join!(running, watching);
+        let took = took?.concat();
+        Ok((took.len() as f64 / seconds, took))
+    })
+}
+
+/// What all clients share; they take turns on one thread.
+struct Clients<'a> {
+    address: String,
+    requests: &'a [String],
+    counting: Cell<bool>,
+    stopped: Cell<bool>,
+}
+
+impl Clients<'_> {
+    /// One after the other on one connection; how long each took while it counted. An answer that is not 200 is an error.
+    async fn run(&self, number: usize) -> Result<Vec<Duration>> {
+        let mut connection = Connection::open(&self.address).await?;
+        let mut took = Vec::new();
+        for (n, request) in self.requests.iter().cycle().skip(number * 997).enumerate() {
+            if self.stopped.get() {
+                break;
+            }
+            let request = request.replacen("{\"id\":\"", &format!("{{\"id\":\"bench-{number}-{n}-"), 1);
+            let start = Instant::now();
+            let status = connection.ask(&request).await?;
+            ensure!(status == 200, "a request was answered with {status}");
+            if self.counting.get() {
+                took.push(start.elapsed());
+            }
         }
-        Ok(seconds)
-    })?;
-    ensure!(
-        failed.load(Ordering::Relaxed) == 0,
-        "{} requests failed",
-        failed.load(Ordering::Relaxed)
-    );
-    Ok((took.len() as f64 / seconds, took))
+        Ok(took)
+    }
 }
 
 /// A kept connection that reads no more of an answer than it must.
 struct Connection {
-    stream: BufReader<TcpStream>,
-    line: String,
-    body: Vec<u8>,
+    stream: TcpStream,
+    request: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 impl Connection {
-    fn open(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+    async fn open(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self {
-            stream: BufReader::new(stream),
-            line: String::new(),
-            body: Vec::new(),
+            stream,
+            request: Vec::new(),
+            answer: Vec::new(),
         })
     }
 
-    fn ask(&mut self, body: &str) -> Result<u16> {
-        let request = format!(
+    /// Sends a body and reads the answer to its end; its status.
+    async fn ask(&mut self, body: &str) -> Result<u16> {
+        self.request.clear();
+        write!(
+            self.request,
             "POST /v2/models/late/infer HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
-        );
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        let (mut status, mut length) = (0, 0);
+        )?;
+        self.stream.write_all(&self.request).await?;
+        self.answer.clear();
         loop {
-            self.line.clear();
-            ensure!(self.stream.read_line(&mut self.line)? > 0, "the server hung up");
-            let line = self.line.trim_end();
-            if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
-                status = rest[..3].parse()?;
-            } else if let Some((name, value)) = line.split_once(": ") {
-                if name.eq_ignore_ascii_case("content-length") {
-                    length = value.parse()?;
-                }
-            } else if line.is_empty() {
-                break;
+            ensure!(self.stream.read_buf(&mut self.answer).await? > 0, "the server hung up");
+            if let Some((status, whole)) = head(&self.answer)?
+                && self.answer.len() >= whole
+            {
+                return Ok(status);
             }
         }
-        self.body.resize(length, 0);
-        self.stream.read_exact(&mut self.body)?;
-        Ok(status)
     }
+}
+
+/// The status of an answer and its bytes in all, once its head is there.
+fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&answer[..end])?;
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status")?.parse()?;
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then_some(value)
+    });
+    let length: usize = length.context("an answer has no length")?.parse()?;
+    Ok(Some((status, end + 4 + length)))
 }
 
 /// One row at a time through the champion, without HTTP, parsing, transform or log.

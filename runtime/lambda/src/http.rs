@@ -10,15 +10,14 @@ use lambda_http::{
     request::RequestContext,
     service_fn,
 };
-use serde_json::Value;
 use tidemill_core::Result;
 
 use crate::{ServeSettings, exit_code};
 
 /// Answers requests with JSON.
 pub trait Serve: Send + Sync + 'static {
-    /// `path` is what the client asked for, without an API Gateway stage before it.
-    fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> impl Future<Output = (StatusCode, Value)> + Send;
+    /// Status and JSON. `path` is what the client asked for, without an API Gateway stage before it.
+    fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> impl Future<Output = (StatusCode, String)> + Send;
 }
 
 /// Serves until Lambda ends the process; what a serving function's `main` calls. Ends the process with the error kind's exit code.
@@ -50,8 +49,8 @@ fn serve<S: Serve>(open: impl FnOnce(ServeSettings) -> Result<S>) -> anyhow::Res
 pub async fn respond(server: &impl Serve, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     let path = without_stage(head.uri.path(), head.extensions.get::<RequestContext>()).to_owned();
-    let (status, value) = server.answer(head.method, path, head.headers, body.to_vec()).await;
-    let mut response = Response::new(Body::Text(value.to_string()));
+    let (status, json) = server.answer(head.method, path, head.headers, body.to_vec()).await;
+    let mut response = Response::new(Body::Text(json));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -82,9 +81,9 @@ mod tests {
     struct Echo;
 
     impl Serve for Echo {
-        async fn answer(&self, method: Method, path: String, _headers: HeaderMap, body: Vec<u8>) -> (StatusCode, Value) {
+        async fn answer(&self, method: Method, path: String, _headers: HeaderMap, body: Vec<u8>) -> (StatusCode, String) {
             let body = String::from_utf8_lossy(&body).into_owned();
-            (StatusCode::IM_A_TEAPOT, json!([method.as_str(), path, body]))
+            (StatusCode::IM_A_TEAPOT, json!([method.as_str(), path, body]).to_string())
         }
     }
 

@@ -115,6 +115,10 @@ impl Columns {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
         self.columns.iter().map(|(name, values)| (name.as_str(), values))
     }
+    /// Names and values in order, to keep.
+    pub fn into_columns(self) -> impl Iterator<Item = (String, Values)> {
+        self.columns.into_iter()
+    }
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |(_, values)| values.len())

@@ -152,9 +152,10 @@ fn that_is_full_costs_nothing_acknowledged() -> Result<()> {
     disk.fill(process, 0)?;
     let (acknowledged, error) = until_refused(&mut connection)?;
     ensure!(
-        error.contains("the prediction log cannot write") && error.contains("refused until it can"),
+        error.contains("the prediction log cannot be written") && error.contains("refused until it can"),
         "{error}"
     );
+    ensure!(!error.contains('/'), "a client is told a path: {error}");
     for n in 0..50 {
         let answer = ask(&mut connection, &format!("refused-{n}"))?;
         ensure!(answer.0 == 503, "{answer:?}");

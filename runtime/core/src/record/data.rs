@@ -41,7 +41,7 @@ pub struct Profile {
     pub columns: BTreeMap<String, ColumnProfile>,
 }
 
-/// One column of a profile. Floats are exact JSON; NaN is counted with the nulls.
+/// One column of a profile. Floats are written with all their digits, and read back to within the last; NaN is counted with the nulls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ColumnProfile {

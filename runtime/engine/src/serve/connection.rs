@@ -10,13 +10,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-};
+use tokio::{net::TcpListener, sync::watch};
 use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler};
 
-use super::{ServeLimits, instances::Instances};
+use super::{ServeLimits, instances::Instances, places::Places, state::Receipts};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -37,7 +34,7 @@ pub type Answers = Arc<dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Res
 
 pub(super) struct Front {
     pub(super) handler: ProxyHandler<Instances>,
-    pub(super) permits: Semaphore,
+    pub(super) places: Places,
     pub(super) limits: ServeLimits,
     pub(super) extra: Option<Extra>,
 }
@@ -116,12 +113,25 @@ impl Front {
         }
     }
 
+    /// The component's answer, when what it logged is kept.
     async fn component(&self, request: Request<Bytes>) -> Answer {
-        let Ok(_permit) = self.permits.acquire().await else {
-            return failure(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        let receipts = Receipts::default();
+        let answer = match self.places.take().await {
+            Some(_place) => self.run(request, receipts.clone()).await,
+            None => return failure(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
         };
+        for receipt in receipts.take() {
+            if let Err(error) = receipt.kept().await {
+                tracing::debug!("an answer was dropped: {error}");
+                return unlogged();
+            }
+        }
+        answer
+    }
+
+    async fn run(&self, request: Request<Bytes>, receipts: Receipts) -> Answer {
         let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-        let response = match self.handler.handle((), request).await {
+        let response = match self.handler.handle(receipts, request).await {
             Ok(response) => response,
             Err(error) => return failed(&error),
         };
@@ -141,6 +151,14 @@ impl Front {
             }
         }
     }
+}
+
+/// Which file, on which machine, is in the log's own warning and no business of a client's.
+fn unlogged() -> Answer {
+    failure(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why",
+    )
 }
 
 fn failed(error: &wasmtime::Error) -> Answer {

@@ -6,7 +6,7 @@ use wasmtime::component::{Accessor, HasData, Linker};
 
 use super::{
     bindings::tidemill::serve::{objects, predictions},
-    state::{Shared, State},
+    state::State,
 };
 
 /// Keys in one answer to `list`.
@@ -14,25 +14,25 @@ const PAGE: usize = 1000;
 
 /// Links both interfaces.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    objects::add_to_linker::<_, Serve>(linker, |state| &state.shared)?;
-    predictions::add_to_linker::<_, Serve>(linker, |state| &state.shared)
+    objects::add_to_linker::<_, Serve>(linker, |state| state)?;
+    predictions::add_to_linker::<_, Serve>(linker, |state| state)
 }
 
 struct Serve;
 
 impl HasData for Serve {
-    type Data<'a> = &'a std::sync::Arc<Shared>;
+    type Data<'a> = &'a mut State;
 }
 
-impl objects::Host for &std::sync::Arc<Shared> {}
-impl predictions::Host for &std::sync::Arc<Shared> {}
+impl objects::Host for &mut State {}
+impl predictions::Host for &mut State {}
 
 impl<U> objects::HostWithStore<U> for Serve {
     async fn get(accessor: &Accessor<U, Self>, key: String) -> Result<Vec<u8>, objects::GetError> {
         if !granted(&key) {
             return Err(objects::GetError::Denied);
         }
-        let shared = accessor.with(|mut access| access.get().clone());
+        let shared = accessor.with(|mut access| access.get().shared.clone());
         // An alias is read at each request; all else is read once in an instance's life.
         let read = if key.contains("/aliases/") {
             shared.aliases.get(&shared.store, &key).await
@@ -46,7 +46,7 @@ impl<U> objects::HostWithStore<U> for Serve {
         if !prefix.starts_with("models/") {
             return Err(objects::GetError::Denied);
         }
-        let store = accessor.with(|mut access| access.get().store.clone());
+        let store = accessor.with(|mut access| access.get().shared.store.clone());
         let page = store.list(&prefix, after.as_deref(), PAGE).await.map_err(|e| refused(&e))?;
         Ok(page.into_iter().map(|meta| meta.key).collect())
     }
@@ -70,8 +70,13 @@ fn refused(error: &tidemill_core::Error) -> objects::GetError {
 
 impl<U> predictions::HostWithStore<U> for Serve {
     async fn append(accessor: &Accessor<U, Self>, batch: predictions::Batch) -> Result<(), String> {
-        let log = accessor.with(|mut access| access.get().log.clone());
-        log.append(logged(batch)).await.map_err(|e| e.to_string())
+        // The request's answer waits for the receipt, the instance does not: it is free for the next request meanwhile.
+        accessor.with(|mut access| {
+            let state = access.get();
+            let receipt = state.shared.log.queue(logged(batch)).map_err(|e| e.to_string())?;
+            state.receipts.add(receipt);
+            Ok(())
+        })
     }
 }
 

@@ -17,7 +17,8 @@ use wasmtime_wasi_http::{
 
 use super::{
     ServeLimits,
-    state::{Shared, State},
+    places::{Crew, Member},
+    state::{Receipts, Shared, State},
 };
 
 /// How often the engine's epoch moves.
@@ -32,6 +33,7 @@ pub(super) struct Instances {
     pub(super) engine: wasmtime::Engine,
     pub(super) pre: ProxyPre<State>,
     pub(super) shared: Arc<Shared>,
+    pub(super) crew: Arc<Crew>,
     pub(super) limits: ServeLimits,
 }
 
@@ -60,6 +62,7 @@ impl HandlerState for Instances {
             },
             state: Worker {
                 timeout: self.limits.timeout,
+                member: self.crew.join(),
             },
         })
     }
@@ -89,22 +92,28 @@ impl WorkerExpiration for Expiration {
 /// One instance's rules.
 pub(super) struct Worker {
     timeout: Duration,
+    member: Member,
 }
 
 impl WorkerState for Worker {
     type StoreData = State;
-    type RequestData = ();
+    type RequestData = Receipts;
 
-    fn should_accept_request(&self, concurrent: usize, _total: usize) -> ShouldAccept {
-        if concurrent == 0 { ShouldAccept::Yes } else { ShouldAccept::No }
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        match concurrent {
+            0 if total > 0 && self.member.is_spare() => ShouldAccept::Never,
+            0 => ShouldAccept::Yes,
+            _ => ShouldAccept::No,
+        }
     }
 
     fn on_request_start(
         &self,
         mut store: StoreContextMut<'_, State>,
-        _data: (),
+        receipts: Receipts,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        store.data_mut().receipts = receipts;
         store.set_epoch_deadline(ticks(self.timeout));
         let mut deadline = Box::pin(tokio::time::sleep(self.timeout));
         Box::pin(poll_fn(move |cx| deadline.as_mut().poll(cx)))

@@ -1,5 +1,5 @@
 //! Serves an HTTP component: hyper in front, reused instances behind, each with one request in flight, so that a trap costs
-//! one request. Stopping is graceful: accepted requests are answered.
+//! one request. An answer is held back until the predictions it tells of are kept. Stopping is graceful: accepted requests are answered.
 
 mod bindings;
 mod component;
@@ -7,6 +7,7 @@ mod connection;
 mod imports;
 mod instances;
 mod nn;
+mod places;
 mod state;
 
 use std::{
@@ -25,11 +26,7 @@ use tidemill_host::{
     log::PredictionLog,
     nn::{Graphs, Nn},
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use wasmtime_wasi_http::handler::ProxyHandler;
 
 pub use connection::{Answers, Claims, Extra};
@@ -45,7 +42,7 @@ pub struct ServeLimits {
     pub body_bytes: usize,
     /// Body of a request to [`Extra`].
     pub extra_body_bytes: usize,
-    /// Instances, and so requests at once; more wait.
+    /// Instances, and so requests in components at once; more wait.
     pub instances: usize,
 }
 
@@ -123,15 +120,17 @@ impl Server {
             log: options.log,
             loaded,
         });
+        let places = places::Places::new(options.limits.instances);
         let instances = instances::Instances {
             engine,
             pre,
             shared,
+            crew: places.crew(),
             limits: options.limits,
         };
         let front = Arc::new(connection::Front {
             handler: ProxyHandler::new(instances),
-            permits: Semaphore::new(options.limits.instances),
+            places,
             limits: options.limits,
             extra: options.extra,
         });

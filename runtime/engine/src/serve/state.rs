@@ -1,8 +1,11 @@
 //! What an instance holds, and what all instances share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tidemill_host::{Rereads, Store, log::PredictionLog};
+use tidemill_host::{
+    Rereads, Store,
+    log::{PredictionLog, Receipt},
+};
 use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
@@ -18,9 +21,26 @@ pub(super) struct Shared {
     pub(super) loaded: Arc<Loaded>,
 }
 
+/// What one request handed to the prediction log, for whoever holds its answer back until that is kept.
+#[derive(Clone, Default)]
+pub(super) struct Receipts(Arc<Mutex<Vec<Receipt>>>);
+
+impl Receipts {
+    pub(super) fn add(&self, receipt: Receipt) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
+    }
+
+    /// Those that came so far.
+    pub(super) fn take(&self) -> Vec<Receipt> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// One instance's own.
 pub(super) struct State {
     pub(super) shared: Arc<Shared>,
+    /// Of the request in flight.
+    pub(super) receipts: Receipts,
     pub(super) limits: StoreLimits,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -38,6 +58,7 @@ impl State {
             http: WasiHttpCtx::new(),
             nn: shared.loaded.context(),
             hooks: NoWayOut,
+            receipts: Receipts::default(),
             shared,
         }
     }

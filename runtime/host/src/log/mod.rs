@@ -6,6 +6,7 @@ mod batch;
 mod direct;
 mod sealer;
 mod segment;
+mod slice;
 mod summary;
 mod wal;
 mod writer;
@@ -64,6 +65,21 @@ pub struct PredictionLog {
     shared: Arc<Shared>,
 }
 
+/// For rows that were handed over.
+#[derive(Debug)]
+#[must_use = "rows are kept only when the receipt says so"]
+pub struct Receipt(Option<oneshot::Receiver<Result<()>>>);
+
+impl Receipt {
+    /// Returns when the rows are on the disk, or cannot be (`Transient`).
+    pub async fn kept(self) -> Result<()> {
+        match self.0 {
+            Some(answer) => answer.await.map_err(|_| closed())?,
+            None => Ok(()),
+        }
+    }
+}
+
 struct Shared {
     models: BTreeMap<String, LoggedModel>,
     writer: mpsc::Sender<writer::Command>,
@@ -104,14 +120,19 @@ impl PredictionLog {
 
     /// Returns when the rows are on the disk. `Transient` if they cannot be: then nothing was acknowledged, and later appends
     /// may work again.
-    pub async fn append(&self, mut batch: Batch) -> Result<()> {
+    pub async fn append(&self, batch: Batch) -> Result<()> {
+        self.queue(batch)?.kept().await
+    }
+
+    /// Hands rows over, to be written with those of others. Nothing is acknowledged before [`Receipt::kept`] says so.
+    pub fn queue(&self, mut batch: Batch) -> Result<Receipt> {
         batch.check()?;
         if let Some(model) = self.shared.models.get(&batch.model) {
             batch.take_times(&model.time);
         }
         let rows = batch.ids.len();
         if rows == 0 {
-            return Ok(());
+            return Ok(Receipt(None));
         }
         let record = batch.encode(jiff::Timestamp::now().as_microsecond());
         let (reply, answer) = oneshot::channel();
@@ -119,7 +140,7 @@ impl PredictionLog {
             .writer
             .send(writer::Command::Append { record, rows, reply })
             .map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        Ok(Receipt(Some(answer)))
     }
 
     /// Turns everything acknowledged so far into Parquet (of all models: they share files). `Transient` if the store refuses:

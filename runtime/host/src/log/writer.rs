@@ -3,16 +3,18 @@
 use std::{
     path::{Path, PathBuf},
     sync::{PoisonError, mpsc},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tidemill_core::{Digest, Result};
 use tokio::sync::oneshot;
 
-use super::{Active, LogOptions, sealer, unwritable, wal::Wal};
+use super::{Active, LogOptions, sealer, slice, unwritable, wal::Wal};
 
 /// Requests that share an fsync at most.
 const GROUP: usize = 1024;
+/// How long the first of a group waits for as many as were in the group before: an fsync costs about as much as a small prediction.
+const GATHER: Duration = Duration::from_micros(500);
 
 pub(super) enum Command {
     Append {
@@ -32,10 +34,14 @@ pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer
         options,
         sealer,
         open: None,
+        together: 1,
         failing: false,
         files: 0,
     };
-    std::thread::spawn(move || writer.run(&commands));
+    std::thread::spawn(move || {
+        slice::shorten();
+        writer.run(&commands);
+    });
     sender
 }
 
@@ -45,6 +51,8 @@ struct Writer {
     options: LogOptions,
     sealer: mpsc::Sender<sealer::Command>,
     open: Option<Open>,
+    /// Requests in the last group. Who is alone never waits for others.
+    together: usize,
     /// Whether the last write failed.
     failing: bool,
     files: u64,
@@ -74,16 +82,19 @@ impl Writer {
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             };
-            let mut closing = None;
+            let (mut closing, gathered) = (None, Instant::now() + GATHER);
             while let Some(command) = next.take() {
                 match command {
                     Command::Append { record, rows, reply } => group.push((record, rows, reply)),
                     Command::Close { reply } => closing = Some(reply),
                 }
                 if group.len() < GROUP && closing.is_none() {
-                    next = commands.try_recv().ok();
+                    let more = group.len() < self.together;
+                    let wait = more.then(|| gathered.saturating_duration_since(Instant::now()));
+                    next = commands.recv_timeout(wait.unwrap_or_default()).ok();
                 }
             }
+            self.together = group.len();
             self.write(&mut group);
             let full = self
                 .open
