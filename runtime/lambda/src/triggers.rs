@@ -120,10 +120,11 @@ mod tests {
     async fn outcome(store: &Store, name: &str, decision: &str) -> Notice {
         let key = format!("outcomes/retrain/m/{name}.json");
         let digest = "0".repeat(64);
+        let outputs = ["decisions/m/x.json", "requests/m/x.json"].map(|key| json!({ "key": key, "digest": digest, "size": 1 }));
         let record = json!({
             "stage": "retrain", "subject": "m", "trigger": { "key": "t", "digest": digest }, "run-key": "r", "component": digest,
             "config": digest, "engines": "e", "as-of": "2013-01-01T00:00:00Z", "decision": decision, "reason": "", "findings": [],
-            "facts": {}, "hops": 4, "outputs": ["decisions/m/x.json", "requests/m/x.json"].map(|key| json!({ "key": key, "digest": digest, "size": 1 })),
+            "facts": {}, "hops": 4, "outputs": outputs,
         });
         store.create(&key, record.to_string().into_bytes().into()).await.unwrap();
         notice("b", &key, Kind::Created)

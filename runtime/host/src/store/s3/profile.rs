@@ -68,7 +68,8 @@ fn choose(settings: &mut Settings, credentials: &str, config: &str) -> Result<()
     for (setting, key) in SETTINGS {
         let is_key = key.starts_with("aws_");
         let is_region = setting == "AWS_REGION" && settings.contains_key("AWS_DEFAULT_REGION");
-        if let Some(value) = profile.get(key).filter(|_| !(keyed && is_key) && !is_region) {
+        let is_set = is_region || keyed && is_key;
+        if let Some(value) = profile.get(key).filter(|_| !is_set) {
             settings.entry(setting.to_owned()).or_insert_with(|| value.clone());
         }
     }
