@@ -191,7 +191,7 @@ mod tests {
                 "\"é\\n\"",
                 "true",
                 "null",
-                "{…}"
+                r#"{"a":[1,{}]}"#
             ]
         );
         assert!(matches!(&values[5], Scalar::Text(Cow::Borrowed("a"))));
