@@ -21,6 +21,9 @@ use crate::{
     weed::{BUCKET, Weed},
 };
 
+/// How long the server is disturbed in one way, and then left alone.
+const BEAT: std::time::Duration = std::time::Duration::from_secs(4);
+
 /// What one year came to.
 #[derive(Debug, Serialize)]
 pub struct Played {
@@ -86,7 +89,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Summary> {
     let direct = weed.store("disturbed")?;
     let stop = AtomicBool::new(false);
     let (disturbed, outages) = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| outage::disturb(&mut weed, &proxy, &stop));
+        let thread = scope.spawn(|| outage::disturb(&mut weed, &proxy, &stop, BEAT));
         let played = setup.play("disturbed", &disturbing, Some(direct));
         stop.store(true, Ordering::SeqCst);
         let outages = thread.join().ok().context("what disturbs the server ended")??;

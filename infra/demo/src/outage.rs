@@ -13,13 +13,6 @@ use crate::{
     weed::Weed,
 };
 
-/// How long a wire stays as it is.
-const REFUSE: Duration = Duration::from_secs(3);
-const LOSE: Duration = Duration::from_secs(4);
-const STALL: Duration = Duration::from_secs(6);
-/// So that the chain gets on between two disturbances.
-const CALM: Duration = Duration::from_secs(4);
-
 /// How often what happened.
 #[derive(Debug, Default, Clone, Copy, serde::Serialize)]
 pub struct Outages {
@@ -33,15 +26,16 @@ pub struct Outages {
     pub lost_answers: u64,
 }
 
-/// Disturbs until `stop`; then all is whole again.
-pub fn disturb(weed: &mut Weed, proxy: &Proxy, stop: &AtomicBool) -> Result<Outages> {
+/// Disturbs until `stop`; then all is whole again. Each disturbance lasts about a `beat`, and so does the calm after it, in which the chain
+/// gets on.
+pub fn disturb(weed: &mut Weed, proxy: &Proxy, stop: &AtomicBool, beat: Duration) -> Result<Outages> {
     let mut outages = Outages::default();
     let mut act = 0;
     while !stop.load(Ordering::SeqCst) {
         match act % 4 {
-            0 => hold(proxy, Wire::LoseAnswers, LOSE, stop),
+            0 => hold(proxy, Wire::LoseAnswers, beat, stop),
             1 => {
-                hold(proxy, Wire::Refuse, REFUSE, stop);
+                hold(proxy, Wire::Refuse, beat * 3 / 4, stop);
                 outages.refused += 1;
             }
             2 => {
@@ -50,12 +44,12 @@ pub fn disturb(weed: &mut Weed, proxy: &Proxy, stop: &AtomicBool) -> Result<Outa
                 outages.restarted += 1;
             }
             _ => {
-                hold(proxy, Wire::Stall, STALL, stop);
+                hold(proxy, Wire::Stall, beat * 3 / 2, stop);
                 outages.stalled += 1;
             }
         }
         act += 1;
-        hold(proxy, Wire::Whole, CALM, stop);
+        hold(proxy, Wire::Whole, beat, stop);
     }
     proxy.set(Wire::Whole);
     outages.lost_answers = proxy.lost();
