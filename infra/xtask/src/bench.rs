@@ -13,6 +13,7 @@ use crate::{
     machine::{Environment, Machine, loud, quiet},
     setup,
     step::step,
+    venv,
 };
 
 /// One measurement.
@@ -147,25 +148,8 @@ fn build(machine: &Machine, environment: &Environment) -> Result<()> {
 
 /// A Python with packages of its own, in a virtual environment under the target folder.
 fn packaged(machine: &Machine, packages: &[&str]) -> Result<PathBuf> {
-    let venv = machine.target.join("bench-venv");
-    let python = venv.join("bin/python");
-    step("Python packages", || {
-        if !python.is_file() {
-            quiet(machine.command("python3").args(["-m", "venv"]).arg(&venv))?;
-        }
-        let install = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--only-binary",
-            ":all:",
-        ];
-        quiet(machine.command(&python).args(install).args(packages))?;
-        Ok(((), packages.join(", ")))
-    })?;
-    Ok(python)
+    let programs = step("Python packages", || venv::packages(machine, "bench-venv", packages))?;
+    Ok(programs.join("python"))
 }
 
 /// A script over the demo's store.

@@ -6,9 +6,10 @@ use anyhow::Result;
 
 use crate::{
     demo::{passed_on, programs},
-    machine::{Environment, Machine, loud, quiet},
+    machine::{Environment, Machine, loud},
     setup,
     step::{note, step},
+    venv,
 };
 
 /// moto plays S3, SQS and EventBridge; cargo-lambda plays Lambda's runtime interface.
@@ -81,28 +82,7 @@ pub(crate) fn functions(machine: &Machine, environment: &Environment) -> Result<
 
 /// The folder with the emulators' programs.
 pub(crate) fn emulators(machine: &Machine) -> Result<PathBuf> {
-    let venv = machine.target.join("emulators-venv");
-    step("emulators", || {
-        let stamp = venv.join("tidemill-packages");
-        let wanted = PACKAGES.join("\n");
-        if std::fs::read_to_string(&stamp).ok().as_deref() == Some(&wanted) {
-            return Ok(((), "there".into()));
-        }
-        quiet(machine.command("python3").args(["-m", "venv"]).arg(&venv))?;
-        let install = [
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--only-binary",
-            ":all:",
-        ];
-        quiet(machine.command(venv.join("bin/python")).args(install).args(PACKAGES))?;
-        std::fs::write(&stamp, &wanted)?;
-        Ok(((), PACKAGES.join(", ")))
-    })?;
-    Ok(venv.join("bin"))
+    step("emulators", || venv::packages(machine, "emulators-venv", &PACKAGES))
 }
 
 fn free_port() -> Result<u16> {

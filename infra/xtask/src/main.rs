@@ -14,6 +14,7 @@ mod onnx;
 mod setup;
 mod step;
 mod test;
+mod venv;
 mod wasm;
 mod weed;
 
