@@ -1,6 +1,6 @@
 //! All that a command needs, in order: each step says how it went, and a second time it is there already.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 
@@ -21,30 +21,23 @@ pub(crate) fn tools(machine: &Machine) -> Result<(Environment, Wasm)> {
     // The ONNX engine makes and drops errors in the normal course of a prediction; with `RUST_BACKTRACE=1` each would record a backtrace.
     environment.set("RUST_LIB_BACKTRACE", "0");
     environment.set("DUCKDB_LIB_DIR", duckdb);
-    let library = step("ONNX Runtime's library", || {
-        let (library, said) = onnx::prepare(machine, true);
-        let without = if library.is_some() {
-            ""
-        } else {
-            "not there, models run on tract: "
-        };
-        Ok((library, format!("{without}{said}")))
-    })?;
-    if let Some(library) = library {
-        environment.set("ORT_DYLIB_PATH", library);
-    }
-    let weed = step("SeaweedFS", || {
-        let (program, said) = weed::prepare(machine, true);
-        let without = if program.is_some() {
-            ""
-        } else {
-            "not there, what needs an S3 server is left out: "
-        };
-        Ok((program, format!("{without}{said}")))
-    })?;
-    if let Some(weed) = weed {
-        environment.set("TIDEMILL_WEED", weed);
-    }
+    let mut optional = |name: &str, variable: &'static str, without: &str, prepare: fn(&Machine, bool) -> (Option<PathBuf>, String)| {
+        let found = step(name, || {
+            let (found, said) = prepare(machine, true);
+            let without = if found.is_some() {
+                String::new()
+            } else {
+                format!("not there, {without}: ")
+            };
+            Ok((found, format!("{without}{said}")))
+        })?;
+        if let Some(found) = found {
+            environment.set(variable, found);
+        }
+        Result::<()>::Ok(())
+    };
+    optional("ONNX Runtime's library", "ORT_DYLIB_PATH", "models run on tract", onnx::prepare)?;
+    optional("SeaweedFS", "TIDEMILL_WEED", "what needs an S3 server is left out", weed::prepare)?;
     Ok((environment, wasm))
 }
 
