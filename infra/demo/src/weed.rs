@@ -19,7 +19,9 @@ const SECRET: &str = "tide-and-mill";
 /// Who may read and nothing else.
 pub const READER: &str = "reader";
 /// Until the server takes writes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Lines of its log in an error: its folder may be gone when somebody reads it.
+const TAIL: usize = 12;
 
 /// The program, from the environment that `cargo xtask` prepares.
 pub fn program() -> Option<PathBuf> {
@@ -67,7 +69,7 @@ impl Weed {
         // It answers before its volumes are there.
         let runtime = tokio::runtime::Runtime::new()?;
         while runtime.block_on(store.get("ready")).is_err() {
-            ensure!(Instant::now() < until, "SeaweedFS does not come back; see {}", self.log().display());
+            ensure!(Instant::now() < until, "SeaweedFS does not come back; {}", self.last_words());
         }
         Ok(())
     }
@@ -137,6 +139,8 @@ impl Weed {
             // One machine elects itself: nothing need be waited for.
             .args(["-master.electionTimeout=1s", "-master.heartbeatInterval=200ms"])
             .args(["-master.volumePreallocate=false", "-master.volumeSizeLimitMB=64", "-volume.max=0"])
+            // A share of a large disk is more than the tests ever write.
+            .args(["-volume.minFreeSpace=64MiB"])
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -154,7 +158,7 @@ impl Weed {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
-                bail!("SeaweedFS ended with {status}; see {}", self.log().display());
+                bail!("SeaweedFS ended with {status}; {}", self.last_words());
             }
             let written = match self.make_folder() {
                 Ok(()) => self
@@ -166,16 +170,26 @@ impl Weed {
             };
             match written {
                 Ok(()) => return Ok(()),
-                Err(error) if Instant::now() > until => return Err(error.context(format!("see {}", self.log().display()))),
+                Err(error) if Instant::now() > until => return Err(error.context(self.last_words())),
                 Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
             }
         }
     }
 
-    /// A bucket is a folder of its file server.
+    /// A bucket is a folder of its file server. One that is there from an earlier try, whose write came too early, is as good.
     fn make_folder(&self) -> Result<()> {
-        ureq::post(format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports[2])).send_empty()?;
-        Ok(())
+        match ureq::post(format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports[2])).send_empty() {
+            Ok(_) | Err(ureq::Error::StatusCode(409)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The end of its log.
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+        format!("the end of {}:\n{tail}", self.log().display())
     }
 
     /// Removes the bucket with all that is in it.
