@@ -50,7 +50,9 @@ fn is_judged_registered_and_served() -> Result<()> {
     let wanted = [0.580_058_1, 0.946_863_7];
     let near = scores.len() == 2 && scores.iter().zip(wanted).all(|(score, wanted)| (score - wanted).abs() < 1e-5);
     ensure!(near, "{answer}");
-    server.stop()
+    server.stop()?;
+    // It can be built again from its record like any other.
+    succeeded(Command::new(&tidemill).args(["replay", "failure"]).current_dir(&project).output()?)
 }
 
 #[test]
