@@ -12,13 +12,27 @@ fn main() -> Result<()> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").map_err(std::io::Error::other)?).join("../../templates");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut text = String::from("[\n");
-    for folder in sorted(&root)?.into_iter().filter(|path| path.join("metadata/spin-template.toml").is_file()) {
+    for folder in sorted(&root)?
+        .into_iter()
+        .filter(|path| path.join("metadata/spin-template.toml").is_file())
+    {
         let manifest = folder.join("metadata/spin-template.toml").canonicalize()?;
         let content = folder.join("content");
-        text += &format!("    Source {{ manifest: include_str!({:?}), files: &[\n", manifest.display().to_string());
+        text += &format!(
+            "    Source {{ manifest: include_str!({:?}), files: &[\n",
+            manifest.display().to_string()
+        );
         for file in files(&content)? {
-            let name = file.strip_prefix(&content).map_err(std::io::Error::other)?.display().to_string().replace('\\', "/");
-            text += &format!("        ({name:?}, include_bytes!({:?})),\n", file.canonicalize()?.display().to_string());
+            let name = file
+                .strip_prefix(&content)
+                .map_err(std::io::Error::other)?
+                .display()
+                .to_string()
+                .replace('\\', "/");
+            text += &format!(
+                "        ({name:?}, include_bytes!({:?})),\n",
+                file.canonicalize()?.display().to_string()
+            );
         }
         text += "    ] },\n";
     }

@@ -38,7 +38,10 @@ pub(crate) fn run(model: &Model, set: FeatureSet, transform: &Transform, host: &
         parameters: parameters(&model.trainer)?,
         rounds: 0,
         importances: Default::default(),
-        metrics: rows.map(|(name, rows)| (name.to_owned(), rows as f64)).into_iter().collect::<Metrics>(),
+        metrics: rows
+            .map(|(name, rows)| (name.to_owned(), rows as f64))
+            .into_iter()
+            .collect::<Metrics>(),
         features: set,
     };
     host.objects().create_json(&format!("{folder}/training.json"), &training)?;

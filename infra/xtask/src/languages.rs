@@ -34,7 +34,9 @@ fn jco(machine: &Machine) -> Result<(PathBuf, String)> {
         return Ok((folder, "there".into()));
     }
     if !there("npm") {
-        bail!("jco comes from npm, and there is no `npm` here\nhint: install Node 20 or later (Debian: `apt-get install npm`; macOS: `brew install node`)");
+        bail!(
+            "jco comes from npm, and there is no `npm` here\nhint: install Node 20 or later (Debian: `apt-get install npm`; macOS: `brew install node`)"
+        );
     }
     std::fs::create_dir_all(&folder)?;
     let npm = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];

@@ -63,7 +63,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "bench" => bench::run(&machine, rest),
         "guests" => setup::guests(&machine, rest).map(|_| ExitCode::SUCCESS),
         "component" => {
-            let folder = rest.first().context("name the folder of the stage's crate: `cargo xtask component ../my-stage`")?;
+            let folder = rest
+                .first()
+                .context("name the folder of the stage's crate: `cargo xtask component ../my-stage`")?;
             component::build(&machine, &std::env::current_dir()?.join(folder)).map(|()| ExitCode::SUCCESS)
         }
         "doctor" => setup::doctor(&machine),

@@ -180,7 +180,9 @@ fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progres
     match trainer.kind {
         TrainerKind::Trees => Ok(Fitted::Trees(trees::fit(trainer, loss, train, stop, progress))),
         TrainerKind::Linear => Ok(Fitted::Linear(linear::fit(trainer, loss, train, progress))),
-        TrainerKind::Onnx => Err(Error::config("a trainer of kind `onnx` trains nothing: its model comes from elsewhere")),
+        TrainerKind::Onnx => Err(Error::config(
+            "a trainer of kind `onnx` trains nothing: its model comes from elsewhere",
+        )),
     }
 }
 

@@ -68,7 +68,8 @@ impl Twin {
     /// Those of the stage; `Config` if `config` does not configure it; `NotFound` if there is no such object.
     pub fn run<S: Stage>(&self, key: &str, config: &serde_json::Value) -> Result<Outcome> {
         let bytes = self.object(key).ok_or_else(|| absent(key))?;
-        let config = serde_json::from_value(config.clone()).map_err(|e| Error::config(format!("this does not configure `{}`: {e}", S::NAME)))?;
+        let config =
+            serde_json::from_value(config.clone()).map_err(|e| Error::config(format!("this does not configure `{}`: {e}", S::NAME)))?;
         key.clone_into(&mut self.trigger.lock().unwrap_or_else(PoisonError::into_inner));
         let trigger = Trigger {
             key: key.to_owned(),
@@ -119,7 +120,10 @@ fn absent(key: &str) -> Error {
 }
 
 fn refused(doing: &str, key: &str, granted: &[String]) -> Error {
-    Error::limit(format!("the stage may not {doing} `{key}`: it is granted `{}`", granted.join("`, `")))
+    Error::limit(format!(
+        "the stage may not {doing} `{key}`: it is granted `{}`",
+        granted.join("`, `")
+    ))
 }
 
 impl Host for Twin {
@@ -163,7 +167,9 @@ impl Objects for Twin {
         // Near enough to the host's rule for a test: a key below the prefix must be readable.
         self.readable(&format!("{prefix}x"))?;
         let store = self.store();
-        let below = store.iter().filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
+        let below = store
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
         let meta = |(key, bytes): (&String, &Vec<u8>)| Meta {
             key: key.clone(),
             size: bytes.len() as u64,
@@ -193,7 +199,10 @@ mod tests {
 
     #[test]
     fn grants_and_conditions_hold() {
-        let twin = Twin::default().with("a/1", b"one").with("b/1", b"two").granted(&["a/**"], &["c/**"]);
+        let twin = Twin::default()
+            .with("a/1", b"one")
+            .with("b/1", b"two")
+            .granted(&["a/**"], &["c/**"]);
         assert_eq!(twin.get("a/1").unwrap(), b"one");
         assert_eq!(twin.get_range("a/1", 1, 9).unwrap(), b"ne");
         assert_eq!(twin.get("b/1").unwrap_err().kind, ErrorKind::Limit);

@@ -84,11 +84,13 @@ pub fn find(id: &str) -> Result<Template> {
 }
 
 fn read(source: &Source) -> Result<Template> {
-    let manifest: Manifest =
-        toml::from_str(source.manifest).map_err(|e| Error::bug(format!("a template's metadata cannot be read: {}", e.to_string().trim_end())))?;
+    let manifest: Manifest = toml::from_str(source.manifest)
+        .map_err(|e| Error::bug(format!("a template's metadata cannot be read: {}", e.to_string().trim_end())))?;
     if manifest.manifest_version != "1" {
         let (id, version) = (&manifest.id, &manifest.manifest_version);
-        return Err(Error::bug(format!("the template `{id}` has manifest_version `{version}`, and only `1` can be read")));
+        return Err(Error::bug(format!(
+            "the template `{id}` has manifest_version `{version}`, and only `1` can be read"
+        )));
     }
     Ok(Template {
         id: manifest.id,
@@ -171,7 +173,10 @@ mod tests {
     }
 
     fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -189,7 +194,10 @@ mod tests {
             (&[("who", "me"), ("who", "you")], &["`who` is set twice"]),
         ] {
             let error = template().values(&set(pairs)).unwrap_err();
-            assert!(error.kind == ErrorKind::Input && parts.iter().all(|part| error.message.contains(part)), "{error}");
+            assert!(
+                error.kind == ErrorKind::Input && parts.iter().all(|part| error.message.contains(part)),
+                "{error}"
+            );
         }
         let error = find("flihgts").unwrap_err();
         assert!(error.kind == ErrorKind::NotFound && error.message.contains("`flights`"), "{error}");

@@ -33,14 +33,20 @@ impl Template {
         for (name, value) in values.iter().map(|(n, v)| (n.as_str(), v.as_str())).chain([("project-name", name)]) {
             globals.insert(name.to_owned().into(), Value::scalar(value.to_owned()));
         }
-        self.files.iter().map(|(path, bytes)| self.file(&parser, &globals, path, bytes)).collect()
+        self.files
+            .iter()
+            .map(|(path, bytes)| self.file(&parser, &globals, path, bytes))
+            .collect()
     }
 
     fn file(&self, parser: &liquid::Parser, globals: &liquid::Object, path: &str, bytes: &[u8]) -> Result<File> {
         // What cargo or another tool must not take for its own inside `templates/` has an ending more.
         let to = path.strip_suffix(".tmpl").unwrap_or(path).to_owned();
         let Ok(text) = std::str::from_utf8(bytes) else {
-            return Ok(File { path: to, bytes: bytes.to_vec() });
+            return Ok(File {
+                path: to,
+                bytes: bytes.to_vec(),
+            });
         };
         let wrong = |e: liquid::Error| Error::bug(format!("`{path}` of the template `{}` cannot be rendered: {e}", self.id));
         let text = parser.parse(text).and_then(|template| template.render(globals)).map_err(wrong)?;
@@ -71,9 +77,12 @@ macro_rules! filter {
     };
 }
 
-filter!(KebabCase, KebabCaseFilter, "kebab_case", "To kebab-case.", |text| text.to_kebab_case());
-filter!(SnakeCase, SnakeCaseFilter, "snake_case", "To snake_case.", |text| text.to_snake_case());
-filter!(PascalCase, PascalCaseFilter, "pascal_case", "To PascalCase.", |text| text.to_upper_camel_case());
+filter!(KebabCase, KebabCaseFilter, "kebab_case", "To kebab-case.", |text| text
+    .to_kebab_case());
+filter!(SnakeCase, SnakeCaseFilter, "snake_case", "To snake_case.", |text| text
+    .to_snake_case());
+filter!(PascalCase, PascalCaseFilter, "pascal_case", "To PascalCase.", |text| text
+    .to_upper_camel_case());
 
 #[cfg(test)]
 mod tests {
@@ -98,10 +107,14 @@ mod tests {
             files: Box::leak(Box::new([("a.txt.tmpl", text.as_bytes())])),
         };
         let rendered = |text: &'static str| template(text).render("My first_Stage", &BTreeMap::new());
-        let files = rendered("{{project-name}} {{ project-name | kebab_case }} {{project-name | snake_case}} {{project-name | pascal_case}}");
+        let files =
+            rendered("{{project-name}} {{ project-name | kebab_case }} {{project-name | snake_case}} {{project-name | pascal_case}}");
         let files = files.unwrap();
         assert_eq!(files[0].path, "a.txt");
-        assert_eq!(text(&files, "a.txt").unwrap(), "My first_Stage my-first-stage my_first_stage MyFirstStage");
+        assert_eq!(
+            text(&files, "a.txt").unwrap(),
+            "My first_Stage my-first-stage my_first_stage MyFirstStage"
+        );
         for wrong in ["{{ project-name | kebap_case }}", "{{ name }}", "{% if %}", "{{ project-name"] {
             let error = rendered(wrong).unwrap_err();
             assert!(error.message.contains("`a.txt.tmpl` of the template `t`"), "{error}");
@@ -111,7 +124,7 @@ mod tests {
     #[test]
     fn each_template_makes_a_project_that_checks() {
         let all = all().unwrap();
-        assert!(all.len() >= 7, "{all:?}");
+        assert!(all.len() >= 7, "there are {}", all.len());
         for template in all {
             let values = template.values(&[]).unwrap();
             let files = template.render("my stage", &values).unwrap();

@@ -137,7 +137,11 @@ fn stages_in_python_and_javascript() -> Result<()> {
         stores.push(snapshot::take(&at.join(".tidemill/store"))?);
     }
     ensure!(never.load(Ordering::SeqCst) == 0, "a host was reached that was not granted");
-    ensure!(asked.load(Ordering::SeqCst) == 4, "the granted host was asked {} times", asked.load(Ordering::SeqCst));
+    ensure!(
+        asked.load(Ordering::SeqCst) == 4,
+        "the granted host was asked {} times",
+        asked.load(Ordering::SeqCst)
+    );
     // Clock and randomness are the run's: elsewhere and later the same objects come out.
     ensure!(stores[0] == stores[1], "{:#?}\n{:#?}", stores[0], stores[1]);
     Ok(())
@@ -145,11 +149,22 @@ fn stages_in_python_and_javascript() -> Result<()> {
 
 fn sums_up(server: &Server, stage: &str) -> Result<()> {
     let record = outcome(server, stage)?;
-    ensure!(record.decision == Decision::Done && record.trigger.key == "raw/events/a.jsonl", "{record:?}");
-    let [written] = record.outputs.as_slice() else { bail!("{stage} wrote {:?}", record.outputs) };
+    ensure!(
+        record.decision == Decision::Done && record.trigger.key == "raw/events/a.jsonl",
+        "{record:?}"
+    );
+    let [written] = record.outputs.as_slice() else {
+        bail!("{stage} wrote {:?}", record.outputs)
+    };
     let summary: Value = server.json(&written.key)?.context("it is not there")?;
-    ensure!(summary["rows"] == 3 && summary["fields"]["level"]["mean"].as_f64() == Some(3.25), "{summary}");
-    ensure!(summary["fields"].get("id").is_none(), "its configuration did not reach it: {summary}");
+    ensure!(
+        summary["rows"] == 3 && summary["fields"]["level"]["mean"].as_f64() == Some(3.25),
+        "{summary}"
+    );
+    ensure!(
+        summary["fields"].get("id").is_none(),
+        "its configuration did not reach it: {summary}"
+    );
     Ok(())
 }
 
@@ -165,7 +180,10 @@ fn refused(record: &OutcomeRecord, elsewhere: &str) -> Result<()> {
     says(facts, "fetch", &[&format!("limit: the stage may not fetch from `{elsewhere}`")])?;
     says(facts, "fetch-granted", &["allowed: tide"])?;
     // The stage before caused it, and what that wrote was read.
-    ensure!(record.decision == Decision::Done && facts["rows"] == 3 && record.outputs.len() == 1, "{record:?}");
+    ensure!(
+        record.decision == Decision::Done && facts["rows"] == 3 && record.outputs.len() == 1,
+        "{record:?}"
+    );
     let clock = facts["as-of"].as_str().context("there is no clock")?;
     ensure!(facts["clock"].as_str() == Some(clock), "{facts}");
     Ok(())
@@ -218,6 +236,9 @@ fn that_do_not_look_fail_with_the_right_kind() -> Result<()> {
             ensure!(letter["kind"] == "limit" && message.contains(&part), "{stage}: {letter}");
         }
     }
-    ensure!(server.keys("secrets/")? == ["secrets/key"] && never.load(Ordering::SeqCst) == 0, "it was not stopped");
+    ensure!(
+        server.keys("secrets/")? == ["secrets/key"] && never.load(Ordering::SeqCst) == 0,
+        "it was not stopped"
+    );
     server.stop()
 }

@@ -15,7 +15,11 @@ fn mistakes_teach_and_leave_nothing() -> Result<()> {
     fs::create_dir(folder.path().join("full"))?;
     fs::write(folder.path().join("full/there"), "mine")?;
     for (arguments, code, parts) in [
-        (&["--template", "tabluar", "x"][..], 4, &["no template `tabluar`", "`tabular`", "--list"][..]),
+        (
+            &["--template", "tabluar", "x"][..],
+            4,
+            &["no template `tabluar`", "`tabular`", "--list"][..],
+        ),
         (&["--set", "trianer=trees", "x"], 3, &["no parameter `trianer`", "it has `trainer`"]),
         (&["--set", "trainer=forest", "x"], 3, &["`trainer` is `forest`", "^(trees|linear)$"]),
         (&["--set", "trainer", "x"], 2, &["`trainer` is not `name=value`"]),
@@ -27,7 +31,11 @@ fn mistakes_teach_and_leave_nothing() -> Result<()> {
         (&["--template", "stage-js", "outcomes"], 2, &["may not write `outcomes/**`"]),
         (&[], 2, &["<DIR>"]),
     ] {
-        let output = Command::new(&tidemill).arg("new").args(arguments).current_dir(folder.path()).output()?;
+        let output = Command::new(&tidemill)
+            .arg("new")
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()?;
         let text = said(&output);
         ensure!(output.status.code() == Some(code), "{arguments:?} ({}): {text}", output.status);
         for part in parts {
@@ -35,7 +43,10 @@ fn mistakes_teach_and_leave_nothing() -> Result<()> {
         }
     }
     let left: Vec<_> = fs::read_dir(folder.path())?.flatten().map(|entry| entry.file_name()).collect();
-    ensure!(left == ["full"] && fs::read(folder.path().join("full/there"))? == b"mine", "{left:?}");
+    ensure!(
+        left == ["full"] && fs::read(folder.path().join("full/there"))? == b"mine",
+        "{left:?}"
+    );
     Ok(())
 }
 
@@ -62,14 +73,21 @@ fn templates_are_listed_and_used_from_here() -> Result<()> {
         .current_dir(&here)
         .output()?;
     // There is no `validate` in this project: what the parameter names is checked like everything else.
-    ensure!(output.status.code() == Some(2) && said(&output).contains("validate"), "{}", said(&output));
+    ensure!(
+        output.status.code() == Some(2) && said(&output).contains("validate"),
+        "{}",
+        said(&output)
+    );
     ensure!(fs::read_dir(&here)?.next().is_none());
     let output = Command::new(&tidemill)
         .args(["new", "--template", "stage-js", "--set", "on=raw/other/*", "--json", "."])
         .current_dir(&here)
         .output()?;
     let made: Value = serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
-    ensure!(made["template"] == "stage-js" && made["files"].to_string().contains("wit/stage.wit"), "{made}");
+    ensure!(
+        made["template"] == "stage-js" && made["files"].to_string().contains("wit/stage.wit"),
+        "{made}"
+    );
     let toml = fs::read_to_string(here.join("tidemill.toml"))?;
     ensure!(toml.contains("name = \"here\"") && toml.contains("on = \"raw/other/*\""), "{toml}");
     Ok(())

@@ -11,7 +11,12 @@ use tidemill_tests::trained;
 use crate::tools::{said, succeeded};
 
 fn made(tidemill: &Path, folder: &Path) -> Result<std::path::PathBuf> {
-    succeeded(Command::new(tidemill).args(["new", "--template", "onnx", "mine"]).current_dir(folder).output()?)?;
+    succeeded(
+        Command::new(tidemill)
+            .args(["new", "--template", "onnx", "mine"])
+            .current_dir(folder)
+            .output()?,
+    )?;
     Ok(folder.join("mine"))
 }
 
@@ -25,17 +30,25 @@ fn is_judged_registered_and_served() -> Result<()> {
     server.command(&["put", "readings", "data/day-1.csv"])?;
     server.command(&["put", "readings", "data/day-2.csv"])?;
     server.decided("failure", "2024-01-02T00-00-00Z")?;
-    let version: Version = server.json("models/failure/versions/1.json")?.context("the model was not admitted")?;
+    let version: Version = server
+        .json("models/failure/versions/1.json")?
+        .context("the model was not admitted")?;
     let file = fs::read(project.join("model.onnx"))?;
     ensure!(version.onnx_digest == Digest::of(&file), "another file is served than was given");
     ensure!(version.metrics["auc"] > 0.65, "{:?}", version.metrics);
-    ensure!(server.champion("failure")?.is_some_and(|alias| alias.version == 1), "it is not the champion");
+    ensure!(
+        server.champion("failure")?.is_some_and(|alias| alias.version == 1),
+        "it is not the champion"
+    );
     let columns = |values: [&[f64]; 3]| -> Vec<Value> {
         let named = ["temperature", "vibration", "age"].into_iter().zip(values);
         named
             .map(|(name, data)| {
                 let kind = if name == "age" { "INT64" } else { "FP64" };
-                let data: Vec<Value> = data.iter().map(|v| if name == "age" { json!(*v as i64) } else { json!(v) }).collect();
+                let data: Vec<Value> = data
+                    .iter()
+                    .map(|v| if name == "age" { json!(*v as i64) } else { json!(v) })
+                    .collect();
                 json!({ "name": name, "datatype": kind, "shape": [data.len()], "data": data })
             })
             .collect()
@@ -67,7 +80,10 @@ fn that_is_not_there_waits_for_a_person() -> Result<()> {
     let letter = server.keys("dead/train/")?;
     let letter: Value = server.json(letter.first().context("no letter")?)?.context("no letter")?;
     let told = letter["message"].as_str().unwrap_or_default();
-    ensure!(told.contains("tidemill models import failure <file>") && told.contains("events retry"), "{letter}");
+    ensure!(
+        told.contains("tidemill models import failure <file>") && told.contains("events retry"),
+        "{letter}"
+    );
     server.command(&["models", "import", "failure", "model.onnx"])?;
     server.command(&["events", "retry"])?;
     crate::chain::settled(&server, 0)?;
@@ -90,9 +106,17 @@ fn what_does_not_fit_is_said_at_once() -> Result<()> {
         Ok(())
     };
     fails(&["models", "import", "failure", "gone.onnx"], 4, &["`gone.onnx`"])?;
-    fails(&["models", "import", "faliure", "model.onnx"], 4, &["no model `faliure`", "`failure`"])?;
+    fails(
+        &["models", "import", "faliure", "model.onnx"],
+        4,
+        &["no model `faliure`", "`failure`"],
+    )?;
     fs::write(project.join("text.onnx"), "this is no model")?;
-    fails(&["models", "import", "failure", "text.onnx"], 3, &["`text.onnx` is not an ONNX model"])?;
+    fails(
+        &["models", "import", "failure", "text.onnx"],
+        3,
+        &["`text.onnx` is not an ONNX model"],
+    )?;
     // A name that is not ours, of the same length: the file stays well-formed.
     let renamed = |from: &[u8], to: &[u8]| -> Result<Vec<u8>> {
         let mut bytes = fs::read(project.join("model.onnx"))?;
@@ -102,12 +126,22 @@ fn what_does_not_fit_is_said_at_once() -> Result<()> {
         Ok(bytes)
     };
     fs::write(project.join("other.onnx"), renamed(b"features", b"variable")?)?;
-    fails(&["models", "import", "failure", "other.onnx"], 3, &["takes `variable`", "must take `features`", "export.py"])?;
+    fails(
+        &["models", "import", "failure", "other.onnx"],
+        3,
+        &["takes `variable`", "must take `features`", "export.py"],
+    )?;
     ensure!(!project.join(".tidemill/store/imports").exists(), "nothing of it was taken in");
     // One that is not named yet: what to write is said.
-    fs::write(project.join("newer.onnx"), [fs::read(project.join("model.onnx"))?, b"\xa2\x06\x01x".to_vec()].concat())?;
+    fs::write(
+        project.join("newer.onnx"),
+        [fs::read(project.join("model.onnx"))?, b"\xa2\x06\x01x".to_vec()].concat(),
+    )?;
     let digest = Digest::of(&fs::read(project.join("newer.onnx"))?);
-    let output = Command::new(&tidemill).args(["models", "import", "failure", "newer.onnx"]).current_dir(&project).output()?;
+    let output = Command::new(&tidemill)
+        .args(["models", "import", "failure", "newer.onnx"])
+        .current_dir(&project)
+        .output()?;
     let text = said(&output);
     ensure!(output.status.success() && text.contains(&format!("onnx = \"{digest}\"")), "{text}");
     let toml = fs::read_to_string(project.join("tidemill.toml"))?;

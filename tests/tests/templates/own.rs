@@ -82,7 +82,10 @@ fn their_tests_can_fail() -> Result<()> {
         let text = fs::read_to_string(project.join(file))?;
         ensure!(text.contains(right), "{file}");
         fs::write(project.join(file), text.replace(right, wrong))?;
-        ensure!(tools.readme(&project, "test").is_err(), "{template}: its test does not see a wrong sum");
+        ensure!(
+            tools.readme(&project, "test").is_err(),
+            "{template}: its test does not see a wrong sum"
+        );
     }
     Ok(())
 }

@@ -48,16 +48,30 @@ fn manifests_are_as_spin_reads_them() -> Result<()> {
         known(&manifest, FIELDS, &place)?;
         ensure!(manifest["manifest_version"].as_str() == Some("1"), "{place}");
         let id = manifest["id"].as_str().context("an id is a text")?.to_owned();
-        ensure!(folder.ends_with(&id), "{place} has the id `{id}`: a person looks for it under its id");
+        ensure!(
+            folder.ends_with(&id),
+            "{place} has the id `{id}`: a person looks for it under its id"
+        );
         ids.insert(id);
         for (name, parameter) in manifest.get("parameters").and_then(|p| p.as_table()).into_iter().flatten() {
             let parameter = parameter.as_table().context("a parameter is a table")?;
             known(parameter, PARAMETER, &format!("{place}: {name}"))?;
-            ensure!(parameter["type"].as_str() == Some("string") && parameter["prompt"].is_str(), "{place}: {name}");
+            ensure!(
+                parameter["type"].as_str() == Some("string") && parameter["prompt"].is_str(),
+                "{place}: {name}"
+            );
         }
         ensure!(fs::read_dir(folder.join("content"))?.next().is_some(), "{place} has no content");
     }
-    let wanted = ["flights", "lambda-stage", "onnx", "stage-js", "stage-python", "stage-rust", "tabular"];
+    let wanted = [
+        "flights",
+        "lambda-stage",
+        "onnx",
+        "stage-js",
+        "stage-python",
+        "stage-rust",
+        "tabular",
+    ];
     ensure!(ids.iter().map(String::as_str).eq(wanted), "{ids:?}");
     Ok(())
 }
@@ -78,7 +92,10 @@ fn files(folder: &Path, under: &Path, found: &mut BTreeSet<String>) -> Result<()
 fn the_same_files_come_out() -> Result<()> {
     let Some(tools) = Tools::find() else { return Ok(()) };
     for template in templates()? {
-        let id = template.file_name().and_then(|name| name.to_str()).context("a template has a name")?;
+        let id = template
+            .file_name()
+            .and_then(|name| name.to_str())
+            .context("a template has a name")?;
         let folder = tempfile::tempdir()?;
         let project = tools.new_project(id, folder.path(), "mine", &[])?;
         let (mut made, mut content) = (BTreeSet::new(), BTreeSet::new());

@@ -60,10 +60,16 @@ impl Tools {
         let readme = fs::read_to_string(project.join("README.md"))?;
         let script = block(&readme, kind).with_context(|| format!("README.md has no block `sh {kind}`"))?;
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let own = [self.python.clone(), self.tidemill.parent().context("tidemill is in no folder")?.to_path_buf()];
+        let own = [
+            self.python.clone(),
+            self.tidemill.parent().context("tidemill is in no folder")?.to_path_buf(),
+        ];
         let path = std::env::join_paths(own.into_iter().chain(std::env::split_paths(&path)))?;
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("{CARGO}{script}")]).current_dir(project).env("PATH", path);
+        command
+            .args(["-c", &format!("{CARGO}{script}")])
+            .current_dir(project)
+            .env("PATH", path);
         command.env("XTASK", &self.xtask).env("NATIVE", native());
         succeeded(command.output()?).with_context(|| format!("{}: sh {kind}", project.display()))
     }
@@ -152,5 +158,9 @@ pub(crate) fn succeeded(output: Output) -> Result<()> {
 }
 
 pub(crate) fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }

@@ -28,10 +28,17 @@ pub(crate) struct Imported {
 
 impl Imported {
     pub(crate) fn for_people(&self, model: &str) -> String {
-        let there = if self.new { "is in the store now" } else { "was in the store already" };
+        let there = if self.new {
+            "is in the store now"
+        } else {
+            "was in the store already"
+        };
         let next = match self.named {
             true => "`tidemill.toml` names it: the next training takes it".to_owned(),
-            false => format!("write into `tidemill.toml`:\n\n[model.{model}.trainer]\nkind = \"onnx\"\nonnx = \"{}\"", self.digest),
+            false => format!(
+                "write into `tidemill.toml`:\n\n[model.{model}.trainer]\nkind = \"onnx\"\nonnx = \"{}\"",
+                self.digest
+            ),
         };
         format!("`{}` {there}; {next}", self.key)
     }
@@ -50,7 +57,9 @@ pub(crate) async fn import(project: &Project, model: &str, file: &Path) -> Resul
     let store: Store = project.store()?;
     let put = store.create(&key, bytes.into()).await?;
     if put == Put::Conflict {
-        return Err(Error::input(format!("`{key}` holds other bytes than its name says; delete it and import the model again")));
+        return Err(Error::input(format!(
+            "`{key}` holds other bytes than its name says; delete it and import the model again"
+        )));
     }
     Ok(Imported {
         key,

@@ -67,9 +67,7 @@ impl New {
 }
 
 fn pair(text: &str) -> std::result::Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("`{text}` is not `name=value`"))?;
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not `name=value`"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -121,7 +119,10 @@ fn write(dir: &Path, files: &[File]) -> anyhow::Result<()> {
             let _ = fs::remove_file(dir.join(&file.path));
             // Folders that are empty now; the first that is not, and the project's own, end it.
             let above = Path::new(&file.path).ancestors().skip(1).filter(|folder| *folder != Path::new(""));
-            let _ = above.map(|folder| fs::remove_dir(dir.join(folder))).take_while(std::io::Result::is_ok).count();
+            let _ = above
+                .map(|folder| fs::remove_dir(dir.join(folder)))
+                .take_while(std::io::Result::is_ok)
+                .count();
         }
         if is_new {
             let _ = fs::remove_dir(dir);
