@@ -7,4 +7,5 @@
 pub mod cost;
 pub mod difference;
 pub mod sam;
+pub mod spin;
 mod yaml;

@@ -1,0 +1,3 @@
+//! Spin: one component from several, and what it may import there.
+
+pub mod compose;
