@@ -7,7 +7,7 @@ use tidemill_core::{
 };
 use tidemill_host::Store;
 
-use crate::{NodeSettings, node::Heard};
+use tidemill_core::pipeline::{Heard, NodeSettings};
 
 /// An object that a node is to run for.
 #[derive(Debug, Clone, PartialEq, Eq)]

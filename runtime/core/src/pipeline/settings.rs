@@ -1,4 +1,5 @@
-//! One node of the pipeline as a function is told of it, and which of the keys that it hears of trigger it.
+//! One node of the pipeline as whoever runs it elsewhere (a Lambda function, a component on Spin) is told of it, and which of the keys
+//! that it hears of trigger it.
 //!
 //! An object that a stage may write counts only through an outcome that names it, as in the flow: half a run triggers nothing.
 
@@ -6,10 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemill_core::{
-    pipeline::{Node, Pipeline, matches, may_overlap},
-    time::Span,
-};
+
+use super::{Node, Pipeline, matches, may_overlap};
+use crate::time::Span;
 
 /// The node, as far as a function needs it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ fn tries() -> u32 {
 
 /// What a key means to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub enum Heard {
     /// Somebody put it there: it triggers the node.
     Foreign,
     /// An outcome that triggers the node itself, or by what its run wrote.
@@ -147,7 +147,7 @@ impl NodeSettings {
     }
 
     /// As the host takes it.
-    pub(crate) fn node(&self) -> Node {
+    pub fn node(&self) -> Node {
         Node {
             stage: self.stage.clone(),
             subject: self.subject.clone(),
@@ -166,11 +166,12 @@ impl NodeSettings {
     }
 
     /// Whether the node waits for an object with this key.
-    pub(crate) fn waits_for(&self, key: &str) -> bool {
+    pub fn waits_for(&self, key: &str) -> bool {
         self.on.iter().any(|on| matches(on, key))
     }
 
-    pub(crate) fn hears(&self, key: &str) -> Heard {
+    /// What the key of a new object means.
+    pub fn hears(&self, key: &str) -> Heard {
         let outcome = key.starts_with("outcomes/");
         let is_made = || self.made.iter().flat_map(|made| &made.writes).any(|writes| matches(writes, key));
         match (outcome, self.waits_for(key)) {
