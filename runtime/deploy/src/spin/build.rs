@@ -10,7 +10,6 @@ use tidemill_core::{
 use tidemill_lambda::Serving;
 
 use super::{
-    CONFIG,
     manifest::{Application, Build, Component, HttpTrigger, Manifest, Route, Tool, Triggers},
     variables, words,
 };
@@ -163,8 +162,7 @@ fn predict(spin: &mut Spin, pipeline: &Pipeline, options: &Options) -> Result<()
         description: "Serves predictions: Open Inference Protocol V2".to_owned(),
         source: format!("{COMPONENTS}/{PREDICT}.wasm"),
         allowed_outbound_hosts: variables::hosts(options.store.as_deref())?,
-        variables: variables::passed(),
-        environment: told(&Serving::of(pipeline))?,
+        variables: variables::passed(&Serving::of(pipeline))?,
         build,
     };
     spin.add(PREDICT, Route::Public("/v2/...".to_owned()), component);
@@ -194,8 +192,7 @@ fn events(spin: &mut Spin, pipeline: &Pipeline, split: &Split) -> Result<()> {
         description: "Takes notices of the bucket's objects, and rows".to_owned(),
         source: format!("{COMPONENTS}/{EVENTS}.wasm"),
         allowed_outbound_hosts: hosts,
-        variables: variables::passed(),
-        environment: told(&json!({ "datasets": datasets, "stages": stages }))?,
+        variables: variables::passed(&json!({ "datasets": datasets, "stages": stages }))?,
         build: None,
     };
     spin.add(EVENTS, Route::Public("/events".to_owned()), component);
@@ -233,8 +230,7 @@ fn stage(spin: &mut Spin, pipeline: &Pipeline, stage: &str, nodes: &[(&Node, Par
         description: format!("Stage {stage}"),
         source: source.clone(),
         allowed_outbound_hosts: hosts,
-        variables: variables::passed(),
-        environment: told(&json!({ "nodes": told_nodes }))?,
+        variables: variables::passed(&json!({ "nodes": told_nodes }))?,
         build: None,
     };
     spin.add(&id, Route::Private { private: true }, component);
@@ -264,12 +260,6 @@ fn id(stage: &str) -> Result<String> {
         ))
     })?;
     Ok(id)
-}
-
-/// What a component is told, as its environment.
-fn told(config: &impl serde::Serialize) -> Result<BTreeMap<String, String>> {
-    let text = serde_json::to_string(config).map_err(|e| Error::bug(format!("what a component is told cannot be written: {e}")))?;
-    Ok(BTreeMap::from([(CONFIG.to_owned(), text)]))
 }
 
 fn notes(spin: &mut Spin, pipeline: &Pipeline, split: &Split) {

@@ -13,4 +13,4 @@ pub use build::{COMPONENTS, Composed, Options, Part, Recipe, Spin, render};
 pub use check::check;
 
 /// The variable that tells a component which part of the project it is.
-pub(crate) const CONFIG: &str = "TIDEMILL_CONFIG";
+pub(crate) const TOLD: &str = "tidemill_config";

@@ -57,7 +57,7 @@ routes
 components
   ~ events
       allowed_outbound_hosts: + http://stage-geocode.spin.internal
-      environment.TIDEMILL_CONFIG.stages.stage-geocode: + [\"outcomes/validate/flights/*\"]
+      variables.tidemill_config.stages.stage-geocode: + [\"outcomes/validate/flights/*\"]
   + stage-geocode
 2 to add, 2 to change, 0 to remove"
     );
@@ -78,7 +78,7 @@ fn a_changed_grant_is_named() {
         between(&before, &after).people(),
         "components
   ~ stage-geocode
-      environment.TIDEMILL_CONFIG.nodes[geocode:geocode].reads: + models/late/**
+      variables.tidemill_config.nodes[geocode:geocode].reads: + models/late/**
 0 to add, 1 to change, 0 to remove"
     );
 }
@@ -124,7 +124,7 @@ fn what_spin_does_not_take_is_said() {
 #[test]
 fn hosts_are_the_fewest() {
     let hosts = |n: usize, id: &str| PROJECTS[n].spin().manifest.component[id].allowed_outbound_hosts.clone();
-    let store = ["https://{{ bucket }}.s3.{{ region }}.amazonaws.com", "{{ endpoint }}"];
+    let store = ["https://{{ bucket }}.s3.{{ aws_region }}.amazonaws.com", "{{ aws_endpoint_url }}"];
     assert_eq!(hosts(0, "predict"), store);
     assert_eq!(hosts(0, "stage-register"), store);
     assert_eq!(hosts(1, "stage-collect")[2..], ["https://sensors.example.org".to_owned()]);
@@ -133,12 +133,12 @@ fn hosts_are_the_fewest() {
         ["http://api.example.org".to_owned(), "https://api.example.org".to_owned()]
     );
     // No certificate fits a bucket with dots in its name.
-    assert_eq!(hosts(2, "predict")[0], "https://s3.{{ region }}.amazonaws.com");
+    assert_eq!(hosts(2, "predict")[0], "https://s3.{{ aws_region }}.amazonaws.com");
     let written = PROJECTS[1].spin().manifest.variables;
     assert_eq!(written["bucket"].default.as_deref(), Some("tide"));
     assert_eq!(written["prefix"].default.as_deref(), Some("mill"));
-    for name in ["secret_access_key", "session_token"] {
+    for name in ["aws_secret_access_key", "aws_session_token"] {
         assert!(written[name].secret, "{name}");
     }
-    assert_eq!(written["secret_access_key"].default, None);
+    assert_eq!(written["aws_secret_access_key"].default, None);
 }

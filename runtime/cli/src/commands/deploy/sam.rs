@@ -1,5 +1,4 @@
-//! `tidemill deploy`: the project as another target takes it. What is written follows from `tidemill.toml` alone, so it may be written
-//! again at any time; `--plan` shows what that would change.
+//! `tidemill deploy sam`: AWS by a template, and the package beside it.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
 use serde_json::Value as Json;
 use tidemill_core::Error;
@@ -18,26 +17,15 @@ use tidemill_deploy::{
     sam::{self, Options},
 };
 
+use super::{exit_code, notes, text, write};
 use crate::{
     output::Output,
     project::{Project, unreadable},
 };
 
-/// Writes what another target needs.
+/// What is typed after `deploy sam`.
 #[derive(Args)]
-pub(crate) struct Deploy {
-    #[command(subcommand)]
-    target: Target,
-}
-
-#[derive(Subcommand)]
-enum Target {
-    /// AWS: a SAM template, and what its functions are told.
-    Sam(Sam),
-}
-
-#[derive(Args)]
-struct Sam {
+pub(super) struct Sam {
     /// The template; the package's folders are beside it. Default: `sam/template.yaml` in the project.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -54,9 +42,6 @@ struct Sam {
     #[arg(long, value_name = "FILE")]
     assume: Option<PathBuf>,
 }
-
-/// `--plan` found something, and was asked to say so.
-const DIFFERS: u8 = 10;
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,16 +64,8 @@ struct Planned {
     cost: Cost,
 }
 
-impl Deploy {
-    pub(crate) fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
-        match &self.target {
-            Target::Sam(sam) => sam.run(project, output),
-        }
-    }
-}
-
 impl Sam {
-    fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
+    pub(super) fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
         let assumptions = self.assumptions()?;
         let options = Options {
             programs: self.programs.clone(),
@@ -105,8 +82,7 @@ impl Sam {
                 cost,
             };
             output.show(&planned, Planned::people)?;
-            let differs = self.exit_code && !planned.difference.is_empty();
-            return Ok(if differs { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS });
+            return Ok(exit_code(self.exit_code, &planned.difference));
         }
         let files = package.write(&sam, project)?;
         let written = Written {
@@ -152,13 +128,13 @@ impl Package {
 
     fn difference(&self, sam: &sam::Sam) -> Result<Difference> {
         let name = self.template.display().to_string();
-        let old = match self.text(&self.template)? {
+        let old = match text(&self.template)? {
             Some(text) => difference::read(&name, &text)?,
             None => Json::Object(serde_json::Map::new()),
         };
         let mut difference = Difference::of_templates(&old, &sam.json()?);
         for (path, new) in &sam.files {
-            let old = self.text(&self.folder.join(path))?;
+            let old = text(&self.folder.join(path))?;
             let old = old.map(|text| difference::read(path, &text)).transpose()?;
             difference.add_file(path, old.as_ref(), Some(new));
         }
@@ -215,29 +191,10 @@ impl Package {
         let needed = programs.chain([sam::DUCKDB.to_owned()]);
         needed.filter(|path| !self.folder.join(path).is_file()).collect()
     }
-
-    fn text(&self, path: &Path) -> Result<Option<String>> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unreadable(path, &error).into()),
-        }
-    }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    }
-    std::fs::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 fn pretty(value: &Json) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
-}
-
-fn notes(notes: &[String]) -> String {
-    notes.iter().map(|note| format!("\nnote: {note}")).collect()
 }
 
 impl Planned {
