@@ -5,7 +5,7 @@ use std::{io::Read, time::Duration};
 use tidemill_core::{Error, FetchResponse, Result};
 use ureq::{Agent, http::Uri};
 
-use crate::Grants;
+use tidemill_run::Grants;
 
 /// The largest body.
 const MOST: u64 = 256 << 20;

@@ -3,22 +3,30 @@
 use tidemill_core::{
     Decision, Error, ErrorKind, Result,
     notification::{Kind, Notice},
+    pipeline::{Heard, NodeSettings},
     record::OutcomeRecord,
 };
-use tidemill_host::Store;
-
-use tidemill_core::pipeline::{Heard, NodeSettings};
+use tidemill_store::Store;
 
 /// An object that a node is to run for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Caused {
-    pub(crate) key: String,
+pub struct Caused {
+    /// Its key.
+    pub key: String,
     /// Steps since a person or a schedule put something in.
-    pub(crate) hops: u32,
+    pub hops: u32,
+}
+
+/// Whether a key is one that nobody means as data: hidden, or a temporary name of an editor, a browser or a copy.
+pub fn is_ignored(key: &str) -> bool {
+    key.split('/').any(|part| part.starts_with('.'))
+        || [".tmp", ".part", ".partial", ".crdownload", ".swp", "~"]
+            .iter()
+            .any(|ending| key.ends_with(ending))
 }
 
 /// The store's key that a notice is about, if it says that something new is there. What is passed over is said in the log.
-pub(crate) fn new_key(store: &Store, notice: &Notice) -> Option<String> {
+pub fn new_key(store: &Store, notice: &Notice) -> Option<String> {
     match &notice.kind {
         Kind::Created => {}
         Kind::Test => {
@@ -50,14 +58,14 @@ pub(crate) fn new_key(store: &Store, notice: &Notice) -> Option<String> {
 }
 
 /// What the node is to run for: the object itself, or what a committed run wrote.
-pub(crate) async fn caused(store: &Store, node: &NodeSettings, notice: &Notice) -> Result<Vec<Caused>> {
+pub async fn caused(store: &Store, node: &NodeSettings, notice: &Notice) -> Result<Vec<Caused>> {
     let Some(key) = new_key(store, notice) else {
         return Ok(Vec::new());
     };
     let by_person = notice.bucket.is_empty();
     match node.hears(&key) {
         Heard::Outcome => of_outcome(store, node, key).await,
-        Heard::Foreign if !tidemill_flow::is_ignored(&key) => Ok(vec![Caused { key, hops: 0 }]),
+        Heard::Foreign if !is_ignored(&key) => Ok(vec![Caused { key, hops: 0 }]),
         Heard::Nothing if by_person => Err(Error::input(format!(
             "`{key}` triggers no `{}` of `{}`, which waits for {}",
             node.stage,

@@ -6,8 +6,7 @@ use tidemill_core::{
     record::{OutcomeRecord, RunRecord},
     trigger_id,
 };
-
-use crate::Store;
+use tidemill_store::Store;
 
 /// What a commit did.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,4 @@
-//! One attempt to run a node for a trigger, wherever it is made: what the stage is told and granted, and what is written of it.
-//!
-//! Whoever runs a stage (the flow, a Lambda function, a replay) goes through here, so that a run has the same key and its outcome the
-//! same bytes everywhere.
+//! One attempt to run a node for a trigger: what the stage is told and granted, and what is written of it.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +9,9 @@ use tidemill_core::{
     record::{OutcomeRecord, RunRecord},
     run_key, trigger_id,
 };
-use tokio::runtime::Handle;
+use tidemill_store::Store;
 
-use crate::{ENGINES, Grants, Ledger, ProgressFn, Recorded, RunHost, RunSetup, SqlEngine, Store};
+use crate::{ENGINES, Grants, Ledger, Recorded};
 
 /// A node, its trigger, and what follows from both.
 #[derive(Debug, Clone)]
@@ -77,22 +74,18 @@ impl Attempt {
         trigger_id(&self.node.stage, &self.node.subject, &self.trigger.key, &self.trigger.digest)
     }
 
-    /// What the stage sees: the store and SQL as far as the node was granted. Call within the tokio runtime that drives the store; the
-    /// stage itself must run where blocking is allowed.
-    pub fn host(&self, store: Store, sql: SqlEngine, progress: Option<ProgressFn>) -> RunHost {
-        RunHost::new(RunSetup {
-            store,
-            sql,
-            context: self.context.clone(),
-            trigger: self.trigger.clone(),
-            grants: Grants {
-                reads: self.node.reads.clone(),
-                writes: self.node.writes.clone(),
-                fetch: self.node.fetch.clone(),
-            },
-            progress,
-            handle: Handle::current(),
-        })
+    /// What the stage is told of its run.
+    pub fn context(&self) -> &RunContext {
+        &self.context
+    }
+
+    /// What the node was granted.
+    pub fn grants(&self) -> Grants {
+        Grants {
+            reads: self.node.reads.clone(),
+            writes: self.node.writes.clone(),
+            fetch: self.node.fetch.clone(),
+        }
     }
 
     /// Keeps the component (where it has bytes) and the configuration, so that the run can be replayed.
