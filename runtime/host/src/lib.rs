@@ -10,14 +10,13 @@ pub mod log;
 pub mod nn;
 mod run;
 pub mod sql;
-pub mod store;
 
 pub use attempt::{Attempt, Ran};
 pub use grants::Grants;
 pub use ledger::{Commit, Ledger};
 pub use run::{ProgressFn, Recorded, RunHost, RunSetup};
 pub use sql::{ParquetFile, SqlEngine, SqlOptions, SqlReader};
-pub use store::{BlockingStore, Bucket, Message, MessageQueue, Rereads, Stamp, Stamped, Store, conformance};
+pub use tidemill_store::{BlockingStore, Bucket, Message, MessageQueue, Refusal, ServedObjects, Stamp, Stamped, Store, conformance, https};
 
 /// Versions of what can change the bytes that a run writes: part of every run key.
 pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tidemill-format 1";

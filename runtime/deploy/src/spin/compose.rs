@@ -101,31 +101,45 @@ fn is_of(version: &str, offered: &str) -> bool {
     version == offered || !offered.is_empty() && !version.contains('-') && in_track()
 }
 
-/// `socket` with its imports satisfied by what the plugs export; what the plugs import is imported by the result. A plug that has
-/// nothing for this socket is left out, so that all may be given for every component.
+/// `socket` with its imports satisfied by what the plugs export, and those of the plugs by each other's; what nobody exports is imported
+/// by the result. A plug that has nothing to give is left out, so that all may be given for every component.
 ///
 /// # Errors
-/// `Config` if one is no component, or if a plug exports an interface under a name that the socket imports with another content.
+/// `Config` if one is no component, or if a plug exports an interface under a name that is imported with another content.
 pub fn compose(socket: &[u8], plugs: &[&[u8]]) -> Result<Vec<u8>> {
+    let mut composed = socket.to_vec();
+    for _ in plugs {
+        match plugged(&composed, plugs)? {
+            Some(more) => composed = more,
+            None => break,
+        }
+    }
+    let left = imports(&composed)?;
+    for bytes in plugs {
+        let mut graph = CompositionGraph::new();
+        let package = register(&mut graph, "plug", bytes)?;
+        if let Some(name) = graph.types()[graph[package].ty()].exports.keys().find(|name| left.contains(name)) {
+            return Err(Error::config(format!(
+                "the component's import `{name}` is not the interface that is offered to it under this name: \
+                 build both from the same version of tidemill"
+            )));
+        }
+    }
+    Ok(composed)
+}
+
+/// One round; `None` if no plug has anything to give.
+fn plugged(socket: &[u8], plugs: &[&[u8]]) -> Result<Option<Vec<u8>>> {
     let mut graph = CompositionGraph::new();
     let into = register(&mut graph, "socket", socket)?;
     let mut from = Vec::with_capacity(plugs.len());
     for (index, bytes) in plugs.iter().enumerate() {
         from.push(register(&mut graph, &format!("plug-{index}"), bytes)?);
     }
-    let composed = match plug(&mut graph, from.clone(), into) {
-        Ok(()) => graph.encode(EncodeOptions::default()).map_err(|error| unfit(&error))?,
-        Err(PlugError::NoPlugHappened) => socket.to_vec(),
-        Err(PlugError::GraphError { source }) => return Err(unfit(source.as_ref())),
-    };
-    let left = imports(&composed)?;
-    let exports = |plug: &PackageId| graph.types()[graph[*plug].ty()].exports.keys();
-    match from.iter().flat_map(exports).find(|name| left.contains(name)) {
-        None => Ok(composed),
-        Some(name) => Err(Error::config(format!(
-            "the component's import `{name}` is not the interface that is offered to it under this name: \
-             build both from the same version of tidemill"
-        ))),
+    match plug(&mut graph, from, into) {
+        Ok(()) => graph.encode(EncodeOptions::default()).map(Some).map_err(|error| unfit(&error)),
+        Err(PlugError::NoPlugHappened) => Ok(None),
+        Err(PlugError::GraphError { source }) => Err(unfit(source.as_ref())),
     }
 }
 
@@ -228,6 +242,9 @@ mod tests {
         let composed = compose(&socket, &[&other, &plug]).unwrap();
         assert_eq!(imports(&composed).unwrap(), ["wasi:http/client@0.3.0"]);
         assert_eq!(compose(&socket, &[&other]).unwrap(), socket);
+        let (first, second) = (exporting("mill:a/b@0.1.0", "mill:c/d"), exporting("mill:c/d", "mill:e/f"));
+        let composed = compose(&socket, &[&second, &first]).unwrap();
+        assert_eq!(imports(&composed).unwrap(), ["mill:e/f"]);
     }
 
     #[test]
