@@ -26,7 +26,13 @@ pub(crate) fn letter(item: &Item, error: &Error) -> DeadLetter {
 
 /// The event of a letter, to be tried again.
 pub(crate) fn item(letter: &DeadLetter) -> Item {
-    let mut item = Item::new(&letter.stage, &letter.subject, &letter.trigger.key, &letter.trigger.digest, letter.hops);
+    let mut item = Item::new(
+        &letter.stage,
+        &letter.subject,
+        &letter.trigger.key,
+        &letter.trigger.digest,
+        letter.hops,
+    );
     item.attempt = letter.attempt;
     item
 }

@@ -7,8 +7,7 @@ use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline
 use tidemill_host::{Attempt, ProgressFn, Ran, Recorded, RunHost, write_letter};
 
 use crate::{
-    dead,
-    kill,
+    dead, kill,
     queue::Item,
     route::{Inner, chance, lock, now},
     runner::Usage,

@@ -6,6 +6,7 @@
 mod attempt;
 mod caused;
 mod dead;
+mod fetch;
 mod granted;
 mod grants;
 mod ledger;
@@ -14,6 +15,7 @@ mod pending;
 pub use attempt::{Attempt, Ran};
 pub use caused::{Caused, caused, is_ignored, new_key};
 pub use dead::{DeadLetter, write_letter};
+pub use fetch::{LARGEST_FETCH, fetch, too_large};
 pub use granted::{Granted, Recorded};
 pub use grants::Grants;
 pub use ledger::{Commit, Ledger};

@@ -121,12 +121,7 @@ impl Pending {
                     message: error.message.clone(),
                     ..self.letter
                 };
-                tracing::error!(
-                    "{} {}, `{}`, for good: {error}",
-                    letter.stage,
-                    letter.subject,
-                    letter.trigger.key
-                );
+                tracing::error!("{} {}, `{}`, for good: {error}", letter.stage, letter.subject, letter.trigger.key);
                 write_letter(store, &letter).await?;
                 Ok(Came::Failed(error))
             }

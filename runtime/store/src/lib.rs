@@ -20,6 +20,8 @@ mod listing;
 #[cfg_attr(target_family = "wasm", path = "nowhere.rs")]
 mod local;
 pub mod log;
+#[cfg(all(target_family = "wasm", feature = "blocking"))]
+mod ready;
 mod remote;
 mod reread;
 mod s3;
@@ -30,11 +32,29 @@ mod time;
 pub use blocking::BlockingStore;
 pub use bucket::Bucket;
 use local::Local;
+#[cfg(all(target_family = "wasm", feature = "blocking"))]
+pub use ready::{BlockingStore, ready};
 use remote::Remote;
 pub use reread::Rereads;
+#[cfg(all(target_family = "wasm", feature = "blocking"))]
+pub use s3::send;
 #[cfg(not(target_family = "wasm"))]
 pub use s3::{Message, MessageQueue, https};
 pub use served::{Refusal, ServedObjects};
+
+/// What a component passes on to the S3 client, under the names of the environment variables that they are elsewhere.
+pub const AWS_VARIABLES: [&str; 10] = [
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_region",
+    "aws_endpoint_url",
+    "aws_allow_http",
+    "aws_virtual_hosted_style_request",
+    "aws_timeout",
+    "aws_connect_timeout",
+    "aws_skip_signature",
+];
 
 /// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
 const SMALL: u64 = 256 << 10;

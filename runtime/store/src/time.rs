@@ -1,9 +1,22 @@
-//! Waiting: by tokio, or by WASI's clock in a component, where no runtime of tokio's turns.
+//! Waiting: by tokio, or by WASI's clock in a component, where no runtime of tokio's turns; by blocking, where nothing else may be done.
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use tokio::time::{sleep, timeout};
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", feature = "blocking"))]
+mod wasi {
+    use std::{convert::Infallible, future::Future, time::Duration};
+
+    pub(crate) async fn sleep(time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    /// What is waited for by blocking has its own limits.
+    pub(crate) async fn timeout<T>(_: Duration, work: impl Future<Output = T>) -> Result<T, Infallible> {
+        Ok(work.await)
+    }
+}
+#[cfg(all(target_family = "wasm", not(feature = "blocking")))]
 mod wasi {
     use std::{future::Future, pin::pin, time::Duration};
 

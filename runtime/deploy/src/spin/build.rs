@@ -10,8 +10,8 @@ use tidemill_core::{
 use tidemill_lambda::Serving;
 
 use super::{
-    manifest::{Application, Build, Component, HttpTrigger, Manifest, Route, Tool, Triggers},
-    variables, words,
+    manifest::{Application, Build, Component, HttpTrigger, Manifest, Tool, Triggers},
+    variables,
 };
 
 /// What the pipeline does not say.
@@ -53,8 +53,8 @@ pub enum Recipe {
         /// What stands behind its imports.
         plugs: Vec<String>,
     },
-    /// A stage between what calls it and what stands behind its imports; both share the run.
-    Stage(String),
+    /// What takes events and rows, with these stages behind it.
+    Chain(Vec<String>),
 }
 
 /// A project on Spin.
@@ -75,7 +75,9 @@ const PREDICT: &str = "predict";
 /// What takes events and rows.
 const EVENTS: &str = "events";
 /// What gives a serving component its store, and what gives it ONNX.
-const SERVING: [&str; 2] = ["tidemill:nn", "tidemill:store"];
+const SERVING: [&str; 2] = ["tidemill:spin-nn", "tidemill:spin-store"];
+/// What takes events and rows, what a stage is plugged into, and what holds the store for both.
+pub const CHAINED: [&str; 3] = ["tidemill:spin-events", "tidemill:spin-link", "tidemill:spin-run"];
 /// What a stage's imports begin with where a component of ours stands behind them.
 const HOSTED: [&str; 5] = ["types", "run-context", "objects", "progress", "fetch"];
 
@@ -103,10 +105,7 @@ pub fn render(pipeline: &Pipeline, options: &Options, part: &dyn Fn(&str) -> Res
     };
     predict(&mut spin, pipeline, options)?;
     let split = split(pipeline, part)?;
-    events(&mut spin, pipeline, &split)?;
-    for (stage, nodes) in &split.here {
-        self::stage(&mut spin, pipeline, stage, nodes)?;
-    }
+    events(&mut spin, pipeline, options, &split)?;
     notes(&mut spin, pipeline, &split);
     let tool = Tool {
         stages: split.here.keys().cloned().collect(),
@@ -165,7 +164,7 @@ fn predict(spin: &mut Spin, pipeline: &Pipeline, options: &Options) -> Result<()
         variables: variables::passed(&Serving::of(pipeline))?,
         build,
     };
-    spin.add(PREDICT, Route::Public("/v2/...".to_owned()), component);
+    spin.add(PREDICT, &["/v2/..."], component);
     spin.files.push(Composed {
         place: format!("{COMPONENTS}/{PREDICT}.wasm"),
         recipe: Recipe::Plugged {
@@ -176,68 +175,39 @@ fn predict(spin: &mut Spin, pipeline: &Pipeline, options: &Options) -> Result<()
     Ok(())
 }
 
-/// What takes notices of the bucket's objects, and rows.
-fn events(spin: &mut Spin, pipeline: &Pipeline, split: &Split) -> Result<()> {
-    let mut stages = BTreeMap::new();
-    let mut hosts = spin.hosts();
-    for (stage, nodes) in &split.here {
-        let id = id(stage)?;
-        let patterns = nodes.iter().flat_map(|(node, _)| waits(&NodeSettings::of(pipeline, node)));
-        let patterns: Vec<String> = patterns.collect();
-        hosts.push(format!("http://{id}.spin.internal"));
-        stages.insert(id, patterns);
+/// What takes notices of the bucket's objects, and rows, and the stages that run for them.
+fn events(spin: &mut Spin, pipeline: &Pipeline, options: &Options, split: &Split) -> Result<()> {
+    let mut hosts = variables::hosts(options.store.as_deref())?;
+    let mut told = Vec::new();
+    for nodes in split.here.values() {
+        hosts.extend(
+            nodes
+                .iter()
+                .flat_map(|(node, _)| node.fetch.iter().flat_map(|host| fetched(node, host))),
+        );
+        told.extend(nodes.iter().map(|(node, part)| NodeSettings {
+            component: Some(format!("components/{}", part.digest)),
+            ..NodeSettings::of(pipeline, node)
+        }));
     }
     let datasets: Vec<&String> = pipeline.datasets.keys().collect();
     let component = Component {
         description: "Takes notices of the bucket's objects, and rows".to_owned(),
         source: format!("{COMPONENTS}/{EVENTS}.wasm"),
         allowed_outbound_hosts: hosts,
-        variables: variables::passed(&json!({ "datasets": datasets, "stages": stages }))?,
+        variables: variables::passed(&json!({ "datasets": datasets, "nodes": told }))?,
         build: None,
     };
-    spin.add(EVENTS, Route::Public("/events".to_owned()), component);
-    spin.route("/data/...", EVENTS);
+    spin.add(EVENTS, &["/events", "/data/..."], component);
     spin.files.push(Composed {
         place: format!("{COMPONENTS}/{EVENTS}.wasm"),
-        recipe: Recipe::Plugged {
-            socket: format!("tidemill:{EVENTS}"),
-            plugs: Vec::new(),
-        },
-    });
-    Ok(())
-}
-
-/// The patterns of keys that a node must hear of.
-fn waits(settings: &NodeSettings) -> Vec<String> {
-    let made = settings.made.iter().map(|made| made.by.clone());
-    settings.on.iter().cloned().chain(made).collect()
-}
-
-fn stage(spin: &mut Spin, pipeline: &Pipeline, stage: &str, nodes: &[(&Node, Part)]) -> Result<()> {
-    let id = id(stage)?;
-    let mut hosts = spin.hosts();
-    let mut told_nodes = Vec::new();
-    for (node, part) in nodes {
-        hosts.extend(node.fetch.iter().flat_map(|host| fetched(node, host)));
-        told_nodes.push(NodeSettings {
-            component: Some(format!("components/{}", part.digest)),
-            ..NodeSettings::of(pipeline, node)
-        });
-    }
-    hosts.dedup();
-    let source = format!("{COMPONENTS}/{id}.wasm");
-    let component = Component {
-        description: format!("Stage {stage}"),
-        source: source.clone(),
-        allowed_outbound_hosts: hosts,
-        variables: variables::passed(&json!({ "nodes": told_nodes }))?,
-        build: None,
-    };
-    spin.add(&id, Route::Private { private: true }, component);
-    let component = nodes.first().map(|(node, _)| node.component.clone()).unwrap_or_default();
-    spin.files.push(Composed {
-        place: source,
-        recipe: Recipe::Stage(component),
+        recipe: Recipe::Chain(
+            split
+                .here
+                .values()
+                .filter_map(|nodes| Some(nodes.first()?.0.component.clone()))
+                .collect(),
+        ),
     });
     Ok(())
 }
@@ -249,17 +219,6 @@ fn fetched(node: &Node, host: &str) -> Vec<String> {
         Some((scheme, _)) => vec![format!("{scheme}://{host}")],
         None => vec![format!("http://{host}"), format!("https://{host}")],
     }
-}
-
-/// A stage's component id.
-fn id(stage: &str) -> Result<String> {
-    let id = format!("stage-{}", stage.replace('_', "-"));
-    words::kebab(&id).map_err(|wrong| {
-        Error::config(format!(
-            "the stage `{stage}` would be the component `{id}`, and Spin takes that not: it {wrong}; rename the stage"
-        ))
-    })?;
-    Ok(id)
 }
 
 fn notes(spin: &mut Spin, pipeline: &Pipeline, split: &Split) {
@@ -287,24 +246,11 @@ fn notes(spin: &mut Spin, pipeline: &Pipeline, split: &Split) {
 }
 
 impl Spin {
-    fn add(&mut self, id: &str, route: Route, component: Component) {
-        self.manifest.trigger.http.push(HttpTrigger {
-            route,
+    fn add(&mut self, id: &str, routes: &[&str], component: Component) {
+        self.manifest.trigger.http.extend(routes.iter().map(|route| HttpTrigger {
+            route: (*route).to_owned(),
             component: id.to_owned(),
-        });
+        }));
         self.manifest.component.insert(id.to_owned(), component);
-    }
-
-    fn route(&mut self, route: &str, id: &str) {
-        self.manifest.trigger.http.push(HttpTrigger {
-            route: Route::Public(route.to_owned()),
-            component: id.to_owned(),
-        });
-    }
-
-    /// The store's hosts.
-    fn hosts(&self) -> Vec<String> {
-        let predict = self.manifest.component.get(PREDICT);
-        predict.map(|predict| predict.allowed_outbound_hosts.clone()).unwrap_or_default()
     }
 }

@@ -69,23 +69,10 @@ pub struct Triggers {
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HttpTrigger {
-    /// What is asked for.
-    pub route: Route,
+    /// What is asked for: `/v2/...`.
+    pub route: String,
     /// Who answers.
     pub component: String,
-}
-
-/// What a component answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Route {
-    /// Requests from outside: `/v2/...`.
-    Public(String),
-    /// Requests of this application's other components alone.
-    Private {
-        /// True.
-        private: bool,
-    },
 }
 
 /// `[component.<id>]`.
@@ -140,11 +127,9 @@ pub fn sections(name: &str, text: &str) -> Result<Json> {
         *told = parsed.unwrap_or_else(|| told.clone());
     }
     let routes = manifest.pointer("/trigger/http").and_then(Json::as_array).into_iter().flatten();
-    let routes = routes.map(|trigger| {
-        let component = trigger.get("component").and_then(Json::as_str).unwrap_or_default();
-        let route = trigger.get("route").and_then(Json::as_str);
-        let route = route.map_or_else(|| format!("{component}.spin.internal"), str::to_owned);
-        (route, json!({ "component": component }))
+    let routes = routes.filter_map(|trigger| {
+        let route = trigger.get("route")?.as_str()?;
+        Some((route.to_owned(), json!({ "component": trigger.get("component") })))
     });
     let application = manifest.get("application").cloned().unwrap_or_else(|| json!({}));
     Ok(json!({

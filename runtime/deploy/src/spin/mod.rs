@@ -2,6 +2,7 @@
 //! are; what they import is given by components of ours ([`compose`]), so that nothing is left but what Spin offers.
 
 mod build;
+mod chain;
 mod check;
 pub mod compose;
 pub mod manifest;
@@ -9,7 +10,8 @@ mod rules;
 mod variables;
 mod words;
 
-pub use build::{COMPONENTS, Composed, Options, Part, Recipe, Spin, render};
+pub use build::{CHAINED, COMPONENTS, Composed, Options, Part, Recipe, Spin, render};
+pub use chain::{Parts, chain};
 pub use check::check;
 
 /// The variable that tells a component which part of the project it is.

@@ -10,7 +10,12 @@ use super::manifest::Variable;
 /// Each variable, what it is, whether it is a secret, and what it is if nobody says: nothing, where it must be given.
 const VARIABLES: [(&str, &str, bool, Option<&str>); 7] = [
     ("bucket", "The store's bucket", false, None),
-    ("prefix", "Before each key of the store; empty where the bucket is the store", false, Some("")),
+    (
+        "prefix",
+        "Before each key of the store; empty where the bucket is the store",
+        false,
+        Some(""),
+    ),
     ("aws_region", "The bucket's region", false, Some("us-east-1")),
     (
         "aws_endpoint_url",

@@ -5,7 +5,7 @@ use std::fs;
 
 use tidemill_deploy::{
     difference::Difference,
-    spin::{Recipe, check, manifest::sections},
+    spin::{Recipe, Spin, check, manifest::sections},
 };
 
 use crate::projects::{FLIGHTS, PROJECTS};
@@ -47,27 +47,24 @@ writes = ["geocoded/flights/**"]
 fn one_more_stage_is_one_component() {
     let [before, after] = ["", GEOCODE].map(|more| FLIGHTS.try_with(more).unwrap());
     let texts = [&before, &after].map(|spin| spin.manifest.toml().unwrap());
+    let people = between(&texts[0], &texts[1]).people();
+    let shown: Vec<&str> = people.lines().map(|line| line.split(": + {").next().unwrap()).collect();
     assert_eq!(
-        between(&texts[0], &texts[1]).people(),
+        shown.join("\n"),
         "application
   ~ application
       tool.tidemill.stages: + geocode
-routes
-  + stage-geocode.spin.internal
 components
   ~ events
-      allowed_outbound_hosts: + http://stage-geocode.spin.internal
-      variables.tidemill_config.stages.stage-geocode: + [\"outcomes/validate/flights/*\"]
-  + stage-geocode
-2 to add, 2 to change, 0 to remove"
+      variables.tidemill_config.nodes[geocode:geocode]
+0 to add, 2 to change, 0 to remove"
     );
-    assert_eq!(after.files.len(), before.files.len() + 1);
-    assert!(
-        after
-            .files
-            .iter()
-            .any(|file| file.recipe == Recipe::Stage("stages/geocode.wasm".to_owned()))
-    );
+    let chained = |spin: &Spin| match &spin.files[1].recipe {
+        Recipe::Chain(stages) => stages.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(chained(&before), ["tidemill:register", "tidemill:retrain"]);
+    assert_eq!(chained(&after), ["stages/geocode.wasm", "tidemill:register", "tidemill:retrain"]);
 }
 
 #[test]
@@ -77,7 +74,7 @@ fn a_changed_grant_is_named() {
     assert_eq!(
         between(&before, &after).people(),
         "components
-  ~ stage-geocode
+  ~ events
       variables.tidemill_config.nodes[geocode:geocode].reads: + models/late/**
 0 to add, 1 to change, 0 to remove"
     );
@@ -103,16 +100,10 @@ fn what_does_not_run_there_is_said() {
         "{:?}",
         spin.notes
     );
-    assert!(!spin.manifest.component.contains_key("stage-geocode"));
 }
 
 #[test]
 fn what_spin_does_not_take_is_said() {
-    let refused = FLIGHTS.try_with(&GEOCODE.replace("\"geocode\"", "\"geo-2\"")).unwrap_err().message;
-    assert!(
-        refused.contains("`stage-geo-2`") && refused.contains("rename the stage"),
-        "{refused}"
-    );
     let refused = FLIGHTS.try_at(Some("/srv/store"), "").unwrap_err().message;
     assert!(
         refused.contains("`/srv/store`") && refused.contains("s3://bucket/prefix"),
@@ -126,11 +117,10 @@ fn hosts_are_the_fewest() {
     let hosts = |n: usize, id: &str| PROJECTS[n].spin().manifest.component[id].allowed_outbound_hosts.clone();
     let store = ["https://{{ bucket }}.s3.{{ aws_region }}.amazonaws.com", "{{ aws_endpoint_url }}"];
     assert_eq!(hosts(0, "predict"), store);
-    assert_eq!(hosts(0, "stage-register"), store);
-    assert_eq!(hosts(1, "stage-collect")[2..], ["https://sensors.example.org".to_owned()]);
+    assert_eq!(hosts(0, "events"), store);
     assert_eq!(
-        hosts(1, "stage-weather-report")[2..],
-        ["http://api.example.org".to_owned(), "https://api.example.org".to_owned()]
+        hosts(1, "events")[2..],
+        ["https://sensors.example.org", "http://api.example.org", "https://api.example.org"].map(str::to_owned)
     );
     // No certificate fits a bucket with dots in its name.
     assert_eq!(hosts(2, "predict")[0], "https://s3.{{ aws_region }}.amazonaws.com");

@@ -24,6 +24,8 @@ mod queue;
 
 #[cfg(not(target_family = "wasm"))]
 pub use http::https;
+#[cfg(all(target_family = "wasm", feature = "blocking"))]
+pub use http::send;
 pub(super) use large::Large;
 #[cfg(not(target_family = "wasm"))]
 pub use queue::{Message, MessageQueue};

@@ -1,4 +1,5 @@
-//! The HTTP client under the S3 store in a component: wasi:http 0.3.
+//! The HTTP client under the S3 store in a component: wasi:http 0.3, or 0.2 where whoever asks cannot wait but by blocking (the feature
+//! `blocking`).
 //!
 //! `object_store` waits between tries by tokio, which does not turn here, so what may be sent twice is tried again in this place. What
 //! was sent and not answered may have been done; whoever sent it must look.
@@ -6,20 +7,47 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
-use http_body_util::BodyExt as _;
 use object_store::{
     ClientConfigKey, ClientOptions,
-    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService},
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService},
 };
 use send_wrapper::SendWrapper;
-use spin_sdk::wasip3::{
-    http::types::{ErrorCode, RequestOptions},
-    http_compat::RequestOptionsExtension,
-};
 
-use super::patience::{CONNECT, PATIENCE, SLOWEST, Transport, duration, silent};
-use crate::time::{sleep, timeout};
+use super::patience::{CONNECT, PATIENCE, duration};
+use crate::time::sleep;
+
+/// A request that found no connection was not sent. Any other may have been.
+macro_rules! failed {
+    ($codes:ident, $code:expr, $patience:expr) => {
+        match $code {
+            $codes::ConnectionReadTimeout | $codes::ConnectionWriteTimeout | $codes::HttpResponseTimeout => silent($patience),
+            $codes::DnsTimeout | $codes::DnsError(_) | $codes::DestinationNotFound => unsent(&format!("dns error: {:?}", $code)),
+            $codes::DestinationUnavailable
+            | $codes::DestinationIpProhibited
+            | $codes::DestinationIpUnroutable
+            | $codes::ConnectionRefused
+            | $codes::ConnectionTimeout
+            | $codes::ConnectionLimitReached
+            | $codes::HttpRequestDenied => unsent(&format!("{:?}", $code)),
+            $codes::TlsCertificateError | $codes::TlsProtocolError | $codes::TlsAlertReceived(_) => {
+                unsent(&format!("invalid peer certificate: {:?}", $code))
+            }
+            _ => HttpError::new(HttpErrorKind::Interrupted, Transport(format!("{:?}", $code))),
+        }
+    };
+}
+
+#[cfg_attr(feature = "blocking", path = "wasi/blocking.rs")]
+#[cfg_attr(not(feature = "blocking"), path = "wasi/waiting.rs")]
+mod exchange;
+
+/// Sends a request of a stage's and waits for the whole answer; `Transient` where there is none.
+#[cfg(feature = "blocking")]
+pub fn send(request: ::http::Request<bytes::Bytes>) -> tidemill_core::Result<::http::Response<bytes::Bytes>> {
+    let uri = request.uri().clone();
+    exchange::send(request, CONNECT, PATIENCE * 10)
+        .map_err(|e| tidemill_core::Error::transient(format!("`{uri}` cannot be fetched: {e}; it is tried again")))
+}
 
 /// How often a request is sent in all, and how long after the first try the second follows.
 const TRIES: u32 = 4;
@@ -66,52 +94,18 @@ impl Service {
     }
 
     async fn exchange(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let length = request.body().content_length();
         // Without it the body would be sent in chunks, which S3 does not take.
+        let length = request.body().content_length();
         request.headers_mut().insert(::http::header::CONTENT_LENGTH, length.into());
-        request.extensions_mut().insert(RequestOptionsExtension(self.options()));
-        let patience = self.patience + Duration::from_secs((length / SLOWEST) as u64);
-        let answer = timeout(patience, spin_sdk::http::send(request)).await;
-        let answer = answer.map_err(|_| silent(self.patience))?.map_err(|code| self.failed(&code))?;
-        let (parts, mut body) = answer.into_parts();
-        let mut bytes = BytesMut::new();
-        while let Some(frame) = timeout(self.patience, body.frame()).await.map_err(|_| silent(self.patience))? {
-            if let Ok(data) = frame.map_err(|code| self.failed(&code))?.into_data() {
-                bytes.extend_from_slice(&data);
-            }
-        }
-        Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(bytes.freeze())))
-    }
-
-    /// A host that does not know this one has patience of its own.
-    fn options(&self) -> RequestOptions {
-        let options = RequestOptions::new();
-        let _unknown = options.set_connect_timeout(Some(u64::try_from(self.connect.as_nanos()).unwrap_or(u64::MAX)));
-        options
-    }
-
-    /// A request that found no connection was not sent. Any other may have been.
-    fn failed(&self, code: &ErrorCode) -> HttpError {
-        match code {
-            ErrorCode::ConnectionReadTimeout | ErrorCode::ConnectionWriteTimeout | ErrorCode::HttpResponseTimeout => silent(self.patience),
-            ErrorCode::DnsTimeout | ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => unsent(&format!("dns error: {code:?}")),
-            ErrorCode::DestinationUnavailable
-            | ErrorCode::DestinationIpProhibited
-            | ErrorCode::DestinationIpUnroutable
-            | ErrorCode::ConnectionRefused
-            | ErrorCode::ConnectionTimeout
-            | ErrorCode::ConnectionLimitReached
-            | ErrorCode::HttpRequestDenied => unsent(&format!("{code:?}")),
-            ErrorCode::TlsCertificateError | ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => {
-                unsent(&format!("invalid peer certificate: {code:?}"))
-            }
-            _ => HttpError::new(HttpErrorKind::Interrupted, Transport(format!("{code:?}"))),
-        }
+        exchange::exchange(request, self.connect, self.patience).await
     }
 }
 
 fn unsent(why: &str) -> HttpError {
-    HttpError::new(HttpErrorKind::Connect, Transport(format!("tcp connect error: {why}")))
+    HttpError::new(
+        HttpErrorKind::Connect,
+        super::patience::Transport(format!("tcp connect error: {why}")),
+    )
 }
 
 /// What was not sent, and what changes nothing.

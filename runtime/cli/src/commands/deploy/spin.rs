@@ -88,7 +88,9 @@ impl Spin {
                 difference: package.difference()?,
                 notes: spin.notes,
             };
-            output.show(&planned, |planned| format!("{}{}", planned.difference.people(), notes(&planned.notes)))?;
+            output.show(&planned, |planned| {
+                format!("{}{}", planned.difference.people(), notes(&planned.notes))
+            })?;
             return Ok(exit_code(self.exit_code, &planned.difference));
         }
         let written = Written {
@@ -140,7 +142,17 @@ fn made(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)> {
             let plugs: Vec<&[u8]> = plugs.iter().map(Vec::as_slice).collect();
             compose::compose(&read(socket)?, &plugs)
         }
-        Recipe::Stage(stage) => spin::compose_stage(&read(spin::CALLER)?, &read(stage)?, &read(spin::BEHIND)?),
+        Recipe::Chain(stages) => {
+            let [front, link, end] = spin::CHAINED;
+            let stages = stages.iter().map(|stage| read(stage)).collect::<tidemill_core::Result<Vec<_>>>()?;
+            let stages: Vec<&[u8]> = stages.iter().map(Vec::as_slice).collect();
+            spin::chain(spin::Parts {
+                front: &read(front)?,
+                link: &read(link)?,
+                end: &read(end)?,
+                stages: &stages,
+            })
+        }
     };
     let composed = composed.map_err(|e| e.context(format!("`{}`", file.place)))?;
     let imports = compose::imports(&composed)?;
@@ -214,18 +226,22 @@ fn described(bytes: &[u8]) -> Json {
 impl Written {
     fn people(&self) -> String {
         let folder = Path::new(&self.manifest).parent().unwrap_or(Path::new("")).display().to_string();
-        let values: Vec<String> = self.required.iter().map(|name| format!(" --variable {name}=…")).collect();
+        let values: Vec<String> = self
+            .required
+            .iter()
+            .map(|name| format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase()))
+            .collect();
         format!(
             "wrote `{}` and {} components beside it ({:.1} MB)\n\
              a million predictions, one to a request, cost ${:.2} at AWS's bucket (a put before each answer); requests of many rows share it{}\n\
-             next: cd {folder} && spin up{}\n\
-             then: spin deploy, with the same variables; docs/spin.md says what must be told the bucket",
+             next: set {}, then `spin up --from {folder}`\n\
+             then: `spin deploy --from {folder}` with the same as variables; docs/spin.md says what the bucket must be told",
             self.manifest,
             self.files.len() - 1,
             self.bytes as f64 / 1e6,
             self.million_predictions,
             notes(&self.notes),
-            values.concat(),
+            values.join(", "),
         )
     }
 }
