@@ -42,20 +42,6 @@ pub use s3::send;
 pub use s3::{Message, MessageQueue, https};
 pub use served::{Refusal, ServedObjects};
 
-/// What a component passes on to the S3 client, under the names of the environment variables that they are elsewhere.
-pub const AWS_VARIABLES: [&str; 10] = [
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_region",
-    "aws_endpoint_url",
-    "aws_allow_http",
-    "aws_virtual_hosted_style_request",
-    "aws_timeout",
-    "aws_connect_timeout",
-    "aws_skip_signature",
-];
-
 /// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
 const SMALL: u64 = 256 << 10;
 

@@ -6,12 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidemill_core::{Digest, Error, Result};
 
-use crate::{
-    bindings::{fermyon::spin::variables, tidemill::runs::inbox},
-    inside,
-};
+use crate::{bindings::tidemill::runs::inbox, inside};
 
-/// What of `tidemill_config` is looked at here.
+/// What of `TIDEMILL_CONFIG` is looked at here.
 #[derive(Deserialize)]
 struct Told {
     datasets: Vec<String>,
@@ -40,8 +37,9 @@ pub(crate) fn take(dataset: &str, headers: &HeaderMap, body: Bytes) -> Result<Va
 }
 
 fn known(dataset: &str) -> Result<()> {
-    let text = variables::get("tidemill_config").map_err(|e| Error::config(format!("the variable `tidemill_config`: {e:?}")))?;
-    let told: Told = serde_json::from_str(&text).map_err(|e| Error::config(format!("the variable `tidemill_config`: {e}")))?;
+    let wrong = |e: &dyn std::fmt::Display| Error::config(format!("`TIDEMILL_CONFIG` does not name the datasets: {e}"));
+    let text = std::env::var("TIDEMILL_CONFIG").map_err(|e| wrong(&e))?;
+    let told: Told = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
     if told.datasets.iter().any(|known| known == dataset) {
         return Ok(());
     }

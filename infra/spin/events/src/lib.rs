@@ -11,12 +11,11 @@ mod bindings {
         inline: "
             package tidemill:events;
             world events {
-                import fermyon:spin/variables@2.0.0;
                 import tidemill:runs/inbox@0.1.0;
                 import tidemill:runs/chain@0.1.0;
             }
         ",
-        path: ["../../../runtime/wit/spin", "../../../runtime/wit/stage", "../../../runtime/wit/runs"],
+        path: ["../../../runtime/wit/stage", "../../../runtime/wit/runs"],
         world: "tidemill:events/events",
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,

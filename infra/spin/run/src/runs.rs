@@ -138,7 +138,7 @@ impl Guest for Behind {
 fn nodes(opened: &Opened, stage: u32) -> Result<&[NodeSettings]> {
     opened.told.stage(stage).ok_or_else(|| {
         Error::config(format!(
-            "the chain has a link {stage}, of which `tidemill_config` says nothing: write the application again"
+            "the chain has a link {stage}, of which `TIDEMILL_CONFIG` says nothing: write the application again"
         ))
     })
 }

@@ -1,10 +1,21 @@
-//! Where the store is, and which nodes run here, from Spin's variables.
+//! Where the store is, from Spin's variables; which nodes run here, from the environment, which the manifest writes.
 
 use serde::Deserialize;
 use tidemill_core::{Error, Result, pipeline::NodeSettings};
-use tidemill_store::{AWS_VARIABLES, Store};
+use tidemill_store::Store;
 
 use crate::bindings::fermyon::spin::variables;
+
+/// The application's variables, and the S3 client's settings that they become.
+const VARIABLES: [(&str, &str); 5] = [
+    ("region", "AWS_REGION"),
+    ("endpoint", "AWS_ENDPOINT_URL"),
+    ("access_key_id", "AWS_ACCESS_KEY_ID"),
+    ("secret_access_key", "AWS_SECRET_ACCESS_KEY"),
+    ("session_token", "AWS_SESSION_TOKEN"),
+];
+/// The environment variable that says which nodes run here.
+const CONFIG: &str = "TIDEMILL_CONFIG";
 
 /// What the application was told of the project.
 #[derive(Debug, Default, Deserialize)]
@@ -24,26 +35,25 @@ impl Told {
 
 /// `Config` names the variable that is missing or wrong.
 pub(crate) fn store() -> Result<Store> {
-    let location = needed("tidemill_store", "where the store is, `s3://<bucket>/<prefix>`")?;
-    let mut aws = Vec::new();
-    for name in AWS_VARIABLES {
+    let bucket =
+        variable("bucket")?.ok_or_else(|| Error::config("the variable `bucket` is not set: give the name of the store's bucket"))?;
+    let prefix = variable("prefix")?.unwrap_or_default();
+    // AWS's own variables in the environment are taken too, for what is seldom set.
+    let mut aws: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
+    for (name, setting) in VARIABLES {
         if let Some(value) = variable(name)? {
-            aws.push((name.to_ascii_uppercase(), value));
+            aws.push((setting.to_owned(), value));
         }
     }
     let aws: Vec<(&str, &str)> = aws.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Store::open_with(&location, &aws)
+    Store::open_with(&format!("s3://{bucket}/{prefix}"), &aws)
 }
 
 /// The nodes.
 pub(crate) fn told() -> Result<Told> {
     let what = "the nodes as JSON (`{\"nodes\": [{\"stage\": …}]}`), as `tidemill deploy spin` writes them";
-    let text = needed("tidemill_config", what)?;
-    serde_json::from_str(&text).map_err(|e| Error::config(format!("the variable `tidemill_config` is not {what}: {e}")))
-}
-
-fn needed(name: &str, what: &str) -> Result<String> {
-    variable(name)?.ok_or_else(|| Error::config(format!("the variable `{name}` is not set: give {what}")))
+    let text = std::env::var(CONFIG).map_err(|_| Error::config(format!("`{CONFIG}` is not set: give {what}")))?;
+    serde_json::from_str(&text).map_err(|e| Error::config(format!("`{CONFIG}` is not {what}: {e}")))
 }
 
 /// None where it is not declared, or empty: an optional variable has an empty default.

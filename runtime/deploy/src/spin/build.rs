@@ -10,6 +10,7 @@ use tidemill_core::{
 use tidemill_lambda::Serving;
 
 use super::{
+    CONFIG,
     manifest::{Application, Build, Component, HttpTrigger, Manifest, Tool, Triggers},
     variables,
 };
@@ -161,7 +162,8 @@ fn predict(spin: &mut Spin, pipeline: &Pipeline, options: &Options) -> Result<()
         description: "Serves predictions: Open Inference Protocol V2".to_owned(),
         source: format!("{COMPONENTS}/{PREDICT}.wasm"),
         allowed_outbound_hosts: variables::hosts(options.store.as_deref())?,
-        variables: variables::passed(&Serving::of(pipeline))?,
+        variables: variables::passed(),
+        environment: told(&Serving::of(pipeline))?,
         build,
     };
     spin.add(PREDICT, &["/v2/..."], component);
@@ -195,7 +197,8 @@ fn events(spin: &mut Spin, pipeline: &Pipeline, options: &Options, split: &Split
         description: "Takes notices of the bucket's objects, and rows".to_owned(),
         source: format!("{COMPONENTS}/{EVENTS}.wasm"),
         allowed_outbound_hosts: hosts,
-        variables: variables::passed(&json!({ "datasets": datasets, "nodes": told }))?,
+        variables: variables::passed(),
+        environment: self::told(&json!({ "datasets": datasets, "nodes": told }))?,
         build: None,
     };
     spin.add(EVENTS, &["/events", "/data/..."], component);
@@ -219,6 +222,12 @@ fn fetched(node: &Node, host: &str) -> Vec<String> {
         Some((scheme, _)) => vec![format!("{scheme}://{host}")],
         None => vec![format!("http://{host}"), format!("https://{host}")],
     }
+}
+
+/// What a component is told, as its environment.
+fn told(config: &impl serde::Serialize) -> Result<BTreeMap<String, String>> {
+    let text = serde_json::to_string(config).map_err(|e| Error::bug(format!("what a component is told cannot be written: {e}")))?;
+    Ok(BTreeMap::from([(CONFIG.to_owned(), text)]))
 }
 
 fn notes(spin: &mut Spin, pipeline: &Pipeline, split: &Split) {

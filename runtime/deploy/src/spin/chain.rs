@@ -4,8 +4,11 @@
 use tidemill_core::{Error, Result};
 use wac_graph::{
     CompositionGraph, EncodeOptions, NodeId, PackageId,
-    types::{Package, are_semver_compatible},
+    types::{ItemKind, Package, are_semver_compatible},
 };
+
+/// The interface whose types a stage's `run` is declared with.
+const TYPES: &str = "tidemill:stage/types@0.1.0";
 
 /// The parts of a chain, as bytes of components.
 #[derive(Debug, Clone, Copy)]
@@ -59,16 +62,21 @@ impl Graph {
 
     /// An instance whose imports are given by the first of `givers` that exports them.
     fn joined(&mut self, package: PackageId, givers: &[NodeId]) -> Result<NodeId> {
-        let imports: Vec<String> = self.0.types()[self.0[package].ty()].imports.keys().cloned().collect();
+        let imports = self.0.types()[self.0[package].ty()].imports.iter();
+        let imports: Vec<(String, ItemKind)> = imports.map(|(name, kind)| (name.clone(), *kind)).collect();
         let instance = self.0.instantiate(package);
-        for import in imports {
-            let given = givers
-                .iter()
-                .find_map(|giver| self.export(*giver, &import).map(|export| (*giver, export)));
+        for (import, kind) in imports {
+            // What a `run` is declared with is imported by itself, as one of the types of an interface.
+            let holder = matches!(kind, ItemKind::Type(_)).then_some(TYPES);
+            let wanted = holder.unwrap_or(&import);
+            let given = givers.iter().find_map(|giver| Some((*giver, self.export(*giver, wanted)?)));
             let Some((giver, export)) = given else {
                 continue;
             };
-            let argument = self.0.alias_instance_export(giver, &export).map_err(|e| unfit(&e))?;
+            let mut argument = self.0.alias_instance_export(giver, &export).map_err(|e| unfit(&e))?;
+            if holder.is_some() {
+                argument = self.0.alias_instance_export(argument, &import).map_err(|e| unfit(&e))?;
+            }
             self.0
                 .set_instantiation_argument(instance, &import, argument)
                 .map_err(|e| unfit(&e))?;

@@ -84,8 +84,10 @@ pub struct Component {
     pub source: String,
     /// The hosts that it may ask.
     pub allowed_outbound_hosts: Vec<String>,
-    /// Where the store is, from the application's variables, and what it is told of the project.
+    /// What it sees of the application's variables.
     pub variables: BTreeMap<String, String>,
+    /// What it is told of the project.
+    pub environment: BTreeMap<String, String>,
     /// How it is made again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
@@ -122,7 +124,7 @@ pub fn sections(name: &str, text: &str) -> Result<Json> {
     let manifest: Json = toml::from_str(text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))?;
     let mut components = manifest.get("component").cloned().unwrap_or_else(|| json!({}));
     let each = components.as_object_mut().into_iter().flatten();
-    for told in each.filter_map(|(_, component)| component.pointer_mut("/variables")?.get_mut(super::TOLD)) {
+    for told in each.filter_map(|(_, component)| component.pointer_mut("/environment")?.get_mut(super::CONFIG)) {
         let parsed = told.as_str().and_then(|text| serde_json::from_str(text).ok());
         *told = parsed.unwrap_or_else(|| told.clone());
     }

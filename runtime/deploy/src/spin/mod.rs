@@ -14,5 +14,5 @@ pub use build::{CHAINED, COMPONENTS, Composed, Options, Part, Recipe, Spin, rend
 pub use chain::{Parts, chain};
 pub use check::check;
 
-/// The variable that tells a component which part of the project it is.
-pub(crate) const TOLD: &str = "tidemill_config";
+/// The variable of the environment that tells a component which part of the project it is.
+pub(crate) const CONFIG: &str = "TIDEMILL_CONFIG";

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use tidemill_core::{Error, Result};
 
 use super::manifest::Variable;
@@ -16,16 +15,16 @@ const VARIABLES: [(&str, &str, bool, Option<&str>); 7] = [
         false,
         Some(""),
     ),
-    ("aws_region", "The bucket's region", false, Some("us-east-1")),
+    ("region", "The bucket's region", false, Some("us-east-1")),
     (
-        "aws_endpoint_url",
+        "endpoint",
         "Another server that speaks S3, such as https://s3.example.com; empty for AWS",
         false,
         Some(""),
     ),
-    ("aws_access_key_id", "Of whoever may read and write the bucket", false, None),
-    ("aws_secret_access_key", "Of the same", true, None),
-    ("aws_session_token", "Of the same, where its rights are temporary", true, Some("")),
+    ("access_key_id", "Of whoever may read and write the bucket", false, None),
+    ("secret_access_key", "Of the same", true, None),
+    ("session_token", "Of the same, where its rights are temporary", true, Some("")),
 ];
 
 /// The application's variables; the bucket and its prefix have the store's as their defaults, where that is known.
@@ -49,17 +48,10 @@ pub(super) fn of(store: Option<&str>) -> Result<BTreeMap<String, Variable>> {
     Ok(all.collect())
 }
 
-/// What a component is given of them, and what it is told of the project (JSON).
-pub(super) fn passed(told: &impl Serialize) -> Result<BTreeMap<String, String>> {
-    let told = serde_json::to_string(told).map_err(|e| Error::bug(format!("what a component is told cannot be written: {e}")))?;
-    let aws = VARIABLES.iter().map(|(name, ..)| *name).filter(|name| name.starts_with("aws_"));
-    let aws = aws.map(|name| (name.to_owned(), format!("{{{{ {name} }}}}")));
-    let own = [
-        ("tidemill_store", "s3://{{ bucket }}/{{ prefix }}".to_owned()),
-        // Two braces stand for a variable, and in JSON that is written so they are inside a string.
-        (super::TOLD, told.replace("{{", "{\\u007b")),
-    ];
-    Ok(aws.chain(own.map(|(name, value)| (name.to_owned(), value))).collect())
+/// What a component sees of them: all, under the same names.
+pub(super) fn passed() -> BTreeMap<String, String> {
+    let all = VARIABLES.iter().map(|(name, ..)| ((*name).to_owned(), format!("{{{{ {name} }}}}")));
+    all.collect()
 }
 
 /// The hosts behind the store: the bucket's own at AWS, and the other server where one is named.
@@ -67,11 +59,11 @@ pub(super) fn hosts(store: Option<&str>) -> Result<Vec<String>> {
     // A bucket with dots in its name is not part of the host's: no certificate would fit.
     let dotted = store.map(bucket).transpose()?.is_some_and(|(bucket, _)| bucket.contains('.'));
     let aws = if dotted {
-        "https://s3.{{ aws_region }}.amazonaws.com"
+        "https://s3.{{ region }}.amazonaws.com"
     } else {
-        "https://{{ bucket }}.s3.{{ aws_region }}.amazonaws.com"
+        "https://{{ bucket }}.s3.{{ region }}.amazonaws.com"
     };
-    Ok(vec![aws.to_owned(), "{{ aws_endpoint_url }}".to_owned()])
+    Ok(vec![aws.to_owned(), "{{ endpoint }}".to_owned()])
 }
 
 fn bucket(store: &str) -> Result<(&str, &str)> {

@@ -56,7 +56,7 @@ fn one_more_stage_is_one_component() {
       tool.tidemill.stages: + geocode
 components
   ~ events
-      variables.tidemill_config.nodes[geocode:geocode]
+      environment.TIDEMILL_CONFIG.nodes[geocode:geocode]
 0 to add, 2 to change, 0 to remove"
     );
     let chained = |spin: &Spin| match &spin.files[1].recipe {
@@ -75,7 +75,7 @@ fn a_changed_grant_is_named() {
         between(&before, &after).people(),
         "components
   ~ events
-      variables.tidemill_config.nodes[geocode:geocode].reads: + models/late/**
+      environment.TIDEMILL_CONFIG.nodes[geocode:geocode].reads: + models/late/**
 0 to add, 1 to change, 0 to remove"
     );
 }
@@ -115,7 +115,7 @@ fn what_spin_does_not_take_is_said() {
 #[test]
 fn hosts_are_the_fewest() {
     let hosts = |n: usize, id: &str| PROJECTS[n].spin().manifest.component[id].allowed_outbound_hosts.clone();
-    let store = ["https://{{ bucket }}.s3.{{ aws_region }}.amazonaws.com", "{{ aws_endpoint_url }}"];
+    let store = ["https://{{ bucket }}.s3.{{ region }}.amazonaws.com", "{{ endpoint }}"];
     assert_eq!(hosts(0, "predict"), store);
     assert_eq!(hosts(0, "events"), store);
     assert_eq!(
@@ -123,12 +123,12 @@ fn hosts_are_the_fewest() {
         ["https://sensors.example.org", "http://api.example.org", "https://api.example.org"].map(str::to_owned)
     );
     // No certificate fits a bucket with dots in its name.
-    assert_eq!(hosts(2, "predict")[0], "https://s3.{{ aws_region }}.amazonaws.com");
+    assert_eq!(hosts(2, "predict")[0], "https://s3.{{ region }}.amazonaws.com");
     let written = PROJECTS[1].spin().manifest.variables;
     assert_eq!(written["bucket"].default.as_deref(), Some("tide"));
     assert_eq!(written["prefix"].default.as_deref(), Some("mill"));
-    for name in ["aws_secret_access_key", "aws_session_token"] {
+    for name in ["secret_access_key", "session_token"] {
         assert!(written[name].secret, "{name}");
     }
-    assert_eq!(written["aws_secret_access_key"].default, None);
+    assert_eq!(written["secret_access_key"].default, None);
 }
