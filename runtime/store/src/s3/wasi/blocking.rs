@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody};
 use wasip2::http::{
     outgoing_handler,
@@ -17,7 +18,8 @@ use crate::s3::patience::{SLOWEST, Transport, silent};
 
 pub(super) async fn exchange(request: HttpRequest, connect: Duration, patience: Duration) -> Result<HttpResponse, HttpError> {
     let (parts, body) = request.into_parts();
-    let body = body.as_bytes().cloned().ok_or_else(|| broken("a body in parts"))?;
+    // It is in memory: nothing is waited for.
+    let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
     let answer = send(http::Request::from_parts(parts, body), connect, patience)?;
     Ok(answer.map(HttpResponseBody::from))
 }
