@@ -3,10 +3,10 @@
 //! Compare-and-swap compares content, then writes under the condition that the object is still the one that was compared. A write
 //! whose answer was lost is never taken for failed nor for done: what is there then decides.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::{
     Error as Remoted, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, path::Path,
 };
@@ -85,7 +85,11 @@ impl Remote {
     }
 
     /// Copies an object into `file` and returns its digest.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) async fn download(&self, key: &str, file: &mut std::fs::File) -> Result<Digest> {
+        use std::io::Write as _;
+
+        use futures::StreamExt as _;
         use sha2::{Digest as _, Sha256};
         let open = async { Ok(self.store.get(&self.path(key)?).await?.into_stream()) };
         let mut stream = open.await.map_err(|e| self.failed("read", key, e))?;

@@ -1,5 +1,5 @@
-//! Spin's variables for a host that has none, such as `wasmtime serve`: the variable `tidemill_store` is `TIDEMILL_STORE` of the
-//! environment.
+//! Spin's variables for a host that has none, such as `wasmtime serve`: the variable `bucket` is `SPIN_VARIABLE_BUCKET` of the
+//! environment, where whoever starts Spin may put it too.
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "what is exported is raw pointers underneath, in generated code alone")]
 
@@ -26,7 +26,7 @@ pub struct Environment;
 
 impl Guest for Environment {
     fn get(name: String) -> Result<String, Error> {
-        std::env::var(name.to_ascii_uppercase()).map_err(|_| Error::Undefined(name))
+        std::env::var(format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase())).map_err(|_| Error::Undefined(name))
     }
 }
 

@@ -1,25 +1,23 @@
-//! Where the store is and who may open it, from Spin's variables: a secret has its place there, and none in the manifest.
+//! Where the store is and who may open it, from Spin's variables: a secret has its place there, and none in the manifest. What is served
+//! stands in the environment, which the manifest writes; AWS's own variables in it are taken too, for what is seldom set.
 
 use tidemill_core::{Error, Result};
 use tidemill_store::log::Serving;
 
 use crate::bindings::fermyon::spin::variables;
 
-/// What is passed on to the S3 client, under the names of the environment variables that they are elsewhere.
-const AWS: [&str; 10] = [
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_region",
-    "aws_endpoint_url",
-    "aws_allow_http",
-    "aws_virtual_hosted_style_request",
-    "aws_timeout",
-    "aws_connect_timeout",
-    "aws_skip_signature",
+/// The application's variables, and the S3 client's settings that they become.
+const VARIABLES: [(&str, &str); 5] = [
+    ("region", "AWS_REGION"),
+    ("endpoint", "AWS_ENDPOINT_URL"),
+    ("access_key_id", "AWS_ACCESS_KEY_ID"),
+    ("secret_access_key", "AWS_SECRET_ACCESS_KEY"),
+    ("session_token", "AWS_SESSION_TOKEN"),
 ];
+/// The environment variable that says what is served.
+const CONFIG: &str = "TIDEMILL_CONFIG";
 
-/// What the variables say.
+/// What this component was told.
 pub(crate) struct Settings {
     /// `s3://bucket/prefix`.
     pub(crate) store: String,
@@ -31,25 +29,26 @@ pub(crate) struct Settings {
 
 /// `Config` names the variable that is missing or wrong.
 pub(crate) fn read() -> Result<Settings> {
-    let store = needed("tidemill_store", "where the store is, `s3://<bucket>/<prefix>`")?;
-    let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
-    let config = needed("tidemill_config", fields)?;
-    let serving = serde_json::from_str(&config).map_err(|e| {
-        Error::config(format!(
-            "the variable `tidemill_config` does not say what is served: {e}; give {fields}"
-        ))
-    })?;
-    let mut aws = Vec::new();
-    for name in AWS {
+    let bucket =
+        variable("bucket")?.ok_or_else(|| Error::config("the variable `bucket` is not set: give the name of the store's bucket"))?;
+    let prefix = variable("prefix")?.unwrap_or_default();
+    let mut aws: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect();
+    for (name, setting) in VARIABLES {
         if let Some(value) = variable(name)? {
-            aws.push((name.to_ascii_uppercase(), value));
+            aws.push((setting.to_owned(), value));
         }
     }
-    Ok(Settings { store, serving, aws })
+    Ok(Settings {
+        store: format!("s3://{bucket}/{prefix}"),
+        serving: serving()?,
+        aws,
+    })
 }
 
-fn needed(name: &str, what: &str) -> Result<String> {
-    variable(name)?.ok_or_else(|| Error::config(format!("the variable `{name}` is not set: give {what}")))
+fn serving() -> Result<Serving> {
+    let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
+    let config = std::env::var(CONFIG).map_err(|_| Error::config(format!("`{CONFIG}` is not set: give {fields}")))?;
+    serde_json::from_str(&config).map_err(|e| Error::config(format!("`{CONFIG}` does not describe what is served: {e}; give {fields}")))
 }
 
 /// None where it is not declared, or empty: an optional variable has an empty default.

@@ -67,13 +67,18 @@ impl Front {
         let Some((component, below)) = self.routes.find(request.uri().path()) else {
             return empty(StatusCode::NOT_FOUND);
         };
-        let Some(handler) = self.handlers.get(component) else {
-            return empty(StatusCode::NOT_FOUND);
-        };
         let mut request = whole(request.map(|body| body.map_err(Error::from).boxed_unsync()));
         if let Ok(below) = HeaderValue::from_str(&below) {
             request.headers_mut().insert(BELOW, below);
         }
+        self.component(component, request).await
+    }
+
+    /// What a component answers, whoever asks.
+    pub(super) async fn component(&self, component: &str, request: Request<WasiBody>) -> Response<WasiBody> {
+        let Some(handler) = self.handlers.get(component) else {
+            return empty(StatusCode::NOT_FOUND);
+        };
         match handler.handle((), request).await {
             Ok(response) => response,
             Err(error) => {

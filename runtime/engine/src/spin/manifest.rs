@@ -62,8 +62,21 @@ pub(super) struct Triggers {
 pub(super) struct Http {
     #[serde(rename = "id")]
     _id: Option<String>,
-    pub(super) route: String,
+    pub(super) route: Place,
     pub(super) component: String,
+}
+
+/// Where a component answers.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a route is a path, or `{ private = true }`")]
+pub(super) enum Place {
+    /// For everybody.
+    Public(String),
+    /// For the application's own components, at `http://<component>.spin.internal`.
+    Private {
+        #[serde(rename = "private")]
+        _private: bool,
+    },
 }
 
 /// One component.

@@ -12,6 +12,7 @@ mod bindings {
         with: { "fermyon:spin/key-value.store": crate::spin::stores::Opened },
     });
 }
+mod chain;
 mod front;
 mod imports;
 mod instances;
@@ -77,14 +78,14 @@ pub async fn start(options: SpinOptions) -> Result<RunningSpin> {
     let values = manifest.values(&options.variables)?;
     let engine = crate::serve::component::engine()?;
     let client = outbound::client()?;
-    let stores = stores::Stores::default();
+    let (stores, chain) = (stores::Stores::default(), chain::Chain::default());
     let mut handlers = BTreeMap::new();
     for (name, component) in &manifest.component {
-        let given = state::Given::new(name, component, &values, client.clone(), stores.clone())?;
-        let (engine, cache, source) = (engine.clone(), options.cache_dir.clone(), component.path(name, &options.manifest)?);
+        let given = state::Given::new(name, component, &values, client.clone(), chain.clone(), stores.clone())?;
+        let (compiling, cache, source) = (engine.clone(), options.cache_dir.clone(), component.path(name, &options.manifest)?);
         let compiled = tokio::task::spawn_blocking(move || {
             let bytes = std::fs::read(&source).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", source.display())))?;
-            instances::link(&engine, &crate::serve::component::compile(&engine, &bytes, &cache)?)
+            instances::link(&compiling, &crate::serve::component::compile(&compiling, &bytes, &cache)?)
         });
         let pre = compiled
             .await
@@ -103,6 +104,7 @@ pub async fn start(options: SpinOptions) -> Result<RunningSpin> {
     crate::serve::tick(engine, ticking.clone());
     let (stopping, stopped) = watch::channel(false);
     let front = Arc::new(front::Front { routes, handlers });
+    chain.close(&front);
     let accepting = tokio::spawn(front::accept(options.listener, front, stopped));
     Ok(RunningSpin {
         addr,

@@ -11,6 +11,8 @@ use hyper_util::{
 use tidemill_core::{Error as Refused, Result};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::chain::Chain;
+
 /// Unless the component says otherwise.
 const CONNECT: Duration = Duration::from_secs(10);
 const FIRST_BYTE: Duration = Duration::from_secs(60);
@@ -112,16 +114,17 @@ impl Allowed {
 pub(super) struct Outbound {
     allowed: Arc<Vec<Allowed>>,
     client: Client,
+    chain: Chain,
 }
 
 impl Outbound {
-    pub(super) fn new(allowed: Arc<Vec<Allowed>>, client: Client) -> Self {
-        Self { allowed, client }
+    pub(super) fn new(allowed: Arc<Vec<Allowed>>, client: Client, chain: Chain) -> Self {
+        Self { allowed, client, chain }
     }
 }
 
-type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sent = (http::Response<WasiBody>, Processed);
+pub(super) type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
+pub(super) type Sent = (http::Response<WasiBody>, Processed);
 
 impl WasiHttpHooks for Outbound {
     fn send_request(
@@ -136,6 +139,9 @@ impl WasiHttpHooks for Outbound {
                 request.uri()
             );
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+        }
+        if let Some(component) = Chain::component(request.uri()) {
+            return Box::new(self.chain.clone().call(component.to_owned(), request));
         }
         let client = self.client.clone();
         let patience = options.and_then(|options| options.first_byte_timeout).unwrap_or(FIRST_BYTE);

@@ -3,7 +3,7 @@
 
 use tidemill_core::{Error, Result};
 
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Place};
 
 /// The routes of an application.
 #[derive(Debug)]
@@ -23,11 +23,13 @@ impl Routes {
         for http in &manifest.trigger.http {
             if !manifest.component.contains_key(&http.component) {
                 return Err(Error::config(format!(
-                    "the route `{}` names the component `{}`, which the manifest does not have",
-                    http.route, http.component
+                    "a route names the component `{}`, which the manifest does not have",
+                    http.component
                 )));
             }
-            routes.push(Route::new(&http.route, &http.component)?);
+            if let Place::Public(route) = &http.route {
+                routes.push(Route::new(route, &http.component)?);
+            }
         }
         // What is more particular is asked first.
         routes.sort_by_key(|route| (std::cmp::Reverse(route.literals()), route.below));

@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
+    chain::Chain,
     manifest::Component,
     outbound::{Allowed, Client, Outbound},
     stores::Stores,
@@ -25,6 +26,7 @@ pub(super) struct Given {
     environment: Vec<(String, String)>,
     allowed: Arc<Vec<Allowed>>,
     client: Client,
+    chain: Chain,
 }
 
 impl Given {
@@ -33,6 +35,7 @@ impl Given {
         component: &Component,
         values: &BTreeMap<String, String>,
         client: Client,
+        chain: Chain,
         all_stores: Stores,
     ) -> Result<Self> {
         let mut variables = BTreeMap::new();
@@ -41,7 +44,11 @@ impl Given {
         }
         let mut allowed = Vec::new();
         for host in &component.allowed_outbound_hosts {
-            allowed.push(Allowed::parse(name, &expand(host, values)?)?);
+            let host = expand(host, values)?;
+            // A variable that is left empty allows nothing.
+            if !matches!(host.as_str(), "" | "http://" | "https://") {
+                allowed.push(Allowed::parse(name, &host)?);
+            }
         }
         Ok(Self {
             variables,
@@ -50,6 +57,7 @@ impl Given {
             environment: component.environment.clone().into_iter().collect(),
             allowed: Arc::new(allowed),
             client,
+            chain,
         })
     }
 }
@@ -74,7 +82,7 @@ impl State {
             table: ResourceTable::new(),
             open: 0,
             http: WasiHttpCtx::new(),
-            outbound: Outbound::new(given.allowed.clone(), given.client.clone()),
+            outbound: Outbound::new(given.allowed.clone(), given.client.clone(), given.chain.clone()),
             given,
         }
     }

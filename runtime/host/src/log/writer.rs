@@ -1,12 +1,12 @@
 //! The thread that writes: whoever asks while an fsync runs shares the next one.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{PoisonError, mpsc},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use tidemill_core::{Digest, Result};
+use tidemill_core::Result;
 use tokio::sync::oneshot;
 
 use super::{Active, LogOptions, name, sealer, slice, unwritable, wal::Wal};

@@ -62,28 +62,3 @@ fn unknown(what: &dyn std::fmt::Debug) -> Error {
         source: format!("{what:?} is not among what a component can compute").into(),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
-    }
-
-    /// Of FIPS 180-2 and RFC 4231.
-    #[test]
-    fn known_numbers() {
-        let mut digest = Plain.digest(DigestAlgorithm::Sha256).unwrap();
-        digest.update(b"a");
-        digest.update(b"bc");
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(hex(digest.finish().unwrap()), abc);
-        let mut mac = Plain.hmac(DigestAlgorithm::Sha256, b"Jefe").unwrap();
-        mac.update(b"what do ya want for nothing?");
-        assert_eq!(
-            hex(mac.finish().unwrap()),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
-    }
-}

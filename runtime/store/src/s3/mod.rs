@@ -12,7 +12,7 @@ use tidemill_core::{Error, Result};
 
 use crate::{Bucket, listing::Order, remote::Remote};
 
-#[cfg(any(target_family = "wasm", test))]
+#[cfg(target_family = "wasm")]
 mod crypto;
 #[cfg_attr(target_family = "wasm", path = "wasi.rs")]
 mod http;
