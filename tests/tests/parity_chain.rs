@@ -22,7 +22,7 @@ use tidemill_core::{
     trigger_id,
 };
 use tidemill_demo::server::Server;
-use tidemill_host::{Attempt, Commit, Ledger, Ran, SqlEngine, Store};
+use tidemill_host::{Attempt, Commit, Ledger, Ran, RunHost, SqlEngine, Store};
 use tidemill_tests::{native, small, snapshot};
 
 const DAYS: u64 = 5;
@@ -233,7 +233,7 @@ impl Chain {
         let as_of = as_of(&outcome.trigger.key, &self.native.get(&outcome.trigger.key).await?);
         let (component, trigger) = (outcome.component.clone(), outcome.trigger.clone());
         let attempt = Attempt::new(node, component, trigger.clone(), as_of, outcome.hops - 1);
-        let host = attempt.host(self.native.clone(), self.sql.clone(), None);
+        let host = RunHost::of(&attempt, self.native.clone(), self.sql.clone(), None);
         let (stage, config) = (outcome.stage.clone(), node.config.to_string());
         let ran = tokio::task::spawn_blocking(move || (native::run(&stage, &trigger, &config, &host), host.finish()));
         let (result, recorded) = ran.await?;

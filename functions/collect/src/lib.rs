@@ -38,6 +38,7 @@ pub struct Collect;
 impl Stage for Collect {
     const NAME: &'static str = "collect";
     type Config = Config;
+    const SQL: bool = false;
 
     /// Triggered by a tick (`ticks/collect/<dataset>/…`); its facts list the `keys` that it wrote.
     fn run(_: &Trigger, Config { dataset, source }: Config, host: &dyn Host) -> Result<Outcome> {

@@ -29,6 +29,7 @@ pub struct Register;
 impl Stage for Register {
     const NAME: &'static str = "register";
     type Config = Config;
+    const SQL: bool = false;
 
     /// Triggered by the outcome of `evaluate`; its facts are a `Registration`.
     fn run(trigger: &Trigger, Config { model }: Config, host: &dyn Host) -> Result<Outcome> {

@@ -26,6 +26,7 @@ pub struct Config {
 impl Stage for Retrain {
     const NAME: &'static str = "retrain";
     type Config = Config;
+    const SQL: bool = false;
 
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
         if trigger.key.starts_with("ticks/") {

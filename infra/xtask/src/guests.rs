@@ -1,4 +1,5 @@
-//! The components: nine stages, and the guests of the tests, built together so that what they share is compiled once.
+//! The components: nine stages, what Spin needs beside them, and the guests of the tests, built together so that what they share is
+//! compiled once.
 //!
 //! A component's file in the folder is replaced only where its bytes changed: its digest is part of every run key.
 
@@ -25,16 +26,24 @@ pub(crate) struct Guest {
 pub(crate) fn build(machine: &Machine, wasm: &Wasm, only: &[String]) -> Result<(PathBuf, Vec<Guest>)> {
     let mut crates = crates_in(&machine.root.join("functions"))?;
     crates.extend(crates_in(&machine.root.join("tests/guests"))?);
+    crates.extend(crates_in(&machine.root.join("infra/spin"))?);
     if let Some(unknown) = only.iter().find(|name| crates.iter().all(|c| short(c) != name.as_str())) {
         let known: Vec<&str> = crates.iter().map(|c| short(c)).collect();
         bail!("there is no component `{unknown}`: there is {}", known.join(", "));
     }
     crates.retain(|c| only.is_empty() || only.iter().any(|name| short(c) == name));
     let target = machine.target.join(wasm.folder());
-    // `evaluate` alone scores inside: in one call with the others cargo would give all of them the ONNX engine (15 MB each).
-    let (scoring, others): (Vec<String>, Vec<String>) = crates.iter().cloned().partition(|name| name == "tidemill-evaluate");
-    for group in [others, scoring].iter().filter(|group| !group.is_empty()) {
-        compile(machine, wasm, &target, group)?;
+    // `evaluate` alone scores inside: in one call with the others cargo would give all of them the ONNX engine (15 MB each). And what
+    // Spin needs shares crates with the stages, whose bytes must not depend on its features.
+    let (alone, others): (Vec<String>, Vec<String>) = crates
+        .iter()
+        .cloned()
+        .partition(|name| name == "tidemill-evaluate" || name.starts_with("tidemill-spin-"));
+    if !others.is_empty() {
+        compile(machine, wasm, &target, &others)?;
+    }
+    for name in alone {
+        compile(machine, wasm, &target, &[name])?;
     }
     let folder = machine.folder("components")?;
     let made = target.join(TARGET).join("guest");

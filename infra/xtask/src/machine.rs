@@ -23,6 +23,8 @@ pub(crate) struct Machine {
     pub(crate) onnx: Option<PathBuf>,
     /// `TIDEMILL_WEED`, if it is preset.
     pub(crate) weed: Option<PathBuf>,
+    /// `TIDEMILL_WASMTIME`, if it is preset.
+    pub(crate) wasmtime: Option<PathBuf>,
     /// `TIDEMILL_WASM_ROUTE=debian` asks for Debian's packages although rustup would do.
     pub(crate) wasm_route: Option<String>,
 }
@@ -42,6 +44,7 @@ impl Machine {
             duckdb: path("DUCKDB_LIB_DIR"),
             onnx: path("ORT_DYLIB_PATH"),
             weed: path("TIDEMILL_WEED"),
+            wasmtime: path("TIDEMILL_WASMTIME"),
             wasm_route: env::var("TIDEMILL_WASM_ROUTE").ok(),
             root,
         })

@@ -13,11 +13,13 @@ mod lambda;
 mod languages;
 mod machine;
 mod onnx;
+mod program;
 mod setup;
 mod step;
 mod test;
 mod venv;
 mod wasm;
+mod wasmtime;
 mod weed;
 
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ use anyhow::{Context as _, Result, bail};
 const HELP: &str = "\
 cargo xtask <command>
 
-  setup                 prepare this machine: wasm target, DuckDB, ONNX Runtime, SeaweedFS, components
+  setup                 prepare this machine: wasm target, DuckDB, ONNX Runtime, SeaweedFS, wasmtime, components
   demo [--json] [...]   a year of real flights through the whole loop; other arguments go to the demo
                         (`--target s3`: over a real S3 server, undisturbed and disturbed;
                         `--target lambda`: the first months through the functions of AWS Lambda too, on emulators)

@@ -10,7 +10,7 @@ use crate::{
     onnx,
     step::{note, step},
     wasm::{self, Wasm},
-    weed,
+    wasmtime, weed,
 };
 
 /// Libraries and the wasm target; what they make of the environment.
@@ -38,6 +38,12 @@ pub(crate) fn tools(machine: &Machine) -> Result<(Environment, Wasm)> {
     };
     optional("ONNX Runtime's library", "ORT_DYLIB_PATH", "models run on tract", onnx::prepare)?;
     optional("SeaweedFS", "TIDEMILL_WEED", "what needs an S3 server is left out", weed::prepare)?;
+    optional(
+        "wasmtime's command",
+        "TIDEMILL_WASMTIME",
+        "no second host runs the components",
+        wasmtime::prepare,
+    )?;
     Ok((environment, wasm))
 }
 
@@ -111,6 +117,10 @@ pub(crate) fn doctor(machine: &Machine) -> Result<ExitCode> {
     match weed::prepare(machine, false) {
         (Some(program), _) => println!("✓ SeaweedFS: {}", program.display()),
         (None, why) => println!("· SeaweedFS (optional, for tests over S3): {why}"),
+    }
+    match wasmtime::prepare(machine, false) {
+        (Some(program), _) => println!("✓ wasmtime's command: {}", program.display()),
+        (None, why) => println!("· wasmtime's command (optional, a second host for the components): {why}"),
     }
     let runner = if there("cargo-nextest") {
         "cargo nextest"

@@ -12,6 +12,8 @@ pub trait Stage {
     const NAME: &'static str;
     /// Its resolved configuration, from `tidemill.toml`.
     type Config: DeserializeOwned;
+    /// Whether it asks SQL. The component of a stage that does not imports none, and so runs on Spin too, where there is none.
+    const SQL: bool = true;
 
     /// Called once for each trigger, possibly again after a crash: it must write only under its run key,
     /// or create-only, or by compare-and-swap.

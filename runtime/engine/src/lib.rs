@@ -16,6 +16,7 @@ mod engine;
 mod fault;
 mod imports;
 pub mod serve;
+pub mod spin;
 mod state;
 mod wasi;
 

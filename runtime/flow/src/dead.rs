@@ -2,74 +2,39 @@
 //!
 //! Trying again is deleting the letter: a running flow notices (or the next start does), since nothing is committed then.
 
-use serde::{Deserialize, Serialize};
 use tidemill_core::{Digest, Error, ErrorKind, Put, Result, Trigger};
-use tidemill_host::Store;
+use tidemill_host::{DeadLetter, Store};
 
 use crate::queue::Item;
 
-/// `dead/<stage>/<subject>/<trigger id>.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct DeadLetter {
-    /// The trigger id, which names the letter and would name the outcome.
-    pub id: String,
-    /// The stage that failed.
-    pub stage: String,
-    /// The dataset or model that it ran for.
-    pub subject: String,
-    /// The object that caused the run.
-    pub trigger: Trigger,
-    /// The error's kind.
-    pub kind: ErrorKind,
-    /// Why, for a person.
-    pub message: String,
-    /// Runs made so far.
-    pub attempt: u32,
-    /// Steps since a person or a schedule put something in.
-    pub hops: u32,
-    /// Someone decided that it stays as it is.
-    #[serde(default)]
-    pub dropped: bool,
-}
-
-impl DeadLetter {
-    pub(crate) fn of(item: &Item, error: &Error) -> Self {
-        Self {
-            id: item.trigger_id(),
-            stage: item.stage.clone(),
-            subject: item.subject.clone(),
-            trigger: Trigger {
-                key: item.key.clone(),
-                digest: item.digest.clone(),
-            },
-            kind: error.kind,
-            message: error.message.clone(),
-            attempt: item.attempt,
-            hops: item.hops,
-            dropped: false,
-        }
-    }
-    /// Where it stands.
-    pub fn key(&self) -> String {
-        format!("dead/{}/{}/{}.json", self.stage, self.subject, self.id)
-    }
-    pub(crate) fn item(&self) -> Item {
-        let mut item = Item::new(&self.stage, &self.subject, &self.trigger.key, &self.trigger.digest, self.hops);
-        item.attempt = self.attempt;
-        item
-    }
-    fn bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::bug(format!("a dead letter cannot be written: {e}")))?;
-        bytes.push(b'\n');
-        Ok(bytes)
+pub(crate) fn letter(item: &Item, error: &Error) -> DeadLetter {
+    DeadLetter {
+        id: item.trigger_id(),
+        stage: item.stage.clone(),
+        subject: item.subject.clone(),
+        trigger: Trigger {
+            key: item.key.clone(),
+            digest: item.digest.clone(),
+        },
+        kind: error.kind,
+        message: error.message.clone(),
+        attempt: item.attempt,
+        hops: item.hops,
+        dropped: false,
     }
 }
 
-/// Says that an event failed for good.
-pub async fn write_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
-    // Another attempt may have failed with other words before: the first letter stands.
-    store.create(&letter.key(), letter.bytes()?.into()).await.map(drop)
+/// The event of a letter, to be tried again.
+pub(crate) fn item(letter: &DeadLetter) -> Item {
+    let mut item = Item::new(
+        &letter.stage,
+        &letter.subject,
+        &letter.trigger.key,
+        &letter.trigger.digest,
+        letter.hops,
+    );
+    item.attempt = letter.attempt;
+    item
 }
 
 /// All of them, by key.

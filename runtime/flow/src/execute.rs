@@ -4,11 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node, record::OutcomeRecord, time::as_of};
-use tidemill_host::{Attempt, ProgressFn, Ran, Recorded};
+use tidemill_host::{Attempt, ProgressFn, Ran, Recorded, RunHost, write_letter};
 
 use crate::{
-    dead::{self, DeadLetter},
-    kill,
+    dead, kill,
     queue::Item,
     route::{Inner, chance, lock, now},
     runner::Usage,
@@ -74,8 +73,8 @@ fn backoff(tries: u32, chance: u64) -> Duration {
 
 async fn bury(inner: &Inner, item: &Item, error: &Error) -> Result<()> {
     tracing::error!("{} {} failed for {}: {error}", item.stage, item.subject, item.key);
-    let letter = DeadLetter::of(item, error);
-    dead::write_letter(&inner.store, &letter).await?;
+    let letter = dead::letter(item, error);
+    write_letter(&inner.store, &letter).await?;
     lock(&inner.settled).insert(letter.id.clone());
     lock(&inner.dead).insert(letter.id.clone(), letter);
     inner.queue.ack(item);
@@ -175,7 +174,7 @@ async fn call(inner: &Inner, node: &Node, attempt: &Attempt) -> Result<(Result<O
         let id = node.id();
         Arc::new(move |fraction: f64, message: &str| tell(&id, fraction, message)) as ProgressFn
     });
-    let host = attempt.host(inner.store.clone(), inner.sql.clone(), progress);
+    let host = RunHost::of(attempt, inner.store.clone(), inner.sql.clone(), progress);
     let (runner, of, trigger) = (inner.runner.clone(), node.clone(), attempt.trigger().clone());
     let ran = tokio::task::spawn_blocking(move || runner.run(&of, &trigger, host));
     match tokio::time::timeout(node.timeout + GRACE, ran).await {

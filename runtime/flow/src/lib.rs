@@ -19,11 +19,11 @@ mod watch;
 
 pub use budget::Budget;
 pub use close::{Closing, Cut, NoWindows, WindowSummary, Windows};
-pub use dead::{DeadLetter, dead_letters, drop_letter, retry_letter, write_letter};
+pub use dead::{dead_letters, drop_letter, retry_letter};
 pub use flow::{Flow, FlowOptions, FlowSetup, Progress, Status};
 pub use kill::pass as kill_point;
 pub use queue::Item;
 pub use runner::{Runner, Usage};
 pub use scan::list_all;
 pub use ticks::{Tick, tick_key, write_tick};
-pub use watch::is_ignored;
+pub use tidemill_host::{DeadLetter, is_ignored, write_letter};

@@ -12,12 +12,11 @@ use std::{
 
 use jiff::Timestamp;
 use tidemill_core::{Decision, Digest, Result, pipeline::Pipeline, record::OutcomeRecord};
-use tidemill_host::{Ledger, SqlEngine, Store};
+use tidemill_host::{DeadLetter, Ledger, SqlEngine, Store};
 
 use crate::{
     budget::Budget,
     close::Windows,
-    dead::DeadLetter,
     flow::FlowOptions,
     kill,
     queue::{Item, Queue, Seen},

@@ -14,13 +14,12 @@ use tidemill_core::{
     pipeline::{Pipeline, matches},
     record::OutcomeRecord,
 };
-use tidemill_host::{Stamped, Store};
+use tidemill_host::{DeadLetter, Stamped, Store, is_ignored};
 
 use crate::{
-    dead::{self, DeadLetter},
+    dead,
     queue::Seen,
     route::{Inner, Look, lock},
-    watch::is_ignored,
 };
 
 /// Between two looks at a file that may still grow.
@@ -207,7 +206,7 @@ impl Inner {
                 None => {
                     lock(&self.settled).remove(&letter.id);
                     lock(&self.dead).remove(&letter.id);
-                    self.queue.put(vec![letter.item()], None);
+                    self.queue.put(vec![dead::item(letter)], None);
                     self.wake.notify_one();
                 }
             }

@@ -6,6 +6,7 @@ use notify::{
     EventKind, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, ModifyKind, RenameMode},
 };
+use tidemill_host::is_ignored;
 
 /// What a file's event says of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,14 +15,6 @@ pub(crate) enum Notice {
     Complete(String),
     /// Something happened; it may still grow, or be gone.
     Touched(String),
-}
-
-/// Whether a key is one that nobody means as data: hidden, or a temporary name of an editor, a browser or a copy.
-pub fn is_ignored(key: &str) -> bool {
-    key.split('/').any(|part| part.starts_with('.'))
-        || [".tmp", ".part", ".partial", ".crdownload", ".swp", "~"]
-            .iter()
-            .any(|ending| key.ends_with(ending))
 }
 
 /// Watches until dropped. Where the system cannot, `None`: then the listing alone finds files.

@@ -16,19 +16,15 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tidemill_core::{
-    Digest, Error, ErrorKind, Result, Trigger,
+    Error, Result,
     notification::{Kind, Notice, messages, notices, scheduled},
     pipeline::Node,
     record::OutcomeRecord,
-    time::as_of,
 };
-use tidemill_flow::{Budget, DeadLetter, Runner, write_letter, write_tick};
-use tidemill_host::{Attempt, Ledger, Ran, SqlEngine, SqlOptions, Store};
+use tidemill_flow::{Budget, Runner, write_tick};
+use tidemill_host::{Attempt, Came, Caused, Ledger, Met, Pending, Ran, RunHost, SqlEngine, SqlOptions, Store, caused};
 
-use crate::{
-    Settings, order,
-    triggers::{self, Caused},
-};
+use crate::{Settings, order};
 
 /// A stage over a store.
 pub struct Handler {
@@ -41,24 +37,6 @@ pub struct Handler {
     budget: Budget,
     /// Component and configuration are in the store, for replay.
     kept: AtomicBool,
-}
-
-/// What came of one object.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Came {
-    /// An outcome stands, now or from before.
-    Decided(Box<OutcomeRecord>),
-    /// A dead letter stands.
-    Failed(Error),
-}
-
-impl Came {
-    fn json(&self) -> Value {
-        match self {
-            Self::Decided(record) => json!({ "decision": record.decision, "reason": record.reason }),
-            Self::Failed(error) => json!({ "decision": "failed", "reason": error.message }),
-        }
-    }
 }
 
 impl Handler {
@@ -136,15 +114,15 @@ impl Handler {
     async fn all(&self, notices: &[Notice], receives: u32) -> Result<Vec<(String, Came)>> {
         let (mut came, mut first) = (Vec::new(), None);
         for notice in notices {
-            let caused = match triggers::caused(&self.store, &self.settings.node, notice).await {
-                Ok(caused) => caused,
+            let causes = match caused(&self.store, &self.settings.node, notice).await {
+                Ok(causes) => causes,
                 Err(error) => {
                     self.report(&format!("`{}`", notice.key), &error);
                     first.get_or_insert(error);
                     continue;
                 }
             };
-            for caused in caused {
+            for caused in causes {
                 match self.one(&caused, receives).await {
                     Ok(Some(one)) => came.push((caused.key, one)),
                     Ok(None) => {}
@@ -159,68 +137,32 @@ impl Handler {
 
     /// `None` if the object is gone.
     async fn one(&self, caused: &Caused, receives: u32) -> Result<Option<Came>> {
-        let bytes = match self.store.get(&caused.key).await {
-            Err(error) if error.kind == ErrorKind::NotFound => {
+        let pending = match Pending::meet(&self.store, &self.ledger, &self.settings.node, caused, receives).await? {
+            Met::Gone => {
                 tracing::info!("`{}` is gone before it was read", caused.key);
                 return Ok(None);
             }
-            other => other?,
+            Met::Before(came) => return Ok(Some(came)),
+            Met::New(pending) => pending,
         };
-        let trigger = Trigger {
-            key: caused.key.clone(),
-            digest: Digest::of(&bytes),
-        };
-        let time = as_of(&caused.key, &bytes);
-        drop(bytes);
-        let letter = self.letter(&trigger, caused.hops, receives);
-        if let Some(record) = self.ledger.find(&self.node.stage, &self.node.subject, &letter.id).await? {
-            return Ok(Some(Came::Decided(Box::new(record))));
-        }
-        if self.store.head(&letter.key()).await?.is_some() {
-            return Ok(Some(Came::Failed(Error::limit(format!(
-                "it failed for good before: see `{}`, and delete that to try again",
-                letter.key()
-            )))));
-        }
-        match self.run(trigger, time, caused.hops, &letter.id, receives).await {
-            Ok(record) => Ok(Some(Came::Decided(Box::new(record)))),
-            Err(error) if error.kind.is_retried() && receives < self.settings.node.tries => Err(error),
-            Err(error) => {
-                self.report(&format!("`{}`, for good", caused.key), &error);
-                let letter = DeadLetter {
-                    kind: error.kind,
-                    message: error.message.clone(),
-                    ..letter
-                };
-                write_letter(&self.store, &letter).await?;
-                Ok(Some(Came::Failed(error)))
-            }
-        }
+        let result = self.run(&pending, receives).await;
+        pending.settle(&self.store, &self.settings.node, result).await.map(Some)
     }
 
-    async fn run(&self, trigger: Trigger, time: Timestamp, hops: u32, id: &str, receives: u32) -> Result<OutcomeRecord> {
+    async fn run(&self, pending: &Pending, receives: u32) -> Result<OutcomeRecord> {
         let node = &self.node;
-        if hops >= self.settings.node.hop_limit {
-            return Err(Error::limit(format!(
-                "after {hops} steps this chain of events is taken for a loop through {}; break it, or raise `hop-limit` in [project]",
-                node.id()
-            )));
-        }
-        order::check(&self.store, &self.ledger, &self.budget, node, &trigger.key, id).await?;
-        let attempt = Attempt::new(node, self.runner.component_digest(node)?, trigger, time, hops);
+        let attempt = pending.attempt(&self.settings.node, node, self.runner.component_digest(node)?)?;
+        order::check(&self.store, &self.ledger, &self.budget, node, pending.key(), pending.id()).await?;
         if !self.kept.load(Ordering::SeqCst) {
             attempt.keep(&self.store, self.runner.component_bytes(node)?).await?;
             self.kept.store(true, Ordering::SeqCst);
         }
         let ran = self.call(&attempt, receives).await?;
-        let record = attempt.close(&self.ledger, ran).await?;
-        let record = self.ledger.settle(record).await?;
-        tracing::info!("{} {}: {:?}, {}", record.stage, record.subject, record.decision, record.reason);
-        Ok(record)
+        attempt.commit(&self.ledger, ran).await
     }
 
     async fn call(&self, attempt: &Attempt, receives: u32) -> Result<Ran> {
-        let host = attempt.host(self.store.clone(), self.sql.clone(), None);
+        let host = RunHost::of(attempt, self.store.clone(), self.sql.clone(), None);
         let (runner, node, trigger) = (self.runner.clone(), self.node.clone(), attempt.trigger().clone());
         let started = Timestamp::now();
         let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host)).await;
@@ -234,20 +176,6 @@ impl Handler {
             attempt: receives,
             environment: environment(),
         })
-    }
-
-    fn letter(&self, trigger: &Trigger, hops: u32, attempt: u32) -> DeadLetter {
-        DeadLetter {
-            id: tidemill_core::trigger_id(&self.node.stage, &self.node.subject, &trigger.key, &trigger.digest),
-            stage: self.node.stage.clone(),
-            subject: self.node.subject.clone(),
-            trigger: trigger.clone(),
-            kind: ErrorKind::Bug,
-            message: String::new(),
-            attempt,
-            hops,
-            dropped: false,
-        }
     }
 
     fn report(&self, what: &str, error: &Error) {

@@ -10,10 +10,8 @@ mod handler;
 mod http;
 mod keeper;
 mod native;
-mod node;
 mod order;
 mod settings;
-mod triggers;
 
 use std::{future::Future, sync::Arc};
 
@@ -26,12 +24,13 @@ use tidemill_host::Store;
 use tokio::runtime::Handle;
 
 pub use component::Component;
-pub use handler::{Came, Handler};
+pub use handler::Handler;
 pub use http::{Serve, respond, run_http};
 pub use keeper::{Keeper, run_keeper};
 pub use native::call;
-pub use node::{Made, NodeSettings};
 pub use settings::{KeeperSettings, Kept, KeptModel, ServeSettings, Serving, Settings, Ticked};
+pub use tidemill_core::pipeline::{Made, NodeSettings};
+pub use tidemill_host::Came;
 
 /// Serves a stage natively until Lambda ends the process; what a stage's `main` calls. Ends the process with the error kind's exit code.
 pub fn run<S: Stage + 'static>() {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidemill_core::{Error, Result, pipeline::Pipeline, time::Span};
-use tidemill_host::log::LoggedModel;
+pub use tidemill_host::log::Serving;
 
 use crate::NodeSettings;
 
@@ -43,26 +43,6 @@ pub struct ServeSettings {
     pub store: String,
     /// From `TIDEMILL_CONFIG`.
     pub serving: Serving,
-}
-
-/// What is served, as far as a function needs it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Serving {
-    /// How each model's predictions are filed: the monitor's window, and the column that holds the event time.
-    pub models: BTreeMap<String, LoggedModel>,
-}
-
-impl Serving {
-    /// All models of a project.
-    pub fn of(pipeline: &Pipeline) -> Self {
-        let filed = pipeline.models.values().filter_map(|model| {
-            let time = pipeline.features.get(&model.features)?.time.clone();
-            let window = model.monitor.window;
-            Some((model.name.clone(), LoggedModel { window, time }))
-        });
-        Self { models: filed.collect() }
-    }
 }
 
 impl ServeSettings {

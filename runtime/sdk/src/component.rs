@@ -26,9 +26,14 @@ impl<S: Stage> Guest for Component<S> {
 }
 
 fn run<S: Stage>(trigger: types::Trigger, text: &str) -> Result<types::Outcome> {
-    let host = ComponentHost::new()?;
-    let outcome = S::run(&convert::trigger(trigger)?, config::read::<S>(text)?, &host)?;
-    convert::outcome_out(outcome)
+    let (trigger, config, host) = (convert::trigger(trigger)?, config::read::<S>(text)?, ComponentHost::new()?);
+    // What is never called is not imported: the choice is made when the stage is compiled.
+    let outcome = if S::SQL {
+        S::run(&trigger, config, &host)
+    } else {
+        S::run(&trigger, config, &WithoutSql(host))
+    };
+    convert::outcome_out(outcome?)
 }
 
 /// The imports as a [`Host`].
@@ -117,4 +122,41 @@ impl Sql for ComponentHost {
             digest: convert::digest(&exported.digest)?,
         })
     }
+}
+
+/// The same imports but SQL.
+struct WithoutSql(ComponentHost);
+
+impl Host for WithoutSql {
+    fn context(&self) -> &RunContext {
+        self.0.context()
+    }
+    fn objects(&self) -> &dyn Objects {
+        &self.0
+    }
+    fn sql(&self) -> &dyn Sql {
+        self
+    }
+    fn progress(&self, fraction: f64, message: &str) {
+        self.0.progress(fraction, message);
+    }
+    fn log(&self, level: Level, message: &str) {
+        self.0.log(level, message);
+    }
+    fn fetch(&self, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
+        self.0.fetch(url, headers)
+    }
+}
+
+impl Sql for WithoutSql {
+    fn query<'a>(&'a self, _: &str, _: &[Table]) -> Result<Batches<'a>> {
+        Err(without_sql())
+    }
+    fn export(&self, _: &str, _: &[Table], _: &str) -> Result<Exported> {
+        Err(without_sql())
+    }
+}
+
+fn without_sql() -> Error {
+    Error::bug("this stage asks SQL and says `const SQL: bool = false`: take that line away")
 }

@@ -62,7 +62,7 @@ enum Command {
     Predict(predict::Predict),
     /// Build models again from their records and compare the bytes.
     Replay(replay::Replay),
-    /// Write what another target needs: AWS by SAM.
+    /// Write what another target needs: AWS by SAM, or Spin.
     Deploy(deploy::Deploy),
     /// What this machine has and lacks.
     Doctor(doctor::Doctor),

@@ -18,7 +18,7 @@ use tidemill_core::{
     trigger_id,
 };
 use tidemill_engine::{Engine, StageComponent};
-use tidemill_host::{Attempt, ENGINES, Ledger, SqlEngine, Store};
+use tidemill_host::{Attempt, ENGINES, Ledger, RunHost, SqlEngine, Store};
 
 use crate::{
     commands::models::all_versions,
@@ -204,7 +204,7 @@ impl Again<'_> {
         node.fetch.clear();
         let as_of = self.clock(&outcome.trigger).await?;
         let attempt = Attempt::new(&node, outcome.component.clone(), outcome.trigger.clone(), as_of, 0);
-        let host = attempt.host(scratch, self.sql.clone(), None);
+        let host = RunHost::of(&attempt, scratch, self.sql.clone(), None);
         let trigger = outcome.trigger.clone();
         let ran = tokio::task::spawn_blocking(move || engine::run(&component, &node, &config, &trigger, host)).await?;
         let result = ran.0?;

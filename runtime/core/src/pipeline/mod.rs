@@ -6,10 +6,12 @@ mod check;
 mod nodes;
 mod pattern;
 mod raw;
+mod settings;
 
 use std::{collections::BTreeMap, time::Duration};
 
 pub use pattern::{matches, may_overlap};
+pub use settings::{Heard, Made, NodeSettings};
 
 use crate::{
     Result,

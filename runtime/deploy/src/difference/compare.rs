@@ -66,10 +66,11 @@ fn elements(path: &str, old: &[Json], new: &[Json], found: &mut Vec<Property>) {
 
 /// What tells an element of a list from its neighbours.
 fn identity(element: &Json) -> Option<String> {
-    ["Sid", "Id", "Key", "PolicyName", "Name"]
-        .iter()
-        .find_map(|field| element.get(field)?.as_str())
-        .map(str::to_owned)
+    let named = |field: &str| element.get(field)?.as_str();
+    // A node of the pipeline has two names.
+    let node = || Some(format!("{}:{}", named("stage")?, named("subject")?));
+    let name = ["Sid", "Id", "Key", "PolicyName", "Name"].into_iter().find_map(named);
+    name.map(str::to_owned).or_else(node)
 }
 
 /// `{"Ref": …}` and its like are values, not objects to look into.

@@ -15,7 +15,7 @@ use wasmtime_wasi_http::{handler::ProxyPre, p3::bindings::ServicePre};
 use super::{imports, state::State};
 
 /// An engine for serving.
-pub(super) fn engine() -> Result<Engine> {
+pub(crate) fn engine() -> Result<Engine> {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
@@ -25,7 +25,7 @@ pub(super) fn engine() -> Result<Engine> {
 }
 
 /// Compiles, or takes from the cache what was compiled before.
-pub(super) fn compile(engine: &Engine, bytes: &[u8], cache: &Path) -> Result<Component> {
+pub(crate) fn compile(engine: &Engine, bytes: &[u8], cache: &Path) -> Result<Component> {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let path = cache.join(format!("serve-{}-{:016x}.cwasm", Digest::of(bytes), hasher.finish()));

@@ -1,16 +1,15 @@
 //! `tidemill:serve` for a component: granted objects, read-only, and the prediction log.
 
-use tidemill_core::ErrorKind;
-use tidemill_host::log::{Batch, Values};
+use tidemill_host::{
+    Refusal,
+    log::{Batch, Values},
+};
 use wasmtime::component::{Accessor, HasData, Linker};
 
 use super::{
     bindings::tidemill::serve::{objects, predictions},
     state::State,
 };
-
-/// Keys in one answer to `list`.
-const PAGE: usize = 1000;
 
 /// Links both interfaces.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -29,39 +28,22 @@ impl predictions::Host for &mut State {}
 
 impl<U> objects::HostWithStore<U> for Serve {
     async fn get(accessor: &Accessor<U, Self>, key: String) -> Result<Vec<u8>, objects::GetError> {
-        if !granted(&key) {
-            return Err(objects::GetError::Denied);
-        }
         let shared = accessor.with(|mut access| access.get().shared.clone());
-        // An alias is read at each request; all else is read once in an instance's life.
-        let read = if key.contains("/aliases/") {
-            shared.aliases.get(&shared.store, &key).await
-        } else {
-            shared.store.get(&key).await
-        };
-        read.map(|bytes| bytes.to_vec()).map_err(|e| refused(&e))
+        let read = shared.objects.get(&key).await;
+        read.map(Vec::from).map_err(refused)
     }
 
     async fn list(accessor: &Accessor<U, Self>, prefix: String, after: Option<String>) -> Result<Vec<String>, objects::GetError> {
-        if !prefix.starts_with("models/") {
-            return Err(objects::GetError::Denied);
-        }
-        let store = accessor.with(|mut access| access.get().shared.store.clone());
-        let page = store.list(&prefix, after.as_deref(), PAGE).await.map_err(|e| refused(&e))?;
-        Ok(page.into_iter().map(|meta| meta.key).collect())
+        let shared = accessor.with(|mut access| access.get().shared.clone());
+        shared.objects.list(&prefix, after.as_deref()).await.map_err(refused)
     }
 }
 
-/// What serving needs and nothing else: versions and aliases, models, fitted transforms.
-fn granted(key: &str) -> bool {
-    key.starts_with("models/") || key.starts_with("candidates/") || (key.starts_with("features/") && key.ends_with("/transform.json"))
-}
-
-fn refused(error: &tidemill_core::Error) -> objects::GetError {
-    match error.kind {
-        ErrorKind::NotFound => objects::GetError::NotFound,
-        ErrorKind::Limit => objects::GetError::Denied,
-        _ => {
+fn refused(refusal: Refusal) -> objects::GetError {
+    match refusal {
+        Refusal::NotFound => objects::GetError::NotFound,
+        Refusal::Denied => objects::GetError::Denied,
+        Refusal::Unavailable(error) => {
             tracing::warn!("a served component could not read: {error}");
             objects::GetError::Unavailable
         }

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// How often the engine's epoch moves.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How long an instance waits for its next request.
 const IDLE: Duration = Duration::from_secs(60);
 /// Beyond the deadline, for whatever the guest's own clock did not stop.
@@ -37,7 +37,7 @@ pub(super) struct Instances {
     pub(super) limits: ServeLimits,
 }
 
-fn ticks(time: Duration) -> u64 {
+pub(crate) fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX / 2).max(1)
 }
 

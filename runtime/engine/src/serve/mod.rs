@@ -2,10 +2,10 @@
 //! one request. An answer is held back until the predictions it tells of are kept. Stopping is graceful: accepted requests are answered.
 
 mod bindings;
-mod component;
+pub(crate) mod component;
 mod connection;
 mod imports;
-mod instances;
+pub(crate) mod instances;
 mod nn;
 mod places;
 mod state;
@@ -115,8 +115,7 @@ impl Server {
         tick(engine.clone(), ticking.clone());
         let loaded = nn::Loaded::new(Graphs::new(options.nn));
         let shared = Arc::new(state::Shared {
-            store: options.store,
-            aliases: tidemill_host::Rereads::default(),
+            objects: tidemill_host::ServedObjects::new(options.store),
             log: options.log,
             loaded,
         });
@@ -171,7 +170,7 @@ fn unbound(addr: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 /// A thread and not a task: a guest that loops must not be able to starve it.
-fn tick(engine: wasmtime::Engine, ticking: Arc<AtomicBool>) {
+pub(crate) fn tick(engine: wasmtime::Engine, ticking: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         while ticking.load(Ordering::Relaxed) {
             std::thread::sleep(instances::TICK);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_host::{
-    Rereads, Store,
+    ServedObjects,
     log::{PredictionLog, Receipt},
 };
 use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
@@ -15,8 +15,7 @@ use super::nn::Loaded;
 
 /// Shared by all instances of a server.
 pub(super) struct Shared {
-    pub(super) store: Store,
-    pub(super) aliases: Rereads,
+    pub(super) objects: ServedObjects,
     pub(super) log: PredictionLog,
     pub(super) loaded: Arc<Loaded>,
 }

@@ -2,12 +2,8 @@
 //! files become Parquet in the store. Where no disk outlives the process, [`DirectLog`] writes each request's rows to the
 //! store itself. An id may stand in the log twice (a client asked again): readers take each id once.
 
-mod batch;
-mod direct;
 mod sealer;
-mod segment;
 mod slice;
-mod summary;
 mod wal;
 mod writer;
 
@@ -20,13 +16,11 @@ use std::{
 };
 
 use fs4::fs_std::FileExt;
-use serde::{Deserialize, Serialize};
-use tidemill_core::{Error, Result, time::Span};
+use tidemill_core::{Error, Result};
+use tidemill_store::log::{name, segments};
 use tokio::sync::oneshot;
 
-pub use batch::{Batch, Values};
-pub use direct::DirectLog;
-pub use summary::{WindowSummary, window_summary};
+pub use tidemill_store::log::{Batch, DirectLog, LoggedModel, Serving, Values, WindowSummary, window_summary};
 
 use crate::Store;
 
@@ -46,16 +40,6 @@ impl Default for LogOptions {
             seal_age: Duration::from_secs(30),
         }
     }
-}
-
-/// How a model's predictions are filed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct LoggedModel {
-    /// The span of one folder: the monitor's window.
-    pub window: Span,
-    /// The column that holds a row's event time; rows without it are filed by when they were served.
-    pub time: String,
 }
 
 /// The log of one process. Cheap to clone; dropping the last clone stops its threads, and what is not yet Parquet becomes it

@@ -12,7 +12,7 @@ use std::{
 use tidemill_core::{Error, Put, Result, time::Span};
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{Active, Batch, segment::segments, unwritable, wal};
+use super::{Active, Batch, segments, unwritable, wal};
 use crate::Store;
 
 /// How soon a store that refused is asked again.

@@ -1,15 +1,15 @@
 //! The thread that writes: whoever asks while an fsync runs shares the next one.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{PoisonError, mpsc},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use tidemill_core::{Digest, Result};
+use tidemill_core::Result;
 use tokio::sync::oneshot;
 
-use super::{Active, LogOptions, sealer, slice, unwritable, wal::Wal};
+use super::{Active, LogOptions, name, sealer, slice, unwritable, wal::Wal};
 
 /// Requests that share an fsync at most.
 const GROUP: usize = 1024;
@@ -168,16 +168,7 @@ impl Writer {
 
     fn next_path(&mut self) -> PathBuf {
         self.files += 1;
-        self.folder.join(format!("{}.wal", name(&self.folder, self.files)))
+        self.folder
+            .join(format!("{}.wal", name(&self.folder.display().to_string(), self.files)))
     }
-}
-
-/// A name that no other file of this or any other log has, ascending in time: segments are named after it. `files` counts
-/// those of this process.
-pub(super) fn name(folder: &Path, files: u64) -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    let random = RandomState::new().hash_one(files);
-    let seed = format!("{} {micros} {files} {} {random}", folder.display(), std::process::id());
-    format!("{micros:017}-{}", &Digest::of(seed.as_bytes()).short()[..8])
 }

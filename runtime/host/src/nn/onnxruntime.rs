@@ -14,7 +14,7 @@ use ort::{
 };
 use tidemill_core::{Error, Result};
 
-use super::{ElementType, Graph, Nn, Tensor, tensor::arrange};
+use tidemill_nn::{ElementType, Graph, Nn, Tensor, arrange};
 
 /// Where the library is: `ORT_DYLIB_PATH`, else inside an installed Python `onnxruntime`.
 pub fn find_onnxruntime() -> Option<PathBuf> {
@@ -183,10 +183,16 @@ mod tests {
             return;
         };
         let native = OnnxRuntime::open(&path).unwrap();
-        let bytes = crate::nn::tract::tests::doubling();
+        let model = tidemill_ml::Fitted::Linear(tidemill_ml::linear::Linear {
+            loss: tidemill_ml::loss::Loss::Squared,
+            weights: vec![1.0, 2.0],
+            intercept: vec![0.5],
+            iterations: 0,
+        });
+        let bytes = tidemill_ml::onnx::export(&model, &["a".to_owned(), "b".to_owned()], &[]);
         let input = || vec![("features".to_owned(), Tensor::from_f32(vec![2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap())];
         let one = native.load("m", &bytes).unwrap().compute(input()).unwrap();
-        let two = crate::nn::Tract.load("m", &bytes).unwrap().compute(input()).unwrap();
+        let two = tidemill_nn::Tract.load("m", &bytes).unwrap().compute(input()).unwrap();
         assert_eq!(one, two);
         assert!(native.load("broken.onnx", b"junk").err().unwrap().message.contains("`broken.onnx`"));
     }

@@ -1,0 +1,124 @@
+//! What comes into the application over HTTP: notices of the bucket's objects at `POST /events`, rows at `POST /data/<dataset>`. As
+//! `tidemill up` answers them, but for the queue: there is none, so an answer comes when the stages have run, and whoever sent an event
+//! must send it again if that says so.
+#![cfg(target_family = "wasm")]
+
+mod data;
+
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        inline: "
+            package tidemill:events;
+            world events {
+                import tidemill:runs/inbox@0.1.0;
+                import tidemill:runs/chain@0.1.0;
+            }
+        ",
+        path: ["../../../runtime/wit/stage", "../../../runtime/wit/runs"],
+        world: "tidemill:events/events",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+use spin_sdk::{
+    http::{FullBody, IntoResponse, Request, body::IncomingBodyExt as _},
+    http_service,
+};
+use tidemill_core::{Error, ErrorKind, Result};
+
+use bindings::tidemill::{runs::chain, stage::types};
+
+#[http_service]
+async fn serve(request: Request) -> impl IntoResponse {
+    let (head, body) = request.into_parts();
+    let answered = match body.bytes().await {
+        Ok(body) => answer(&head.method, head.uri.path(), &head.headers, body),
+        Err(_) => Err(Error::input("the body did not arrive whole")),
+    };
+    let (status, json) = answered.unwrap_or_else(|error| failed(&error));
+    let mut response = http::Response::new(FullBody::new(Bytes::from(format!("{json}\n"))));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+fn answer(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Result<(StatusCode, Value)> {
+    let dataset = path.strip_prefix("/data/");
+    if dataset.is_none() && path != "/events" {
+        return Err(Error::not_found(format!(
+            "there is no `{path}`; there is POST /events and POST /data/<dataset>"
+        )));
+    }
+    if method != Method::POST {
+        let message = format!("`{path}` does not take `{method}`; it takes POST");
+        return Ok((StatusCode::METHOD_NOT_ALLOWED, json!({ "error": message })));
+    }
+    match dataset {
+        Some(dataset) => data::take(dataset, headers, body).map(|taken| (StatusCode::ACCEPTED, taken)),
+        None => Ok(announced(headers, &body)),
+    }
+}
+
+/// What the stages made of it. One that is to be tried again fails the whole request: sent again, the others change nothing.
+fn announced(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
+    let headers: Vec<(String, String)> = headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
+    let (mut decided, mut worst) = (Map::new(), None);
+    for chain::Came { key, what } in chain::handle(0, &headers, body) {
+        match what {
+            Ok(json) => drop(decided.insert(key, serde_json::from_str(&json).unwrap_or(Value::String(json)))),
+            Err(error) => {
+                let error = inside(error).context(if key.is_empty() {
+                    "the event".to_owned()
+                } else {
+                    format!("`{key}`")
+                });
+                eprintln!("error: {error}");
+                if worst.as_ref().is_none_or(|worst: &Error| !worst.kind.is_retried()) {
+                    worst = Some(error);
+                }
+            }
+        }
+    }
+    match worst {
+        Some(error) => failed(&error),
+        None => (StatusCode::OK, Value::Object(decided)),
+    }
+}
+
+fn inside(error: types::Error) -> Error {
+    let kind = match error.kind {
+        types::ErrorKind::Config => ErrorKind::Config,
+        types::ErrorKind::Input => ErrorKind::Input,
+        types::ErrorKind::NotFound => ErrorKind::NotFound,
+        types::ErrorKind::Transient => ErrorKind::Transient,
+        types::ErrorKind::Limit => ErrorKind::Limit,
+        types::ErrorKind::Bug => ErrorKind::Bug,
+    };
+    Error::new(kind, error.message)
+}
+
+/// An error as an answer. What is ours to mend, and what the operator configured, is said to the log, not to the client.
+fn failed(error: &Error) -> (StatusCode, Value) {
+    let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = match error.kind {
+        ErrorKind::Bug | ErrorKind::Config => {
+            eprintln!("error: {error}");
+            "something failed inside; the component's log says what"
+        }
+        _ => &error.message,
+    };
+    (status, json!({ "error": message }))
+}

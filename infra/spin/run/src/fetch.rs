@@ -1,0 +1,32 @@
+//! HTTP GET for stages that were granted hosts, by wasi:http. The manifest allows the component those hosts, and this the stage.
+
+use tidemill_core::{Error, FetchResponse, Result};
+use tidemill_run::{Grants, LARGEST_FETCH, fetch, too_large};
+
+/// Fetches a URL.
+pub(crate) fn get(grants: &Grants, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
+    fetch(grants, url, headers, once)
+}
+
+fn once(url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
+    let mut request = http::Request::get(url).header("user-agent", "tidemill");
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Default::default());
+    let request = request.map_err(|e| Error::input(format!("`{url}` cannot be fetched: {e}")))?;
+    let (parts, body) = tidemill_store::send(request)?.into_parts();
+    if body.len() as u64 > LARGEST_FETCH {
+        return Err(too_large(url));
+    }
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Ok(FetchResponse {
+        status: parts.status.as_u16(),
+        headers: parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        body: body.to_vec(),
+    })
+}

@@ -1,0 +1,121 @@
+//! What a serving component asks of its host, over S3: granted objects, and predictions that are objects before they are answered.
+#![cfg(target_family = "wasm")]
+#![allow(unsafe_code, reason = "what is exported is raw pointers underneath, in generated code alone")]
+
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+mod bindings {
+    spin_sdk::wit_bindgen::generate!({
+        inline: "
+            package tidemill:store;
+            world store {
+                import fermyon:spin/variables@2.0.0;
+                export tidemill:serve/objects@0.1.0;
+                export tidemill:serve/predictions@0.1.0;
+            }
+        ",
+        path: ["../../../runtime/wit/spin", "../../../runtime/wit/serve"],
+        world: "tidemill:store/store",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+mod settings;
+
+use std::cell::OnceCell;
+
+use bindings::exports::tidemill::serve::{objects, predictions};
+use tidemill_core::Result;
+use tidemill_store::{
+    Refusal, ServedObjects, Store,
+    log::{Batch, DirectLog, Values},
+};
+
+/// Both interfaces.
+#[derive(Debug)]
+pub struct Component;
+
+bindings::export!(Component with_types_in bindings);
+
+/// The store of this instance, and the log in it.
+struct Opened {
+    objects: ServedObjects,
+    log: DirectLog,
+}
+
+thread_local! {
+    /// One thread, and it lives as long as the instance: what is borrowed from it may cross an await.
+    static OPENED: &'static OnceCell<Opened> = Box::leak(Box::new(OnceCell::new()));
+}
+
+fn opened() -> Result<&'static Opened> {
+    let cell = OPENED.with(|cell| *cell);
+    if let Some(opened) = cell.get() {
+        return Ok(opened);
+    }
+    let settings = settings::read()?;
+    let aws: Vec<(&str, &str)> = settings.aws.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let store = Store::open_with(&settings.store, &aws)?;
+    let log = DirectLog::new(store.clone(), settings.serving.models);
+    let objects = ServedObjects::new(store);
+    Ok(cell.get_or_init(|| Opened { objects, log }))
+}
+
+impl objects::Guest for Component {
+    async fn get(key: String) -> Result<Vec<u8>, objects::GetError> {
+        let opened = opened().map_err(|error| refused(&Refusal::Unavailable(error)))?;
+        let read = opened.objects.get(&key).await;
+        read.map(Vec::from).map_err(|refusal| refused(&refusal))
+    }
+
+    async fn list(prefix: String, after: Option<String>) -> Result<Vec<String>, objects::GetError> {
+        let opened = opened().map_err(|error| refused(&Refusal::Unavailable(error)))?;
+        let listed = opened.objects.list(&prefix, after.as_deref()).await;
+        listed.map_err(|refusal| refused(&refusal))
+    }
+}
+
+/// Why, for the component's log; its caller says only what its client may know.
+fn refused(refusal: &Refusal) -> objects::GetError {
+    match refusal {
+        Refusal::NotFound => objects::GetError::NotFound,
+        Refusal::Denied => objects::GetError::Denied,
+        Refusal::Unavailable(error) => {
+            eprintln!("the store could not be read: {error}");
+            objects::GetError::Unavailable
+        }
+    }
+}
+
+impl predictions::Guest for Component {
+    async fn append(batch: predictions::Batch) -> Result<(), String> {
+        let append = async { opened()?.log.append(logged(batch)).await };
+        append.await.map_err(|error| {
+            eprintln!("{error}");
+            // Which bucket, and what is wrong with it, is no business of a client's.
+            "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why".to_owned()
+        })
+    }
+}
+
+fn logged(batch: predictions::Batch) -> Batch {
+    let values = |values| match values {
+        predictions::Values::Truth(v) => Values::Boolean(v),
+        predictions::Values::Integer(v) => Values::Integer(v),
+        predictions::Values::Number(v) => Values::Number(v),
+        predictions::Values::Text(v) => Values::Text(v),
+        predictions::Values::Timestamp(v) => Values::Timestamp(v),
+    };
+    Batch {
+        model: batch.model,
+        version: batch.version,
+        transform: batch.transform,
+        ids: batch.ids,
+        times: batch.times,
+        columns: batch
+            .columns
+            .into_iter()
+            .map(|column| (column.name, values(column.values)))
+            .collect(),
+        latency_us: batch.latency_us,
+    }
+}

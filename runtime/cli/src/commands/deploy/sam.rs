@@ -1,0 +1,225 @@
+//! `tidemill deploy sam`: AWS by a template, and the package beside it.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value as Json;
+use tidemill_core::Error;
+use tidemill_deploy::{
+    cost::{self, Assumptions, Cost},
+    difference::{self, Difference},
+    sam::{self, Options},
+};
+
+use super::{exit_code, notes, text, write};
+use crate::{
+    output::Output,
+    project::{Project, unreadable},
+};
+
+/// What is typed after `deploy sam`.
+#[derive(Args)]
+pub(super) struct Sam {
+    /// The template; the package's folders are beside it. Default: `sam/template.yaml` in the project.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Where the functions' programs are, seen from the template: a folder for each, with `bootstrap` in it.
+    #[arg(long, value_name = "FOLDER", default_value = "programs")]
+    programs: String,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    plan: bool,
+    /// With `--plan`: exit with 10 if anything would change.
+    #[arg(long, requires = "plan")]
+    exit_code: bool,
+    /// Prices and load for the estimate, TOML; what is left out is as it was. `--json` shows the names.
+    #[arg(long, value_name = "FILE")]
+    assume: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Written {
+    template: String,
+    resources: usize,
+    files: Vec<String>,
+    /// What the package still lacks.
+    missing: Vec<String>,
+    notes: Vec<String>,
+    cost: Cost,
+}
+
+#[derive(Serialize)]
+struct Planned {
+    template: String,
+    #[serde(flatten)]
+    difference: Difference,
+    notes: Vec<String>,
+    cost: Cost,
+}
+
+impl Sam {
+    pub(super) fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
+        let assumptions = self.assumptions()?;
+        let options = Options {
+            programs: self.programs.clone(),
+        };
+        let sam = sam::render(&project.pipeline, &options)?;
+        let cost = cost::of(&sam, &assumptions);
+        let template = self.out.clone().unwrap_or_else(|| project.root.join("sam/template.yaml"));
+        let package = Package::beside(&template)?;
+        if self.plan {
+            let planned = Planned {
+                difference: package.difference(&sam)?,
+                template: template.display().to_string(),
+                notes: sam.notes,
+                cost,
+            };
+            output.show(&planned, Planned::people)?;
+            return Ok(exit_code(self.exit_code, &planned.difference));
+        }
+        let files = package.write(&sam, project)?;
+        let written = Written {
+            template: template.display().to_string(),
+            resources: sam.template.resources.len(),
+            files,
+            missing: package.missing(&sam, &self.programs),
+            notes: sam.notes,
+            cost,
+        };
+        output.show(&written, Written::people)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn assumptions(&self) -> Result<Assumptions> {
+        let Some(path) = &self.assume else {
+            return Ok(Assumptions::default());
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
+        let assumptions: Assumptions =
+            toml::from_str(&text).map_err(|e| Error::config(format!("`{}`: {}", path.display(), e.to_string().trim_end())))?;
+        assumptions.check()?;
+        Ok(assumptions)
+    }
+}
+
+/// The folder that `sam deploy` takes to AWS.
+struct Package {
+    template: PathBuf,
+    folder: PathBuf,
+}
+
+impl Package {
+    fn beside(template: &Path) -> Result<Self> {
+        if template.is_dir() {
+            return Err(Error::input(format!("`{}` is a folder; name the template's file in it", template.display())).into());
+        }
+        Ok(Self {
+            template: template.to_owned(),
+            folder: template.parent().unwrap_or(Path::new("")).to_owned(),
+        })
+    }
+
+    fn difference(&self, sam: &sam::Sam) -> Result<Difference> {
+        let name = self.template.display().to_string();
+        let old = match text(&self.template)? {
+            Some(text) => difference::read(&name, &text)?,
+            None => Json::Object(serde_json::Map::new()),
+        };
+        let mut difference = Difference::of_templates(&old, &sam.json()?);
+        for (path, new) in &sam.files {
+            let old = text(&self.folder.join(path))?;
+            let old = old.map(|text| difference::read(path, &text)).transpose()?;
+            difference.add_file(path, old.as_ref(), Some(new));
+        }
+        for path in self.stale(sam) {
+            difference.add_file(&path, Some(&Json::Null), None);
+        }
+        Ok(difference)
+    }
+
+    /// Writes all files; components are found before the first is written.
+    fn write(&self, sam: &sam::Sam, project: &Project) -> Result<Vec<String>> {
+        let mut written = Vec::new();
+        let found = sam
+            .components
+            .iter()
+            .map(|(component, place)| Ok((project.component(component)?, place)));
+        let found: Vec<(PathBuf, &String)> = found.collect::<tidemill_core::Result<_>>()?;
+        for (component, place) in found {
+            let bytes = std::fs::read(&component).map_err(|e| unreadable(&component, &e))?;
+            written.push(self.file(place, &bytes)?);
+        }
+        for (path, value) in &sam.files {
+            written.push(self.file(path, pretty(value)?.as_bytes())?);
+        }
+        for path in self.stale(sam) {
+            std::fs::remove_file(self.folder.join(&path)).with_context(|| format!("cannot remove `{path}`"))?;
+        }
+        write(&self.template, sam.yaml()?.as_bytes())?;
+        written.push(self.template.display().to_string());
+        Ok(written)
+    }
+
+    fn file(&self, path: &str, bytes: &[u8]) -> Result<String> {
+        let path = self.folder.join(path);
+        write(&path, bytes)?;
+        Ok(path.display().to_string())
+    }
+
+    /// What functions were told that are no more.
+    fn stale(&self, sam: &sam::Sam) -> Vec<String> {
+        let told: BTreeSet<&str> = sam.files.iter().map(|(path, _)| path.as_str()).collect();
+        let entries = std::fs::read_dir(self.folder.join(sam::FUNCTIONS)).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| format!("{}/{}", sam::FUNCTIONS, entry.file_name().to_string_lossy()));
+        let mut stale: Vec<String> = paths
+            .filter(|path| path.ends_with(".json") && !told.contains(path.as_str()))
+            .collect();
+        stale.sort();
+        stale
+    }
+
+    /// What `sam deploy` would look for in vain.
+    fn missing(&self, sam: &sam::Sam, programs: &str) -> Vec<String> {
+        let programs = sam.programs.iter().map(|program| format!("{programs}/{program}/bootstrap"));
+        let needed = programs.chain([sam::DUCKDB.to_owned()]);
+        needed.filter(|path| !self.folder.join(path).is_file()).collect()
+    }
+}
+
+fn pretty(value: &Json) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}
+
+impl Planned {
+    fn people(&self) -> String {
+        format!("{}{}", self.difference.people(), notes(&self.notes))
+    }
+}
+
+impl Written {
+    fn people(&self) -> String {
+        let mut text = format!(
+            "wrote `{}` ({} resources) and {} files beside it\n{}{}",
+            self.template,
+            self.resources,
+            self.files.len() - 1,
+            self.cost.people(),
+            notes(&self.notes)
+        );
+        if !self.missing.is_empty() {
+            let missing: Vec<String> = self.missing.iter().map(|path| format!("`{path}`")).collect();
+            text.push_str(&format!(
+                "\nthe package still lacks {}: docs/aws.md says how to get them",
+                missing.join(", ")
+            ));
+        }
+        text
+    }
+}

@@ -1,0 +1,247 @@
+//! `tidemill deploy spin`: a manifest, and beside it each component that it names, composed.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use tidemill_core::{Digest, Error};
+use tidemill_deploy::{
+    cost::Assumptions,
+    difference::Difference,
+    spin::{self, COMPONENTS, Composed, Options, Part, Recipe, compose, manifest},
+};
+
+use super::{exit_code, notes, text, write};
+use crate::{
+    output::Output,
+    project::{Project, unreadable},
+};
+
+/// The manifest's file.
+const MANIFEST: &str = "spin.toml";
+
+/// What is typed after `deploy spin`.
+#[derive(Args)]
+pub(super) struct Spin {
+    /// The folder of `spin.toml` and its components. Default: `spin` in the project.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    plan: bool,
+    /// With `--plan`: exit with 10 if anything would change.
+    #[arg(long, requires = "plan")]
+    exit_code: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Written {
+    manifest: String,
+    files: Vec<String>,
+    /// Bytes of all components.
+    bytes: usize,
+    /// Variables that must be given when it is started.
+    required: Vec<String>,
+    notes: Vec<String>,
+    /// US dollars for a million predictions, one to a request, that the bucket costs at AWS.
+    million_predictions: f64,
+}
+
+#[derive(Serialize)]
+struct Planned {
+    manifest: String,
+    #[serde(flatten)]
+    difference: Difference,
+    notes: Vec<String>,
+}
+
+impl Spin {
+    pub(super) fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
+        let folder = self.out.clone().unwrap_or_else(|| project.root.join("spin"));
+        if folder.is_file() {
+            return Err(Error::input(format!("`{}` is a file; name the folder that spin.toml goes to", folder.display())).into());
+        }
+        let store = Some(project.location.clone()).filter(|location| location.starts_with("s3://"));
+        let options = Options {
+            store,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            // Only from the usual folder is it known how the project is reached.
+            project: self.out.is_none().then(|| "..".to_owned()),
+        };
+        let spin = spin::render(&project.pipeline, &options, &|name| part(project, name))?;
+        let package = Package {
+            text: spin.manifest.toml()?,
+            files: spin.files.iter().map(|file| made(project, file)).collect::<Result<_>>()?,
+            folder,
+        };
+        let manifest = package.folder.join(MANIFEST).display().to_string();
+        if self.plan {
+            let planned = Planned {
+                manifest,
+                difference: package.difference()?,
+                notes: spin.notes,
+            };
+            output.show(&planned, |planned| {
+                format!("{}{}", planned.difference.people(), notes(&planned.notes))
+            })?;
+            return Ok(exit_code(self.exit_code, &planned.difference));
+        }
+        let written = Written {
+            files: package.write()?,
+            manifest,
+            bytes: package.files.values().map(Vec::len).sum(),
+            required: required(&spin),
+            notes: spin.notes,
+            million_predictions: million_predictions(),
+        };
+        output.show(&written, Written::people)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn required(spin: &spin::Spin) -> Vec<String> {
+    let variables = spin.manifest.variables.iter();
+    variables
+        .filter(|(_, variable)| variable.required)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// A put before each answer, and two looks at the alias for it.
+fn million_predictions() -> f64 {
+    let prices = Assumptions::default();
+    (prices.s3_million_puts + 2.0 * prices.s3_million_gets) / prices.request_rows
+}
+
+fn part(project: &Project, name: &str) -> tidemill_core::Result<Part> {
+    let bytes = read(project, name)?;
+    Ok(Part {
+        digest: Digest::of(&bytes),
+        imports: compose::imports(&bytes).map_err(|e| e.context(format!("component `{name}`")))?,
+    })
+}
+
+fn read(project: &Project, name: &str) -> tidemill_core::Result<Vec<u8>> {
+    let path = project.component(name)?;
+    std::fs::read(&path).map_err(|e| unreadable(&path, &e))
+}
+
+/// A file of the package; it imports nothing but what Spin offers.
+fn made(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)> {
+    let read = |name: &str| read(project, name);
+    let composed = match &file.recipe {
+        Recipe::Plugged { socket, plugs } => {
+            let plugs = plugs.iter().map(|plug| read(plug)).collect::<tidemill_core::Result<Vec<_>>>()?;
+            let plugs: Vec<&[u8]> = plugs.iter().map(Vec::as_slice).collect();
+            compose::compose(&read(socket)?, &plugs)
+        }
+        Recipe::Chain(stages) => {
+            let [front, link, end] = spin::CHAINED;
+            let stages = stages.iter().map(|stage| read(stage)).collect::<tidemill_core::Result<Vec<_>>>()?;
+            let stages: Vec<&[u8]> = stages.iter().map(Vec::as_slice).collect();
+            spin::chain(spin::Parts {
+                front: &read(front)?,
+                link: &read(link)?,
+                end: &read(end)?,
+                stages: &stages,
+            })
+        }
+    };
+    let composed = composed.map_err(|e| e.context(format!("`{}`", file.place)))?;
+    let imports = compose::imports(&composed)?;
+    match imports.iter().find(|import| !compose::offered(import)) {
+        None => Ok((file.place.clone(), composed)),
+        Some(import) => Err(Error::config(format!(
+            "`{}` would import `{import}`, which Spin does not offer and no component of Tidemill gives: build the components again \
+             from this version of Tidemill",
+            file.place
+        ))
+        .into()),
+    }
+}
+
+/// The folder that `spin up` is called in.
+struct Package {
+    folder: PathBuf,
+    text: String,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Package {
+    fn difference(&self) -> Result<Difference> {
+        let path = self.folder.join(MANIFEST);
+        let old = match text(&path)? {
+            Some(text) => manifest::sections(&path.display().to_string(), &text)?,
+            None => json!({}),
+        };
+        let mut difference = Difference::of_templates(&old, &manifest::sections(MANIFEST, &self.text)?);
+        for (place, bytes) in &self.files {
+            let old = std::fs::read(self.folder.join(place)).ok();
+            difference.add_file(place, old.as_deref().map(described).as_ref(), Some(&described(bytes)));
+        }
+        for place in self.stale() {
+            difference.add_file(&place, Some(&Json::Null), None);
+        }
+        Ok(difference)
+    }
+
+    fn write(&self) -> Result<Vec<String>> {
+        let mut written = Vec::new();
+        for (place, bytes) in &self.files {
+            let path = self.folder.join(place);
+            write(&path, bytes)?;
+            written.push(path.display().to_string());
+        }
+        for place in self.stale() {
+            std::fs::remove_file(self.folder.join(&place)).with_context(|| format!("cannot remove `{place}`"))?;
+        }
+        let path = self.folder.join(MANIFEST);
+        write(&path, self.text.as_bytes())?;
+        written.push(path.display().to_string());
+        Ok(written)
+    }
+
+    /// Components of before that the manifest does not name any more.
+    fn stale(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.join(COMPONENTS)).into_iter().flatten().flatten();
+        let places = entries.map(|entry| format!("{COMPONENTS}/{}", entry.file_name().to_string_lossy()));
+        let is_wasm = |place: &String| Path::new(place).extension().is_some_and(|ending| ending == "wasm");
+        let mut stale: Vec<String> = places.filter(|place| is_wasm(place) && !self.files.contains_key(place)).collect();
+        stale.sort();
+        stale
+    }
+}
+
+fn described(bytes: &[u8]) -> Json {
+    json!({ "sha256": Digest::of(bytes), "bytes": bytes.len() })
+}
+
+impl Written {
+    fn people(&self) -> String {
+        let folder = Path::new(&self.manifest).parent().unwrap_or(Path::new("")).display().to_string();
+        let values: Vec<String> = self
+            .required
+            .iter()
+            .map(|name| format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase()))
+            .collect();
+        format!(
+            "wrote `{}` and {} components beside it ({:.1} MB)\n\
+             a million predictions, one to a request, cost ${:.2} at AWS's bucket (a put before each answer); requests of many rows share it{}\n\
+             next: set {}, then `spin up --from {folder}`\n\
+             then: `spin deploy --from {folder}` with the same as variables; docs/spin.md says what the bucket must be told",
+            self.manifest,
+            self.files.len() - 1,
+            self.bytes as f64 / 1e6,
+            self.million_predictions,
+            notes(&self.notes),
+            values.join(", "),
+        )
+    }
+}

@@ -1,0 +1,259 @@
+//! One component from several: what a component of ours imports and Spin does not offer is exported by another one of ours.
+//!
+//! A version is compared as Spin's engine does it: every release of one track (`0.2`, `0.3`, `3`) stands for the others, a
+//! pre-release for itself alone.
+
+use tidemill_core::{Error, Result};
+use wac_graph::{CompositionGraph, EncodeOptions, PackageId, PlugError, plug, types::Package};
+
+/// Interfaces of one package that Spin offers, in one version or without any.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// `wasi:http`.
+    pub package: &'static str,
+    /// The interfaces' names.
+    pub interfaces: &'static [&'static str],
+    /// A track of releases, such as `0.2`, or one pre-release. Empty: the package has no version.
+    pub version: &'static str,
+}
+
+const fn offer(package: &'static str, version: &'static str, interfaces: &'static [&'static str]) -> Offer {
+    Offer {
+        package,
+        interfaces,
+        version,
+    }
+}
+
+const CLI: &[&str] = &[
+    "environment",
+    "exit",
+    "stdin",
+    "stdout",
+    "stderr",
+    "terminal-input",
+    "terminal-output",
+    "terminal-stdin",
+    "terminal-stdout",
+    "terminal-stderr",
+    "types",
+];
+const CLOCKS: &[&str] = &["monotonic-clock", "wall-clock", "system-clock", "types"];
+const FILES: &[&str] = &["types", "preopens"];
+const RANDOM: &[&str] = &["random", "insecure", "insecure-seed"];
+const SOCKETS: &[&str] = &[
+    "instance-network",
+    "ip-name-lookup",
+    "network",
+    "tcp",
+    "tcp-create-socket",
+    "udp",
+    "udp-create-socket",
+    "types",
+];
+const STORES: &[&str] = &["key-value", "llm", "mqtt", "mysql", "postgres", "rdbms-types", "redis", "sqlite"];
+
+/// What Spin 4.1 offers every component, beside the snapshots of WASI that came before its releases and what is marked unstable.
+pub const OFFERED: &[Offer] = &[
+    offer("wasi:cli", "0.2", CLI),
+    offer("wasi:clocks", "0.2", CLOCKS),
+    offer("wasi:filesystem", "0.2", FILES),
+    offer("wasi:io", "0.2", &["error", "poll", "streams"]),
+    offer("wasi:random", "0.2", RANDOM),
+    offer("wasi:sockets", "0.2", SOCKETS),
+    offer("wasi:http", "0.2", &["types", "outgoing-handler"]),
+    offer("wasi:cli", "0.3", CLI),
+    offer("wasi:clocks", "0.3", CLOCKS),
+    offer("wasi:filesystem", "0.3", FILES),
+    offer("wasi:random", "0.3", RANDOM),
+    offer("wasi:sockets", "0.3", SOCKETS),
+    offer("wasi:http", "0.3", &["types", "client"]),
+    offer("wasi:config", "0.2.0-draft-2024-09-27", &["store"]),
+    offer("wasi:keyvalue", "0.2.0-draft2", &["store", "atomics", "batch"]),
+    offer("fermyon:spin", "", STORES),
+    offer("fermyon:spin", "", &["config", "http", "http-types", "redis-types"]),
+    offer("fermyon:spin", "2", STORES),
+    offer("fermyon:spin", "2", &["variables"]),
+    offer("spin:key-value", "3", &["key-value"]),
+    offer("spin:variables", "3", &["variables"]),
+    offer("spin:mqtt", "3", &["mqtt"]),
+    offer("spin:mysql", "3", &["mysql"]),
+    offer("spin:postgres", "3", &["postgres"]),
+    offer("spin:postgres", "4", &["postgres"]),
+    offer("spin:redis", "3", &["redis"]),
+    offer("spin:sqlite", "3", &["sqlite"]),
+];
+
+/// Whether Spin 4.1 offers an import, such as `wasi:http/client@0.3.0`.
+pub fn offered(import: &str) -> bool {
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    let Some((package, interface)) = name.split_once('/') else {
+        return false;
+    };
+    OFFERED
+        .iter()
+        .any(|offer| offer.package == package && offer.interfaces.contains(&interface) && is_of(version, offer.version))
+}
+
+/// Whether a version is the offered one, or a release of the offered track.
+fn is_of(version: &str, offered: &str) -> bool {
+    let in_track = || version.strip_prefix(offered).is_some_and(|rest| rest.starts_with('.'));
+    version == offered || !offered.is_empty() && !version.contains('-') && in_track()
+}
+
+/// `socket` with its imports satisfied by what the plugs export, and those of the plugs by each other's; what nobody exports is imported
+/// by the result. A plug that has nothing to give is left out, so that all may be given for every component.
+///
+/// # Errors
+/// `Config` if one is no component, or if a plug exports an interface under a name that is imported with another content.
+pub fn compose(socket: &[u8], plugs: &[&[u8]]) -> Result<Vec<u8>> {
+    let mut composed = socket.to_vec();
+    for _ in plugs {
+        match plugged(&composed, plugs)? {
+            Some(more) => composed = more,
+            None => break,
+        }
+    }
+    let left = imports(&composed)?;
+    for bytes in plugs {
+        let mut graph = CompositionGraph::new();
+        let package = register(&mut graph, "plug", bytes)?;
+        if let Some(name) = graph.types()[graph[package].ty()].exports.keys().find(|name| left.contains(name)) {
+            return Err(Error::config(format!(
+                "the component's import `{name}` is not the interface that is offered to it under this name: \
+                 build both from the same version of tidemill"
+            )));
+        }
+    }
+    Ok(composed)
+}
+
+/// One round; `None` if no plug has anything to give.
+fn plugged(socket: &[u8], plugs: &[&[u8]]) -> Result<Option<Vec<u8>>> {
+    let mut graph = CompositionGraph::new();
+    let into = register(&mut graph, "socket", socket)?;
+    let mut from = Vec::with_capacity(plugs.len());
+    for (index, bytes) in plugs.iter().enumerate() {
+        from.push(register(&mut graph, &format!("plug-{index}"), bytes)?);
+    }
+    match plug(&mut graph, from, into) {
+        Ok(()) => graph.encode(EncodeOptions::default()).map(Some).map_err(|error| unfit(&error)),
+        Err(PlugError::NoPlugHappened) => Ok(None),
+        Err(PlugError::GraphError { source }) => Err(unfit(source.as_ref())),
+    }
+}
+
+/// The names of what a component imports, ascending.
+///
+/// # Errors
+/// `Config` if it is no component.
+pub fn imports(component: &[u8]) -> Result<Vec<String>> {
+    let mut graph = CompositionGraph::new();
+    let package = register(&mut graph, "component", component)?;
+    let mut names: Vec<String> = graph.types()[graph[package].ty()].imports.keys().cloned().collect();
+    names.sort();
+    Ok(names)
+}
+
+fn register(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> Result<PackageId> {
+    let package = Package::from_bytes(&format!("tidemill:{name}"), None, bytes, graph.types_mut())
+        .map_err(|error| Error::config(format!("this is not a WebAssembly component that can be composed: {error:#}")))?;
+    graph.register_package(package).map_err(|error| unfit(&error))
+}
+
+fn unfit(error: &dyn std::error::Error) -> Error {
+    let causes: Vec<String> = std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect();
+    Error::config(format!(
+        "the components do not fit each other: {}; build all of them from the same version of tidemill",
+        causes.join(": ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_spin_offers() {
+        for good in [
+            "wasi:http/client@0.3.0",
+            "wasi:http/types@0.2.12",
+            "wasi:cli/environment@0.2.0",
+            "wasi:config/store@0.2.0-draft-2024-09-27",
+            "fermyon:spin/key-value@2.0.0",
+            "fermyon:spin/http",
+            "spin:sqlite/sqlite@3.1.0",
+        ] {
+            assert!(offered(good), "{good}");
+        }
+        for bad in [
+            "wasi:nn/graph@0.2.0-rc-2024-10-28",
+            "tidemill:serve/objects@0.1.0",
+            "wasi:http/client@0.2.0",
+            "wasi:http/client@0.30.0",
+            "wasi:http/client@0.3.0-rc-2025-01-01",
+            "wasi:config/store@0.2.0",
+            "wasi:blobstore/container@0.2.0",
+            "fermyon:spin/variables",
+            "run",
+        ] {
+            assert!(!offered(bad), "{bad}");
+        }
+    }
+
+    /// A component with these sections.
+    fn component(sections: &[(u8, Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        for (id, content) in sections {
+            bytes.extend([*id, content.len() as u8 + 1, 1]);
+            bytes.extend(content);
+        }
+        bytes
+    }
+
+    fn named(name: &str) -> Vec<u8> {
+        [&[0, name.len() as u8], name.as_bytes()].concat()
+    }
+
+    /// Imports `name`, an instance of nothing or, if it is a `rich` one, of one function.
+    fn importing(name: &str, rich: bool) -> Vec<u8> {
+        let of_function: &[u8] = &[0x42, 2, 1, 0x40, 0, 1, 0, 4, 0, 1, b'f', 1, 0];
+        let kind = if rich { of_function } else { &[0x42, 0] };
+        component(&[(7, kind.to_vec()), (10, [named(name), vec![5, 0]].concat())])
+    }
+
+    /// Exports `name`, an instance of nothing, and imports `more`.
+    fn exporting(name: &str, more: &str) -> Vec<u8> {
+        component(&[
+            (7, vec![0x42, 0]),
+            (10, [named(more), vec![5, 0]].concat()),
+            (5, vec![1, 0]),
+            (11, [named(name), vec![5, 1, 0]].concat()),
+        ])
+    }
+
+    #[test]
+    fn an_import_is_satisfied_and_the_plug_s_own_takes_its_place() {
+        let socket = importing("mill:a/b@0.1.0", false);
+        let plug = exporting("mill:a/b@0.1.0", "wasi:http/client@0.3.0");
+        let other = exporting("mill:other/c", "mill:other/d");
+        let composed = compose(&socket, &[&other, &plug]).unwrap();
+        assert_eq!(imports(&composed).unwrap(), ["wasi:http/client@0.3.0"]);
+        assert_eq!(compose(&socket, &[&other]).unwrap(), socket);
+        let (first, second) = (exporting("mill:a/b@0.1.0", "mill:c/d"), exporting("mill:c/d", "mill:e/f"));
+        let composed = compose(&socket, &[&second, &first]).unwrap();
+        assert_eq!(imports(&composed).unwrap(), ["mill:e/f"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let plug = exporting("mill:a/b@0.1.0", "wasi:http/client@0.3.0");
+        let error = compose(&importing("mill:a/b@0.1.0", true), &[&plug]).unwrap_err();
+        assert!(error.message.contains("`mill:a/b@0.1.0`"), "{error}");
+        let error = imports(b"\0asm\x01\0\0\0").unwrap_err();
+        assert!(error.message.contains("component"), "{error}");
+        assert!(compose(b"", &[]).is_err());
+    }
+}

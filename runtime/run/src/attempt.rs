@@ -1,0 +1,139 @@
+//! One attempt to run a node for a trigger: what the stage is told and granted, and what is written of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tidemill_core::{
+    Digest, Outcome, Result, RunContext, Trigger, digest_json,
+    pipeline::Node,
+    record::{OutcomeRecord, RunRecord},
+    run_key, trigger_id,
+};
+use tidemill_store::Store;
+
+use crate::{ENGINES, Grants, Ledger, Recorded};
+
+/// A node, its trigger, and what follows from both.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    node: Node,
+    trigger: Trigger,
+    component: Digest,
+    config: Digest,
+    context: RunContext,
+    hops: u32,
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub struct Ran {
+    /// Wall clock.
+    pub started: Timestamp,
+    /// What was decided, or why nothing could be.
+    pub result: Result<Outcome>,
+    /// What the run looked at and wrote.
+    pub recorded: Recorded,
+    /// Wall-clock milliseconds inside the stage.
+    pub duration_ms: u64,
+    /// Greatest linear memory; 0 for a native stage.
+    pub memory_bytes: u64,
+    /// 1 for the first run of this trigger.
+    pub attempt: u32,
+    /// For a person: machine, version of Tidemill.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Attempt {
+    /// `component` is the digest of what runs, or of what a native stage stands for; `as_of` the trigger's time
+    /// ([`tidemill_core::time::as_of`]); `hops` the steps that led to the trigger.
+    pub fn new(node: &Node, component: Digest, trigger: Trigger, as_of: Timestamp, hops: u32) -> Self {
+        let config = digest_json(&node.config);
+        let context = RunContext {
+            as_of,
+            seed: node.seed,
+            run_key: run_key(&node.stage, &node.subject, &component, &config, ENGINES, &trigger.digest),
+            subject: node.subject.clone(),
+        };
+        Self {
+            node: node.clone(),
+            trigger,
+            component,
+            config,
+            context,
+            hops,
+        }
+    }
+
+    /// The object that causes the run.
+    pub fn trigger(&self) -> &Trigger {
+        &self.trigger
+    }
+
+    /// Names the outcome.
+    pub fn id(&self) -> String {
+        trigger_id(&self.node.stage, &self.node.subject, &self.trigger.key, &self.trigger.digest)
+    }
+
+    /// What the stage is told of its run.
+    pub fn context(&self) -> &RunContext {
+        &self.context
+    }
+
+    /// What the node was granted.
+    pub fn grants(&self) -> Grants {
+        Grants {
+            reads: self.node.reads.clone(),
+            writes: self.node.writes.clone(),
+            fetch: self.node.fetch.clone(),
+        }
+    }
+
+    /// Keeps the component (where it has bytes) and the configuration, so that the run can be replayed.
+    pub async fn keep(&self, store: &Store, component: Option<Vec<u8>>) -> Result<()> {
+        let key = format!("components/{}", self.component);
+        if let Some(bytes) = component
+            && store.head(&key).await?.is_none()
+        {
+            store.create(&key, bytes.into()).await?;
+        }
+        let text = self.node.config.to_string();
+        store
+            .create(&format!("configs/{}", self.config), text.into_bytes().into())
+            .await
+            .map(drop)
+    }
+
+    /// Writes how the run went. Returns the outcome that [`Ledger::settle`] makes final, or the run's error.
+    pub async fn close(&self, ledger: &Ledger, ran: Ran) -> Result<OutcomeRecord> {
+        let run = RunRecord {
+            run_key: self.context.run_key.clone(),
+            stage: self.node.stage.clone(),
+            subject: self.node.subject.clone(),
+            started: ran.started,
+            duration_ms: ran.duration_ms,
+            memory_bytes: ran.memory_bytes,
+            attempt: ran.attempt,
+            reads: ran.recorded.reads,
+            environment: ran.environment,
+        };
+        ledger.record_run(&run, &self.id()).await?;
+        let outcome = ran.result?;
+        Ok(OutcomeRecord {
+            stage: run.stage,
+            subject: run.subject,
+            trigger: self.trigger.clone(),
+            run_key: run.run_key,
+            component: self.component.clone(),
+            config: self.config.clone(),
+            engines: ENGINES.to_owned(),
+            as_of: outcome.as_of.unwrap_or(self.context.as_of),
+            decision: outcome.decision,
+            reason: outcome.reason,
+            findings: outcome.findings,
+            error: None,
+            facts: outcome.facts,
+            outputs: ran.recorded.outputs,
+            hops: self.hops + 1,
+        })
+    }
+}

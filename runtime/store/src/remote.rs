@@ -1,0 +1,281 @@
+//! Objects in anything that `object_store` speaks: memory, and S3 with its like.
+//!
+//! Compare-and-swap compares content, then writes under the condition that the object is still the one that was compared. A write
+//! whose answer was lost is never taken for failed nor for done: what is there then decides.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{
+    Error as Remoted, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, path::Path,
+};
+use tidemill_core::{Digest, Error, ErrorKind, Meta, Put, Result};
+
+use crate::{
+    Bucket, Stamp, Stamped,
+    fault::{Place, is_open, missing},
+    listing::Order,
+    s3::Large,
+};
+
+/// How often a conditional write is begun again before it is left to whoever asked for it.
+const TRIES: u32 = 4;
+
+/// A backend that has conditional writes: create-only, and replace where the version is known.
+#[derive(Debug)]
+pub(super) struct Remote {
+    store: Arc<dyn ObjectStore>,
+    place: Place,
+    /// Before each key in the backend: empty, or ending in `/`.
+    prefix: String,
+    order: Order,
+    large: Option<Large>,
+}
+
+impl Remote {
+    /// A whole backend.
+    pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
+        let server = store.to_string();
+        let place = Place { bucket: None, server };
+        Self {
+            store,
+            place,
+            prefix: String::new(),
+            order: Order::Bytes,
+            large: None,
+        }
+    }
+
+    /// A bucket, or what lies under a prefix of it, on `server`. Without `large`, every object is written in one piece.
+    pub(super) fn bucket(store: Arc<dyn ObjectStore>, bucket: Bucket, server: String, order: Order, large: Option<Large>) -> Self {
+        Self {
+            store,
+            prefix: bucket.prefix.clone(),
+            place: Place {
+                bucket: Some(bucket),
+                server,
+            },
+            order,
+            large,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
+        let read = async { self.store.get(&self.path(key)?).await?.bytes().await };
+        read.await.map_err(|e| self.failed("read", key, e))
+    }
+
+    pub(super) async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
+        let size = self.head(key).await?.ok_or_else(|| missing(key))?.size;
+        let end = offset.saturating_add(length).min(size);
+        if offset >= end {
+            return Ok(Bytes::new());
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(offset..end)),
+            ..GetOptions::default()
+        };
+        let read = async { self.store.get_opts(&self.path(key)?, options).await?.bytes().await };
+        read.await.map_err(|e| self.failed("read", key, e))
+    }
+
+    /// Copies an object into `file` and returns its digest.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) async fn download(&self, key: &str, file: &mut std::fs::File) -> Result<Digest> {
+        use std::io::Write as _;
+
+        use futures::StreamExt as _;
+        use sha2::{Digest as _, Sha256};
+        let open = async { Ok(self.store.get(&self.path(key)?).await?.into_stream()) };
+        let mut stream = open.await.map_err(|e| self.failed("read", key, e))?;
+        let mut hash = Sha256::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|e| self.failed("read", key, e))?;
+            hash.update(&chunk);
+            file.write_all(&chunk)
+                .map_err(|e| Error::transient(format!("`{key}` could not be copied to the cache: {e}")))?;
+        }
+        let text = hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        Digest::parse(&text).ok_or_else(|| Error::bug("a SHA-256 is not one"))
+    }
+
+    /// An answer to HEAD has no body, so that it does not say why: where it is no, the same is asked by GET.
+    pub(super) async fn head(&self, key: &str) -> Result<Option<Meta>> {
+        let meta = |size| Some(Meta { key: key.to_owned(), size });
+        let head = async { self.store.head(&self.path(key)?).await };
+        if let Ok(found) = head.await {
+            return Ok(meta(found.size));
+        }
+        let get = async { self.store.get(&self.path(key)?).await };
+        match get.await.map_err(|e| self.failed("read", key, e)) {
+            Ok(found) => Ok(meta(found.meta.size)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn create(&self, key: &str, bytes: Bytes) -> Result<Put> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.put(key, &bytes, PutMode::Create).await {
+                Ok(()) => return Ok(Put::Written),
+                Err(e) if undecided(&e) && attempt < TRIES => {}
+                Err(e) => return Err(self.failed("written", key, e)),
+            }
+            match self.find(key).await? {
+                Some(there) if there == bytes => return Ok(Put::Unchanged),
+                Some(_) => return Ok(Put::Conflict),
+                None => crate::time::sleep(pause(attempt)).await,
+            }
+        }
+    }
+
+    pub(super) async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<Put> {
+        let Some(expected) = expected else {
+            return self.create(key, bytes).await;
+        };
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let Some((there, version)) = self.get_version(key).await? else {
+                return Ok(Put::Conflict);
+            };
+            if there == bytes {
+                return Ok(Put::Unchanged);
+            }
+            if Digest::of(&there) != *expected {
+                return Ok(Put::Conflict);
+            }
+            match self.put(key, &bytes, PutMode::Update(version)).await {
+                Ok(()) => return Ok(Put::Written),
+                Err(e) if undecided(&e) && attempt < TRIES => crate::time::sleep(pause(attempt)).await,
+                Err(e) => return Err(self.failed("written", key, e)),
+            }
+        }
+    }
+
+    pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
+        let put = async {
+            let options = PutOptions::from(PutMode::Overwrite);
+            self.store
+                .put_opts(&self.path(key)?, PutPayload::from(bytes), options)
+                .await
+                .map(drop)
+        };
+        put.await.map_err(|e| self.failed("written", key, e))
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Result<()> {
+        let delete = async { self.store.delete(&self.path(key)?).await };
+        match delete.await {
+            Ok(()) | Err(Remoted::NotFound { .. }) => Ok(()),
+            Err(e) => Err(self.failed("removed", key, e)),
+        }
+    }
+
+    pub(super) async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Stamped>> {
+        if limit == 0 || after.is_some_and(|after| after > prefix && !after.starts_with(prefix)) {
+            return Ok(Vec::new());
+        }
+        let read = async {
+            let under = Path::parse(format!("{}{prefix}", self.prefix))?;
+            let under = Some(&under).filter(|under| !under.as_ref().is_empty());
+            let stream = match after.and_then(|after| self.order.begin(prefix, after)) {
+                Some(begin) => self.store.list_with_offset(under, &self.path(begin)?),
+                None => self.store.list(under),
+            };
+            let listed = stream.try_filter_map(|meta| async move { Ok(self.meta(prefix, &meta)) });
+            self.order.first(listed, prefix, after, limit).await
+        };
+        read.await.map_err(|e| self.failed("listed", prefix, e))
+    }
+
+    /// What stands in a listing, unless it is not an object of the store: consoles leave empty objects in the place of folders.
+    fn meta(&self, prefix: &str, meta: &object_store::ObjectMeta) -> Option<Stamped> {
+        let key = meta.location.as_ref().strip_prefix(&self.prefix)?;
+        (key.starts_with(prefix) && crate::key::check(key).is_ok()).then(|| Stamped {
+            meta: Meta {
+                key: key.to_owned(),
+                size: meta.size,
+            },
+            stamp: stamp(meta),
+        })
+    }
+
+    /// An object's bytes, and the stamp that a listing has for them.
+    pub(super) async fn get_stamped(&self, key: &str) -> Result<(Bytes, Stamp)> {
+        let read = async {
+            let found = self.store.get(&self.path(key)?).await?;
+            let stamp = stamp(&found.meta);
+            Ok((found.bytes().await?, stamp))
+        };
+        read.await.map_err(|e| self.failed("read", key, e))
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+        match self.get(key).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    async fn get_version(&self, key: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
+        let read = async {
+            let result = self.store.get(&self.path(key)?).await?;
+            let version = UpdateVersion {
+                e_tag: result.meta.e_tag.clone(),
+                version: result.meta.version.clone(),
+            };
+            Ok((result.bytes().await?, version))
+        };
+        match read.await.map_err(|e| self.failed("read", key, e)) {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    async fn put(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
+        let path = self.path(key)?;
+        match self.large.as_ref().filter(|large| large.takes(bytes.len())) {
+            Some(large) => large.put(&path, bytes, &mode).await,
+            None => {
+                let payload = PutPayload::from(bytes.clone());
+                self.store.put_opts(&path, payload, PutOptions::from(mode)).await.map(drop)
+            }
+        }
+    }
+
+    /// The key as it is: `Path::from` would escape what it finds odd, and the key would come back changed.
+    fn path(&self, key: &str) -> object_store::Result<Path> {
+        Ok(Path::parse(format!("{}{key}", self.prefix))?)
+    }
+
+    fn failed(&self, doing: &str, key: &str, error: Remoted) -> Error {
+        self.place.failed(doing, key, &error)
+    }
+}
+
+/// From the entity tag, without its quotes; where there is none, from the time.
+fn stamp(meta: &object_store::ObjectMeta) -> Stamp {
+    let text = meta.e_tag.clone().unwrap_or_else(|| meta.last_modified.to_string());
+    let digest = Digest::of(text.trim_matches('"').as_bytes());
+    Stamp::from_str_radix(&digest.as_str()[..16], 16).unwrap_or(1).max(1)
+}
+
+/// Whether what is there now tells what became of a conditional write.
+fn undecided(error: &Remoted) -> bool {
+    matches!(
+        error,
+        Remoted::AlreadyExists { .. } | Remoted::Precondition { .. } | Remoted::NotModified { .. }
+    ) || is_open(error)
+}
+
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(50 << attempt.min(6))
+}

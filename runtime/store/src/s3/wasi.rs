@@ -1,0 +1,121 @@
+//! The HTTP client under the S3 store in a component: wasi:http 0.3, or 0.2 where whoever asks cannot wait but by blocking (the feature
+//! `blocking`).
+//!
+//! `object_store` waits between tries by tokio, which does not turn here, so what may be sent twice is tried again in this place. What
+//! was sent and not answered may have been done; whoever sent it must look.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::{
+    ClientConfigKey, ClientOptions,
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService},
+};
+use send_wrapper::SendWrapper;
+
+use super::patience::{CONNECT, PATIENCE, duration};
+use crate::time::sleep;
+
+/// A request that found no connection was not sent. Any other may have been.
+macro_rules! failed {
+    ($codes:ident, $code:expr, $patience:expr) => {
+        match $code {
+            $codes::ConnectionReadTimeout | $codes::ConnectionWriteTimeout | $codes::HttpResponseTimeout => silent($patience),
+            $codes::DnsTimeout | $codes::DnsError(_) | $codes::DestinationNotFound => unsent(&format!("dns error: {:?}", $code)),
+            $codes::DestinationUnavailable
+            | $codes::DestinationIpProhibited
+            | $codes::DestinationIpUnroutable
+            | $codes::ConnectionRefused
+            | $codes::ConnectionTimeout
+            | $codes::ConnectionLimitReached
+            | $codes::HttpRequestDenied => unsent(&format!("{:?}", $code)),
+            $codes::TlsCertificateError | $codes::TlsProtocolError | $codes::TlsAlertReceived(_) => {
+                unsent(&format!("invalid peer certificate: {:?}", $code))
+            }
+            _ => HttpError::new(HttpErrorKind::Interrupted, Transport(format!("{:?}", $code))),
+        }
+    };
+}
+
+#[cfg_attr(feature = "blocking", path = "wasi/blocking.rs")]
+#[cfg_attr(not(feature = "blocking"), path = "wasi/waiting.rs")]
+mod exchange;
+
+/// Sends a request of a stage's and waits for the whole answer; `Transient` where there is none.
+#[cfg(feature = "blocking")]
+pub fn send(request: ::http::Request<bytes::Bytes>) -> tidemill_core::Result<::http::Response<bytes::Bytes>> {
+    let uri = request.uri().clone();
+    exchange::send(request, CONNECT, PATIENCE * 10)
+        .map_err(|e| tidemill_core::Error::transient(format!("`{uri}` cannot be fetched: {e}; it is tried again")))
+}
+
+/// How often a request is sent in all, and how long after the first try the second follows.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Makes clients.
+#[derive(Debug)]
+pub(super) struct Connector;
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Service {
+            connect: duration(options, ClientConfigKey::ConnectTimeout, CONNECT)?,
+            patience: duration(options, ClientConfigKey::Timeout, PATIENCE)?,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Service {
+    connect: Duration,
+    patience: Duration,
+}
+
+#[async_trait]
+impl HttpService for Service {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        SendWrapper::new(self.answer(request)).await
+    }
+}
+
+impl Service {
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            let answer = self.exchange(request.clone()).await;
+            if !is_tried_again(&request, &answer) {
+                return answer;
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        self.exchange(request).await
+    }
+
+    async fn exchange(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        // Without it the body would be sent in chunks, which S3 does not take.
+        let length = request.body().content_length();
+        request.headers_mut().insert(::http::header::CONTENT_LENGTH, length.into());
+        exchange::exchange(request, self.connect, self.patience).await
+    }
+}
+
+fn unsent(why: &str) -> HttpError {
+    HttpError::new(
+        HttpErrorKind::Connect,
+        super::patience::Transport(format!("tcp connect error: {why}")),
+    )
+}
+
+/// What was not sent, and what changes nothing.
+fn is_tried_again(request: &HttpRequest, answer: &Result<HttpResponse, HttpError>) -> bool {
+    match answer {
+        Ok(answer) => {
+            let busy = answer.status().is_server_error() || answer.status() == ::http::StatusCode::TOO_MANY_REQUESTS;
+            busy && request.method().is_safe()
+        }
+        Err(error) if error.to_string().contains("HttpRequestDenied") => false,
+        Err(error) => error.kind() == HttpErrorKind::Connect || request.method().is_safe(),
+    }
+}

@@ -1,0 +1,110 @@
+//! By wasi:http 0.2, whose waiting may be done inside a synchronous call: nothing else of the component goes on meanwhile.
+
+use std::{
+    io::{Read as _, Write as _},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody};
+use wasip2::http::{
+    outgoing_handler,
+    types::{ErrorCode, Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme},
+};
+
+use super::unsent;
+use crate::s3::patience::{SLOWEST, Transport, silent};
+
+pub(super) async fn exchange(request: HttpRequest, connect: Duration, patience: Duration) -> Result<HttpResponse, HttpError> {
+    let (parts, body) = request.into_parts();
+    // It is in memory: nothing is waited for.
+    let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
+    let answer = send(http::Request::from_parts(parts, body), connect, patience)?;
+    Ok(answer.map(HttpResponseBody::from))
+}
+
+/// Sends a request and waits for the whole answer.
+pub(crate) fn send(request: http::Request<Bytes>, connect: Duration, patience: Duration) -> Result<http::Response<Bytes>, HttpError> {
+    let (parts, bytes) = request.into_parts();
+    let sending = Duration::from_secs((bytes.len() / SLOWEST) as u64);
+    let asked = outgoing(&parts)?;
+    let body = asked.body().map_err(|()| broken("a request without a body"))?;
+    let waiting = outgoing_handler::handle(asked, Some(options(connect, patience, sending))).map_err(|code| failed(&code, patience))?;
+    if !bytes.is_empty() {
+        let mut stream = body.write().map_err(|()| broken("a body that is written twice"))?;
+        stream.write_all(&bytes).map_err(|e| broken(&e))?;
+        std::io::Write::flush(&mut stream).map_err(|e| broken(&e))?;
+    }
+    OutgoingBody::finish(body, None).map_err(|code| failed(&code, patience))?;
+    waiting.subscribe().block();
+    let answer = waiting.get().ok_or_else(|| silent(patience))?;
+    let answer = answer
+        .map_err(|()| broken("an answer that is read twice"))?
+        .map_err(|code| failed(&code, patience))?;
+    let mut response = http::Response::builder().status(answer.status());
+    for (name, value) in answer.headers().entries() {
+        response = response.header(name, value);
+    }
+    let body = answer.consume().map_err(|()| broken("a body that is read twice"))?;
+    response.body(whole(&body)?).map_err(|e| broken(&e))
+}
+
+fn whole(body: &IncomingBody) -> Result<Bytes, HttpError> {
+    let mut stream = body.stream().map_err(|()| broken("a body that is read twice"))?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).map_err(|e| broken(&e))?;
+    Ok(bytes.into())
+}
+
+fn outgoing(parts: &http::request::Parts) -> Result<OutgoingRequest, HttpError> {
+    let fields = Fields::new();
+    for (name, value) in &parts.headers {
+        // The host names itself.
+        if name != http::header::HOST {
+            fields
+                .append(name.as_str(), value.as_bytes())
+                .map_err(|e| broken(&format!("the header `{name}`: {e:?}")))?;
+        }
+    }
+    let request = OutgoingRequest::new(fields);
+    let uri = &parts.uri;
+    let scheme = match uri.scheme_str() {
+        Some("http") => Scheme::Http,
+        _ => Scheme::Https,
+    };
+    let method = match parts.method.as_str() {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        other => Method::Other(other.to_owned()),
+    };
+    let path = uri.path_and_query().map(http::uri::PathAndQuery::as_str);
+    let done = request
+        .set_method(&method)
+        .and_then(|()| request.set_scheme(Some(&scheme)))
+        .and_then(|()| request.set_authority(uri.authority().map(http::uri::Authority::as_str)))
+        .and_then(|()| request.set_path_with_query(path));
+    done.map_err(|()| broken(&format!("the address `{uri}`")))?;
+    Ok(request)
+}
+
+/// A host that does not know one of them has patience of its own.
+fn options(connect: Duration, patience: Duration, sending: Duration) -> RequestOptions {
+    let nanoseconds = |time: Duration| Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let options = RequestOptions::new();
+    let _unknown = options.set_connect_timeout(nanoseconds(connect));
+    let _unknown = options.set_first_byte_timeout(nanoseconds(patience + sending));
+    let _unknown = options.set_between_bytes_timeout(nanoseconds(patience));
+    options
+}
+
+fn failed(code: &ErrorCode, patience: Duration) -> HttpError {
+    failed!(ErrorCode, code, patience)
+}
+
+fn broken(why: &(impl std::fmt::Display + ?Sized)) -> HttpError {
+    HttpError::new(HttpErrorKind::Interrupted, Transport(why.to_string()))
+}

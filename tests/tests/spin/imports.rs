@@ -1,0 +1,30 @@
+//! A composed component imports what Spin 4.1 offers, and nothing of ours.
+
+use anyhow::{Result, ensure};
+use tidemill_deploy::spin::compose::{imports, offered};
+
+use crate::hosts::tools;
+
+#[test]
+fn nothing_but_what_spin_offers() -> Result<()> {
+    let Some(tools) = tools() else { return Ok(()) };
+    let bare = imports(&tools.component("predict")?)?;
+    for ours in ["tidemill:serve/objects@0.1.0", "tidemill:serve/predictions@0.1.0"] {
+        ensure!(
+            bare.iter().any(|name| name == ours),
+            "`predict` alone does not import `{ours}`: {bare:?}"
+        );
+    }
+    ensure!(bare.iter().any(|name| name.starts_with("wasi:nn/")), "{bare:?}");
+    let composed = imports(&tools.composed(&["spin_nn", "spin_store"])?)?;
+    let foreign: Vec<&String> = composed.iter().filter(|name| !offered(name)).collect();
+    ensure!(foreign.is_empty(), "Spin does not offer {foreign:?}");
+    ensure!(composed.iter().any(|name| name.starts_with("wasi:http/client@0.3")), "{composed:?}");
+    // For a host that is not Spin, its variables come from the environment.
+    let elsewhere = imports(&tools.composed(&["spin_nn", "spin_store", "spin_environment"])?)?;
+    ensure!(
+        elsewhere.iter().all(|name| name.starts_with("wasi:") && offered(name)),
+        "{elsewhere:?}"
+    );
+    Ok(())
+}

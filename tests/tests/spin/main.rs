@@ -1,0 +1,14 @@
+//! The composed `predict` on hosts that know nothing of Tidemill: wasmtime's command, which we did not write, and the Spin-compatible host
+//! of `runtime/engine`. The store is a bucket of a real S3 server.
+//!
+//! - `imports`: nothing is imported but what Spin offers
+//! - `flights`: the flights' answers are those of `tidemill up` to the bit, and what was acknowledged is in the bucket
+//! - `refusals`: what is wrong is refused as there, and with the store away nothing is acknowledged
+//!
+//! Without the programs the tests say so and pass, except where `CI` is set.
+
+mod flights;
+mod foreign;
+mod hosts;
+mod imports;
+mod refusals;
