@@ -1,4 +1,4 @@
-//! `tidemill deploy sam` as it is typed: what it writes, what its plan says, and what it says when it cannot.
+//! `tidemill deploy sam` and `tidemill deploy spin` as they are typed: what it writes, what its plan says, and what it says when it cannot.
 
 use std::{
     fs,
@@ -136,4 +136,81 @@ fn what_cannot_be_deployed_is_said() -> Result<()> {
         toml + &STAGE.replace("\"geocode\"", &format!("\"{}\"", "g".repeat(60))),
     )?;
     refused(&["deploy", "sam"], 2, "AWS takes 64")
+}
+
+#[test]
+fn a_project_is_written_for_spin() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Some(made) = tidemill(folder.path(), &["new", "--template", "flights", "mine"])? else {
+        return Ok(());
+    };
+    ensure!(made.status.success(), "{}", said(&made));
+    let mine = folder.path().join("mine");
+    let run = |arguments: &[&str]| tidemill(&mine, arguments)?.context("tidemill was there a moment ago");
+
+    let first = run(&["deploy", "spin", "--plan", "--exit-code"])?;
+    ensure!(
+        first.status.code() == Some(10) && said(&first).contains("+ components/predict.wasm"),
+        "{}",
+        said(&first)
+    );
+    ensure!(!mine.join("spin").exists(), "a plan writes nothing");
+
+    let written = run(&["deploy", "spin", "--json"])?;
+    ensure!(written.status.success(), "{}", said(&written));
+    let written: Value = serde_json::from_slice(&written.stdout)?;
+    let required = written["required"].to_string();
+    ensure!(required.contains("bucket") && required.contains("secret_access_key"), "{required}");
+    let notes = written["notes"].to_string();
+    ensure!(
+        notes.contains("evaluate, featurize, monitor, train, validate (needs SQL"),
+        "what stays elsewhere is not said: {notes}"
+    );
+    let manifest = fs::read_to_string(mine.join("spin/spin.toml"))?;
+    tidemill_deploy::spin::check("spin.toml", &manifest)?;
+    ensure!(!manifest.to_lowercase().contains("akia"), "{manifest}");
+    for name in ["predict", "events"] {
+        let bytes = fs::read(mine.join(format!("spin/components/{name}.wasm")))?;
+        let foreign: Vec<String> = tidemill_deploy::spin::compose::imports(&bytes)?
+            .into_iter()
+            .filter(|import| !tidemill_deploy::spin::compose::offered(import))
+            .collect();
+        ensure!(foreign.is_empty(), "{name}: {foreign:?}");
+    }
+    let again = run(&["deploy", "spin", "--plan", "--exit-code"])?;
+    ensure!(
+        again.status.success() && said(&again).starts_with("nothing differs"),
+        "{}",
+        said(&again)
+    );
+
+    // One more stage: its component is not built, then it is.
+    let toml = fs::read_to_string(mine.join("tidemill.toml"))?;
+    fs::write(mine.join("tidemill.toml"), toml + STAGE)?;
+    let refused = run(&["deploy", "spin"])?;
+    ensure!(
+        refused.status.code() == Some(2) && said(&refused).contains("`stages/geocode.wasm`"),
+        "{}",
+        said(&refused)
+    );
+    let components = std::env::var_os("TIDEMILL_COMPONENTS").context("TIDEMILL_COMPONENTS is not set")?;
+    fs::create_dir_all(mine.join("stages"))?;
+    fs::copy(
+        Path::new(&components).join("tidemill_register.wasm"),
+        mine.join("stages/geocode.wasm"),
+    )?;
+    let plan = said(&run(&["deploy", "spin", "--plan"])?);
+    ensure!(
+        plan.contains("tool.tidemill.stages: + geocode") && plan.contains("TIDEMILL_CONFIG.nodes[geocode:geocode]: + "),
+        "{plan}"
+    );
+    ensure!(plan.contains("0 to add, 3 to change, 0 to remove"), "{plan}");
+
+    let elsewhere = run(&["--store", "s3://my-bucket/flights", "deploy", "spin", "--plan"])?;
+    ensure!(
+        said(&elsewhere).contains("bucket") && said(&elsewhere).contains("default: + my-bucket"),
+        "{}",
+        said(&elsewhere)
+    );
+    Ok(())
 }

@@ -114,6 +114,11 @@ fn the_guide_works() -> Result<()> {
 }
 
 #[test]
+fn the_page_on_spin_works() -> Result<()> {
+    run("docs/spin.md")
+}
+
+#[test]
 fn the_page_on_buckets_works() -> Result<()> {
     run("docs/s3.md")
 }

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use tidemill_demo::weed::{self, BUCKET, Weed};
-use tidemill_deploy::spin::compose::compose;
+use tidemill_deploy::spin::{Parts, chain, compose::compose};
 use tidemill_engine::spin::{self, RunningSpin, SpinOptions};
 
 /// What the tests run.
@@ -53,6 +53,18 @@ impl Tools {
         let plugs = plugs.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
         let plugs: Vec<&[u8]> = plugs.iter().map(Vec::as_slice).collect();
         Ok(compose(&self.component("predict")?, &plugs)?)
+    }
+
+    /// What takes events, with these stages behind it.
+    pub fn chained(&self, stages: &[&str]) -> Result<Vec<u8>> {
+        let stages = stages.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
+        let stages: Vec<&[u8]> = stages.iter().map(Vec::as_slice).collect();
+        Ok(chain(Parts {
+            front: &self.component("spin_events")?,
+            link: &self.component("spin_link")?,
+            end: &self.component("spin_run")?,
+            stages: &stages,
+        })?)
     }
 
     /// A folder of components whose `predict` has the ONNX engine inside, for `tidemill up`.
@@ -104,8 +116,14 @@ pub enum Host {
 impl Host {
     /// `wasmtime serve` with the composed `predict`, and Spin's variables from its environment.
     pub fn wasmtime(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
+        let composed = tools.composed(&["spin_nn", "spin_store", "spin_environment"])?;
+        Self::serve(tools, folder, weed, prefix, config, &composed)
+    }
+
+    /// `wasmtime serve` with a component.
+    pub fn serve(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, bytes: &[u8]) -> Result<Self> {
         let component = folder.join("serve.wasm");
-        fs::write(&component, tools.composed(&["spin_nn", "spin_store", "spin_environment"])?)?;
+        fs::write(&component, bytes)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let log = fs::File::create(folder.join("wasmtime.log"))?;

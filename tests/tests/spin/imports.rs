@@ -28,3 +28,30 @@ fn nothing_but_what_spin_offers() -> Result<()> {
     );
     Ok(())
 }
+
+/// The stages that ask no SQL say so, and the chain that they stand in asks nothing but what Spin offers.
+#[test]
+fn a_chain_of_stages_imports_nothing_else() -> Result<()> {
+    let Some(tools) = tools() else { return Ok(()) };
+    for (stage, asks) in [
+        ("collect", false),
+        ("register", false),
+        ("retrain", false),
+        ("train", true),
+        ("validate", true),
+    ] {
+        let found = imports(&tools.component(stage)?)?;
+        ensure!(
+            found.iter().any(|name| name.starts_with("tidemill:stage/sql@")) == asks,
+            "{stage}: {found:?}"
+        );
+    }
+    for stages in [&[][..], &["register"], &["collect", "register", "retrain"]] {
+        let found = imports(&tools.chained(stages)?)?;
+        let foreign: Vec<&String> = found.iter().filter(|name| !offered(name)).collect();
+        ensure!(foreign.is_empty(), "{stages:?}: Spin does not offer {foreign:?}");
+    }
+    let sql = imports(&tools.chained(&["train"])?)?;
+    ensure!(sql.iter().any(|name| name.starts_with("tidemill:stage/sql@")), "{sql:?}");
+    Ok(())
+}
