@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use object_store::{
     ClientConfigKey, ClientOptions,
@@ -14,8 +13,11 @@ use object_store::{
 };
 use send_wrapper::SendWrapper;
 use spin_sdk::wasip3::{
-    http::types::{ErrorCode, RequestOptions},
-    http_compat::RequestOptionsExtension,
+    http::{
+        client,
+        types::{ErrorCode, Request, RequestOptions},
+    },
+    http_compat::{BodyWriter, http_from_wasi_response},
 };
 
 use super::patience::{CONNECT, PATIENCE, SLOWEST, Transport, duration, silent};
@@ -69,18 +71,43 @@ impl Service {
         let length = request.body().content_length();
         // Without it the body would be sent in chunks, which S3 does not take.
         request.headers_mut().insert(::http::header::CONTENT_LENGTH, length.into());
-        request.extensions_mut().insert(RequestOptionsExtension(self.options()));
-        let patience = self.patience + Duration::from_secs((length / SLOWEST) as u64);
-        let answer = timeout(patience, spin_sdk::http::send(request)).await;
-        let answer = answer.map_err(|_| silent(self.patience))?.map_err(|code| self.failed(&code))?;
-        let (parts, mut body) = answer.into_parts();
-        let mut bytes = BytesMut::new();
-        while let Some(frame) = timeout(self.patience, body.frame()).await.map_err(|_| silent(self.patience))? {
-            if let Ok(data) = frame.map_err(|code| self.failed(&code))?.into_data() {
-                bytes.extend_from_slice(&data);
-            }
+        request.headers_mut().remove(::http::header::HOST);
+        let (writer, contents, trailers) = BodyWriter::new();
+        let (parts, body) = request.into_parts();
+        let is_head = parts.method == ::http::Method::HEAD;
+        let headers = parts.headers.try_into().map_err(|e| unsent(&format!("{e:?}")))?;
+        // Whether it was sent: a host may drop the connection with it, so it is held until the answer is read.
+        let (outgoing, _sent) = Request::new(headers, Some(contents), trailers, Some(self.options()));
+        let set = outgoing.set_method(&parts.method.into()).is_ok()
+            && outgoing.set_scheme(parts.uri.scheme().map(Into::into).as_ref()).is_ok()
+            && outgoing
+                .set_authority(parts.uri.authority().map(::http::uri::Authority::as_str))
+                .is_ok()
+            && outgoing
+                .set_path_with_query(parts.uri.path_and_query().map(::http::uri::PathAndQuery::as_str))
+                .is_ok();
+        if !set {
+            return Err(unsent(&format!("`{}` cannot be asked", parts.uri)));
         }
-        Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(bytes.freeze())))
+        let write = async {
+            let mut body = std::pin::pin!(body);
+            writer.send_http_body(&mut body).await
+        };
+        let patience = self.patience + Duration::from_secs((length / SLOWEST) as u64);
+        let both = futures::future::join(client::send(outgoing), write);
+        let (answer, _written) = timeout(patience, both).await.map_err(|_| silent(self.patience))?;
+        let answer = answer.and_then(http_from_wasi_response).map_err(|code| self.failed(&code))?;
+        let (parts, body) = answer.into_parts();
+        let body = timeout(self.patience, body.collect()).await.map_err(|_| silent(self.patience))?;
+        let bytes = body.map_err(|code| self.failed(&code))?.to_bytes();
+        let announced = parts
+            .headers
+            .get(::http::header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        if parts.status.is_success() && announced.is_some_and(|length: usize| length > bytes.len()) && !is_head {
+            return Err(HttpError::new(HttpErrorKind::Interrupted, Transport("the answer broke off".into())));
+        }
+        Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(bytes)))
     }
 
     /// A host that does not know this one has patience of its own.
