@@ -206,7 +206,7 @@ impl Inner {
                 None => {
                     lock(&self.settled).remove(&letter.id);
                     lock(&self.dead).remove(&letter.id);
-                    self.queue.put(vec![dead::item(letter)], None);
+                    self.queue.put(vec![dead::item(&letter)], None);
                     self.wake.notify_one();
                 }
             }
