@@ -50,7 +50,7 @@ def quarter() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     rows["late"] = (rows["arr_delay"] > 15).astype(int)
     days = rows["scheduled_departure"].dt.strftime("%Y-%m-%d")
     share = days.map({day: int(hashlib.sha256(day.encode()).hexdigest()[:8], 16) / 2**32 for day in days.unique()})
-    features = tomllib.loads((FLIGHTS / "tidemill.toml").read_text())["features"]["late"]
+    features = tomllib.loads((FLIGHTS / "content/tidemill.toml").read_text())["features"]["late"]
     holdout = features["holdout"]["share"]
     stop = holdout + (1 - holdout) * features["stop-share"]
     return rows[share >= stop], rows[(share >= holdout) & (share < stop)], rows[share < holdout]
@@ -63,7 +63,7 @@ def ours(train_bench: str, train: pd.DataFrame, stop: pd.DataFrame, test: pd.Dat
     for text in TEXTS:
         groups = train.groupby(text)["late"].agg(["sum", "count"])
         codes[text] = (groups["sum"] + 20 * mean) / (groups["count"] + 20)
-    trainer = tomllib.loads((FLIGHTS / "tidemill.toml").read_text())["model"]["late"]["trainer"]
+    trainer = tomllib.loads((FLIGHTS / "content/tidemill.toml").read_text())["model"]["late"]["trainer"]
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for name, rows in (("train", train), ("stop", stop), ("test", test)):

@@ -138,6 +138,7 @@ fn links_lead_somewhere() -> Result<()> {
         "CONTRIBUTING.md",
         "docs/aws.md",
         "docs/s3.md",
+        "templates/README.md",
         "templates/flights/data/README.md",
     ] {
         let text = fs::read_to_string(root.join(document))?;
@@ -166,7 +167,8 @@ fn a_fence_is_read() {
 #[test]
 fn the_template_is_sound() -> Result<()> {
     let folder = root()?.join("templates/flights");
-    let read = |path: &str| fs::read_to_string(folder.join(path)).map_err(|e| tidemill_core::Error::not_found(format!("`{path}`: {e}")));
+    let content = folder.join("content");
+    let read = |path: &str| fs::read_to_string(content.join(path)).map_err(|e| tidemill_core::Error::not_found(format!("`{path}`: {e}")));
     let pipeline = tidemill_core::pipeline::Pipeline::parse(&read("tidemill.toml")?, &read)?;
     let parts: usize = fs::read_dir(folder.join("data"))?
         .flatten()

@@ -1,7 +1,8 @@
-//! Trains a model on a feature set and writes it as ONNX, with its parameters, importances and loss.
+//! Trains a model on a feature set and writes it as ONNX, with its parameters, importances and loss. One from elsewhere it takes over.
 //!
 //! It sees the train and stop slices alone; the holdout belongs to `evaluate`. Equal feature sets give equal bytes.
 
+mod import;
 mod read;
 mod work;
 

@@ -4,17 +4,20 @@ use tidemill_core::{
     Error, Host, ObjectsExt, Outcome, Result, Trigger,
     gate::Metrics,
     record::{FeatureSet, OutcomeRecord, Training},
-    spec::{Model, Trainer},
+    spec::{Model, Trainer, TrainerKind},
 };
 use tidemill_ml::{Matrix, Trained, model::Rows, onnx, train};
 
-use crate::read;
+use crate::{import, read};
 
 pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
     let outcome: OutcomeRecord = host.objects().get_json(&trigger.key)?;
     let set: FeatureSet = serde_json::from_value(outcome.facts)
         .map_err(|error| Error::input(format!("`{}` does not hold a feature set: {error}", trigger.key)))?;
     let transform = read::transform(&set, host)?;
+    if model.trainer.kind == TrainerKind::Onnx {
+        return import::run(model, set, &transform, host).map(|done| done.with_as_of(outcome.as_of));
+    }
     host.progress(0.02, "reading the features");
     let (rows, label) = read::slice(&set, &set.train, &transform, host)?;
     let (stop, stop_label) = read::slice(&set, &set.stop, &transform, host)?;
@@ -53,7 +56,7 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     Ok(Outcome::done(reason, &training).with_as_of(outcome.as_of))
 }
 
-fn parameters(trainer: &Trainer) -> Result<serde_json::Value> {
+pub(crate) fn parameters(trainer: &Trainer) -> Result<serde_json::Value> {
     serde_json::to_value(trainer).map_err(|error| Error::bug(format!("the trainer cannot be written as JSON: {error}")))
 }
 

@@ -114,7 +114,7 @@ fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>
             arguments: Vec::new(),
             config: serde_json::to_value(&settings)?,
             payload: json!({ "key": outcome.trigger.key }),
-            package: vec![lambda.functions.join(format!("tidemill-{program}")), library()?],
+            package: package(lambda.functions.join(format!("tidemill-{program}")))?,
         });
     }
     ensure!(functions.len() >= 7, "the project ran {} stages only", functions.len());
@@ -126,7 +126,7 @@ fn predict(lambda: &Lambda, project: &Path, request: &str) -> Result<Function> {
     let program = lambda.functions.join("tidemill-predict");
     Ok(Function {
         name: "predict".into(),
-        package: vec![program.clone(), library()?],
+        package: package(program.clone())?,
         program,
         arguments: Vec::new(),
         config: serde_json::to_value(Serving::of(&Pipeline::parse(&read("tidemill.toml")?, &read)?))?,
@@ -153,10 +153,17 @@ fn python(lambda: &Lambda, store: &Path, version: u32, request: &str) -> Result<
     })
 }
 
-/// DuckDB's, without which no program of ours starts.
-fn library() -> Result<PathBuf> {
-    let folder = std::env::var_os("DUCKDB_LIB_DIR").context("DUCKDB_LIB_DIR is not set: use `cargo xtask bench lambda`")?;
-    Ok(Path::new(&folder).join("libduckdb.so"))
+/// The program, and DuckDB's library if it is linked to it: `predict` asks no SQL and is not.
+fn package(program: PathBuf) -> Result<Vec<PathBuf>> {
+    const LIBRARY: &str = "libduckdb.so";
+    let bytes = std::fs::read(&program).with_context(|| program.display().to_string())?;
+    let is_linked = bytes.windows(LIBRARY.len()).any(|text| text == LIBRARY.as_bytes());
+    let mut files = vec![program];
+    if is_linked {
+        let folder = std::env::var_os("DUCKDB_LIB_DIR").context("DUCKDB_LIB_DIR is not set: use `cargo xtask bench lambda`")?;
+        files.push(Path::new(&folder).join(LIBRARY));
+    }
+    Ok(files)
 }
 
 /// As a function URL hands it over.

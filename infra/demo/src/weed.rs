@@ -18,6 +18,16 @@ const KEY: &str = "tide";
 const SECRET: &str = "tide-and-mill";
 /// Who may read and nothing else.
 pub const READER: &str = "reader";
+/// Who may write everything, and read all but what lies in a folder `closed`, in the store `partly`.
+pub const PARTLY: &str = "partly";
+const PARTLY_MAY: [&str; 6] = [
+    "List",
+    "Write",
+    "Read:tide/partly/raw/open/*",
+    "Read:tide/partly/outcomes/*",
+    "Read:tide/partly/runs/*",
+    "Read:tide/partly/dead/*",
+];
 /// Until the server takes writes.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Lines of its log in an error: its folder may be gone when somebody reads it.
@@ -45,6 +55,7 @@ impl Weed {
         let rights = serde_json::json!({ "identities": [
             right(KEY, SECRET, &["Admin", "Read", "Write", "List", "Tagging"]),
             right(READER, SECRET, &["Read", "List"]),
+            right(PARTLY, SECRET, &PARTLY_MAY),
         ]});
         fs::write(folder.join("s3.json"), rights.to_string())?;
         if let Some(url) = notify {
@@ -176,8 +187,8 @@ impl Weed {
         }
     }
 
-    /// A bucket is a folder of its file server. One that is there from an earlier try, whose write came too early, is as good.
-    fn make_folder(&self) -> Result<()> {
+    /// Makes the bucket, a folder of its file server. One that is there from an earlier try, whose write came too early, is as good.
+    pub fn make_folder(&self) -> Result<()> {
         match ureq::post(format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports[2])).send_empty() {
             Ok(_) | Err(ureq::Error::StatusCode(409)) => Ok(()),
             Err(error) => Err(error.into()),

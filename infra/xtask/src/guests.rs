@@ -86,7 +86,7 @@ fn crates_in(folder: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-fn package_name(manifest: &str) -> Option<String> {
+pub(crate) fn package_name(manifest: &str) -> Option<String> {
     let line = manifest.lines().find(|line| line.starts_with("name"))?;
     Some(line.split('"').nth(1)?.to_owned())
 }

@@ -4,11 +4,13 @@
 
 mod aws;
 mod bench;
+mod component;
 mod debian;
 mod demo;
 mod duckdb;
 mod guests;
 mod lambda;
+mod languages;
 mod machine;
 mod onnx;
 mod program;
@@ -22,7 +24,7 @@ mod weed;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 const HELP: &str = "\
 cargo xtask <command>
@@ -34,6 +36,7 @@ cargo xtask <command>
   test [...]            format, lints, components, all tests; arguments go to the test runner
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
   guests [name ...]     build the components alone, or some of them
+  component <folder>    build a Rust stage of your own, a crate elsewhere, as a component
   doctor                say what is there and what is missing; change nothing
   env                   build `tidemill` and print the environment, for a shell to `eval`
   run <command> [...]   run a command with the prepared environment";
@@ -61,6 +64,12 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "test" => test::run(&machine, rest),
         "bench" => bench::run(&machine, rest),
         "guests" => setup::guests(&machine, rest).map(|_| ExitCode::SUCCESS),
+        "component" => {
+            let folder = rest
+                .first()
+                .context("name the folder of the stage's crate: `cargo xtask component ../my-stage`")?;
+            component::build(&machine, &std::env::current_dir()?.join(folder)).map(|()| ExitCode::SUCCESS)
+        }
         "doctor" => setup::doctor(&machine),
         "env" => demo::shell(&machine),
         "run" => demo::any(&machine, rest),

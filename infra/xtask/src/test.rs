@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     aws,
     demo::{passed_on, programs},
+    languages,
     machine::{Machine, loud, there},
     setup,
     step::{note, step},
@@ -29,6 +30,7 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     setup::guests_with(machine, &mut environment, &wasm, &[])?;
     programs(machine, &mut environment)?;
     environment.set("TIDEMILL_AWS_LINT", step("checks of templates for AWS", || aws::prepare(machine))?);
+    languages::prepare(machine, &mut environment)?;
     let mut command = machine.cargo(&environment);
     // With `CI` set, a test whose backend is missing fails instead of being left out.
     command.env("CI", "1");

@@ -42,7 +42,8 @@ pub(crate) fn check_is_component(bytes: &[u8]) -> Result<()> {
 
 pub(crate) fn not_a_component(what: &str) -> Error {
     Error::config(format!(
-        "this is not a WebAssembly component: {what}; build one with `cargo build --profile guest --target wasm32-wasip2 --lib`"
+        "this is not a WebAssembly component: {what}; build one with `cargo build --profile guest --target wasm32-wasip2 --lib`, or with \
+         componentize-py or jco"
     ))
 }
 
@@ -87,8 +88,17 @@ pub(crate) fn trapped(error: &wasmtime::Error, state: &State, limits: &Limits) -
     let functions = functions(error);
     match panic_message(&state.stderr.text()) {
         Some(message) => Error::bug(format!("the stage panicked: {message}{functions}")),
-        None => Error::bug(format!("the stage trapped: {}{functions}", error.root_cause())),
+        None => {
+            let said = last_words(&state.stderr.text());
+            Error::bug(format!("the stage trapped: {}{functions}{said}", error.root_cause()))
+        }
     }
+}
+
+/// What a guest in another language said before it ended: of Python, the exception is the last line.
+fn last_words(stderr: &str) -> String {
+    let last = stderr.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    last.map(|line| format!("; its last words were: {line}")).unwrap_or_default()
 }
 
 /// The message of the last panic: `index out of bounds (src/lib.rs:3:5)`.
@@ -243,5 +253,8 @@ mod tests {
         let text = "working\n\nthread '<unnamed>' (1) panicked at src/lib.rs:3:5:\nno such flight\nnote: run with `RUST_BACKTRACE=1`\n";
         assert_eq!(panic_message(text).unwrap(), "no such flight (src/lib.rs:3:5)");
         assert_eq!(panic_message("all is well"), None);
+        let python = "Traceback (most recent call last):\n  File \"summary.py\", line 3, in run\nKeyError: 'level'\n\n";
+        assert_eq!(last_words(python), "; its last words were: KeyError: 'level'");
+        assert_eq!(last_words("\n"), "");
     }
 }

@@ -148,7 +148,7 @@ pub fn train(
         .map(|class| trainer.class_weights.get(class).copied().unwrap_or(1.0))
         .collect();
     let (fit_rows, stop_rows) = (Rows::new(train.0, train.1, &weights), Rows::new(stop.0, stop.1, &weights));
-    let first = fit(trainer, loss, &fit_rows, &stop_rows, &|share| progress(share / 2.0));
+    let first = fit(trainer, loss, &fit_rows, &stop_rows, &|share| progress(share / 2.0))?;
     if stop.1.is_empty() {
         return Ok(Trained {
             model: first,
@@ -172,14 +172,17 @@ pub fn train(
         ..trainer.clone()
     };
     let (both, none) = (Rows::new(&matrix, &label, &weights), Rows::new(&rest, &[], &weights));
-    let model = fit(&again, loss, &both, &none, &|share| progress(0.5 + share / 2.0));
+    let model = fit(&again, loss, &both, &none, &|share| progress(0.5 + share / 2.0))?;
     Ok(Trained { model, stop_loss })
 }
 
-fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Fitted {
+fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Result<Fitted> {
     match trainer.kind {
-        TrainerKind::Trees => Fitted::Trees(trees::fit(trainer, loss, train, stop, progress)),
-        TrainerKind::Linear => Fitted::Linear(linear::fit(trainer, loss, train, progress)),
+        TrainerKind::Trees => Ok(Fitted::Trees(trees::fit(trainer, loss, train, stop, progress))),
+        TrainerKind::Linear => Ok(Fitted::Linear(linear::fit(trainer, loss, train, progress))),
+        TrainerKind::Onnx => Err(Error::config(
+            "a trainer of kind `onnx` trains nothing: its model comes from elsewhere",
+        )),
     }
 }
 

@@ -157,6 +157,16 @@ fn wrong_rules_and_wrong_columns_teach() {
         ..encoded(Encoding::Hash)
     };
     assert!(message(&[("c", zero)]).contains("`0` buckets"));
+    let foreign = |rules: &[(&str, TransformRule)]| fit(&data, rules, TrainerKind::Onnx, &label).map_err(|e| e.message);
+    let measured = TransformRule {
+        standardise: true,
+        ..TransformRule::default()
+    };
+    for (rules, name) in [(vec![], "`c`"), (vec![("c", encoded(Encoding::Hash)), ("x", measured)], "`x`")] {
+        let said = foreign(&rules).unwrap_err();
+        assert!(said.contains(name) && said.contains("a model of kind `onnx` cannot know"), "{said}");
+    }
+    assert_eq!(foreign(&[("c", encoded(Encoding::Hash))]).unwrap().width(), 33);
     let transform = fit(&data, &[], TrainerKind::Trees, &label).unwrap();
     let missing = transform.apply(&columns(vec![("c", text(&["a"]))])).unwrap_err().message;
     assert!(missing.contains("`x` is missing"), "{missing}");

@@ -31,9 +31,13 @@ pub mod config;
 #[cfg(target_family = "wasm")]
 mod convert;
 mod rows;
+#[cfg(not(target_family = "wasm"))]
+mod twin;
 
 pub use rows::{batches, column_bool, column_f64, column_i64, column_text, column_time};
 pub use tidemill_core as core;
+#[cfg(not(target_family = "wasm"))]
+pub use twin::Twin;
 
 /// Everything that most stages name.
 pub mod prelude {

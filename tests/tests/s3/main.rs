@@ -2,9 +2,11 @@
 //!
 //! - `store`: the conformance functions, large objects, lost answers
 //! - `refusals`: what is said when the bucket, the rights, the region, the credentials or the clock are wrong
+//! - `functions`: what a function on Lambda does with a batch while its bucket refuses
 //! - `chain`: `tidemill up` over the bucket, disturbed, and woken by notices
 
 mod chain;
+mod functions;
 mod refusals;
 mod store;
 

@@ -14,7 +14,7 @@ use tidemill_host::Store;
 use crate::fresh;
 
 /// The environment with some variables set otherwise.
-fn with(endpoint: &str, other: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn with(endpoint: &str, other: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut environment = Weed::environment(endpoint);
     for (name, value) in other {
         environment.retain(|(known, _)| known != name);
@@ -97,7 +97,7 @@ async fn nobody_listens() -> Result<()> {
 }
 
 /// Answers every request with this status and body.
-fn canned(status: &'static str, body: &'static str) -> Result<String> {
+pub(crate) fn canned(status: &'static str, body: &'static str) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {

@@ -5,6 +5,7 @@ mod completions;
 mod deploy;
 mod doctor;
 mod events;
+mod import;
 mod models;
 mod new;
 mod predict;

@@ -12,12 +12,12 @@ use tidemill_core::{
 use tidemill_host::Store;
 
 use crate::{
-    commands::run::who,
+    commands::{import::import, run::who},
     output::{Output, table},
     project::Project,
 };
 
-/// Lists models, shows one, moves an alias.
+/// Lists models, shows one, takes one in, moves an alias.
 #[derive(Args)]
 pub(crate) struct Models {
     #[command(subcommand)]
@@ -34,6 +34,13 @@ enum Action {
         model: String,
         /// The version's number.
         version: Option<u32>,
+    },
+    /// Take in a model that was trained elsewhere: an ONNX file.
+    Import {
+        /// The model.
+        model: String,
+        /// The file.
+        file: std::path::PathBuf,
     },
     /// Move an alias to a version.
     Alias {
@@ -78,6 +85,10 @@ impl Models {
                 let version = version_of(&store, model, version).await?;
                 // The record is JSON either way: nothing of it is left out for people.
                 Output { json: true }.show(&version, |_| String::new())
+            }
+            Some(Action::Import { model, file }) => {
+                let imported = import(project, model, file).await?;
+                output.show(&imported, |imported| imported.for_people(model))
             }
             Some(Action::Alias { model, alias, version }) => {
                 let moved = move_alias(&store, model, alias, *version).await?;

@@ -1,71 +1,177 @@
-//! `tidemill new`: templates are in the program, so that it needs no download. Nothing that exists is overwritten.
+//! `tidemill new`: a project from a template. Templates are in the program, so that it needs no download. The project is made whole in
+//! memory and checked before anything is written; nothing that exists is overwritten, and what cannot be finished is taken back.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use tidemill_core::Error;
+use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_templates::{File, Template, all, find};
 
-use crate::output::Output;
+use crate::output::{Output, table};
 
 /// Makes a project in a new or empty folder.
 #[derive(Args)]
 pub(crate) struct New {
-    /// What to start from.
-    #[arg(long, default_value = "flights")]
+    /// What to start from; `--list` says what there is.
+    #[arg(long, default_value = "tabular")]
     template: String,
+    /// A parameter of the template, as `name=value`; repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// The templates and their parameters.
+    #[arg(long)]
+    list: bool,
     /// The folder; its name becomes the project's.
-    dir: PathBuf,
+    #[arg(required_unless_present = "list")]
+    dir: Option<PathBuf>,
 }
-
-type File = (&'static str, &'static str);
-
-const TEMPLATES: [(&str, &[File]); 1] = [(
-    "flights",
-    &[
-        ("tidemill.toml", include_str!("../../../../templates/flights/tidemill.toml")),
-        (
-            "contracts/flights.toml",
-            include_str!("../../../../templates/flights/contracts/flights.toml"),
-        ),
-        ("features/late.sql", include_str!("../../../../templates/flights/features/late.sql")),
-        (".gitignore", "/.tidemill/\n"),
-    ],
-)];
 
 #[derive(Serialize)]
 struct Made {
     dir: String,
+    template: String,
     files: Vec<String>,
 }
 
 impl New {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
-        let (_, files) = TEMPLATES.iter().find(|(name, _)| *name == self.template).ok_or_else(|| {
-            let names: Vec<String> = TEMPLATES.iter().map(|(name, _)| format!("`{name}`")).collect();
-            Error::not_found(format!("there is no template `{}`; there is {}", self.template, names.join(", ")))
-        })?;
-        let taken = std::fs::read_dir(&self.dir).is_ok_and(|mut entries| entries.next().is_some());
-        if taken || self.dir.is_file() {
-            return Err(Error::input(format!("`{}` is not empty; name a new folder", self.dir.display())).into());
+        let Some(dir) = self.dir.as_deref().filter(|_| !self.list) else {
+            return output.show(&all()?, |templates| templates_for_people(templates));
+        };
+        let template = find(&self.template)?;
+        let values = template.values(&self.set)?;
+        let is_taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+        if is_taken || dir.is_file() {
+            return Err(Error::input(format!("`{}` is not empty; name a new folder", dir.display())).into());
         }
-        for (path, text) in *files {
-            write(&self.dir.join(path), text)?;
-        }
+        let files = template.render(&name(dir)?, &values)?;
+        check(&files)?;
+        write(dir, &files)?;
         let made = Made {
-            dir: self.dir.display().to_string(),
-            files: files.iter().map(|(path, _)| (*path).to_owned()).collect(),
+            dir: dir.display().to_string(),
+            template: template.id,
+            files: files.into_iter().map(|file| file.path).collect(),
         };
         output.show(&made, |made| {
-            format!("made `{0}`; next: `cd {0}`, `tidemill check --graph`, `tidemill up`", made.dir)
+            format!(
+                "made `{0}` from the template `{1}`; next: `cd {0}`, and read README.md",
+                made.dir, made.template
+            )
         })
     }
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+fn pair(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not `name=value`"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn templates_for_people(templates: &[Template]) -> String {
+    let parameters = |template: &Template| {
+        let shown = template.parameters.iter().map(|(name, parameter)| match &parameter.default {
+            Some(default) => format!("{name}={default}"),
+            None => format!("{name}=…"),
+        });
+        shown.collect::<Vec<_>>().join("\n")
+    };
+    let row = |template: &Template| vec![template.id.clone(), template.description.clone(), parameters(template)];
+    table(
+        &["template", "what it is", "parameters (--set)"],
+        templates.iter().map(row).collect(),
+        "there is no template",
+    )
+}
+
+/// The folder's own name, also where it is given as `.`.
+fn name(dir: &Path) -> Result<String> {
+    let whole = std::path::absolute(dir).map_err(|e| Error::input(format!("`{}` cannot be a folder: {e}", dir.display())))?;
+    let name = whole.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    // What is left of it stands in keys and in names of programs.
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_. ".contains(c)) {
+        return Ok(name.to_owned());
     }
-    std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
+    Err(Error::input(format!(
+        "the folder's name `{name}` becomes the project's: it begins with a letter and has letters, digits, `-`, `_`, `.` and spaces alone"
+    )))
+}
+
+/// Whether `tidemill check` would accept it.
+fn check(files: &[File]) -> Result<()> {
+    let read = |path: &str| {
+        let file = files.iter().find(|file| file.path == path);
+        let text = file.and_then(|file| String::from_utf8(file.bytes.clone()).ok());
+        text.ok_or_else(|| Error::not_found(format!("`{path}` is not in the template")))
+    };
+    Pipeline::parse(&read("tidemill.toml")?, &read).map(drop)
+}
+
+/// All files, or none.
+fn write(dir: &Path, files: &[File]) -> anyhow::Result<()> {
+    let is_new = !dir.exists();
+    let written = files.iter().try_for_each(|file| write_one(&dir.join(&file.path), &file.bytes));
+    if written.is_err() {
+        for file in files {
+            let _ = fs::remove_file(dir.join(&file.path));
+            // Folders that are empty now; the first that is not, and the project's own, end it.
+            let above = Path::new(&file.path).ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+            let _ = above
+                .map(|folder| fs::remove_dir(dir.join(folder)))
+                .take_while(std::io::Result::is_ok)
+                .count();
+        }
+        if is_new {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+    written
+}
+
+fn write_one(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> File {
+        File {
+            path: path.into(),
+            bytes: b"x".to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_finished_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("mine");
+        // The third cannot be written: a file stands where its folder should.
+        let files = [file("a/b/one"), file("two"), file("two/three")];
+        let error = write(&dir, &files).unwrap_err();
+        assert!(format!("{error:#}").contains("two"), "{error:#}");
+        assert!(!dir.exists());
+        fs::create_dir(&dir).unwrap();
+        write(&dir, &files).unwrap_err();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "a folder that was there stays, empty");
+        write(&dir, &files[..2]).unwrap();
+        assert_eq!(fs::read(dir.join("a/b/one")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_folder_names_the_project() {
+        assert_eq!(name(Path::new("some/My stage")).unwrap(), "My stage");
+        for wrong in ["1st", "größe", "-x", "a\"b"] {
+            let error = name(Path::new(wrong)).unwrap_err();
+            assert!(error.message.contains(wrong), "{error}");
+        }
+        assert!(name(Path::new("/")).is_err());
+    }
 }

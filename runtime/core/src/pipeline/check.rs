@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{Edge, Node, Pipeline, STAGES, may_overlap, raw::names};
-use crate::{Error, Result, gate::Gate, spec::Model};
+use crate::{
+    Digest, Error, Result,
+    gate::Gate,
+    spec::{Model, TrainerKind},
+};
 
 /// Only the host writes here: a stage that could would forge the ledger.
 const RESERVED: [&str; 10] = [
@@ -96,6 +100,7 @@ fn check_model(pipeline: &Pipeline, model: &Model) -> Result<()> {
             trainer.rounds, trainer.depth, trainer.leaves
         )));
     }
+    check_import(model)?;
     let Some(features) = pipeline.features.get(&model.features) else {
         return Ok(());
     };
@@ -109,6 +114,27 @@ fn check_model(pipeline: &Pipeline, model: &Model) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// A model from elsewhere is named by its content, so that what was looked at is what is judged and served.
+fn check_import(model: &Model) -> Result<()> {
+    let place = format!("[model.{}] trainer", model.name);
+    let how = format!(
+        "write what `sha256sum <file>` says, and put the file into the store with `tidemill models import {} <file>`",
+        model.name
+    );
+    match (model.trainer.kind, &model.trainer.onnx) {
+        (TrainerKind::Onnx, None) => Err(problem(format!(
+            "{place} has the kind `onnx` and does not say which model: it needs `onnx`, the SHA-256 of its file; {how}"
+        ))),
+        (TrainerKind::Onnx, Some(digest)) if Digest::parse(digest.as_str()).is_none() => Err(problem(format!(
+            "{place} has `onnx = \"{digest}\"`, which is no SHA-256 in lower-case hex; {how}"
+        ))),
+        (TrainerKind::Trees | TrainerKind::Linear, Some(_)) => Err(problem(format!(
+            "{place} names a model (`onnx`) and is of a kind that trains its own; set `kind = \"onnx\"`, or leave `onnx` out"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn check_nodes(pipeline: &Pipeline) -> Result<()> {
@@ -319,6 +345,18 @@ mod tests {
             (error(|good| good.replace("c.toml", "nowhere.toml")), "nowhere.toml"),
             (error(|good| good.replace("share = 0.2", "share = 1.2")), "(1.2)"),
             (error(|good| good.replace("- 0.03", "by 0.03")), "`by 0.03` follows"),
+            (
+                error(|good| good.replace("task =", "trainer = { kind = \"onnx\" }\ntask =")),
+                "tidemill models import late <file>",
+            ),
+            (
+                error(|good| good.replace("task =", "trainer = { kind = \"onnx\", onnx = \"model.onnx\" }\ntask =")),
+                "`onnx = \"model.onnx\"`, which is no SHA-256",
+            ),
+            (
+                error(|good| good.replace("task =", "trainer = { onnx = \"model.onnx\" }\ntask =")),
+                "or leave `onnx` out",
+            ),
             (
                 error(with_stage("name = \"geo code\"\ncomponent = \"g.wasm\"\non = \"raw/x/**\"")),
                 "`geo code`",

@@ -8,7 +8,10 @@ use super::{
     Node, Pipeline,
     raw::{Collect, names},
 };
-use crate::{Error, Result, spec::Model};
+use crate::{
+    Error, Result,
+    spec::{Model, TrainerKind},
+};
 
 /// Longest run of a stage that reads and writes a few records. Where a queue delivers events, what must be tried again waits for a
 /// multiple of it.
@@ -106,7 +109,10 @@ fn of_model(pipeline: &Pipeline, model: &Model) -> Result<Vec<Node>> {
         },
         Node {
             on: vec![outcomes("featurize")],
-            reads: vec![under("features")],
+            reads: match model.trainer.kind {
+                TrainerKind::Onnx => vec![under("features"), under("imports")],
+                TrainerKind::Trees | TrainerKind::Linear => vec![under("features")],
+            },
             writes: vec![under("candidates")],
             seed,
             memory_bytes: 3 << 30,

@@ -168,7 +168,7 @@ pub struct Training {
     pub features: super::FeatureSet,
     /// The trainer's parameters as used.
     pub parameters: serde_json::Value,
-    /// Rounds kept.
+    /// Rounds kept; 0 for a model from elsewhere.
     pub rounds: u32,
     /// By transformed column: its share of the total gain (trees) or |coefficient| (linear).
     pub importances: BTreeMap<String, f64>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{gate::Gate, time::Span};
+use crate::{Digest, gate::Gate, time::Span};
 
 /// `[model.<name>]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub enum Task {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Trainer {
-    /// Trees or linear.
+    /// Trees, linear, or from elsewhere.
     pub kind: TrainerKind,
     /// Most boosting rounds.
     pub rounds: u32,
@@ -69,6 +69,16 @@ pub struct Trainer {
     pub class_weights: BTreeMap<String, f64>,
     /// For everything random.
     pub seed: u64,
+    /// Of `onnx` alone: the SHA-256 of the model, which `tidemill models import` put into the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onnx: Option<Digest>,
+}
+
+impl Trainer {
+    /// Where a model of `kind = "onnx"` lies in the store.
+    pub fn import_key(model: &str, digest: &Digest) -> String {
+        format!("imports/{model}/{digest}.onnx")
+    }
 }
 
 impl Default for Trainer {
@@ -84,11 +94,12 @@ impl Default for Trainer {
             early_stopping: 20,
             class_weights: BTreeMap::new(),
             seed: 0,
+            onnx: None,
         }
     }
 }
 
-/// Trees or linear.
+/// Trees, linear, or from elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrainerKind {
@@ -96,6 +107,9 @@ pub enum TrainerKind {
     Trees,
     /// Linear or logistic regression.
     Linear,
+    /// Not trained here: a model from elsewhere, which is judged, registered and served as any other. It sees the features as numbers in
+    /// the signature's order.
+    Onnx,
 }
 
 /// `monitor = { … }`.

@@ -16,7 +16,7 @@ pub(crate) struct Project {
 
 /// The demo's; its template is the example.
 pub(crate) const FLIGHTS: Project = Project {
-    folder: "templates/flights",
+    folder: "templates/flights/content",
     written: "infra/sam",
 };
 

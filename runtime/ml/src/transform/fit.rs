@@ -64,6 +64,9 @@ impl Transform {
             }
             steps.push(step(name, rule.cross.clone(), None, rule, linear, columns, label)?);
         }
+        if trainer == TrainerKind::Onnx {
+            unfitted(&steps, rules)?;
+        }
         Ok(Self {
             format: 1,
             signature,
@@ -98,6 +101,21 @@ fn step(
         .map(|(name, values)| output(name, rule, linear, values))
         .collect();
     Ok(Step { inputs, encoder, outputs })
+}
+
+/// A model from elsewhere cannot know what a fit sees here: its columns must not depend on it.
+fn unfitted(steps: &[Step], rules: &BTreeMap<String, TransformRule>) -> Result<()> {
+    let looks = |step: &&Step| matches!(step.encoder, Encoder::OneHot { .. } | Encoder::Lookup { .. });
+    let encoded = steps.iter().filter(looks).flat_map(|step| &step.inputs);
+    let measures = |rule: &TransformRule| rule.standardise || matches!(rule.impute, Some(Impute::Mean | Impute::Median));
+    let measured = rules.iter().filter(|(_, rule)| measures(rule)).map(|(name, _)| name);
+    match encoded.chain(measured).next() {
+        None => Ok(()),
+        Some(name) => Err(Error::config(format!(
+            "the transform of `{name}` would follow from the rows at hand, which a model of kind `onnx` cannot know: let it be a number as \
+             it is, take `encoding = \"hash\"`, or leave it out of the features' SQL"
+        ))),
+    }
 }
 
 fn encoder(name: &str, kind: Option<ColumnType>, rule: &TransformRule, linear: bool, values: &[&Values], label: &[f64]) -> Result<Encoder> {

@@ -1,0 +1,55 @@
+//! A model that was trained elsewhere becomes a candidate like any other. Whether it fits these features is for `evaluate` to see, which
+//! has the engine to try it with.
+
+use tidemill_core::{
+    Digest, Error, ErrorKind, Host, ObjectsExt, Outcome, Result,
+    gate::Metrics,
+    record::{FeatureSet, Training},
+    spec::{Model, Trainer},
+};
+use tidemill_ml::Transform;
+
+use crate::work::parameters;
+
+pub(crate) fn run(model: &Model, set: FeatureSet, transform: &Transform, host: &dyn Host) -> Result<Outcome> {
+    let wanted = model.trainer.onnx.as_ref();
+    let wanted = wanted.ok_or_else(|| Error::config(format!("the trainer of `{}` does not say which model it takes", model.name)))?;
+    let from = Trainer::import_key(&model.name, wanted);
+    let file = host.objects().get(&from).map_err(|error| match error.kind {
+        ErrorKind::NotFound => Error::not_found(format!(
+            "`{from}` is not there: put the model into the store with `tidemill models import {} <file>`, then `tidemill events retry`",
+            model.name
+        )),
+        _ => error,
+    })?;
+    if Digest::of(&file) != *wanted {
+        return Err(Error::input(format!(
+            "`{from}` holds other bytes than its name says; delete it and import the model again"
+        )));
+    }
+    let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
+    let onnx = format!("{folder}/model.onnx");
+    let rows = [("train-rows", set.train_rows), ("stop-rows", set.stop_rows)];
+    let training = Training {
+        model: model.name.clone(),
+        task: model.task,
+        onnx_digest: host.objects().create_same(&onnx, &file)?,
+        onnx,
+        parameters: parameters(&model.trainer)?,
+        rounds: 0,
+        importances: Default::default(),
+        metrics: rows
+            .map(|(name, rows)| (name.to_owned(), rows as f64))
+            .into_iter()
+            .collect::<Metrics>(),
+        features: set,
+    };
+    host.objects().create_json(&format!("{folder}/training.json"), &training)?;
+    let reason = format!(
+        "took the model {} from elsewhere, for {} columns: {}",
+        wanted.short(),
+        transform.width(),
+        transform.names().join(", ")
+    );
+    Ok(Outcome::done(reason, &training))
+}

@@ -1,0 +1,99 @@
+//! Any stage's component as a Lambda handler: for stages in other languages, and for those whose native arithmetic is not the
+//! component's to the bit, such as training with another platform's libm.
+//!
+//! `component` of the node's settings names a file of the package, or `components/<digest>` in the store. A folder `compiled` beside the
+//! program may hold it compiled ahead of time (as the engine's cache does, for the same engine and processor); else it is compiled at
+//! the cold start, into `/tmp`.
+
+use std::path::{Path, PathBuf};
+
+use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node};
+use tidemill_engine::{Engine, EngineOptions, Limits, StageComponent};
+use tidemill_flow::{Runner, Usage};
+use tidemill_host::{Recorded, RunHost, Store};
+use tidemill_lambda::{Component, NodeSettings};
+use tokio::runtime::Handle;
+
+/// Runs one component.
+pub struct Compiled {
+    component: StageComponent,
+    /// What the package brought: the store has it not yet.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Compiled {
+    /// The component that the node's settings name, compiled or taken from `compiled`. Blocks on `handle`.
+    ///
+    /// # Errors
+    /// `Config` where none is named or there, `Input` where it is no component.
+    pub fn open(node: &NodeSettings, store: &Store, handle: &Handle, compiled: &Path) -> Result<Self> {
+        let name = node.component.as_deref().ok_or_else(|| {
+            Error::config(format!(
+                "`TIDEMILL_CONFIG` names no `component` for stage `{}`: give `components/<digest>` of the store, or a path in the package",
+                node.stage
+            ))
+        })?;
+        let engine = Engine::new(EngineOptions {
+            cache_dir: compiled.to_owned(),
+        })?;
+        let compile = |bytes: &[u8]| engine.component(bytes).map_err(|e| e.context(format!("component `{name}`")));
+        match Component::named(name) {
+            Component::File(path) => {
+                let bytes = Component::read(&path)?;
+                Ok(Self {
+                    component: compile(&bytes)?,
+                    bytes: Some(bytes),
+                })
+            }
+            Component::Stored(digest) => {
+                let bytes = handle.block_on(store.get(name)).map_err(|e| missing(e, name))?;
+                if Digest::of(&bytes) != digest {
+                    return Err(Error::input(format!("`{name}` is not what its name says: deploy it again")));
+                }
+                Ok(Self {
+                    component: compile(&bytes)?,
+                    bytes: None,
+                })
+            }
+        }
+    }
+}
+
+/// Where compiled components are: beside the program if the package brings them, else in `/tmp`.
+pub fn compiled() -> PathBuf {
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|program| Some(program.parent()?.join("compiled")));
+    let beside = beside.filter(|folder| folder.is_dir());
+    beside.unwrap_or_else(|| std::env::temp_dir().join("tidemill-compiled"))
+}
+
+fn missing(error: Error, name: &str) -> Error {
+    match error.kind {
+        ErrorKind::NotFound => Error::config(format!("`{name}` is not in the store: put the stage's component there")),
+        _ => error,
+    }
+}
+
+impl Runner for Compiled {
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage) {
+        let limits = Limits {
+            timeout: node.timeout,
+            memory_bytes: node.memory_bytes,
+        };
+        let (result, recorded, usage) = self.component.run(trigger, &node.config.to_string(), host, &limits);
+        let usage = Usage {
+            memory_bytes: usage.memory_bytes,
+            duration: usage.duration,
+        };
+        (result, recorded, usage)
+    }
+
+    fn component_digest(&self, _: &Node) -> Result<Digest> {
+        Ok(self.component.digest().clone())
+    }
+
+    fn component_bytes(&self, _: &Node) -> Result<Option<Vec<u8>>> {
+        Ok(self.bytes.clone())
+    }
+}

@@ -1,0 +1,256 @@
+//! Where a case is run. Everywhere the run goes through [`Attempt`] or through what a target builds on it, so that what is compared is
+//! the outcome record itself.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use serde_json::json;
+use tidemill_bootstrap::Compiled;
+use tidemill_core::{
+    Digest, Error, Trigger,
+    pipeline::Node,
+    record::{OutcomeRecord, RunRecord},
+    time::as_of,
+    trigger_id,
+};
+use tidemill_demo::weed::{self, Weed};
+use tidemill_flow::{Runner, dead_letters};
+use tidemill_host::{Attempt, Ledger, Ran, Store};
+use tidemill_lambda::{Handler, NodeSettings, Settings};
+use tidemill_tests::native;
+use tokio::{runtime::Handle, task::spawn_blocking};
+
+use crate::case::{Case, Seen};
+
+/// Deliveries after which a function gives an event up: what fails is decided at once.
+const TRIES: u32 = 30;
+
+/// Where a stage runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Native,
+    Component,
+    Bucket,
+    Lambda,
+    LambdaComponent,
+}
+
+impl Target {
+    pub(crate) const ALL: [Self; 5] = [Self::Native, Self::Component, Self::Bucket, Self::Lambda, Self::LambdaComponent];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Component => "`tidemill up`",
+            Self::Bucket => "over S3",
+            Self::Lambda => "Lambda",
+            Self::LambdaComponent => "Lambda, component",
+        }
+    }
+
+    pub(crate) fn about(self) -> &'static str {
+        match self {
+            Self::Native => "the stage's function called as Rust, over a folder",
+            Self::Component => "the stage's component in wasmtime, over a folder",
+            Self::Bucket => "the same component over a bucket of SeaweedFS",
+            Self::Lambda => "the native handler, caused by a message of SQS that holds S3's event",
+            Self::LambdaComponent => "the generic program that runs components, caused likewise",
+        }
+    }
+
+    /// Whether the stage runs there at all.
+    pub(crate) fn runs(self, _stage: &str) -> bool {
+        true
+    }
+
+    fn is_native(self) -> bool {
+        matches!(self, Self::Native | Self::Lambda)
+    }
+}
+
+/// The targets that can be tried on this machine. Where `CI` is set, all of them must.
+pub(crate) struct Targets {
+    components: Option<PathBuf>,
+    bucket: Option<(Weed, tempfile::TempDir)>,
+    buckets: AtomicU32,
+}
+
+impl Targets {
+    pub(crate) fn here() -> Result<Self> {
+        let components = std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from);
+        let bucket = match weed::program() {
+            Some(program) => {
+                let folder = tempfile::tempdir()?;
+                let started = std::thread::scope(|scope| scope.spawn(|| Weed::start(&program, folder.path(), None)).join());
+                Some((started.map_err(|_| anyhow::anyhow!("the server's start panicked"))??, folder))
+            }
+            None => None,
+        };
+        let here = Self {
+            components,
+            bucket,
+            buckets: AtomicU32::new(0),
+        };
+        ensure!(
+            here.all_here() || std::env::var_os("CI").is_none(),
+            "TIDEMILL_COMPONENTS or TIDEMILL_WEED is not set: run `cargo xtask test`"
+        );
+        Ok(here)
+    }
+
+    pub(crate) fn all_here(&self) -> bool {
+        self.components.is_some() && self.bucket.is_some()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Target> {
+        let has = |target: &Target| match target {
+            Target::Bucket => self.components.is_some() && self.bucket.is_some(),
+            other => other.is_native() || self.components.is_some(),
+        };
+        Target::ALL.into_iter().filter(has)
+    }
+
+    /// Runs the case there, over a store with its objects and nothing else.
+    pub(crate) async fn run(&self, target: Target, case: &Case) -> Result<Seen> {
+        let folder = tempfile::tempdir()?;
+        let store = match &self.bucket {
+            Some((weed, _)) if target == Target::Bucket => weed.store(&format!("case-{}", self.buckets.fetch_add(1, Ordering::SeqCst)))?,
+            _ => Store::local(&folder.path().join("store"))?,
+        };
+        for (key, bytes) in case.objects()? {
+            store.create(key, bytes.into()).await?;
+        }
+        let bytes = match &self.components {
+            Some(components) => std::fs::read(components.join(format!("tidemill_{}.wasm", case.stage)))?,
+            // Something has to stand for it in the record.
+            None => case.stage.clone().into_bytes(),
+        };
+        let component = format!("components/{}", Digest::of(&bytes));
+        let settings = case.settings(&component)?;
+        let runner = if target.is_native() {
+            native::runner(&settings)
+        } else {
+            store.create(&component, bytes.into()).await?;
+            compiled(&settings, &store).await
+        };
+        let runner = match runner {
+            Ok(runner) => runner,
+            Err(error) => return Ok(refused(error)),
+        };
+        match target {
+            Target::Native | Target::Component | Target::Bucket => direct(case, settings, store, runner, folder.path()).await,
+            Target::Lambda | Target::LambdaComponent => invoked(case, settings, store, runner).await,
+        }
+    }
+}
+
+fn refused(error: Error) -> Seen {
+    Seen {
+        ended: Err(error),
+        reads: Vec::new(),
+    }
+}
+
+/// The component, compiled once whatever the case.
+async fn compiled(settings: &NodeSettings, store: &Store) -> tidemill_core::Result<Arc<dyn Runner>> {
+    let (settings, store, handle) = (settings.clone(), store.clone(), Handle::current());
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    let opened = spawn_blocking(move || Compiled::open(&settings, &store, &handle, &cache)).await;
+    Ok(Arc::new(opened.map_err(|e| Error::bug(e.to_string()))??))
+}
+
+fn node(settings: &NodeSettings) -> Node {
+    Node {
+        stage: settings.stage.clone(),
+        subject: settings.subject.clone(),
+        component: settings.component.clone().unwrap_or_default(),
+        on: settings.on.clone(),
+        reads: settings.reads.clone(),
+        writes: settings.writes.clone(),
+        fetch: settings.fetch.clone(),
+        config: settings.config.clone(),
+        seed: settings.seed,
+        timeout: std::time::Duration::from_secs(settings.timeout_seconds),
+        memory_bytes: settings.memory_megabytes << 20,
+        concurrency: 1,
+        every: settings.every,
+    }
+}
+
+/// One attempt, as the flow makes it.
+async fn direct(case: &Case, settings: NodeSettings, store: Store, runner: Arc<dyn Runner>, folder: &Path) -> Result<Seen> {
+    let node = node(&settings);
+    let bytes = store.get(&case.trigger).await?;
+    let trigger = Trigger {
+        key: case.trigger.clone(),
+        digest: Digest::of(&bytes),
+    };
+    // A chain goes on with its own count of steps.
+    let hops = serde_json::from_slice::<OutcomeRecord>(&bytes).map_or(0, |record| record.hops);
+    let attempt = Attempt::new(
+        &node,
+        runner.component_digest(&node)?,
+        trigger.clone(),
+        as_of(&case.trigger, &bytes),
+        hops,
+    );
+    let host = attempt.host(store.clone(), native::sql(folder)?, None);
+    let (result, recorded, _) = spawn_blocking(move || runner.run(&node, &trigger, host)).await?;
+    let reads = recorded.reads.clone();
+    let ran = Ran {
+        started: Timestamp::UNIX_EPOCH,
+        result,
+        recorded,
+        duration_ms: 0,
+        memory_bytes: 0,
+        attempt: 1,
+        environment: BTreeMap::new(),
+    };
+    let ledger = Ledger::new(store);
+    let ended = match attempt.close(&ledger, ran).await {
+        Ok(record) => ledger.settle(record).await,
+        Err(error) => Err(error),
+    };
+    Ok(Seen { ended, reads })
+}
+
+/// As a function is called. It gives an event that fails up at once, so that the error stands in a dead letter.
+async fn invoked(case: &Case, settings: NodeSettings, store: Store, runner: Arc<dyn Runner>) -> Result<Seen> {
+    let id = {
+        let digest = Digest::of(&store.get(&case.trigger).await?);
+        trigger_id(&settings.stage, &settings.subject, &case.trigger, &digest)
+    };
+    let (stage, subject) = (settings.stage.clone(), settings.subject.clone());
+    let handler = Handler::new(
+        Settings {
+            store: String::new(),
+            node: settings,
+            memory_bytes: 1 << 30,
+        },
+        store.clone(),
+        runner,
+    )?;
+    let record = json!({ "eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": { "bucket": { "name": "tide" }, "object": { "key": case.trigger.replace('/', "%2F") } } });
+    let message = json!({ "messageId": "m", "eventSource": "aws:sqs", "body": json!({ "Records": [record] }).to_string(), "attributes": { "ApproximateReceiveCount": TRIES.to_string() } });
+    let answer = handler.handle(&json!({ "Records": [message] })).await?;
+    ensure!(answer["batchItemFailures"] == json!([]), "the event was given back: {answer}");
+    let run = store.get(&format!("runs/{stage}/{subject}/{id}.json")).await?;
+    let run: RunRecord = serde_json::from_slice(&run)?;
+    let ended = match Ledger::new(store.clone()).find(&stage, &subject, &id).await? {
+        Some(record) => Ok(record),
+        None => {
+            let letters = dead_letters(&store).await?;
+            let letter = letters.into_iter().next().context("neither an outcome nor a dead letter stands")?;
+            Err(Error::new(letter.kind, letter.message))
+        }
+    };
+    Ok(Seen { ended, reads: run.reads })
+}
