@@ -13,9 +13,9 @@ use tidemill_core::{
     notification::{Notice, messages, notices, scheduled},
 };
 use tidemill_flow::{Closing, Cut, WindowSummary, Windows, dead_letters, is_ignored, list_all, write_tick};
-use tidemill_host::{Ledger, Store, log::window_summary};
+use tidemill_host::{Ledger, Store, log::window_summary, new_key};
 
-use crate::{KeeperSettings, Kept, triggers::new_key};
+use crate::{KeeperSettings, Kept};
 
 /// Keeps windows and ticks of one store.
 pub struct Keeper {
