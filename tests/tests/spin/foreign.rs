@@ -1,7 +1,7 @@
 //! A model that our trainer did not make, so that the ONNX engine runs it: a product with a matrix, and Softmax.
 
 /// `scores` [n, 2] of `features` [n, width].
-pub fn model(width: usize) -> Vec<u8> {
+pub(crate) fn model(width: usize) -> Vec<u8> {
     let weight = |at: usize| ((at as f32 * 0.618_034).fract() - 0.5) * 0.25;
     let data: Vec<u8> = (0..width * 2).flat_map(|at| weight(at).to_le_bytes()).collect();
     let weights = [
