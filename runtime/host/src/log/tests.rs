@@ -1,5 +1,7 @@
 //! The log over an in-memory store: what was acknowledged comes back, once.
 
+use tidemill_core::time::Span;
+
 use super::*;
 
 fn batch(request: &str, time: i64, version: u32, score: f64) -> Batch {
