@@ -23,7 +23,7 @@ use tidemill_core::{
 };
 use tidemill_demo::weed::{self, Weed};
 use tidemill_flow::{Runner, dead_letters};
-use tidemill_host::{Attempt, Ledger, Ran, Store};
+use tidemill_host::{Attempt, Ledger, Ran, RunHost, Store};
 use tidemill_lambda::{Handler, NodeSettings, Settings};
 use tidemill_tests::native;
 use tokio::{runtime::Handle, task::spawn_blocking};
@@ -202,7 +202,7 @@ async fn direct(case: &Case, settings: NodeSettings, store: Store, runner: Arc<d
         as_of(&case.trigger, &bytes),
         hops,
     );
-    let host = attempt.host(store.clone(), native::sql(folder)?, None);
+    let host = RunHost::of(&attempt, store.clone(), native::sql(folder)?, None);
     let (result, recorded, _) = spawn_blocking(move || runner.run(&node, &trigger, host)).await?;
     let reads = recorded.reads.clone();
     let ran = Ran {
