@@ -13,7 +13,7 @@ export function run(trigger, config) {
   const { summary, wrong } = summarise(text, JSON.parse(config).ignore ?? []);
   if (wrong.length > 0) {
     // What was looked at and found bad is an outcome, not an error.
-    const findings = wrong.map((message) => ({ check: 'json', subject: trigger.key, severity: 'error', message, count: 1n }));
+    const findings = wrong.map((message) => ({ check: 'json', subject: trigger.key, severity: 'error', message, count: 1 }));
     return { decision: 'rejected', reason: `${wrong.length} lines are no JSON objects`, findings, facts: '{}' };
   }
   // Under the run's key, so that a run which is made again after a crash writes the same object again.

@@ -15,15 +15,15 @@ use tidemill_deploy::spin::{Parts, chain, compose::compose};
 use tidemill_engine::spin::{self, RunningSpin, SpinOptions};
 
 /// What the tests run.
-pub struct Tools {
-    pub tidemill: PathBuf,
-    pub weed: PathBuf,
-    pub wasmtime: PathBuf,
-    pub components: PathBuf,
+pub(crate) struct Tools {
+    pub(crate) tidemill: PathBuf,
+    pub(crate) weed: PathBuf,
+    pub(crate) wasmtime: PathBuf,
+    pub(crate) components: PathBuf,
 }
 
 /// `None` where one of them is missing; with `CI` set that fails.
-pub fn tools() -> Option<Tools> {
+pub(crate) fn tools() -> Option<Tools> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let tools = || {
         Some(Tools {
@@ -43,20 +43,20 @@ pub fn tools() -> Option<Tools> {
 }
 
 impl Tools {
-    pub fn component(&self, name: &str) -> Result<Vec<u8>> {
+    pub(crate) fn component(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.components.join(format!("tidemill_{name}.wasm"));
         fs::read(&path).with_context(|| format!("{}", path.display()))
     }
 
     /// `predict` with these components behind it.
-    pub fn composed(&self, plugs: &[&str]) -> Result<Vec<u8>> {
+    pub(crate) fn composed(&self, plugs: &[&str]) -> Result<Vec<u8>> {
         let plugs = plugs.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
         let plugs: Vec<&[u8]> = plugs.iter().map(Vec::as_slice).collect();
         Ok(compose(&self.component("predict")?, &plugs)?)
     }
 
     /// What takes events, with these stages behind it.
-    pub fn chained(&self, stages: &[&str]) -> Result<Vec<u8>> {
+    pub(crate) fn chained(&self, stages: &[&str]) -> Result<Vec<u8>> {
         let stages = stages.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
         let stages: Vec<&[u8]> = stages.iter().map(Vec::as_slice).collect();
         Ok(chain(Parts {
@@ -68,7 +68,7 @@ impl Tools {
     }
 
     /// A folder of components whose `predict` has the ONNX engine inside, for `tidemill up`.
-    pub fn with_engine_inside(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn with_engine_inside(&self, folder: &Path) -> Result<PathBuf> {
         let to = folder.join("components");
         fs::create_dir_all(&to)?;
         for entry in fs::read_dir(&self.components)? {
@@ -81,7 +81,7 @@ impl Tools {
 }
 
 /// What is served: each model with its window and the column of its event time.
-pub fn config(model: &str, window: &str, time: &str) -> String {
+pub(crate) fn config(model: &str, window: &str, time: &str) -> String {
     serde_json::json!({ "models": { model: { "window": window, "time": time } } }).to_string()
 }
 
@@ -102,7 +102,7 @@ fn variables(weed: &Weed, prefix: &str) -> BTreeMap<String, String> {
 }
 
 /// Something that answers HTTP. It ends with this.
-pub enum Host {
+pub(crate) enum Host {
     Wasmtime {
         child: Child,
         address: String,
@@ -115,13 +115,13 @@ pub enum Host {
 
 impl Host {
     /// `wasmtime serve` with the composed `predict`, and Spin's variables from its environment.
-    pub fn wasmtime(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
+    pub(crate) fn wasmtime(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
         let composed = tools.composed(&["spin_nn", "spin_store", "spin_environment"])?;
         Self::serve(tools, folder, weed, prefix, config, &composed)
     }
 
     /// `wasmtime serve` with a component.
-    pub fn serve(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn serve(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, bytes: &[u8]) -> Result<Self> {
         let component = folder.join("serve.wasm");
         fs::write(&component, bytes)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -163,7 +163,7 @@ impl Host {
     }
 
     /// The Spin-compatible host with an application of the composed `predict`.
-    pub fn spin(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
+    pub(crate) fn spin(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
         let application = folder.join("application");
         fs::create_dir_all(&application)?;
         fs::write(application.join("predict.wasm"), tools.composed(&["spin_nn", "spin_store"])?)?;
@@ -187,14 +187,14 @@ impl Host {
         })
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match self {
             Self::Wasmtime { address, .. } => address.clone(),
             Self::Spin { running, .. } => format!("http://{}", running.addr()),
         }
     }
 
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Wasmtime { .. } => "wasmtime",
             Self::Spin { .. } => "the Spin-compatible host",
@@ -248,7 +248,7 @@ secret_access_key = "{{{{ secret_access_key }}}}"
 }
 
 /// One request, its status and what was said, as it was said.
-pub fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+pub(crate) fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)

@@ -147,7 +147,8 @@ fn stamped(source: &Path, stamp: &mut String) -> Result<()> {
 
 /// The lines of the blocks that are fenced as `sh <kind>`.
 pub(crate) fn block(text: &str, kind: &str) -> Option<String> {
-    let blocks = text.split(&format!("```sh {kind}\n")).skip(1);
+    let fence = format!("```sh {kind}\n");
+    let blocks = text.split(&fence).skip(1);
     let lines: String = blocks.filter_map(|rest| rest.split("```").next()).collect();
     (!lines.is_empty()).then_some(lines)
 }

@@ -7,7 +7,7 @@ import { run } from '../summary.js';
 
 function runOver(bytes) {
   const store = new Map([['raw/events/a.jsonl', bytes]]);
-  globalThis.context = { asOf: '2024-01-01T00:00:00Z', seed: 7n, runKey: '0'.repeat(32), subject: 'test' };
+  globalThis.context = { asOf: '2024-01-01T00:00:00Z', seed: 7, runKey: '0'.repeat(32), subject: 'test' };
   globalThis.objects = {
     get: (key) => store.get(key),
     create: (key, bytes) => {

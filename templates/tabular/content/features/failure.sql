@@ -1,2 +1,2 @@
 -- What is known when the model is asked, and the truth. `fails` alone leaks.
-SELECT machine, at, site, temperature, vibration, age, fails FROM readings
+SELECT machine, "at", site, temperature, vibration, age, fails FROM readings

@@ -20,7 +20,7 @@ export function run(trigger, config) {
   const tries = {
     read: () => get('secrets/key'),
     head: () => head('secrets/key'),
-    range: () => getRange('secrets/key', 0n, 1n),
+    range: () => getRange('secrets/key', 0, 1),
     list: () => list('secrets/', undefined, 10),
     write: () => create('secrets/made', bytes('x')),
     swap: () => swap('secrets/key', undefined, bytes('x')),

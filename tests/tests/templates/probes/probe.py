@@ -44,8 +44,8 @@ class WitWorld(wit_world.WitWorld):
         facts |= {
             "rows": json.loads(objects.get(summary))["rows"],
             "fetch-granted": told(lambda: fetch.get(f"http://{config['granted']}/", []).body.decode()),
-            "socket": told(lambda: socket.create_connection((host, int(port)), timeout=1)),
-            "name": told(lambda: socket.getaddrinfo("localhost", 80)),
+            "socket": told(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect((host, int(port)))),
+            "name": told(lambda: socket.getaddrinfo(b"localhost", 80)),
             "file": told(lambda: open("/etc/passwd").read()),
             "folder": told(lambda: os.listdir("/")),
             "environment": dict(os.environ),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody};
 use spin_sdk::wasip3::{
-    http::types::{ErrorCode, RequestOptions},
-    http_compat::RequestOptionsExtension,
+    http::{
+        client,
+        types::{ErrorCode, Request, RequestOptions},
+    },
+    http_compat::{BodyWriter, http_from_wasi_response},
 };
 
 use super::unsent;
@@ -18,17 +20,37 @@ use crate::{
 
 pub(super) async fn exchange(mut request: HttpRequest, connect: Duration, patience: Duration) -> Result<HttpResponse, HttpError> {
     let sending = Duration::from_secs((request.body().content_length() / SLOWEST) as u64);
-    request.extensions_mut().insert(RequestOptionsExtension(options(connect)));
-    let answer = timeout(patience + sending, spin_sdk::http::send(request)).await;
-    let answer = answer.map_err(|_| silent(patience))?.map_err(|code| failed(&code, patience))?;
-    let (parts, mut body) = answer.into_parts();
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = timeout(patience, body.frame()).await.map_err(|_| silent(patience))? {
-        if let Ok(data) = frame.map_err(|code| failed(&code, patience))?.into_data() {
-            bytes.extend_from_slice(&data);
-        }
+    request.headers_mut().remove(::http::header::HOST);
+    let (writer, contents, trailers) = BodyWriter::new();
+    let (parts, body) = request.into_parts();
+    let is_head = parts.method == ::http::Method::HEAD;
+    let headers = parts.headers.try_into().map_err(|e| unsent(&format!("{e:?}")))?;
+    // Whether it was sent: a host may drop the connection with it, so it is held until the answer is read.
+    let (outgoing, _sent) = Request::new(headers, Some(contents), trailers, Some(options(connect)));
+    let (uri, path) = (&parts.uri, parts.uri.path_and_query());
+    let set = outgoing.set_method(&parts.method.into()).is_ok()
+        && outgoing.set_scheme(uri.scheme().map(Into::into).as_ref()).is_ok()
+        && outgoing.set_authority(uri.authority().map(::http::uri::Authority::as_str)).is_ok()
+        && outgoing.set_path_with_query(path.map(::http::uri::PathAndQuery::as_str)).is_ok();
+    if !set {
+        return Err(unsent(&format!("`{uri}` cannot be asked")));
     }
-    Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(bytes.freeze())))
+    let write = async {
+        let mut body = std::pin::pin!(body);
+        writer.send_http_body(&mut body).await
+    };
+    let both = futures::future::join(client::send(outgoing), write);
+    let (answer, _written) = timeout(patience + sending, both).await.map_err(|_| silent(patience))?;
+    let answer = answer.and_then(http_from_wasi_response).map_err(|code| failed(&code, patience))?;
+    let (parts, body) = answer.into_parts();
+    let body = timeout(patience, body.collect()).await.map_err(|_| silent(patience))?;
+    let bytes = body.map_err(|code| failed(&code, patience))?.to_bytes();
+    let announced = parts.headers.get(::http::header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if parts.status.is_success() && announced.is_some_and(|length: usize| length > bytes.len()) && !is_head {
+        return Err(HttpError::new(HttpErrorKind::Interrupted, Transport("the answer broke off".into())));
+    }
+    Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(bytes)))
 }
 
 /// A host that does not know this one has patience of its own.
