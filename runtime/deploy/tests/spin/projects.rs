@@ -17,7 +17,7 @@ pub(crate) struct Project {
 
 /// The demo's; its manifest is the example.
 pub(crate) const FLIGHTS: Project = Project {
-    folder: "templates/flights",
+    folder: "templates/flights/content",
     written: "infra/spin",
     store: None,
 };
