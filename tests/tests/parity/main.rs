@@ -4,6 +4,7 @@
 //! What was seen is the table `docs/parity.md`. It is compared with the committed one where every target is here, as in CI;
 //! `TIDEMILL_UPDATE=1` writes it anew.
 
+mod application;
 mod case;
 mod table;
 mod targets;

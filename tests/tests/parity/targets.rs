@@ -25,10 +25,13 @@ use tidemill_demo::weed::{self, Weed};
 use tidemill_flow::{Runner, dead_letters};
 use tidemill_host::{Attempt, Ledger, Ran, RunHost, Store};
 use tidemill_lambda::{Handler, NodeSettings, Settings};
-use tidemill_tests::native;
+use tidemill_tests::{native, spin};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use crate::case::{Case, Seen};
+use crate::{
+    application::{Application, STAGES},
+    case::{Case, Seen},
+};
 
 /// Deliveries after which a function gives an event up: what fails is decided at once.
 const TRIES: u32 = 30;
@@ -41,10 +44,18 @@ pub(crate) enum Target {
     Bucket,
     Lambda,
     LambdaComponent,
+    Spin,
 }
 
 impl Target {
-    pub(crate) const ALL: [Self; 5] = [Self::Native, Self::Component, Self::Bucket, Self::Lambda, Self::LambdaComponent];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Native,
+        Self::Component,
+        Self::Bucket,
+        Self::Lambda,
+        Self::LambdaComponent,
+        Self::Spin,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -53,6 +64,7 @@ impl Target {
             Self::Bucket => "over S3",
             Self::Lambda => "Lambda",
             Self::LambdaComponent => "Lambda, component",
+            Self::Spin => "Spin",
         }
     }
 
@@ -63,12 +75,15 @@ impl Target {
             Self::Bucket => "the same component over a bucket of SeaweedFS",
             Self::Lambda => "the native handler, caused by a message of SQS that holds S3's event",
             Self::LambdaComponent => "the generic program that runs components, caused likewise",
+            Self::Spin => {
+                "what `tidemill deploy spin` composes, under wasmtime's own command over a bucket, caused by S3's event at `/events`"
+            }
         }
     }
 
     /// Whether the stage runs there at all.
-    pub(crate) fn runs(self, _stage: &str) -> bool {
-        true
+    pub(crate) fn runs(self, stage: &str) -> bool {
+        self != Self::Spin || STAGES.contains(&stage)
     }
 
     fn is_native(self) -> bool {
@@ -81,6 +96,7 @@ pub(crate) struct Targets {
     components: Option<PathBuf>,
     bucket: Option<(Weed, tempfile::TempDir)>,
     buckets: AtomicU32,
+    spin: Option<Application>,
 }
 
 impl Targets {
@@ -98,6 +114,7 @@ impl Targets {
             components,
             bucket,
             buckets: AtomicU32::new(0),
+            spin: spin::tools().map(Application::compile).transpose()?,
         };
         ensure!(
             here.all_here() || std::env::var_os("CI").is_none(),
@@ -107,12 +124,13 @@ impl Targets {
     }
 
     pub(crate) fn all_here(&self) -> bool {
-        self.components.is_some() && self.bucket.is_some()
+        self.components.is_some() && self.bucket.is_some() && self.spin.is_some()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Target> {
         let has = |target: &Target| match target {
             Target::Bucket => self.components.is_some() && self.bucket.is_some(),
+            Target::Spin => self.spin.is_some() && self.bucket.is_some(),
             other => other.is_native() || self.components.is_some(),
         };
         Target::ALL.into_iter().filter(has)
@@ -121,8 +139,9 @@ impl Targets {
     /// Runs the case there, over a store with its objects and nothing else.
     pub(crate) async fn run(&self, target: Target, case: &Case) -> Result<Seen> {
         let folder = tempfile::tempdir()?;
+        let prefix = format!("case-{}", self.buckets.fetch_add(1, Ordering::SeqCst));
         let store = match &self.bucket {
-            Some((weed, _)) if target == Target::Bucket => weed.store(&format!("case-{}", self.buckets.fetch_add(1, Ordering::SeqCst)))?,
+            Some((weed, _)) if matches!(target, Target::Bucket | Target::Spin) => weed.store(&prefix)?,
             _ => Store::local(&folder.path().join("store"))?,
         };
         for (key, bytes) in case.objects()? {
@@ -135,6 +154,9 @@ impl Targets {
         };
         let component = format!("components/{}", Digest::of(&bytes));
         let settings = case.settings(&component)?;
+        if let (Target::Spin, Some(application), Some((weed, _))) = (target, &self.spin, &self.bucket) {
+            return application.run(case, settings, store, &prefix, weed).await;
+        }
         let runner = if target.is_native() {
             native::runner(&settings)
         } else {
@@ -147,7 +169,7 @@ impl Targets {
         };
         match target {
             Target::Native | Target::Component | Target::Bucket => direct(case, settings, store, runner, folder.path()).await,
-            Target::Lambda | Target::LambdaComponent => invoked(case, settings, store, runner).await,
+            Target::Lambda | Target::LambdaComponent | Target::Spin => invoked(case, settings, store, runner).await,
         }
     }
 }
@@ -242,15 +264,22 @@ async fn invoked(case: &Case, settings: NodeSettings, store: Store, runner: Arc<
     let message = json!({ "messageId": "m", "eventSource": "aws:sqs", "body": json!({ "Records": [record] }).to_string(), "attributes": { "ApproximateReceiveCount": TRIES.to_string() } });
     let answer = handler.handle(&json!({ "Records": [message] })).await?;
     ensure!(answer["batchItemFailures"] == json!([]), "the event was given back: {answer}");
+    left(&store, &stage, &subject, &id)
+        .await?
+        .context("neither an outcome nor a dead letter stands")
+}
+
+/// What a run left in the store; `None` where it is to come again.
+pub(crate) async fn left(store: &Store, stage: &str, subject: &str, id: &str) -> Result<Option<Seen>> {
     let run = store.get(&format!("runs/{stage}/{subject}/{id}.json")).await?;
     let run: RunRecord = serde_json::from_slice(&run)?;
-    let ended = match Ledger::new(store.clone()).find(&stage, &subject, &id).await? {
-        Some(record) => Ok(record),
-        None => {
-            let letters = dead_letters(&store).await?;
-            let letter = letters.into_iter().next().context("neither an outcome nor a dead letter stands")?;
-            Err(Error::new(letter.kind, letter.message))
-        }
+    let ended = match Ledger::new(store.clone()).find(stage, subject, id).await? {
+        Some(record) => Some(Ok(record)),
+        None => dead_letters(store)
+            .await?
+            .into_iter()
+            .next()
+            .map(|letter| Err(Error::new(letter.kind, letter.message))),
     };
-    Ok(Seen { ended, reads: run.reads })
+    Ok(ended.map(|ended| Seen { ended, reads: run.reads }))
 }

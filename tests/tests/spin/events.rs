@@ -10,9 +10,10 @@ use tidemill_demo::weed::{BUCKET, Weed};
 use tidemill_deploy::spin::compose::compose;
 use tidemill_host::Store;
 use tidemill_lambda::{Handler, NodeSettings, Settings};
-use tidemill_tests::native;
-
-use crate::hosts::{Host, Tools, ask, tools};
+use tidemill_tests::{
+    native,
+    spin::{Host, Tools, ask, tools},
+};
 
 const KEY: &str = "outcomes/evaluate/alarm/o.json";
 const JSON: (&str, &str) = ("content-type", "application/json");

@@ -15,11 +15,9 @@ use tidemill_demo::{
     traffic,
     weed::{BUCKET, Weed},
 };
+use tidemill_tests::spin::{Host, ask, config, tools};
 
-use crate::{
-    foreign,
-    hosts::{Host, ask, config, tools},
-};
+use crate::foreign;
 
 /// Requests, and flights in each.
 const REQUESTS: usize = 24;

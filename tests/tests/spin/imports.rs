@@ -2,8 +2,7 @@
 
 use anyhow::{Result, ensure};
 use tidemill_deploy::spin::compose::{imports, offered};
-
-use crate::hosts::tools;
+use tidemill_tests::spin::tools;
 
 #[test]
 fn nothing_but_what_spin_offers() -> Result<()> {

@@ -11,6 +11,5 @@
 mod events;
 mod flights;
 mod foreign;
-mod hosts;
 mod imports;
 mod refusals;

@@ -6,9 +6,11 @@ use tidemill_demo::{
     server::{STORE, Server},
     weed::{BUCKET, Weed},
 };
-use tidemill_tests::{small, trained};
-
-use crate::hosts::{Host, ask, config, tools};
+use tidemill_tests::{
+    small,
+    spin::{Host, ask, config, tools},
+    trained,
+};
 
 const INFER: &str = "/v2/models/alarm/infer";
 const JSON: (&str, &str) = ("content-type", "application/json");

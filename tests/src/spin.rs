@@ -15,15 +15,19 @@ use tidemill_deploy::spin::{Parts, chain, compose::compose};
 use tidemill_engine::spin::{self, RunningSpin, SpinOptions};
 
 /// What the tests run.
-pub(crate) struct Tools {
-    pub(crate) tidemill: PathBuf,
-    pub(crate) weed: PathBuf,
-    pub(crate) wasmtime: PathBuf,
-    pub(crate) components: PathBuf,
+pub struct Tools {
+    /// The program to test.
+    pub tidemill: PathBuf,
+    /// SeaweedFS.
+    pub weed: PathBuf,
+    /// wasmtime's command.
+    pub wasmtime: PathBuf,
+    /// The folder of the components.
+    pub components: PathBuf,
 }
 
 /// `None` where one of them is missing; with `CI` set that fails.
-pub(crate) fn tools() -> Option<Tools> {
+pub fn tools() -> Option<Tools> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let tools = || {
         Some(Tools {
@@ -43,20 +47,21 @@ pub(crate) fn tools() -> Option<Tools> {
 }
 
 impl Tools {
-    pub(crate) fn component(&self, name: &str) -> Result<Vec<u8>> {
+    /// A component's bytes, by its short name: `spin_nn`.
+    pub fn component(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.components.join(format!("tidemill_{name}.wasm"));
         fs::read(&path).with_context(|| format!("{}", path.display()))
     }
 
     /// `predict` with these components behind it.
-    pub(crate) fn composed(&self, plugs: &[&str]) -> Result<Vec<u8>> {
+    pub fn composed(&self, plugs: &[&str]) -> Result<Vec<u8>> {
         let plugs = plugs.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
         let plugs: Vec<&[u8]> = plugs.iter().map(Vec::as_slice).collect();
         Ok(compose(&self.component("predict")?, &plugs)?)
     }
 
     /// What takes events, with these stages behind it.
-    pub(crate) fn chained(&self, stages: &[&str]) -> Result<Vec<u8>> {
+    pub fn chained(&self, stages: &[&str]) -> Result<Vec<u8>> {
         let stages = stages.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
         let stages: Vec<&[u8]> = stages.iter().map(Vec::as_slice).collect();
         Ok(chain(Parts {
@@ -68,7 +73,7 @@ impl Tools {
     }
 
     /// A folder of components whose `predict` has the ONNX engine inside, for `tidemill up`.
-    pub(crate) fn with_engine_inside(&self, folder: &Path) -> Result<PathBuf> {
+    pub fn with_engine_inside(&self, folder: &Path) -> Result<PathBuf> {
         let to = folder.join("components");
         fs::create_dir_all(&to)?;
         for entry in fs::read_dir(&self.components)? {
@@ -81,7 +86,7 @@ impl Tools {
 }
 
 /// What is served: each model with its window and the column of its event time.
-pub(crate) fn config(model: &str, window: &str, time: &str) -> String {
+pub fn config(model: &str, window: &str, time: &str) -> String {
     serde_json::json!({ "models": { model: { "window": window, "time": time } } }).to_string()
 }
 
@@ -102,28 +107,39 @@ fn variables(weed: &Weed, prefix: &str) -> BTreeMap<String, String> {
 }
 
 /// Something that answers HTTP. It ends with this.
-pub(crate) enum Host {
+pub enum Host {
+    /// wasmtime's command.
     Wasmtime {
+        /// Its process.
         child: Child,
+        /// `http://127.0.0.1:<port>`.
         address: String,
     },
+    /// The Spin-compatible host.
     Spin {
+        /// It runs on this.
         _runtime: tokio::runtime::Runtime,
+        /// Its handle.
         running: RunningSpin,
     },
 }
 
 impl Host {
     /// `wasmtime serve` with the composed `predict`, and Spin's variables from its environment.
-    pub(crate) fn wasmtime(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
+    pub fn wasmtime(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
         let composed = tools.composed(&["spin_nn", "spin_store", "spin_environment"])?;
         Self::serve(tools, folder, weed, prefix, config, &composed)
     }
 
     /// `wasmtime serve` with a component.
-    pub(crate) fn serve(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, bytes: &[u8]) -> Result<Self> {
+    pub fn serve(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, bytes: &[u8]) -> Result<Self> {
         let component = folder.join("serve.wasm");
         fs::write(&component, bytes)?;
+        Self::serve_file(tools, folder, weed, prefix, config, &component)
+    }
+
+    /// Likewise with a component's file; one that ends in `.cwasm` was compiled by [`precompile`].
+    pub fn serve_file(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, component: &Path) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let log = fs::File::create(folder.join("wasmtime.log"))?;
@@ -133,8 +149,11 @@ impl Host {
         for (name, value) in variables(weed, prefix) {
             command.args(["--env", &format!("SPIN_VARIABLE_{}={value}", name.to_uppercase())]);
         }
+        if component.extension().is_some_and(|ending| ending == "cwasm") {
+            command.arg("--allow-precompiled");
+        }
         let child = command
-            .arg(&component)
+            .arg(component)
             .stdout(log.try_clone()?)
             .stderr(log)
             .stdin(Stdio::null())
@@ -163,7 +182,7 @@ impl Host {
     }
 
     /// The Spin-compatible host with an application of the composed `predict`.
-    pub(crate) fn spin(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
+    pub fn spin(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
         let application = folder.join("application");
         fs::create_dir_all(&application)?;
         fs::write(application.join("predict.wasm"), tools.composed(&["spin_nn", "spin_store"])?)?;
@@ -187,14 +206,16 @@ impl Host {
         })
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// `http://127.0.0.1:<port>`.
+    pub fn address(&self) -> String {
         match self {
             Self::Wasmtime { address, .. } => address.clone(),
             Self::Spin { running, .. } => format!("http://{}", running.addr()),
         }
     }
 
-    pub(crate) fn name(&self) -> &'static str {
+    /// For a message.
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Wasmtime { .. } => "wasmtime",
             Self::Spin { .. } => "the Spin-compatible host",
@@ -209,6 +230,20 @@ impl Drop for Host {
             let _ = child.wait();
         }
     }
+}
+
+/// Compiles a component for wasmtime's command, once for many servers.
+pub fn precompile(tools: &Tools, bytes: &[u8], to: &Path) -> Result<()> {
+    let component = to.with_extension("wasm");
+    fs::write(&component, bytes)?;
+    let mut command = Command::new(&tools.wasmtime);
+    command
+        .args(["compile", "-W", "component-model-async=y", "-o"])
+        .arg(to)
+        .arg(&component);
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 fn manifest_of(config: &str) -> String {
@@ -248,7 +283,7 @@ secret_access_key = "{{{{ secret_access_key }}}}"
 }
 
 /// One request, its status and what was said, as it was said.
-pub(crate) fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+pub fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
