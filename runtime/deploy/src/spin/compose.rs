@@ -4,7 +4,10 @@
 //! pre-release for itself alone.
 
 use tidemill_core::{Error, Result};
-use wac_graph::{CompositionGraph, EncodeOptions, PackageId, PlugError, plug, types::Package};
+use wac_graph::{
+    CompositionGraph, EncodeOptions, PackageId, PlugError, plug,
+    types::{ItemKind, Package, Type},
+};
 
 /// Interfaces of one package that Spin offers, in one version or without any.
 #[derive(Debug, Clone, Copy)]
@@ -143,14 +146,17 @@ fn plugged(socket: &[u8], plugs: &[&[u8]]) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The names of what a component imports, ascending.
+/// The names of what a component imports, ascending. A type that its world uses from an interface is none: its content is known, and
+/// nobody need give it.
 ///
 /// # Errors
 /// `Config` if it is no component.
 pub fn imports(component: &[u8]) -> Result<Vec<String>> {
     let mut graph = CompositionGraph::new();
     let package = register(&mut graph, "component", component)?;
-    let mut names: Vec<String> = graph.types()[graph[package].ty()].imports.keys().cloned().collect();
+    let all = &graph.types()[graph[package].ty()].imports;
+    let asked = |kind: &ItemKind| !matches!(kind, ItemKind::Type(of) if !matches!(of, Type::Resource(_)));
+    let mut names: Vec<String> = all.iter().filter(|(_, kind)| asked(kind)).map(|(name, _)| name.clone()).collect();
     names.sort();
     Ok(names)
 }
