@@ -112,8 +112,7 @@ fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
     }
 
     let json = [(JSON.0.to_owned(), JSON.1.to_owned())];
-    let foreign =
-        json!({ "detail-type": "Object Created", "detail": { "bucket": { "name": "other" }, "object": { "key": format!("mill/{KEY}") } } });
+    let foreign = json!({ "detail-type": "Object Created", "source": "aws.s3", "detail": { "bucket": { "name": "other" }, "object": { "key": format!("mill/{KEY}") } } });
     for passed_over in [
         foreign.to_string(),
         json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET }).to_string(),
