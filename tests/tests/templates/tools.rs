@@ -48,13 +48,6 @@ impl Tools {
         }
         succeeded(command.output()?)?;
         let project = folder.join(name);
-        if project.join("Cargo.toml").is_file() {
-            // The versions that everything else is tested with, not those of the day.
-            fs::copy(
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock"),
-                project.join("Cargo.lock"),
-            )?;
-        }
         if template == "stage-js" {
             // What `npm install` would get once more.
             std::os::unix::fs::symlink(self.jco.join("node_modules"), project.join("node_modules"))?;
@@ -136,7 +129,7 @@ set -euo pipefail
 cargo() {
     case " $* " in
         *" wasm32-wasip2 "*) "$XTASK" component "$PWD";;
-        *) CARGO_TARGET_DIR="$NATIVE" command cargo "$@";;
+        *) CARGO_TARGET_DIR="$NATIVE" CARGO_PROFILE_DEV_DEBUG=0 command cargo "$@";;
     esac
 }
 "#;
