@@ -145,7 +145,14 @@ impl Server {
     pub fn decided(&self, model: &str, start: &str) -> Result<()> {
         let key = format!("decisions/{model}/{start}.json");
         let patience = Instant::now() + Duration::from_secs(900);
-        while self.json::<serde_json::Value>(&key)?.is_none() {
+        loop {
+            match self.json::<serde_json::Value>(&key) {
+                Ok(Some(_)) => break,
+                Ok(None) => {}
+                // A bucket may be away for a while; then it is asked again.
+                Err(_) if self.store.bucket().is_some() => {}
+                Err(error) => return Err(error),
+            }
             ensure!(Instant::now() < patience, "`{key}` was not there within 15 minutes");
             self.rests()?;
             std::thread::sleep(Duration::from_millis(50));
