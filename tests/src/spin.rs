@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tidemill_demo::weed::{self, BUCKET, Weed};
 use tidemill_deploy::spin::{Parts, chain, compose::compose};
-use tidemill_engine::spin::{self, RunningSpin, SpinOptions};
+use tidemill_engine::{
+    Running,
+    spin::{self, SpinOptions},
+};
 
 /// What the tests run.
 pub struct Tools {
@@ -120,7 +123,7 @@ pub enum Host {
         /// It runs on this.
         _runtime: tokio::runtime::Runtime,
         /// Its handle.
-        running: RunningSpin,
+        running: Running,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -30,17 +30,22 @@ fn said(output: &Output) -> String {
     )
 }
 
+/// The flights' project, new; `None` where there is no program to make it.
+fn flights(folder: &Path) -> Result<Option<PathBuf>> {
+    let Some(made) = tidemill(folder, &["new", "--template", "flights", "mine"])? else {
+        return Ok(None);
+    };
+    ensure!(made.status.success(), "{}", said(&made));
+    Ok(Some(folder.join("mine")))
+}
+
 const STAGE: &str = "\n[[stage]]\nname = \"geocode\"\ncomponent = \"stages/geocode.wasm\"\non = \"outcomes/validate/flights/*\"\n\
                      reads = [\"datasets/flights/**\"]\nwrites = [\"geocoded/flights/**\"]\n";
 
 #[test]
 fn a_project_is_written_and_planned() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let Some(made) = tidemill(folder.path(), &["new", "--template", "flights", "mine"])? else {
-        return Ok(());
-    };
-    ensure!(made.status.success(), "{}", said(&made));
-    let mine = folder.path().join("mine");
+    let Some(mine) = flights(folder.path())? else { return Ok(()) };
     let run = |arguments: &[&str]| tidemill(&mine, arguments)?.context("tidemill was there a moment ago");
 
     let first = run(&["deploy", "sam", "--plan", "--exit-code"])?;
@@ -141,11 +146,7 @@ fn what_cannot_be_deployed_is_said() -> Result<()> {
 #[test]
 fn a_project_is_written_for_spin() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let Some(made) = tidemill(folder.path(), &["new", "--template", "flights", "mine"])? else {
-        return Ok(());
-    };
-    ensure!(made.status.success(), "{}", said(&made));
-    let mine = folder.path().join("mine");
+    let Some(mine) = flights(folder.path())? else { return Ok(()) };
     let run = |arguments: &[&str]| tidemill(&mine, arguments)?.context("tidemill was there a moment ago");
 
     let first = run(&["deploy", "spin", "--plan", "--exit-code"])?;

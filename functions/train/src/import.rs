@@ -2,14 +2,13 @@
 //! has the engine to try it with.
 
 use tidemill_core::{
-    Digest, Error, ErrorKind, Host, ObjectsExt, Outcome, Result,
-    gate::Metrics,
-    record::{FeatureSet, Training},
+    Digest, Error, ErrorKind, Host, Outcome, Result,
+    record::FeatureSet,
     spec::{Model, Trainer},
 };
 use tidemill_ml::Transform;
 
-use crate::work::parameters;
+use crate::candidate::{Learned, keep};
 
 pub(crate) fn run(model: &Model, set: FeatureSet, transform: &Transform, host: &dyn Host) -> Result<Outcome> {
     let wanted = model.trainer.onnx.as_ref();
@@ -27,24 +26,13 @@ pub(crate) fn run(model: &Model, set: FeatureSet, transform: &Transform, host: &
             "`{from}` holds other bytes than its name says; delete it and import the model again"
         )));
     }
-    let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
-    let onnx = format!("{folder}/model.onnx");
     let rows = [("train-rows", set.train_rows), ("stop-rows", set.stop_rows)];
-    let training = Training {
-        model: model.name.clone(),
-        task: model.task,
-        onnx_digest: host.objects().create_same(&onnx, &file)?,
-        onnx,
-        parameters: parameters(&model.trainer)?,
+    let learned = Learned {
         rounds: 0,
         importances: Default::default(),
-        metrics: rows
-            .map(|(name, rows)| (name.to_owned(), rows as f64))
-            .into_iter()
-            .collect::<Metrics>(),
-        features: set,
+        metrics: rows.map(|(name, rows)| (name.to_owned(), rows as f64)).into_iter().collect(),
     };
-    host.objects().create_json(&format!("{folder}/training.json"), &training)?;
+    let training = keep(model, set, &file, learned, host)?;
     let reason = format!(
         "took the model {} from elsewhere, for {} columns: {}",
         wanted.short(),

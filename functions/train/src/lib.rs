@@ -2,6 +2,7 @@
 //!
 //! It sees the train and stop slices alone; the holdout belongs to `evaluate`. Equal feature sets give equal bytes.
 
+mod candidate;
 mod import;
 mod read;
 mod work;

@@ -3,12 +3,15 @@
 use tidemill_core::{
     Error, Host, ObjectsExt, Outcome, Result, Trigger,
     gate::Metrics,
-    record::{FeatureSet, OutcomeRecord, Training},
-    spec::{Model, Trainer, TrainerKind},
+    record::{FeatureSet, OutcomeRecord},
+    spec::{Model, TrainerKind},
 };
 use tidemill_ml::{Matrix, Trained, model::Rows, onnx, train};
 
-use crate::{import, read};
+use crate::{
+    candidate::{Learned, keep},
+    import, read,
+};
 
 pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
     let outcome: OutcomeRecord = host.objects().get_json(&trigger.key)?;
@@ -33,20 +36,12 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     let fitted = &trained.model;
     let names = transform.names();
     let file = onnx::export(fitted, &names, &set.classes);
-    let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
-    let onnx = format!("{folder}/model.onnx");
-    let training = Training {
-        model: model.name.clone(),
-        task: model.task,
-        onnx_digest: host.objects().create_same(&onnx, &file)?,
-        onnx,
-        parameters: parameters(&model.trainer)?,
+    let learned = Learned {
         rounds: fitted.rounds(),
         importances: fitted.importances(&names),
         metrics: metrics(&trained, (&rows, &label), stop_label.len()),
-        features: set,
     };
-    host.objects().create_json(&format!("{folder}/training.json"), &training)?;
+    let training = keep(model, set, &file, learned, host)?;
     let reason = format!(
         "trained on {} rows and {} columns in {} rounds",
         label.len() + stop_label.len(),
@@ -54,10 +49,6 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
         training.rounds
     );
     Ok(Outcome::done(reason, &training).with_as_of(outcome.as_of))
-}
-
-pub(crate) fn parameters(trainer: &Trainer) -> Result<serde_json::Value> {
-    serde_json::to_value(trainer).map_err(|error| Error::bug(format!("the trainer cannot be written as JSON: {error}")))
 }
 
 /// `train-loss` and `stop-loss`: mean log loss, or half the mean squared error; a slice without rows has none. The second is that of

@@ -1,6 +1,7 @@
 //! A project and its running `tidemill up`, as a user has it. Killed with its owner, so that a failed demo leaves nothing running.
 
 use std::{
+    future::Future,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -9,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
-use tidemill_core::record::Alias;
+use tidemill_core::{ErrorKind, record::Alias};
 use tidemill_host::Store;
 
 /// The variable that says where the store is.
@@ -17,6 +18,9 @@ pub const STORE: &str = "TIDEMILL_STORE";
 
 /// Among an environment, the address to listen at; otherwise a free port is taken.
 pub const ADDRESS: &str = "TIDEMILL_ADDR";
+
+/// How long a store may be away while it is looked at.
+const AWAY: Duration = Duration::from_secs(120);
 
 /// A project with its running `tidemill up`.
 pub struct Server {
@@ -145,14 +149,7 @@ impl Server {
     pub fn decided(&self, model: &str, start: &str) -> Result<()> {
         let key = format!("decisions/{model}/{start}.json");
         let patience = Instant::now() + Duration::from_secs(900);
-        loop {
-            match self.json::<serde_json::Value>(&key) {
-                Ok(Some(_)) => break,
-                Ok(None) => {}
-                // A bucket may be away for a while; then it is asked again.
-                Err(_) if self.store.bucket().is_some() => {}
-                Err(error) => return Err(error),
-            }
+        while self.json::<serde_json::Value>(&key)?.is_none() {
             ensure!(Instant::now() < patience, "`{key}` was not there within 15 minutes");
             self.rests()?;
             std::thread::sleep(Duration::from_millis(50));
@@ -188,21 +185,30 @@ impl Server {
 
     /// An object that holds JSON.
     pub fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        match self.runtime.block_on(self.store.get(key)) {
+        match self.look(|| self.store.get(key)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("`{key}`"))?)),
-            Err(e) if e.kind == tidemill_core::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e.into()),
         }
     }
 
     /// All keys under a prefix.
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        Ok(self
-            .runtime
-            .block_on(self.store.list(prefix, None, 10_000))?
-            .into_iter()
-            .map(|m| m.key)
-            .collect())
+        let listed = self.look(|| self.store.list(prefix, None, 10_000))?;
+        Ok(listed.into_iter().map(|m| m.key).collect())
+    }
+
+    /// Asks the store again while it is away: a bucket's server may be gone for longer than its client has patience.
+    fn look<T, F: Future<Output = tidemill_core::Result<T>>>(&self, ask: impl Fn() -> F) -> tidemill_core::Result<T> {
+        let until = Instant::now() + AWAY;
+        loop {
+            match self.runtime.block_on(ask()) {
+                Err(error) if error.kind == ErrorKind::Transient && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                answered => return answered,
+            }
+        }
     }
 
     /// The champion alias, if there is one.

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tidemill_core::{Digest, Error, ErrorKind, Put, Result, notification};
-use tidemill_engine::serve::{Extra, RunningServer, ServeLimits, ServeOptions, Server, listen};
+use tidemill_engine::{
+    Running,
+    serve::{Extra, ServeLimits, ServeOptions, Server, listen},
+};
 use tidemill_flow::Flow;
 use tidemill_host::{Store, log::PredictionLog, nn};
 use tokio::net::TcpListener;
@@ -34,7 +37,7 @@ pub(crate) async fn start(
     log: PredictionLog,
     listener: TcpListener,
     flow: Option<Slot>,
-) -> Result<RunningServer> {
+) -> Result<Running> {
     let path = project.component(&project.pipeline.predict)?;
     let component = std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))?;
     Server::start(ServeOptions {

@@ -10,9 +10,11 @@ mod bindings {
         with: { "tidemill:stage/sql.reader": crate::imports::Reader },
     });
 }
+mod accept;
 mod cache;
 mod component;
 mod engine;
+mod expiration;
 mod fault;
 mod imports;
 pub mod serve;
@@ -20,6 +22,7 @@ pub mod spin;
 mod state;
 mod wasi;
 
+pub use accept::Running;
 pub use component::{Limits, StageComponent, Usage};
 pub use engine::{Engine, EngineOptions};
 pub use imports::StageHost;

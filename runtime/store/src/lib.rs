@@ -27,6 +27,7 @@ mod reread;
 mod s3;
 mod served;
 mod time;
+mod variables;
 
 #[cfg(not(target_family = "wasm"))]
 pub use blocking::BlockingStore;

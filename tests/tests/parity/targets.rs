@@ -16,7 +16,6 @@ use serde_json::json;
 use tidemill_bootstrap::Compiled;
 use tidemill_core::{
     Digest, Error, Trigger,
-    pipeline::Node,
     record::{OutcomeRecord, RunRecord},
     time::as_of,
     trigger_id,
@@ -189,27 +188,9 @@ async fn compiled(settings: &NodeSettings, store: &Store) -> tidemill_core::Resu
     Ok(Arc::new(opened.map_err(|e| Error::bug(e.to_string()))??))
 }
 
-fn node(settings: &NodeSettings) -> Node {
-    Node {
-        stage: settings.stage.clone(),
-        subject: settings.subject.clone(),
-        component: settings.component.clone().unwrap_or_default(),
-        on: settings.on.clone(),
-        reads: settings.reads.clone(),
-        writes: settings.writes.clone(),
-        fetch: settings.fetch.clone(),
-        config: settings.config.clone(),
-        seed: settings.seed,
-        timeout: std::time::Duration::from_secs(settings.timeout_seconds),
-        memory_bytes: settings.memory_megabytes << 20,
-        concurrency: 1,
-        every: settings.every,
-    }
-}
-
 /// One attempt, as the flow makes it.
 async fn direct(case: &Case, settings: NodeSettings, store: Store, runner: Arc<dyn Runner>, folder: &Path) -> Result<Seen> {
-    let node = node(&settings);
+    let node = settings.node();
     let bytes = store.get(&case.trigger).await?;
     let trigger = Trigger {
         key: case.trigger.clone(),

@@ -56,7 +56,7 @@ thread_local! {
 fn with_opened<T>(work: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
     OPENED.with(|cell| {
         if cell.get().is_none() {
-            let store = settings::store()?;
+            let store = Store::open_variables(settings::variable)?;
             let opened = Opened {
                 ledger: Ledger::new(store.clone()),
                 told: settings::told()?,

@@ -52,10 +52,8 @@ fn opened() -> Result<&'static Opened> {
     if let Some(opened) = cell.get() {
         return Ok(opened);
     }
-    let settings = settings::read()?;
-    let aws: Vec<(&str, &str)> = settings.aws.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let store = Store::open_with(&settings.store, &aws)?;
-    let log = DirectLog::new(store.clone(), settings.serving.models);
+    let store = Store::open_variables(settings::variable)?;
+    let log = DirectLog::new(store.clone(), settings::serving()?.models);
     let objects = ServedObjects::new(store);
     Ok(cell.get_or_init(|| Opened { objects, log }))
 }

@@ -7,6 +7,8 @@ use wac_graph::{
     types::{ItemKind, Package, are_semver_compatible},
 };
 
+use super::compose::unfit;
+
 /// The interface whose types a stage's `run` is declared with.
 const TYPES: &str = "tidemill:stage/types@0.1.0";
 
@@ -91,14 +93,4 @@ impl Graph {
         let is_it = |name: &&String| name.as_str() == import || are_semver_compatible(name, import);
         exports.keys().find(is_it).cloned()
     }
-}
-
-fn unfit(error: &dyn std::error::Error) -> Error {
-    let causes: Vec<String> = std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect();
-    Error::config(format!(
-        "the components do not fit each other: {}; build all of them from the same version of tidemill",
-        causes.join(": ")
-    ))
 }

@@ -167,7 +167,8 @@ fn register(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> Result<Pa
     graph.register_package(package).map_err(|error| unfit(&error))
 }
 
-fn unfit(error: &dyn std::error::Error) -> Error {
+/// Why components cannot be joined.
+pub(super) fn unfit(error: &dyn std::error::Error) -> Error {
     let causes: Vec<String> = std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)
         .collect();

@@ -1,16 +1,11 @@
 //! Connections: bodies read whole and bounded before a component sees them, answers complete before a client does.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
-use tokio::{net::TcpListener, sync::watch};
+use hyper::body::Incoming;
 use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler};
 
 use super::{ServeLimits, instances::Instances, places::Places, state::Receipts};
@@ -43,47 +38,8 @@ pub(super) struct Front {
 /// Beyond it the connection is closed.
 const DRAINED: usize = 64 << 20;
 
-/// How long accepted requests may take once the server stops.
-const DRAIN: Duration = Duration::from_secs(10);
-
-/// Accepts until told to stop, then lets what runs end.
-pub(super) async fn accept(listener: TcpListener, front: Arc<Front>, mut stopped: watch::Receiver<bool>) {
-    let graceful = GracefulShutdown::new();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).pipeline_flush(true);
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!("a connection was not accepted: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            _ = stopped.changed() => break,
-        };
-        let _slower = stream.set_nodelay(true);
-        let front = front.clone();
-        let service = service_fn(move |request| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection ended: {error}");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still running {} seconds after the stop", DRAIN.as_secs());
-    }
-}
-
 impl Front {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let extra = self
             .extra
             .as_ref()

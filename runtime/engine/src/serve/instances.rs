@@ -4,16 +4,16 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::time::{Sleep, sleep_until};
 use wasmtime::{Store, StoreContextMut, component::GuestTaskId};
 use wasmtime_wasi_http::{
     WasiHttpView,
-    handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus},
+    handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerState},
 };
+
+use crate::{accept::ticks, expiration::Expiration};
 
 use super::{
     ServeLimits,
@@ -21,8 +21,6 @@ use super::{
     state::{Receipts, Shared, State},
 };
 
-/// How often the engine's epoch moves.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How long an instance waits for its next request.
 const IDLE: Duration = Duration::from_secs(60);
 /// Beyond the deadline, for whatever the guest's own clock did not stop.
@@ -35,10 +33,6 @@ pub(super) struct Instances {
     pub(super) shared: Arc<Shared>,
     pub(super) crew: Arc<Crew>,
     pub(super) limits: ServeLimits,
-}
-
-pub(crate) fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX / 2).max(1)
 }
 
 impl HandlerState for Instances {
@@ -56,36 +50,12 @@ impl HandlerState for Instances {
             store,
             proxy,
             view: State::http,
-            expiration: Expiration {
-                timeout: self.limits.timeout + GRACE,
-                sleep: Box::pin(sleep_until(tokio::time::Instant::now())),
-            },
+            expiration: Expiration::new(IDLE, self.limits.timeout + GRACE, GRACE),
             state: Worker {
                 timeout: self.limits.timeout,
                 member: self.crew.join(),
             },
         })
-    }
-}
-
-/// When an instance is given up.
-pub(super) struct Expiration {
-    timeout: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, state: WorkerStatus, start: Instant) -> Poll<()> {
-        let allowed = match state {
-            WorkerStatus::Idle => IDLE,
-            WorkerStatus::Requests => self.timeout,
-            WorkerStatus::PostReturn => GRACE,
-        };
-        let deadline = tokio::time::Instant::from_std(start + allowed);
-        if self.sleep.deadline() != deadline {
-            self.sleep.as_mut().reset(deadline);
-        }
-        self.sleep.as_mut().poll(cx)
     }
 }
 

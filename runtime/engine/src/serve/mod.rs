@@ -5,20 +5,12 @@ mod bindings;
 pub(crate) mod component;
 mod connection;
 mod imports;
-pub(crate) mod instances;
+mod instances;
 mod nn;
 mod places;
 mod state;
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tidemill_core::{Error, Result};
 use tidemill_host::{
@@ -26,8 +18,10 @@ use tidemill_host::{
     log::PredictionLog,
     nn::{Graphs, Nn},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
+
+use crate::accept::Running;
 
 pub use connection::{Answers, Claims, Extra};
 
@@ -86,21 +80,9 @@ pub async fn listen(addr: SocketAddr) -> Result<TcpListener> {
 /// Starts servers.
 pub struct Server;
 
-/// A server that is answering. [`stop`](Self::stop) it: dropping it leaves its task running until the runtime ends.
-pub struct RunningServer {
-    addr: SocketAddr,
-    stopping: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
-    ticking: Arc<AtomicBool>,
-}
-
 impl Server {
     /// Compiles the component and begins to answer. `Input` if the component is none or imports what is not offered.
-    pub async fn start(options: ServeOptions) -> Result<RunningServer> {
-        let listener = options.listener;
-        let addr = listener
-            .local_addr()
-            .map_err(|e| Error::bug(format!("a listener does not know its address: {e}")))?;
+    pub async fn start(options: ServeOptions) -> Result<Running> {
         let (bytes, cache) = (options.component, options.cache_dir);
         let made = tokio::task::spawn_blocking(move || {
             let engine = component::engine()?;
@@ -111,8 +93,6 @@ impl Server {
         let (engine, pre) = made
             .await
             .map_err(|e| Error::bug(format!("compiling the serving component failed: {e}")))??;
-        let ticking = Arc::new(AtomicBool::new(true));
-        tick(engine.clone(), ticking.clone());
         let loaded = nn::Loaded::new(Graphs::new(options.nn));
         let shared = Arc::new(state::Shared {
             objects: tidemill_host::ServedObjects::new(options.store),
@@ -121,7 +101,7 @@ impl Server {
         });
         let places = places::Places::new(options.limits.instances);
         let instances = instances::Instances {
-            engine,
+            engine: engine.clone(),
             pre,
             shared,
             crew: places.crew(),
@@ -133,28 +113,10 @@ impl Server {
             limits: options.limits,
             extra: options.extra,
         });
-        let (stopping, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(connection::accept(listener, front, stopped));
-        Ok(RunningServer {
-            addr,
-            stopping,
-            accepting,
-            ticking,
+        Running::start(options.listener, engine, move |request| {
+            let front = front.clone();
+            async move { front.answer(request).await }
         })
-    }
-}
-
-impl RunningServer {
-    /// Where it answers.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// Takes no more requests, waits for those that it took (ten seconds at most), and ends.
-    pub async fn stop(self) {
-        let _gone = self.stopping.send(true);
-        let _ended = self.accepting.await;
-        self.ticking.store(false, Ordering::Relaxed);
     }
 }
 
@@ -167,14 +129,4 @@ fn unbound(addr: SocketAddr, error: &std::io::Error) -> Error {
         ));
     }
     Error::config(format!("`{addr}` cannot be listened on: {error}"))
-}
-
-/// A thread and not a task: a guest that loops must not be able to starve it.
-pub(crate) fn tick(engine: wasmtime::Engine, ticking: Arc<AtomicBool>) {
-    std::thread::spawn(move || {
-        while ticking.load(Ordering::Relaxed) {
-            std::thread::sleep(instances::TICK);
-            engine.increment_epoch();
-        }
-    });
 }

@@ -1,24 +1,17 @@
-//! Connections, and to whom their requests go.
+//! To whom a request goes, and what it is told.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-};
-use tokio::{net::TcpListener, sync::watch};
+use hyper::body::Incoming;
 use wasmtime_wasi_http::{Error, WasiBody, handler::ProxyHandler};
 
 use super::{instances::Instances, route::Routes};
 
 /// What Spin tells a component of the path below its route.
 const BELOW: HeaderName = HeaderName::from_static("spin-path-info");
-/// How long accepted requests may take once the host stops.
-const DRAIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Front {
     pub(super) routes: Routes,
@@ -26,44 +19,8 @@ pub(super) struct Front {
     pub(super) handlers: BTreeMap<String, ProxyHandler<Instances>>,
 }
 
-/// Accepts until told to stop, then lets what runs end.
-pub(super) async fn accept(listener: TcpListener, front: Arc<Front>, mut stopped: watch::Receiver<bool>) {
-    let graceful = GracefulShutdown::new();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!("a connection was not accepted: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            _ = stopped.changed() => break,
-        };
-        let _slower = stream.set_nodelay(true);
-        let front = front.clone();
-        let service = service_fn(move |request| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection ended: {error}");
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still running {} seconds after the stop", DRAIN.as_secs());
-    }
-}
-
 impl Front {
-    async fn answer(&self, request: Request<Incoming>) -> Response<WasiBody> {
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<WasiBody> {
         let Some((component, below)) = self.routes.find(request.uri().path()) else {
             return empty(StatusCode::NOT_FOUND);
         };

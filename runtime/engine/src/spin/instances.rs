@@ -1,21 +1,15 @@
 //! Instances as Spin has them: up to 16 requests at once, up to 128 in a life, given up after a second without one.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tidemill_core::{Error, Result};
-use tokio::time::{Sleep, sleep_until};
 use wasmtime::{
     Engine, Store, StoreContextMut,
     component::{Component, GuestTaskId, Linker},
 };
 use wasmtime_wasi_http::{
     WasiHttpView,
-    handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus},
+    handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerState},
     p2::bindings::ProxyPre as OldPre,
     p3::bindings::ServicePre,
 };
@@ -24,7 +18,7 @@ use super::{
     imports,
     state::{Given, State},
 };
-use crate::serve::instances::ticks;
+use crate::{accept::ticks, expiration::Expiration};
 
 const AT_ONCE: usize = 16;
 const IN_A_LIFE: usize = 128;
@@ -76,33 +70,9 @@ impl HandlerState for Instances {
             store,
             proxy,
             view: State::http,
-            expiration: Expiration {
-                timeout: self.timeout,
-                sleep: Box::pin(sleep_until(tokio::time::Instant::now())),
-            },
+            expiration: Expiration::new(IDLE, self.timeout, BEHIND),
             state: Worker { timeout: self.timeout },
         })
-    }
-}
-
-/// When an instance is given up.
-pub(super) struct Expiration {
-    timeout: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
-        let allowed = match status {
-            WorkerStatus::Idle => IDLE,
-            WorkerStatus::Requests => self.timeout,
-            WorkerStatus::PostReturn => BEHIND,
-        };
-        let deadline = tokio::time::Instant::from_std(start + allowed);
-        if self.sleep.deadline() != deadline {
-            self.sleep.as_mut().reset(deadline);
-        }
-        self.sleep.as_mut().poll(context)
     }
 }
 

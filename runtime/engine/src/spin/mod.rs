@@ -23,20 +23,13 @@ mod state;
 mod stores;
 mod template;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tidemill_core::{Error, Result};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
+
+use crate::accept::Running;
 
 pub use manifest::Manifest;
 
@@ -56,23 +49,11 @@ pub struct SpinOptions {
     pub memory_bytes: usize,
 }
 
-/// An application that is answering. [`stop`](Self::stop) it: dropping it leaves its task running until the runtime ends.
-pub struct RunningSpin {
-    addr: SocketAddr,
-    stopping: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
-    ticking: Arc<AtomicBool>,
-}
-
 /// Compiles an application's components and begins to answer.
 ///
 /// # Errors
 /// `Config` if the manifest asks for what is not offered here, a variable has no value, or a component imports what Spin does not offer.
-pub async fn start(options: SpinOptions) -> Result<RunningSpin> {
-    let addr = options
-        .listener
-        .local_addr()
-        .map_err(|e| Error::bug(format!("a listener does not know its address: {e}")))?;
+pub async fn start(options: SpinOptions) -> Result<Running> {
     let manifest = Manifest::read(&options.manifest)?;
     let routes = route::Routes::new(&manifest)?;
     let values = manifest.values(&options.variables)?;
@@ -100,30 +81,10 @@ pub async fn start(options: SpinOptions) -> Result<RunningSpin> {
         };
         handlers.insert(name.clone(), ProxyHandler::new(instances));
     }
-    let ticking = Arc::new(AtomicBool::new(true));
-    crate::serve::tick(engine, ticking.clone());
-    let (stopping, stopped) = watch::channel(false);
     let front = Arc::new(front::Front { routes, handlers });
     chain.close(&front);
-    let accepting = tokio::spawn(front::accept(options.listener, front, stopped));
-    Ok(RunningSpin {
-        addr,
-        stopping,
-        accepting,
-        ticking,
+    Running::start(options.listener, engine, move |request| {
+        let front = front.clone();
+        async move { front.answer(request).await }
     })
-}
-
-impl RunningSpin {
-    /// Where it answers.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// Takes no more requests, waits for those that it took (ten seconds at most), and ends.
-    pub async fn stop(self) {
-        let _gone = self.stopping.send(true);
-        let _ended = self.accepting.await;
-        self.ticking.store(false, Ordering::Relaxed);
-    }
 }

@@ -1,0 +1,39 @@
+//! What the stage leaves: a candidate's model, and the record of where it comes from.
+
+use std::collections::BTreeMap;
+
+use tidemill_core::{
+    Error, Host, ObjectsExt, Result,
+    gate::Metrics,
+    record::{FeatureSet, Training},
+    spec::Model,
+};
+
+/// What is to be said of the model itself.
+pub(crate) struct Learned {
+    /// Rounds kept; 0 for a model from elsewhere.
+    pub(crate) rounds: u32,
+    /// By transformed column.
+    pub(crate) importances: BTreeMap<String, f64>,
+    pub(crate) metrics: Metrics,
+}
+
+/// Writes `candidates/<model>/<run>/model.onnx` and `training.json` beside it.
+pub(crate) fn keep(model: &Model, set: FeatureSet, file: &[u8], learned: Learned, host: &dyn Host) -> Result<Training> {
+    let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
+    let onnx = format!("{folder}/model.onnx");
+    let training = Training {
+        model: model.name.clone(),
+        task: model.task,
+        onnx_digest: host.objects().create_same(&onnx, file)?,
+        onnx,
+        parameters: serde_json::to_value(&model.trainer)
+            .map_err(|error| Error::bug(format!("the trainer cannot be written as JSON: {error}")))?,
+        rounds: learned.rounds,
+        importances: learned.importances,
+        metrics: learned.metrics,
+        features: set,
+    };
+    host.objects().create_json(&format!("{folder}/training.json"), &training)?;
+    Ok(training)
+}
