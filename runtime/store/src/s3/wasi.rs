@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use ::http::{HeaderMap, Method, StatusCode, header};
 use async_trait::async_trait;
 use object_store::{
     ClientConfigKey, ClientOptions,
@@ -96,7 +97,7 @@ impl Service {
     async fn exchange(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         // Without it the body would be sent in chunks, which S3 does not take.
         let length = request.body().content_length();
-        request.headers_mut().insert(::http::header::CONTENT_LENGTH, length.into());
+        request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         exchange::exchange(request, self.connect, self.patience).await
     }
 }
@@ -108,14 +109,31 @@ fn unsent(why: &str) -> HttpError {
     )
 }
 
-/// What was not sent, and what changes nothing.
+/// An answer that is shorter than its head says broke off.
+fn check_length(method: &Method, status: StatusCode, headers: &HeaderMap, length: usize) -> Result<(), HttpError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if status.is_success() && *method != Method::HEAD && announced.is_some_and(|announced: usize| announced > length) {
+        return Err(HttpError::new(HttpErrorKind::Interrupted, Transport("the answer broke off".into())));
+    }
+    Ok(())
+}
+
+/// What was not sent, and what may be done twice.
 fn is_tried_again(request: &HttpRequest, answer: &Result<HttpResponse, HttpError>) -> bool {
     match answer {
         Ok(answer) => {
-            let busy = answer.status().is_server_error() || answer.status() == ::http::StatusCode::TOO_MANY_REQUESTS;
-            busy && request.method().is_safe()
+            let busy = answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS;
+            busy && is_repeatable(request)
         }
         Err(error) if error.to_string().contains("HttpRequestDenied") => false,
-        Err(error) => error.kind() == HttpErrorKind::Connect || request.method().is_safe(),
+        Err(error) => error.kind() == HttpErrorKind::Connect || is_repeatable(request),
     }
+}
+
+/// Sent twice it does what it does once; under a condition, the second would be told that the first was there.
+fn is_repeatable(request: &HttpRequest) -> bool {
+    let conditions = [header::IF_MATCH, header::IF_NONE_MATCH];
+    request.method().is_idempotent() && !conditions.iter().any(|name| request.headers().contains_key(name))
 }

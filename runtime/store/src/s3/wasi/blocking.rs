@@ -13,7 +13,7 @@ use wasip2::http::{
     types::{ErrorCode, Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme},
 };
 
-use super::unsent;
+use super::{check_length, unsent};
 use crate::s3::patience::{SLOWEST, Transport, silent};
 
 pub(super) async fn exchange(request: HttpRequest, connect: Duration, patience: Duration) -> Result<HttpResponse, HttpError> {
@@ -31,14 +31,12 @@ pub(crate) fn send(request: http::Request<Bytes>, connect: Duration, patience: D
     let asked = outgoing(&parts)?;
     let body = asked.body().map_err(|()| broken("a request without a body"))?;
     let waiting = outgoing_handler::handle(asked, Some(options(connect, patience, sending))).map_err(|code| failed(&code, patience))?;
-    if !bytes.is_empty() {
-        let mut stream = body.write().map_err(|()| broken("a body that is written twice"))?;
-        stream.write_all(&bytes).map_err(|e| broken(&e))?;
-        std::io::Write::flush(&mut stream).map_err(|e| broken(&e))?;
-    }
-    OutgoingBody::finish(body, None).map_err(|code| failed(&code, patience))?;
+    // A server that knows its answer reads no further, and the stream ends early: what it answered says more than that.
+    let sent = write(body, &bytes, patience);
     waiting.subscribe().block();
-    let answer = waiting.get().ok_or_else(|| silent(patience))?;
+    let Some(answer) = waiting.get() else {
+        return Err(sent.err().unwrap_or_else(|| silent(patience)));
+    };
     let answer = answer
         .map_err(|()| broken("an answer that is read twice"))?
         .map_err(|code| failed(&code, patience))?;
@@ -47,7 +45,18 @@ pub(crate) fn send(request: http::Request<Bytes>, connect: Duration, patience: D
         response = response.header(name, value);
     }
     let body = answer.consume().map_err(|()| broken("a body that is read twice"))?;
-    response.body(whole(&body)?).map_err(|e| broken(&e))
+    let response = response.body(whole(&body)?).map_err(|e| broken(&e))?;
+    check_length(&parts.method, response.status(), response.headers(), response.body().len())?;
+    Ok(response)
+}
+
+fn write(body: OutgoingBody, bytes: &[u8], patience: Duration) -> Result<(), HttpError> {
+    if !bytes.is_empty() {
+        let mut stream = body.write().map_err(|()| broken("a body that is written twice"))?;
+        // Flushing would fail wherever all has been sent already; `finish` ends the body.
+        stream.write_all(bytes).map_err(|e| broken(&e))?;
+    }
+    OutgoingBody::finish(body, None).map_err(|code| failed(&code, patience))
 }
 
 fn whole(body: &IncomingBody) -> Result<Bytes, HttpError> {

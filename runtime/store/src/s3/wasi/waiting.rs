@@ -12,9 +12,9 @@ use spin_sdk::wasip3::{
     http_compat::{BodyWriter, http_from_wasi_response},
 };
 
-use super::unsent;
+use super::{check_length, unsent};
 use crate::{
-    s3::patience::{SLOWEST, Transport, silent},
+    s3::patience::{SLOWEST, silent},
     time::timeout,
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn exchange(mut request: HttpRequest, connect: Duration, patien
     request.headers_mut().remove(::http::header::HOST);
     let (writer, contents, trailers) = BodyWriter::new();
     let (parts, body) = request.into_parts();
-    let is_head = parts.method == ::http::Method::HEAD;
+    let method = parts.method.clone();
     let headers = parts.headers.try_into().map_err(|e| unsent(&format!("{e:?}")))?;
     // Whether it was sent: a host may drop the connection with it, so it is held until the answer is read.
     let (outgoing, _sent) = Request::new(headers, Some(contents), trailers, Some(options(connect)));
@@ -45,11 +45,7 @@ pub(super) async fn exchange(mut request: HttpRequest, connect: Duration, patien
     let (parts, body) = answer.into_parts();
     let body = timeout(patience, body.collect()).await.map_err(|_| silent(patience))?;
     let bytes = body.map_err(|code| failed(&code, patience))?.to_bytes();
-    let announced = parts.headers.get(::http::header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-    if parts.status.is_success() && announced.is_some_and(|length: usize| length > bytes.len()) && !is_head {
-        return Err(HttpError::new(HttpErrorKind::Interrupted, Transport("the answer broke off".into())));
-    }
+    check_length(&method, parts.status, &parts.headers, bytes.len())?;
     Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(bytes)))
 }
 
