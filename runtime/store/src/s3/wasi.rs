@@ -14,7 +14,7 @@ use object_store::{
 };
 use send_wrapper::SendWrapper;
 
-use super::patience::{CONNECT, PATIENCE, duration};
+use super::patience::{CONNECT, PATIENCE, Transport, duration};
 use crate::time::sleep;
 
 /// A request that found no connection was not sent. Any other may have been.
@@ -103,10 +103,7 @@ impl Service {
 }
 
 fn unsent(why: &str) -> HttpError {
-    HttpError::new(
-        HttpErrorKind::Connect,
-        super::patience::Transport(format!("tcp connect error: {why}")),
-    )
+    HttpError::new(HttpErrorKind::Connect, Transport(format!("tcp connect error: {why}")))
 }
 
 /// An answer that is shorter than its head says broke off.
