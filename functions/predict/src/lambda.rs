@@ -4,6 +4,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc,
+    time::Duration,
 };
 
 use http::{HeaderMap, Method, StatusCode};
@@ -17,6 +18,9 @@ use tidemill_lambda::{Serve, ServeSettings};
 use tokio::{runtime::Runtime, sync::oneshot};
 
 use crate::native::Native;
+
+/// How long a start waits for the champions. Lambda ends a start that takes ten seconds.
+const LOADING: Duration = Duration::from_secs(5);
 
 /// Hands requests to the thread that answers them.
 pub struct Predict {
@@ -32,19 +36,28 @@ struct Asked {
 }
 
 impl Predict {
-    /// Opens the store, and starts the thread.
+    /// Opens the store, starts the thread, and waits until it has the champions: an environment that is kept ready is ready.
     pub fn open(settings: ServeSettings) -> Result<Self> {
         let store = Store::open(&settings.store)?;
+        let models: Vec<String> = settings.serving.models.keys().cloned().collect();
         let log = DirectLog::new(store.clone(), settings.serving.models);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Error::transient(format!("the runtime cannot start: {e}")))?;
         let (requests, asked) = mpsc::channel();
+        let (ready, loaded) = mpsc::channel();
         std::thread::Builder::new()
             .name("predict".to_owned())
-            .spawn(move || serve(&runtime, &Native::new(store, log, nn::backend(Prefer::OnnxRuntime)), &asked))
+            .spawn(move || {
+                let environment = Native::new(store, log, nn::backend(Prefer::OnnxRuntime));
+                load(&runtime, &environment, &models);
+                let _waiting = ready.send(());
+                serve(&runtime, &environment, &asked);
+            })
             .map_err(|e| Error::transient(format!("the thread that answers cannot start: {e}")))?;
+        // A store that does not answer yet is the first request's to wait for.
+        let _late = loaded.recv_timeout(LOADING);
         Ok(Self { requests })
     }
 }
@@ -64,6 +77,18 @@ impl Serve for Predict {
             return ended();
         }
         answer.await.unwrap_or_else(|_| ended())
+    }
+}
+
+/// A model without a champion is no fault here: who asks for it is told.
+fn load(runtime: &Runtime, environment: &Native, models: &[String]) {
+    for model in models {
+        let loading = catch_unwind(AssertUnwindSafe(|| runtime.block_on(crate::models::load(environment, model, None))));
+        match loading {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::info!("`{model}` is not loaded yet: {error}"),
+            Err(_) => tracing::error!("`{model}` cannot be loaded"),
+        }
     }
 }
 

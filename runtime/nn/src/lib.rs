@@ -18,8 +18,6 @@ pub use trained::Trained;
 
 /// What runs ONNX.
 pub trait Nn: Send + Sync {
-    /// Which engine, for records and people: `tract`, `onnxruntime`.
-    fn name(&self) -> &'static str;
     /// Reads a model; `model` names it in messages. `Input` if the bytes are no model that this engine can run.
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>>;
 }
@@ -49,11 +47,6 @@ impl Graphs {
             backend,
             slots: Mutex::default(),
         }
-    }
-
-    /// Which engine.
-    pub fn engine(&self) -> &'static str {
-        self.backend.name()
     }
 
     /// The graph with this digest, if it was loaded.

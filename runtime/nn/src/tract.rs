@@ -19,10 +19,6 @@ struct TractGraph {
 }
 
 impl Nn for Tract {
-    fn name(&self) -> &'static str {
-        "tract"
-    }
-
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
         let foreign = |error: TractError| Error::input(format!("`{model}` is not an ONNX model that can be run: {error:#}"));
         if bytes.is_empty() {

@@ -21,10 +21,6 @@ impl Trained {
 }
 
 impl Nn for Trained {
-    fn name(&self) -> &'static str {
-        self.other.name()
-    }
-
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
         let Some((fitted, width)) = onnx::read(bytes) else {
             return self.other.load(model, bytes);

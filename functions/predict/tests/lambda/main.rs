@@ -108,6 +108,28 @@ fn an_answered_prediction_is_in_the_store() {
 }
 
 #[test]
+fn an_environment_that_is_kept_ready_has_its_champion() {
+    let mut served = Served::start();
+    // It answers this without any model.
+    assert_eq!(served.ask("GET", "/v2/health/live", "").0, 200);
+    std::fs::remove_dir_all(served.folder.path().join("candidates")).unwrap();
+    let (status, answer) = served.infer(&request("one"));
+    assert_eq!(status, 200, "the champion was loaded before the first event: {answer}");
+    assert_eq!(served.infer(&request("two")).0, 200);
+}
+
+#[test]
+fn a_start_without_a_champion_is_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let window = json!({ "window": "1 month", "time": "at" });
+    let mut function = Function::start(folder.path(), &json!({ "models": { "early": window, "late": window } }));
+    let mut status = |id: &str| function.invoke(&payload("$default", "POST", INFER, &request(id).to_string()))["statusCode"].clone();
+    assert_eq!(status("one"), 404);
+    wait(model::register(&Store::local(folder.path()).unwrap()));
+    assert_eq!(status("two"), 200, "what is registered later is loaded then");
+}
+
+#[test]
 fn gateways_and_bad_requests() {
     let mut served = Served::start();
     let behind = served

@@ -2,9 +2,10 @@
 
 mod onnxruntime;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use onnxruntime::{OnnxRuntime, find_onnxruntime};
+use tidemill_core::Result;
 pub use tidemill_nn::{ElementType, Graph, Graphs, Nn, Tensor, Tract, Trained};
 
 /// Tract unless ONNX Runtime's library was asked for and found.
@@ -17,16 +18,30 @@ pub enum Prefer {
     OnnxRuntime,
 }
 
-/// The engine to use, with our own trainer's models in front of it; a library that is there but cannot be opened is logged, and
-/// tract takes its place.
+/// The engine to use, with our own trainer's models in front of it.
 pub fn backend(prefer: Prefer) -> Arc<dyn Nn> {
-    if prefer == Prefer::OnnxRuntime
-        && let Some(path) = find_onnxruntime()
-    {
-        match OnnxRuntime::open(&path) {
-            Ok(native) => return Arc::new(Trained::before(Arc::new(native))),
-            Err(error) => tracing::warn!("ONNX Runtime is not used: {error}"),
-        }
+    match prefer {
+        Prefer::Tract => Arc::new(Trained::before(Arc::new(Tract))),
+        Prefer::OnnxRuntime => Arc::new(Trained::before(Arc::new(Native::default()))),
     }
-    Arc::new(Trained::before(Arc::new(Tract)))
+}
+
+/// ONNX Runtime, looked for when the first model comes that needs it: looking costs tens of milliseconds, which most starts can do
+/// without. A library that is there but cannot be opened is logged, and tract takes its place.
+#[derive(Default)]
+struct Native(OnceLock<Arc<dyn Nn>>);
+
+impl Nn for Native {
+    fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
+        self.0.get_or_init(native).load(model, bytes)
+    }
+}
+
+fn native() -> Arc<dyn Nn> {
+    match find_onnxruntime().map(|path| OnnxRuntime::open(&path)) {
+        Some(Ok(native)) => return Arc::new(native),
+        Some(Err(error)) => tracing::warn!("ONNX Runtime is not used: {error}"),
+        None => {}
+    }
+    Arc::new(Tract)
 }

@@ -65,10 +65,6 @@ struct NativeGraph {
 }
 
 impl Nn for OnnxRuntime {
-    fn name(&self) -> &'static str {
-        "onnxruntime"
-    }
-
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
         let session = open(&self.0, model, bytes)?;
         let names = |outlets: &[ort::value::Outlet]| outlets.iter().map(|o| o.name().to_owned()).collect();
