@@ -184,13 +184,14 @@ impl Host {
         Ok(())
     }
 
-    /// The Spin-compatible host with an application of the composed `predict`.
-    pub fn spin(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
+    /// The Spin-compatible host with what `tidemill deploy spin` writes of a project.
+    pub fn spin(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, project: &Path) -> Result<Self> {
         let application = folder.join("application");
-        fs::create_dir_all(&application)?;
-        fs::write(application.join("predict.wasm"), tools.composed(&["spin_nn", "spin_store"])?)?;
+        let mut deploy = Command::new(&tools.tidemill);
+        deploy.args(["deploy", "spin", "--out"]).arg(&application).current_dir(project);
+        let deployed = deploy.env("TIDEMILL_COMPONENTS", &tools.components).output()?;
+        ensure!(deployed.status.success(), "{}", String::from_utf8_lossy(&deployed.stderr));
         let manifest = application.join("spin.toml");
-        fs::write(&manifest, manifest_of(config))?;
         let runtime = tokio::runtime::Runtime::new()?;
         let running = runtime.block_on(async {
             let options = SpinOptions {
@@ -247,42 +248,6 @@ pub fn precompile(tools: &Tools, bytes: &[u8], to: &Path) -> Result<()> {
     let output = command.output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-fn manifest_of(config: &str) -> String {
-    format!(
-        r#"
-spin_manifest_version = 2
-
-[application]
-name = "predict"
-
-[variables]
-bucket = {{ required = true }}
-prefix = {{ default = "" }}
-endpoint = {{ default = "" }}
-region = {{ default = "us-east-1" }}
-access_key_id = {{ required = true }}
-secret_access_key = {{ required = true, secret = true }}
-
-[[trigger.http]]
-route = "/v2/..."
-component = "predict"
-
-[component.predict]
-source = "predict.wasm"
-allowed_outbound_hosts = ["{{{{ endpoint }}}}"]
-environment = {{ TIDEMILL_CONFIG = '{config}' }}
-
-[component.predict.variables]
-bucket = "{{{{ bucket }}}}"
-prefix = "{{{{ prefix }}}}"
-endpoint = "{{{{ endpoint }}}}"
-region = "{{{{ region }}}}"
-access_key_id = "{{{{ access_key_id }}}}"
-secret_access_key = "{{{{ secret_access_key }}}}"
-"#
-    )
 }
 
 /// One request, its status and what was said, as it was said.

@@ -8,11 +8,10 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    demo::programs,
     lambda,
     machine::{Environment, Machine, loud, quiet},
     setup,
-    step::step,
+    step::{note, step},
     venv,
 };
 
@@ -87,15 +86,14 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
         bail!("there is no measurement `{unknown}`: there is {}", known.join(", "));
     }
     let mut environment = setup::all(machine)?;
-    programs(machine, &mut environment)?;
-    build(machine, &environment)?;
+    build(machine, &mut environment)?;
     header(machine, &environment);
     for bench in BENCHES
         .iter()
         .filter(|bench| names.is_empty() || names.iter().any(|name| *name == bench.name))
     {
         println!("\n{}: {}", bench.name, bench.what);
-        let built = |name: &str| machine.target.join("debug").join(name);
+        let built = |name: &str| machine.target.join(SHIPPED).join(name);
         let mut command = match bench.how {
             How::Command => {
                 let mut command = machine.command(built("tidemill-bench"));
@@ -106,11 +104,11 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
                 command
             }
             How::Lambda(script, packages) => {
-                lambda::functions(machine, &environment)?;
+                lambda::functions(machine, &environment, &["--release"])?;
                 let emulators = lambda::emulators(machine)?;
                 let mut command = machine.command(built("tidemill-bench"));
                 command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
-                command.arg("--functions").arg(machine.target.join("debug"));
+                command.arg("--functions").arg(machine.target.join(SHIPPED));
                 command.arg("--cargo-lambda").arg(emulators.join("cargo-lambda"));
                 command.arg("--python").arg(packaged(machine, packages)?);
                 command.arg("--script").arg(machine.root.join("infra/bench").join(script));
@@ -136,14 +134,29 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build(machine: &Machine, environment: &Environment) -> Result<()> {
+/// What is measured is what is shipped: the release profile.
+const SHIPPED: &str = "release";
+
+fn build(machine: &Machine, environment: &mut Environment) -> Result<()> {
+    note("building what is measured, as it is shipped; the first time takes a quarter of an hour");
     step("measuring programs", || {
         let mut command = machine.cargo(environment);
         // The whole workspace's features, as everything else is built.
-        command.args(["build", "--quiet", "--workspace", "--bin", "tidemill-bench"]);
+        command.args([
+            "build",
+            "--release",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "tidemill",
+            "--bin",
+            "tidemill-bench",
+        ]);
         loud(command.args(["--example", "instance_start", "--example", "train_bench"]))?;
-        Ok(((), "tidemill-bench, instance_start, train_bench".into()))
-    })
+        Ok(((), "tidemill, tidemill-bench, instance_start, train_bench".into()))
+    })?;
+    environment.set("TIDEMILL", machine.target.join(SHIPPED).join("tidemill"));
+    Ok(())
 }
 
 /// A Python with packages of its own, in a virtual environment under the target folder.
@@ -189,7 +202,7 @@ fn header(machine: &Machine, environment: &Environment) {
         .map(|name| format!("{name} {}", locked(&lock, name)))
         .collect();
     println!("crates:   {}", versions.join(", "));
-    let mut tidemill = machine.command(machine.target.join("debug/tidemill"));
+    let mut tidemill = machine.command(machine.target.join(SHIPPED).join("tidemill"));
     environment.apply(&mut tidemill);
     println!("tidemill: {}", said(tidemill.arg("--version")));
 }

@@ -48,7 +48,7 @@ fn are_answered_to_the_bit_and_logged() -> Result<()> {
     let config = config("late", "1 month", "scheduled_departure");
     let hosts = [
         Host::wasmtime(&tools, folder.path(), &weed, "mill", &config)?,
-        Host::spin(&tools, folder.path(), &weed, "mill", &config)?,
+        Host::spin(&tools, folder.path(), &weed, "mill", &project)?,
     ];
     let expected = answers(&server.address, &bodies)?;
     let mut known = logged(&server)?;

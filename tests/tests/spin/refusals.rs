@@ -72,7 +72,7 @@ fn are_the_same_and_nothing_is_half_done() -> Result<()> {
     let config = config("alarm", "1 day", "at");
     let hosts = [
         Host::wasmtime(&tools, folder.path(), &weed, "small", &config)?,
-        Host::spin(&tools, folder.path(), &weed, "small", &config)?,
+        Host::spin(&tools, folder.path(), &weed, "small", &project)?,
     ];
     for path in RIGHT {
         let expected = ask(&server.address, "GET", path, &[], "")?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Edge, Node, Pipeline, STAGES, may_overlap, raw::names};
+use super::{Edge, Node, Pipeline, may_overlap, raw::names};
 use crate::{
     Digest, Error, Result,
     gate::Gate,
@@ -138,7 +138,6 @@ fn check_import(model: &Model) -> Result<()> {
 }
 
 fn check_nodes(pipeline: &Pipeline) -> Result<()> {
-    let known: BTreeSet<&str> = STAGES.into_iter().chain(pipeline.nodes.iter().map(|n| n.stage.as_str())).collect();
     let mut seen = BTreeSet::new();
     for node in &pipeline.nodes {
         if !seen.insert(node.id()) {
@@ -163,18 +162,14 @@ fn check_nodes(pipeline: &Pipeline) -> Result<()> {
                 )));
             }
         }
-        for on in &node.on {
-            let mut segments = on.split('/');
-            if segments.next() == Some("outcomes") {
-                let stage = segments.next().unwrap_or_default();
-                if !stage.contains('*') && !known.contains(stage) {
-                    let known: Vec<&str> = known.iter().copied().collect();
-                    return Err(problem(format!(
-                        "stage `{}` waits for `{on}`, but there is no stage `{stage}`; there is {}",
-                        node.stage,
-                        known.join(", ")
-                    )));
-                }
+        for on in node.on.iter().filter(|on| on.starts_with("outcomes/")) {
+            if !pipeline.nodes.iter().any(|from| may_overlap(&from.outcomes(), on)) {
+                let all: Vec<String> = pipeline.nodes.iter().map(Node::outcomes).collect();
+                return Err(problem(format!(
+                    "stage `{}` waits for `{on}`, which no stage of this project writes; there are {}",
+                    node.stage,
+                    names(all.iter())
+                )));
             }
         }
     }
@@ -201,7 +196,7 @@ fn check_writes(nodes: &[Node]) -> Result<()> {
 pub(super) fn edges(pipeline: &Pipeline) -> Vec<Edge> {
     let mut edges = BTreeSet::new();
     for from in &pipeline.nodes {
-        let outcome = format!("outcomes/{}/{}/*", from.stage, from.subject);
+        let outcome = from.outcomes();
         for to in &pipeline.nodes {
             for on in &to.on {
                 if from.writes.iter().chain([&outcome]).any(|made| may_overlap(made, on)) {
@@ -384,7 +379,17 @@ mod tests {
                 error(with_stage(
                     "name = \"a\"\ncomponent = \"a.wasm\"\non = \"outcomes/vallidate/flights/*\"",
                 )),
-                "no stage `vallidate`",
+                "waits for `outcomes/vallidate/flights/*`, which no stage of this project writes; there are `outcomes/validate/flights/*`",
+            ),
+            (
+                error(with_stage(
+                    "name = \"a\"\ncomponent = \"a.wasm\"\non = \"outcomes/validate/flihgts/*\"",
+                )),
+                "`outcomes/validate/flihgts/*`, which no stage",
+            ),
+            (
+                error(with_stage("name = \"a\"\ncomponent = \"a.wasm\"\non = \"outcomes/collect/**\"")),
+                "`outcomes/collect/**`, which no stage",
             ),
             (error(with_stage("name = \"train\"\nwrites = [\"x/**\"]")), "one of the nine"),
             (

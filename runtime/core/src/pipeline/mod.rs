@@ -98,6 +98,11 @@ impl Node {
     pub fn id(&self) -> String {
         format!("{}:{}", self.stage, self.subject)
     }
+
+    /// The pattern of its outcomes' keys: `outcomes/validate/flights/*`.
+    pub fn outcomes(&self) -> String {
+        format!("outcomes/{}/{}/*", self.stage, self.subject)
+    }
 }
 
 impl Pipeline {

@@ -106,8 +106,10 @@ impl NodeSettings {
         let made = pipeline.nodes.iter().filter_map(|writer| {
             let writes = writer.writes.iter().filter(|writes| objects().any(|on| may_overlap(on, writes)));
             let writes: Vec<String> = writes.cloned().collect();
-            let by = format!("outcomes/{}/{}/*", writer.stage, writer.subject);
-            (!writes.is_empty()).then_some(Made { by, writes })
+            (!writes.is_empty()).then_some(Made {
+                by: writer.outcomes(),
+                writes,
+            })
         });
         Self {
             stage: node.stage.clone(),
