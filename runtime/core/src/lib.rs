@@ -14,7 +14,7 @@ pub mod spec;
 mod stage;
 pub mod time;
 
-pub use digest::{Digest, digest_json, run_key, trigger_id};
+pub use digest::{Digest, Hasher, digest_json, run_key, trigger_id};
 pub use error::{Error, ErrorKind, Result};
 pub use outcome::{Decision, Finding, Outcome, Severity};
 pub use stage::{

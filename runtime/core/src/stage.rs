@@ -110,6 +110,10 @@ pub trait Objects {
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>>;
     /// Its size, or `None` if it is not there.
     fn head(&self, key: &str) -> Result<Option<Meta>>;
+    /// The SHA-256 of its bytes; `NotFound` if it is not there. A store that can reads it piece by piece.
+    fn digest(&self, key: &str) -> Result<Digest> {
+        self.get(key).map(|bytes| Digest::of(&bytes))
+    }
     /// Writes where nothing is.
     fn create(&self, key: &str, bytes: &[u8]) -> Result<Put>;
     /// Replaces exactly the bytes whose SHA-256 is `expected`; `None` = nothing may be there.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node, record::OutcomeRecord, time::as_of};
-use tidemill_host::{Attempt, ProgressFn, Ran, Recorded, RunHost, write_letter};
+use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node, record::OutcomeRecord};
+use tidemill_host::{Attempt, ProgressFn, Ran, Recorded, RunHost, identify, write_letter};
 
 use crate::{
     dead, kill,
@@ -101,8 +101,7 @@ async fn deliver(inner: &Inner, item: &mut Item) -> Result<Step> {
             item.hops
         )));
     }
-    let bytes = inner.store.get(&item.key).await?;
-    let digest = Digest::of(&bytes);
+    let (digest, context_time) = identify(&inner.store, &item.key).await?;
     if digest != item.digest {
         inner.route_object(&item.key, &digest, item.hops, None);
         return Ok(Step::Replaced);
@@ -112,8 +111,6 @@ async fn deliver(inner: &Inner, item: &mut Item) -> Result<Step> {
     }
     (item.held, item.waits_for) = (false, None);
     item.attempt += 1;
-    let context_time = as_of(&item.key, &bytes);
-    drop(bytes);
     let record = run(inner, &node, item, context_time).await?;
     inner.route_outcome(&record, &id, None).await?;
     if node.stage == "validate" {

@@ -67,8 +67,12 @@ fn own_key<'a>(store: &Store, notice: &'a Notice) -> Option<&'a str> {
             tracing::info!("a test of the notifications arrived");
             return None;
         }
-        Kind::Removed | Kind::Other(_) => {
-            tracing::debug!("`{key}`: {kind:?} makes nothing new");
+        Kind::Removed => {
+            tracing::debug!("`{key}` was removed, which makes nothing new");
+            return None;
+        }
+        Kind::Other(what) => {
+            tracing::info!("passed over: {what} of `{key}`");
             return None;
         }
     }

@@ -153,16 +153,16 @@ impl Inner {
         taken
     }
 
-    /// Reads a foreign object, names it by content, queues what it triggers.
+    /// Goes through a foreign object, names it by content, queues what it triggers.
     pub(crate) async fn take_in(&self, key: &str) -> Result<()> {
-        let (bytes, modified) = match self.store.get_stamped(key).await {
+        let found = match self.store.digest(key).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
         let seen = Seen {
-            size: bytes.len() as u64,
-            modified,
-            digest: Digest::of(&bytes),
+            size: found.size,
+            modified: found.stamp,
+            digest: found.digest,
         };
         self.route_object(key, &seen.digest.clone(), 0, Some(seen));
         Ok(())

@@ -11,7 +11,9 @@ pub mod sql;
 pub use run::{ProgressFn, RunHost, RunSetup};
 pub use sql::{ParquetFile, SqlEngine, SqlOptions, SqlReader};
 pub use tidemill_run::{
-    Attempt, Came, Caused, Commit, DeadLetter, ENGINES, Granted, Grants, Ledger, Met, Pending, Ran, Recorded, caused, is_ignored, new_key,
-    write_letter,
+    Attempt, Came, Caused, Commit, DeadLetter, ENGINES, Granted, Grants, Ledger, Met, Pending, Ran, Recorded, caused, identify, is_ignored,
+    new_key, write_letter,
 };
-pub use tidemill_store::{BlockingStore, Bucket, Message, MessageQueue, Refusal, ServedObjects, Stamp, Stamped, Store, conformance, https};
+pub use tidemill_store::{
+    BlockingStore, Bucket, Digested, Message, MessageQueue, Refusal, ServedObjects, Stamp, Stamped, Store, conformance, https,
+};

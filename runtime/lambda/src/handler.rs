@@ -26,6 +26,9 @@ use tidemill_host::{Attempt, Came, Caused, Ledger, Met, Pending, Ran, RunHost, S
 
 use crate::{Settings, order};
 
+/// How much longer than its timeout a run may take before it is given up.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// A stage over a store.
 pub struct Handler {
     settings: Settings,
@@ -50,7 +53,7 @@ impl Handler {
                 cache_dir: temporary.join("tidemill-cache"),
                 memory_bytes: settings.memory_bytes / 2,
                 threads: std::thread::available_parallelism().map_or(1, usize::from),
-                timeout: Duration::from_secs(840),
+                timeout: Duration::from_secs(settings.node.timeout_seconds),
             },
             room,
         )?;
@@ -145,6 +148,8 @@ impl Handler {
             Met::Before(came) => return Ok(Some(came)),
             Met::New(pending) => pending,
         };
+        // Who waits has not failed: this goes back to the queue however often it came.
+        order::check(&self.store, &self.ledger, &self.budget, &self.node, pending.key(), pending.id()).await?;
         let result = self.run(&pending, receives).await;
         pending.settle(&self.store, &self.settings.node, result).await.map(Some)
     }
@@ -152,7 +157,6 @@ impl Handler {
     async fn run(&self, pending: &Pending, receives: u32) -> Result<OutcomeRecord> {
         let node = &self.node;
         let attempt = pending.attempt(&self.settings.node, node, self.runner.component_digest(node)?)?;
-        order::check(&self.store, &self.ledger, &self.budget, node, pending.key(), pending.id()).await?;
         if !self.kept.load(Ordering::SeqCst) {
             attempt.keep(&self.store, self.runner.component_bytes(node)?).await?;
             self.kept.store(true, Ordering::SeqCst);
@@ -165,7 +169,15 @@ impl Handler {
         let host = RunHost::of(attempt, self.store.clone(), self.sql.clone(), None);
         let (runner, node, trigger) = (self.runner.clone(), self.node.clone(), attempt.trigger().clone());
         let started = Timestamp::now();
-        let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host)).await;
+        let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host));
+        // Lambda would end the process a little later, and nobody would learn why.
+        let ran = tokio::time::timeout(self.node.timeout + GRACE, ran).await.map_err(|_| {
+            Error::limit(format!(
+                "stage `{}` took longer than its {} s; raise `timeout-seconds`",
+                self.node.stage,
+                self.node.timeout.as_secs()
+            ))
+        })?;
         let (result, recorded, usage) = ran.map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", self.node.stage)))?;
         Ok(Ran {
             started,

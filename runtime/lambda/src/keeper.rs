@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemill_core::{
-    Result,
+    Meta, Result,
     notification::{Notice, messages, notices, scheduled},
 };
 use tidemill_flow::{Closing, Cut, WindowSummary, Windows, dead_letters, is_ignored, list_all, write_tick};
@@ -137,16 +137,24 @@ impl Keeper {
     /// decided until its own event comes.
     async fn waiting(&self, dataset: &str) -> Result<Option<String>> {
         let files = list_all(&self.store, &format!("raw/{dataset}/")).await?;
-        let files: Vec<String> = files.into_iter().map(|meta| meta.key).collect();
+        let mut files: Vec<Meta> = files.into_iter().filter(|meta| !is_ignored(&meta.key)).collect();
         let outcomes = self.ledger.outcomes(Some("validate"), Some(dataset)).await?;
         let mut decided: BTreeSet<String> = outcomes.into_iter().map(|outcome| outcome.trigger.key).collect();
-        if files.iter().all(|key| decided.contains(key) || is_ignored(key)) {
+        files.retain(|meta| !decided.contains(&meta.key));
+        if files.is_empty() {
             return Ok(None);
         }
         let letters = dead_letters(&self.store).await?.into_iter();
         let letters = letters.filter(|letter| letter.stage == "validate" && letter.subject == dataset);
         decided.extend(letters.map(|letter| letter.trigger.key));
-        Ok(files.into_iter().find(|key| !decided.contains(key) && !is_ignored(key)))
+        for Meta { key, size } in files {
+            // Consoles leave empty objects in the place of folders: a listing has them without their last `/`, and nothing is at that key.
+            let is_folder = size == 0 && self.store.head(&key).await?.is_none();
+            if !decided.contains(&key) && !is_folder {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
     }
 }
 

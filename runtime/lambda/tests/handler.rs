@@ -4,8 +4,10 @@
     reason = "a test: its helpers are not inside `#[test]` functions, which is all that clippy leaves out"
 )]
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tidemill_core::{Error, Host, Outcome, Result, Stage, Trigger};
+use tidemill_core::{Error, ErrorKind, Host, Outcome, Result, Stage, Trigger};
 use tidemill_flow::dead_letters;
 use tidemill_host::{Ledger, Store};
 use tidemill_lambda::{Handler, NodeSettings, Settings, native};
@@ -22,9 +24,25 @@ impl Stage for Moody {
         host.objects().create(&format!("marks/{runs}"), trigger.key.as_bytes())?;
         match &trigger.key {
             key if key.contains("later") => Err(Error::transient("the tide is out")),
+            key if key.contains("slow") => {
+                std::thread::sleep(Duration::from_secs(8));
+                Ok(Outcome::done("too late", &json!({})))
+            }
             key if key.contains("never") => Err(Error::input("there is no water in it")),
             _ => Ok(Outcome::done("fine", &json!({}))),
         }
+    }
+}
+
+/// Stands for the first stage of a training.
+struct Featurize;
+
+impl Stage for Featurize {
+    const NAME: &'static str = "featurize";
+    type Config = Value;
+
+    fn run(_: &Trigger, _: Value, _: &dyn Host) -> Result<Outcome> {
+        Ok(Outcome::done("fine", &json!({})))
     }
 }
 
@@ -36,20 +54,30 @@ struct Function {
 
 impl Function {
     async fn open(more: Value) -> Self {
+        Self::of::<Moody>(more).await
+    }
+
+    async fn of<S: Stage + 'static>(more: Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::local(folder.path()).unwrap();
-        for key in ["raw/d/one two.csv", "raw/d/never.csv", "raw/d/later.csv", "raw/d/a%2Fb+c.csv"] {
+        for key in [
+            "raw/d/one two.csv",
+            "raw/d/never.csv",
+            "raw/d/later.csv",
+            "raw/d/slow.csv",
+            "raw/d/a%2Fb+c.csv",
+        ] {
             store.create(key, key.as_bytes().to_vec().into()).await.unwrap();
         }
         let mut node =
-            json!({ "stage": "moody", "subject": "d", "config": {}, "on": ["raw/d/**", "ticks/moody/d/*"], "writes": ["marks/**"] });
+            json!({ "stage": S::NAME, "subject": "d", "config": {}, "on": ["raw/d/**", "ticks/moody/d/*"], "writes": ["marks/**"] });
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = Settings {
             store: String::new(),
             node: serde_json::from_value(node).unwrap(),
             memory_bytes: 1 << 30,
         };
-        let runner = native::<Moody>(&settings.node).unwrap();
+        let runner = native::<S>(&settings.node).unwrap();
         Self {
             handler: Handler::new(settings, store.clone(), runner).unwrap(),
             store,
@@ -150,6 +178,36 @@ async fn what_does_not_pass_is_given_up() {
     let error = function.handler.handle(&json!({ "key": "raw/d/later.csv" })).await.unwrap_err();
     assert!(error.message.contains("`raw/d/later.csv`: the tide is out"), "{error}");
     assert_eq!(function.runs().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_does_not_end_is_given_up() {
+    let function = Function::open(json!({ "timeout-seconds": 1 })).await;
+    assert!(function.failed(&[("slow", 1, put("raw/d/slow.csv"))]).await.is_empty());
+    let letters = dead_letters(&function.store).await.unwrap();
+    assert_eq!((letters.len(), letters[0].kind), (1, ErrorKind::Limit));
+    assert!(
+        letters[0].message.contains("took longer than its 1 s; raise `timeout-seconds`"),
+        "{}",
+        letters[0].message
+    );
+    assert!(function.decided().await.is_empty());
+}
+
+/// Trainings of one model follow each other, for days if need be.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_has_not_failed() {
+    let function = Function::of::<Featurize>(json!({ "on": ["requests/d/*"] })).await;
+    for day in [1, 2] {
+        let key = format!("requests/d/2024-01-0{day}.json");
+        function.store.create(&key, key.clone().into_bytes().into()).await.unwrap();
+    }
+    let second = put("requests/d/2024-01-02.json");
+    assert_eq!(function.failed(&[("second", 50, second)]).await, ["second"]);
+    assert!(dead_letters(&function.store).await.unwrap().is_empty());
+    let first = put("requests/d/2024-01-01.json");
+    assert!(function.failed(&[("first", 50, first)]).await.is_empty());
+    assert_eq!(function.decided().await, ["requests/d/2024-01-01.json"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

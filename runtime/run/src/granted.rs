@@ -127,10 +127,15 @@ impl<O: Objects> Objects for Granted<O> {
         self.check_read(key)?;
         let is_known = self.seen().reads.contains_key(&(0, key.to_owned()));
         if !is_known {
-            let bytes = Objects::get(self, key)?;
-            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-            let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(bytes.len());
-            return Ok(bytes[start..end].to_vec());
+            let digest = self.objects.digest(key).inspect_err(|error| {
+                if error.kind == ErrorKind::NotFound {
+                    self.saw_nothing(key);
+                }
+            })?;
+            self.saw(Read::Object {
+                key: key.to_owned(),
+                digest,
+            });
         }
         self.objects.get_range(key, offset, length)
     }

@@ -1,12 +1,16 @@
 //! The ledger: one committed outcome for each trigger, in the store. The commit is the create-only write of the outcome record.
 
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tidemill_core::{
     Error, ErrorKind, Put, Result,
     record::{OutcomeRecord, RunRecord},
     trigger_id,
 };
 use tidemill_store::Store;
+
+/// Records that are read at once: a store may be far away.
+const AT_ONCE: usize = 32;
 
 /// What a commit did.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,13 +67,10 @@ impl Ledger {
             (Some(stage), None) => format!("outcomes/{stage}/"),
             (None, _) => "outcomes/".to_owned(),
         };
-        let mut found = Vec::new();
-        for meta in self.store.list(&prefix, None, usize::MAX).await? {
-            if is_about(&meta.key, subject) {
-                found.push(read(&meta.key, &self.store.get(&meta.key).await?)?);
-            }
-        }
-        Ok(found)
+        let listed = self.store.list(&prefix, None, usize::MAX).await?;
+        let about = listed.into_iter().filter(|meta| is_about(&meta.key, subject));
+        let each = about.map(|meta| async move { read(&meta.key, &self.store.get(&meta.key).await?) });
+        stream::iter(each).buffered(AT_ONCE).try_collect().await
     }
 
     /// Writes how a run went; the last attempt's record stands.

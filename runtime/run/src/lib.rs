@@ -19,7 +19,7 @@ pub use fetch::{LARGEST_FETCH, fetch, too_large};
 pub use granted::{Granted, Recorded};
 pub use grants::Grants;
 pub use ledger::{Commit, Ledger};
-pub use pending::{Came, Met, Pending};
+pub use pending::{Came, Met, Pending, identify};
 
 /// Versions of what can change the bytes that a run writes: part of every run key.
 pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tidemill-format 1";

@@ -51,19 +51,28 @@ pub struct Pending {
     letter: DeadLetter,
 }
 
+/// What an object that causes a run is: its digest, and the time that the run is told. Data is not held for it, only records are.
+pub async fn identify(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
+    if !key.ends_with(".json") {
+        return Ok((store.digest(key).await?.digest, as_of(key, &[])));
+    }
+    let bytes = store.get(key).await?;
+    Ok((Digest::of(&bytes), as_of(key, &bytes)))
+}
+
 impl Pending {
     /// Looks at an object that causes a run of this node. `receives` is the number of this delivery.
     pub async fn meet(store: &Store, ledger: &Ledger, node: &NodeSettings, caused: &Caused, receives: u32) -> Result<Met> {
-        let bytes = match store.get(&caused.key).await {
+        let (digest, time) = match identify(store, &caused.key).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(Met::Gone),
             other => other?,
         };
         let trigger = Trigger {
             key: caused.key.clone(),
-            digest: Digest::of(&bytes),
+            digest,
         };
         let pending = Self {
-            time: as_of(&caused.key, &bytes),
+            time,
             letter: DeadLetter {
                 id: trigger_id(&node.stage, &node.subject, &trigger.key, &trigger.digest),
                 stage: node.stage.clone(),

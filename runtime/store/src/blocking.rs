@@ -49,10 +49,10 @@ impl BlockingStore {
         }
     }
 
-    /// Copies an object of a remote store into a file and returns its digest.
-    pub fn download(&self, key: &str, file: &mut std::fs::File) -> Result<Digest> {
+    /// Copies an object of a remote store into a file.
+    pub fn download(&self, key: &str, file: &mut std::fs::File) -> Result<()> {
         match &*self.store.backend {
-            Backend::Remote(remote) => self.wait(remote.download(key, file)),
+            Backend::Remote(remote) => self.wait(remote.copy(key, file)).map(drop),
             Backend::Local(_) => Err(Error::bug("a local store was taken for a remote one")),
         }
     }
@@ -90,6 +90,13 @@ impl Objects for BlockingStore {
         match &*self.store.backend {
             Backend::Local(local) => local.head(key),
             Backend::Remote(remote) => self.wait(remote.head(key)),
+        }
+    }
+    fn digest(&self, key: &str) -> Result<Digest> {
+        key::check(key)?;
+        match &*self.store.backend {
+            Backend::Local(local) => local.digest(key).map(|(digest, _)| digest),
+            Backend::Remote(remote) => self.wait(remote.copy(key, &mut std::io::sink())).map(|of| of.digest),
         }
     }
     fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {

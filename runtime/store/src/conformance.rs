@@ -43,6 +43,15 @@ pub async fn reads_what_was_written(store: &Store) {
     assert_eq!(store.head(key).await, Ok(None));
     let large = Bytes::from(vec![7_u8; 3 << 20]);
     assert_eq!(store.create("conformance/read/large", large.clone()).await, Ok(Put::Written));
+    let whole = store.digest("conformance/read/large").await.expect("a digest");
+    assert_eq!((whole.digest, whole.size), (Digest::of(&large), 3 << 20));
+    let listed = store.list_stamped("conformance/read/").await.expect("a listing");
+    assert!(
+        listed
+            .iter()
+            .any(|found| found.meta.size == whole.size && found.stamp == whole.stamp)
+    );
+    assert_eq!(store.digest(key).await.expect_err("it was removed").kind, ErrorKind::NotFound);
     assert_eq!(store.get("conformance/read/large").await, Ok(large));
     assert_eq!(put(store, "conformance/read/empty", "").await, Put::Written);
     assert_eq!(store.get("conformance/read/empty").await, Ok(Bytes::new()));

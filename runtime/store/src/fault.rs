@@ -158,7 +158,9 @@ impl Place {
             "" => "the store".to_owned(),
             key => format!("`{key}`"),
         };
-        if self.meaning(&text).is_some() {
+        // Of what is not there only S3's own code says more: the text names the key, which may hold any words.
+        let says_more = !matches!(error, Remoted::NotFound { .. }) || text.contains("<Code>");
+        if says_more && self.meaning(&text).is_some() {
             return self.failed_text(&format!("{what} could not be {doing}"), &text);
         }
         match error {
@@ -265,6 +267,21 @@ mod tests {
                     "{error}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_missing_may_hold_any_words() {
+        let place = Place {
+            bucket: None,
+            server: "AWS".into(),
+        };
+        for key in ["datasets/AssumeRole/x.parquet", "raw/dns error.csv", "raw/tcp connect error"] {
+            let error = Remoted::NotFound {
+                path: key.into(),
+                source: format!("no object at {key}").into(),
+            };
+            assert_eq!(place.failed("read", key, &error), missing(key));
         }
     }
 

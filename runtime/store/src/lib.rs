@@ -64,6 +64,17 @@ pub struct Stamped {
     pub stamp: Stamp,
 }
 
+/// An object without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digested {
+    /// The SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+    /// As a listing has it.
+    pub stamp: Stamp,
+}
+
 fn metas(found: Vec<Stamped>) -> Vec<Meta> {
     found.into_iter().map(|stamped| stamped.meta).collect()
 }
@@ -226,15 +237,17 @@ impl Store {
         Ok(self.list(prefix, None, usize::MAX).await?.into_iter().map(stamped).collect())
     }
 
-    /// An object's bytes and its stamp; `NotFound` if it is not there.
-    pub async fn get_stamped(&self, key: &str) -> Result<(Bytes, Stamp)> {
+    /// What an object is, read piece by piece: it may be larger than memory. `NotFound` if it is not there.
+    pub async fn digest(&self, key: &str) -> Result<Digested> {
         key::check(key)?;
         match &*self.backend {
-            Backend::Remote(remote) => remote.get_stamped(key).await,
+            Backend::Remote(remote) => remote.copy(key, &mut std::io::sink()).await,
             Backend::Local(_) => {
                 // Looked at before it is read: a change in between is seen the next time.
                 let stamp = self.file_stamp(key);
-                Ok((self.get(key).await?, stamp))
+                let key = key.to_owned();
+                let (digest, size) = local!(self, |local| local.digest(&key))?;
+                Ok(Digested { digest, size, stamp })
             }
         }
     }

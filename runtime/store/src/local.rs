@@ -12,9 +12,12 @@ use std::{
 
 use fs4::fs_std::FileExt;
 use tempfile::NamedTempFile;
-use tidemill_core::{Digest, Error, Meta, Put, Result};
+use tidemill_core::{Digest, Error, Hasher, Meta, Put, Result};
 
 use crate::key::OWN;
+
+/// How much of a file is held while it is hashed, in bytes.
+const PIECE: usize = 1 << 16;
 
 /// A folder that holds objects.
 #[derive(Debug)]
@@ -52,6 +55,24 @@ impl Local {
             let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0));
             file.read_to_end(&mut bytes)?;
             Ok(bytes)
+        };
+        read().map_err(|e| self.failed("read", key, &e))
+    }
+
+    /// An object's digest and size, read piece by piece.
+    pub(super) fn digest(&self, key: &str) -> Result<(Digest, u64)> {
+        let read = || {
+            let mut file = self.open_object(key)?;
+            let (mut hash, mut size, mut piece) = (Hasher::default(), 0, vec![0; PIECE]);
+            loop {
+                match file.read(&mut piece)? {
+                    0 => return Ok((hash.finish(), size)),
+                    length => {
+                        hash.update(&piece[..length]);
+                        size += length as u64;
+                    }
+                }
+            }
         };
         read().map_err(|e| self.failed("read", key, &e))
     }

@@ -3,17 +3,17 @@
 //! Compare-and-swap compares content, then writes under the condition that the object is still the one that was compared. A write
 //! whose answer was lost is never taken for failed nor for done: what is there then decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt as _, TryStreamExt};
 use object_store::{
     Error as Remoted, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, path::Path,
 };
-use tidemill_core::{Digest, Error, ErrorKind, Meta, Put, Result};
+use tidemill_core::{Digest, Error, ErrorKind, Hasher, Meta, Put, Result};
 
 use crate::{
-    Bucket, Stamp, Stamped,
+    Bucket, Digested, Stamp, Stamped,
     fault::{Place, is_open, missing},
     listing::Order,
     s3::Large,
@@ -84,24 +84,24 @@ impl Remote {
         read.await.map_err(|e| self.failed("read", key, e))
     }
 
-    /// Copies an object into `file` and returns its digest.
-    #[cfg(not(target_family = "wasm"))]
-    pub(super) async fn download(&self, key: &str, file: &mut std::fs::File) -> Result<Digest> {
-        use std::io::Write as _;
-
-        use futures::StreamExt as _;
-        use sha2::{Digest as _, Sha256};
-        let open = async { Ok(self.store.get(&self.path(key)?).await?.into_stream()) };
-        let mut stream = open.await.map_err(|e| self.failed("read", key, e))?;
-        let mut hash = Sha256::new();
+    /// Copies an object to `to`, piece by piece.
+    pub(super) async fn copy(&self, key: &str, to: &mut (impl Write + Send)) -> Result<Digested> {
+        let open = async { self.store.get(&self.path(key)?).await };
+        let found = open.await.map_err(|e| self.failed("read", key, e))?;
+        let (mut hash, mut size, stamp) = (Hasher::default(), 0, stamp(&found.meta));
+        let mut stream = found.into_stream();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|e| self.failed("read", key, e))?;
             hash.update(&chunk);
-            file.write_all(&chunk)
+            size += chunk.len() as u64;
+            to.write_all(&chunk)
                 .map_err(|e| Error::transient(format!("`{key}` could not be copied to the cache: {e}")))?;
         }
-        let text = hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        Digest::parse(&text).ok_or_else(|| Error::bug("a SHA-256 is not one"))
+        Ok(Digested {
+            digest: hash.finish(),
+            size,
+            stamp,
+        })
     }
 
     /// An answer to HEAD has no body, so that it does not say why: where it is no, the same is asked by GET.
@@ -206,16 +206,6 @@ impl Remote {
             },
             stamp: stamp(meta),
         })
-    }
-
-    /// An object's bytes, and the stamp that a listing has for them.
-    pub(super) async fn get_stamped(&self, key: &str) -> Result<(Bytes, Stamp)> {
-        let read = async {
-            let found = self.store.get(&self.path(key)?).await?;
-            let stamp = stamp(&found.meta);
-            Ok((found.bytes().await?, stamp))
-        };
-        read.await.map_err(|e| self.failed("read", key, e))
     }
 
     async fn find(&self, key: &str) -> Result<Option<Bytes>> {

@@ -116,6 +116,8 @@ fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
     for passed_over in [
         foreign.to_string(),
         json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET }).to_string(),
+        json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen …", "SubscribeURL": "https://sns.example.com/" })
+            .to_string(),
     ] {
         let (status, said) = post(&host, "/events", &json, &passed_over)?;
         ensure!(status == 200 && said == json!({}), "{passed_over}: {status} {said}");

@@ -86,14 +86,16 @@ fn announced(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
                     format!("`{key}`")
                 });
                 eprintln!("error: {error}");
-                if worst.as_ref().is_none_or(|worst: &Error| !worst.kind.is_retried()) {
+                if worst.as_ref().is_none_or(|worst: &Error| worst.kind == ErrorKind::Input) {
                     worst = Some(error);
                 }
             }
         }
     }
     match worst {
-        Some(error) => failed(&error),
+        Some(error) if error.kind == ErrorKind::Input => failed(&error),
+        // Neither an outcome nor a letter stands, and senders give up an event at any other status.
+        Some(error) => (StatusCode::SERVICE_UNAVAILABLE, failed(&error).1),
         None => (StatusCode::OK, Value::Object(decided)),
     }
 }

@@ -146,6 +146,12 @@ fn nodes(opened: &Opened, stage: u32) -> Result<&[NodeSettings]> {
 fn heard(opened: &Opened, stage: u32, headers: Vec<(String, String)>, body: &[u8]) -> Result<Vec<Cause>> {
     let headers: HashMap<String, String> = headers.into_iter().collect();
     let notices = notification::http(&|name| headers.get(name).cloned(), body)?;
+    // Nothing listens to `tracing` here.
+    for notice in &notices {
+        if let Kind::Other(what) = &notice.kind {
+            eprintln!("passed over: {what} of `{}`", notice.key);
+        }
+    }
     let mut causes = Vec::new();
     for (n, node) in nodes(opened, stage)?.iter().enumerate() {
         for notice in notices.iter().filter(|notice| !is_idle(node, notice)) {

@@ -81,6 +81,15 @@ pub fn notices(payload: &Value) -> Result<Vec<Notice>> {
     if text(payload, "/Type") == Some("Notification") {
         return queue::announced(payload);
     }
+    if let Some(kind) = text(payload, "/Type").filter(|kind| ["SubscriptionConfirmation", "UnsubscribeConfirmation"].contains(kind)) {
+        // Only a person can know that the topic is meant: the address came from whoever sent this.
+        let open = text(payload, "/SubscribeURL").unwrap_or_default();
+        return Ok(vec![Notice {
+            bucket: String::new(),
+            key: String::new(),
+            kind: Kind::Other(format!("{kind} of SNS; if the topic is yours, open {open}")),
+        }]);
+    }
     if seaweed::is_one(payload) {
         return seaweed::filed(payload).map(|notice| vec![notice]);
     }

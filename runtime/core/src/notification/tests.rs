@@ -109,6 +109,22 @@ fn event_bridge_speaks_of_keys_as_they_are() {
 }
 
 #[test]
+fn a_topic_that_asks_to_be_confirmed_is_shown_to_a_person() {
+    let url = format!(
+        "https://sns.eu-west-2.amazonaws.com/?Action=ConfirmSubscription&Token={}",
+        "2".repeat(300)
+    );
+    let asked = json!({
+        "Type": "SubscriptionConfirmation", "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b", "Token": "2336412f37",
+        "TopicArn": "arn:aws:sns:eu-west-2:123456789012:MyTopic", "SubscribeURL": url, "SignatureVersion": "1",
+        "Message": "You have chosen to subscribe to the topic arn:aws:sns:eu-west-2:123456789012:MyTopic.",
+        "Timestamp": "2012-04-26T20:45:04.751Z",
+    });
+    let [one] = notices(&asked).unwrap().try_into().unwrap();
+    assert!(matches!(&one.kind, Kind::Other(what) if what.ends_with(&url)), "{one:?}");
+}
+
+#[test]
 fn schedules_have_a_time() {
     let mut event = json!({
         "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.events",

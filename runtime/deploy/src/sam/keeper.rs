@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Seconds.
-const TIMEOUT: u64 = 300;
+const TIMEOUT: u64 = 900;
 /// Megabytes: it reads the ids of a window's predictions.
 const MEMORY: u64 = 1024;
 /// How often windows are looked at besides: a part whose call was lost is found again.
@@ -47,6 +47,7 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
         timeout: TIMEOUT,
         batch: 10,
         concurrency: 1,
+        is_waiting: false,
         tags: tags.clone(),
     };
     trigger.add(&mut build.template.resources);

@@ -40,6 +40,7 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
         timeout,
         batch: if is_small(node) { 10 } else { 1 },
         concurrency: node.concurrency as u64,
+        is_waiting: node.stage == "featurize",
         tags: tags.clone(),
     };
     trigger.add(&mut build.template.resources);

@@ -34,6 +34,8 @@ pub(super) struct Trigger<'a> {
     pub(super) batch: u64,
     /// Most runs at once.
     pub(super) concurrency: u64,
+    /// Events may wait for others, for days: trainings of one model follow each other, and a day has a budget of them.
+    pub(super) is_waiting: bool,
     pub(super) tags: Vec<Tag>,
 }
 
@@ -49,7 +51,7 @@ impl Trigger<'_> {
             visibility_timeout: Some(6 * self.timeout),
             redrive_policy: Some(Redrive {
                 dead_letter_target_arn: Value::arn(&dead),
-                max_receive_count: MOST_RECEIVES,
+                max_receive_count: self.receives(),
             }),
             tags: self.tags.clone(),
         };
@@ -67,6 +69,14 @@ impl Trigger<'_> {
         resources.add(self.names.resource("QueuePolicy"), Resource::of(self.policy(&queue, &dead, &rules)));
         for (name, prefix) in rules {
             resources.add(name, Resource::of(self.rule(prefix, &queue, &dead)));
+        }
+    }
+
+    /// An event that waits comes again after each visibility timeout, as long as the queue keeps it; SQS counts to a thousand.
+    fn receives(&self) -> u64 {
+        match self.is_waiting {
+            true => (RETENTION_SECONDS / (6 * self.timeout)).clamp(MOST_RECEIVES, 1000),
+            false => MOST_RECEIVES,
         }
     }
 
@@ -163,6 +173,7 @@ mod tests {
             timeout: 60,
             batch: 1,
             concurrency: 1,
+            is_waiting: false,
             tags: Vec::new(),
         };
         let found: Vec<String> = trigger.rules().into_iter().map(|(name, _)| name).collect();

@@ -12,9 +12,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use sha2::Digest as _;
 use tempfile::NamedTempFile;
-use tidemill_core::{Digest, Error, Format, Objects as _, Result};
+use tidemill_core::{Digest, Error, Format, Hasher, Objects as _, Result};
 
 use crate::BlockingStore;
 
@@ -210,7 +209,7 @@ fn ending(format: Format) -> &'static str {
 fn digest_file(key: &str, path: &Path, format: Format) -> Result<Digest> {
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
     let mut file = File::open(path).map_err(failed)?;
-    let mut hash = sha2::Sha256::new();
+    let mut hash = Hasher::default();
     let mut text = (format != Format::Parquet).then(|| Text::new(key));
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -226,8 +225,7 @@ fn digest_file(key: &str, path: &Path, format: Format) -> Result<Digest> {
     if let Some(text) = text {
         text.end()?;
     }
-    let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    Digest::parse(&digits).ok_or_else(|| Error::bug("a SHA-256 is not one"))
+    Ok(hash.finish())
 }
 
 /// Checks text as it streams by: a character may be cut by the end of a piece.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use sha2::{Digest as _, Sha256};
@@ -10,6 +11,9 @@ use tidemill_core::{Digest, Error, Result};
 
 use super::segment::prefix;
 use crate::Store;
+
+/// Segments that are read at once: where each request wrote one, a window has thousands.
+const AT_ONCE: usize = 16;
 
 /// A window's predictions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +45,13 @@ pub async fn window_summary(store: &Store, model: &str, start: Timestamp) -> Res
     }
     segments.retain(|key| key.ends_with(".parquet"));
     let mut seen = Seen::new();
-    for key in &segments {
-        let bytes = store.get(key).await?;
+    let each = segments.clone().into_iter().map(|key| async move {
+        let bytes = store.get(&key).await;
+        (key, bytes)
+    });
+    let mut read = stream::iter(each).buffered(AT_ONCE);
+    while let Some((key, bytes)) = read.next().await {
+        let bytes = bytes?;
         let broken = |e: &dyn std::fmt::Display| Error::input(format!("`{key}` is not a segment of the prediction log: {e}"));
         let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| broken(&e))?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), ["_id", "_served_at", "_version", "_score"]);
