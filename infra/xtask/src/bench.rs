@@ -8,10 +8,11 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    demo::programs,
     lambda,
     machine::{Environment, Machine, loud, quiet},
     setup,
-    step::{note, step},
+    step::step,
     venv,
 };
 
@@ -86,14 +87,15 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
         bail!("there is no measurement `{unknown}`: there is {}", known.join(", "));
     }
     let mut environment = setup::all(machine)?;
-    build(machine, &mut environment)?;
+    programs(machine, &mut environment)?;
+    build(machine, &environment)?;
     header(machine, &environment);
     for bench in BENCHES
         .iter()
         .filter(|bench| names.is_empty() || names.iter().any(|name| *name == bench.name))
     {
         println!("\n{}: {}", bench.name, bench.what);
-        let built = |name: &str| machine.target.join(SHIPPED).join(name);
+        let built = |name: &str| machine.target.join("debug").join(name);
         let mut command = match bench.how {
             How::Command => {
                 let mut command = machine.command(built("tidemill-bench"));
@@ -104,11 +106,11 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
                 command
             }
             How::Lambda(script, packages) => {
-                lambda::functions(machine, &environment, &["--release"])?;
+                lambda::functions(machine, &environment)?;
                 let emulators = lambda::emulators(machine)?;
                 let mut command = machine.command(built("tidemill-bench"));
                 command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
-                command.arg("--functions").arg(machine.target.join(SHIPPED));
+                command.arg("--functions").arg(machine.target.join("debug"));
                 command.arg("--cargo-lambda").arg(emulators.join("cargo-lambda"));
                 command.arg("--python").arg(packaged(machine, packages)?);
                 command.arg("--script").arg(machine.root.join("infra/bench").join(script));
@@ -134,29 +136,14 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is measured is what is shipped: the release profile.
-const SHIPPED: &str = "release";
-
-fn build(machine: &Machine, environment: &mut Environment) -> Result<()> {
-    note("building what is measured, as it is shipped; the first time takes a quarter of an hour");
+fn build(machine: &Machine, environment: &Environment) -> Result<()> {
     step("measuring programs", || {
         let mut command = machine.cargo(environment);
         // The whole workspace's features, as everything else is built.
-        command.args([
-            "build",
-            "--release",
-            "--quiet",
-            "--workspace",
-            "--bin",
-            "tidemill",
-            "--bin",
-            "tidemill-bench",
-        ]);
+        command.args(["build", "--quiet", "--workspace", "--bin", "tidemill-bench"]);
         loud(command.args(["--example", "instance_start", "--example", "train_bench"]))?;
-        Ok(((), "tidemill, tidemill-bench, instance_start, train_bench".into()))
-    })?;
-    environment.set("TIDEMILL", machine.target.join(SHIPPED).join("tidemill"));
-    Ok(())
+        Ok(((), "tidemill-bench, instance_start, train_bench".into()))
+    })
 }
 
 /// A Python with packages of its own, in a virtual environment under the target folder.
@@ -202,7 +189,7 @@ fn header(machine: &Machine, environment: &Environment) {
         .map(|name| format!("{name} {}", locked(&lock, name)))
         .collect();
     println!("crates:   {}", versions.join(", "));
-    let mut tidemill = machine.command(machine.target.join(SHIPPED).join("tidemill"));
+    let mut tidemill = machine.command(machine.target.join("debug/tidemill"));
     environment.apply(&mut tidemill);
     println!("tidemill: {}", said(tidemill.arg("--version")));
 }

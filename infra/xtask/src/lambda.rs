@@ -34,7 +34,7 @@ const FUNCTIONS: [&str; 11] = [
 pub(crate) fn demo(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let mut environment = setup::all(machine)?;
     programs(machine, &mut environment)?;
-    functions(machine, &environment, &[])?;
+    functions(machine, &environment)?;
     let tools = emulators(machine)?;
     let debug = machine.target.join("debug");
     let mut command = machine.command(debug.join("tidemill-demo-lambda"));
@@ -66,14 +66,12 @@ pub(crate) fn demo(machine: &Machine, arguments: &[String]) -> Result<ExitCode> 
     passed_on(command.args(arguments))
 }
 
-/// Builds what is deployed; `profile` are cargo's arguments for it.
-pub(crate) fn functions(machine: &Machine, environment: &Environment, profile: &[&str]) -> Result<()> {
+/// Builds what is deployed.
+pub(crate) fn functions(machine: &Machine, environment: &Environment) -> Result<()> {
     note("building the functions");
     step("functions", || {
         let mut command = machine.cargo(environment);
-        command
-            .args(["build", "--quiet", "--workspace", "--bin", "tidemill-demo-lambda"])
-            .args(profile);
+        command.args(["build", "--quiet", "--workspace", "--bin", "tidemill-demo-lambda"]);
         for name in FUNCTIONS {
             command.args(["--bin", name]);
         }
