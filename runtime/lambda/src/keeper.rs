@@ -149,8 +149,8 @@ impl Keeper {
         decided.extend(letters.map(|letter| letter.trigger.key));
         for Meta { key, size } in files {
             // Consoles leave empty objects in the place of folders: a listing has them without their last `/`, and nothing is at that key.
-            let is_folder = size == 0 && self.store.head(&key).await?.is_none();
-            if !decided.contains(&key) && !is_folder {
+            let is_settled = decided.contains(&key) || (size == 0 && self.store.head(&key).await?.is_none());
+            if !is_settled {
                 return Ok(Some(key));
             }
         }

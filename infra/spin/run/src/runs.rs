@@ -146,8 +146,8 @@ fn nodes(opened: &Opened, stage: u32) -> Result<&[NodeSettings]> {
 fn heard(opened: &Opened, stage: u32, headers: Vec<(String, String)>, body: &[u8]) -> Result<Vec<Cause>> {
     let headers: HashMap<String, String> = headers.into_iter().collect();
     let notices = notification::http(&|name| headers.get(name).cloned(), body)?;
-    // Nothing listens to `tracing` here.
-    for notice in &notices {
+    // Nothing listens to `tracing` here, and each link of the chain hears the same: the first one says it.
+    for notice in notices.iter().filter(|_| stage == 0) {
         if let Kind::Other(what) = &notice.kind {
             eprintln!("passed over: {what} of `{}`", notice.key);
         }
