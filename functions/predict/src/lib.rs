@@ -1,6 +1,6 @@
 //! Serves predictions over HTTP, Open Inference Protocol V2: one named tensor a column of the model's signature.
 //!
-//! A request is parsed and checked ([`protocol`]), its model found ([`models`]), its rows transformed, scored and logged
+//! A request is parsed ([`protocol`]) and checked ([`rows`]), its model found ([`models`]), its rows transformed, scored and logged
 //! ([`infer`]), over whatever [`environment`] it runs in: a component's imports, or natively the host, as on Lambda. An answer is
 //! sent only when its predictions are in the log.
 
@@ -10,6 +10,7 @@ pub mod environment;
 pub mod infer;
 pub mod models;
 pub mod protocol;
+pub mod rows;
 
 #[cfg(target_family = "wasm")]
 mod bindings;

@@ -78,7 +78,7 @@ fn signature() -> tidemill_core::record::Signature {
     .unwrap()
 }
 
-fn rows(inputs: Value) -> Result<crate::protocol::Rows> {
+fn rows(inputs: Value) -> Result<crate::rows::Rows> {
     Request::parse(json!({ "inputs": inputs }).to_string().as_bytes())?.rows(&signature())
 }
 

@@ -33,12 +33,12 @@ pub(crate) fn build(machine: &Machine, wasm: &Wasm, only: &[String]) -> Result<(
     }
     crates.retain(|c| only.is_empty() || only.iter().any(|name| short(c) == name));
     let target = machine.target.join(wasm.folder());
-    // `evaluate` alone scores inside: in one call with the others cargo would give all of them the ONNX engine (15 MB each). And what
-    // Spin needs shares crates with the stages, whose bytes must not depend on its features.
+    // `evaluate` alone scores inside: in one call with the others cargo would give all of them the ONNX engine (15 MB each). What
+    // Spin needs shares crates with the stages, whose bytes must not depend on its features. And `predict` has a profile of its own.
     let (alone, others): (Vec<String>, Vec<String>) = crates
         .iter()
         .cloned()
-        .partition(|name| name == "tidemill-evaluate" || name.starts_with("tidemill-spin-"));
+        .partition(|name| name == "tidemill-evaluate" || name.starts_with("tidemill-spin-") || profile(name) != GUEST);
     if !others.is_empty() {
         compile(machine, wasm, &target, &others)?;
     }
@@ -46,16 +46,24 @@ pub(crate) fn build(machine: &Machine, wasm: &Wasm, only: &[String]) -> Result<(
         compile(machine, wasm, &target, &[name])?;
     }
     let folder = machine.folder("components")?;
-    let made = target.join(TARGET).join("guest");
-    let guests: Vec<Guest> = crates.iter().map(|name| place(&made, &folder, name)).collect::<Result<_>>()?;
+    let made = target.join(TARGET);
+    let guests = crates.iter().map(|name| place(&made.join(profile(name)), &folder, name));
+    let guests: Vec<Guest> = guests.collect::<Result<_>>()?;
     Ok((folder, guests))
 }
 
+/// The profile of components: see `Cargo.toml`.
+const GUEST: &str = "guest";
+
+fn profile(package: &str) -> &'static str {
+    if package == "tidemill-predict" { "served" } else { GUEST }
+}
+
+/// Builds packages of one profile.
 fn compile(machine: &Machine, wasm: &Wasm, target: &Path, names: &[String]) -> Result<()> {
     let mut command = wasm.cargo(machine)?;
-    command
-        .env("CARGO_TARGET_DIR", target)
-        .args(["--profile", "guest", "--lib", "--quiet"]);
+    command.env("CARGO_TARGET_DIR", target).args(["--lib", "--quiet"]);
+    command.args(["--profile", names.first().map_or(GUEST, |name| profile(name))]);
     for name in names {
         command.args(["--package", name]);
     }

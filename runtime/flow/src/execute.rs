@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node, record::OutcomeRecord};
+use tidemill_core::{Digest, Error, Outcome, Result, Trigger, pipeline::Node, record::OutcomeRecord};
 use tidemill_host::{Attempt, ProgressFn, Ran, Recorded, RunHost, identify, write_letter};
 
 use crate::{
@@ -176,14 +176,7 @@ async fn call(inner: &Inner, node: &Node, attempt: &Attempt) -> Result<(Result<O
     let ran = tokio::task::spawn_blocking(move || runner.run(&of, &trigger, host));
     match tokio::time::timeout(node.timeout + GRACE, ran).await {
         Ok(ran) => ran.map_err(ended),
-        Err(_) => Err(Error::new(
-            ErrorKind::Limit,
-            format!(
-                "stage `{}` took longer than its {} s; raise `timeout-seconds`",
-                node.stage,
-                node.timeout.as_secs()
-            ),
-        )),
+        Err(_) => Err(node.too_slow()),
     }
 }
 

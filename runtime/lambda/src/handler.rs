@@ -171,13 +171,9 @@ impl Handler {
         let started = Timestamp::now();
         let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host));
         // Lambda would end the process a little later, and nobody would learn why.
-        let ran = tokio::time::timeout(self.node.timeout + GRACE, ran).await.map_err(|_| {
-            Error::limit(format!(
-                "stage `{}` took longer than its {} s; raise `timeout-seconds`",
-                self.node.stage,
-                self.node.timeout.as_secs()
-            ))
-        })?;
+        let ran = tokio::time::timeout(self.node.timeout + GRACE, ran)
+            .await
+            .map_err(|_| self.node.too_slow())?;
         let (result, recorded, usage) = ran.map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", self.node.stage)))?;
         Ok(Ran {
             started,

@@ -14,7 +14,7 @@ pub use pattern::{matches, may_overlap};
 pub use settings::{Heard, Made, NodeSettings};
 
 use crate::{
-    Result,
+    Error, Result,
     spec::{Dataset, Features, Model},
     time::Span,
 };
@@ -102,6 +102,15 @@ impl Node {
     /// The pattern of its outcomes' keys: `outcomes/validate/flights/*`.
     pub fn outcomes(&self) -> String {
         format!("outcomes/{}/{}/*", self.stage, self.subject)
+    }
+
+    /// `Limit`, for a run that was waited for in vain.
+    pub fn too_slow(&self) -> Error {
+        Error::limit(format!(
+            "stage `{}` took longer than its {} s; raise `timeout-seconds`",
+            self.stage,
+            self.timeout.as_secs()
+        ))
     }
 }
 

@@ -2,6 +2,7 @@
 //! files become Parquet in the store. Where no disk outlives the process, [`DirectLog`] writes each request's rows to the
 //! store itself. An id may stand in the log twice (a client asked again): readers take each id once.
 
+mod inbox;
 mod sealer;
 mod slice;
 mod wal;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 
 pub use tidemill_store::log::{Batch, DirectLog, LoggedModel, Serving, Values, WindowSummary, window_summary};
 
+use self::inbox::{Inbox, Waiting};
 use crate::Store;
 
 /// When a write-ahead file becomes Parquet.
@@ -66,10 +68,16 @@ impl Receipt {
 
 struct Shared {
     models: BTreeMap<String, LoggedModel>,
-    writer: mpsc::Sender<writer::Command>,
+    writer: Arc<Inbox>,
     sealer: mpsc::Sender<sealer::Command>,
     /// Held as long as the log is open.
     _lock: File,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.writer.end();
+    }
 }
 
 /// The file that is being written, known to both threads so that it is not sealed.
@@ -120,10 +128,7 @@ impl PredictionLog {
         }
         let record = batch.encode(jiff::Timestamp::now().as_microsecond());
         let (reply, answer) = oneshot::channel();
-        self.shared
-            .writer
-            .send(writer::Command::Append { record, rows, reply })
-            .map_err(|_| closed())?;
+        self.shared.writer.append(Waiting { record, rows, reply });
         Ok(Receipt(Some(answer)))
     }
 
@@ -131,7 +136,7 @@ impl PredictionLog {
     /// nothing is lost then, and sealing can be asked for again.
     pub async fn seal(&self, _model: &str) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        self.shared.writer.send(writer::Command::Close { reply }).map_err(|_| closed())?;
+        self.shared.writer.close(reply);
         answer.await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
         self.shared

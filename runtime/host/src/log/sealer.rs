@@ -12,7 +12,7 @@ use std::{
 use tidemill_core::{Error, Put, Result, time::Span};
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{Active, Batch, segments, unwritable, wal};
+use super::{Active, segments, unwritable, wal};
 use crate::Store;
 
 /// How soon a store that refused is asked again.
@@ -95,17 +95,13 @@ impl Sealer {
 
     fn seal_file(&self, path: &Path) -> Result<()> {
         let bytes = std::fs::read(path).map_err(|e| unwritable(path, &e))?;
-        let decode = |record: &&[u8]| Batch::decode(record);
-        let (records, _) = wal::records(&bytes);
-        let batches: Vec<(i64, Batch)> = records.iter().filter_map(decode).collect();
-        if batches.len() < records.len() {
-            return Err(Error::bug(format!(
-                "`{}` holds records of another version of Tidemill",
-                path.display()
-            )));
-        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        for segment in segments(&name, &batches, &self.windows)? {
+        let (records, _) = wal::records(&bytes);
+        let segments = segments(&name, records, &self.windows).map_err(|error| Error {
+            message: format!("`{}`: {}", path.display(), error.message),
+            ..error
+        })?;
+        for segment in segments {
             let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
             let put = put.map_err(|e| Error::transient(e.message))?;
             if put == Put::Conflict {

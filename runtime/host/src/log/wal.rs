@@ -1,4 +1,4 @@
-//! A write-ahead file: records of length, CRC-32 and bytes. Reading stops at the first record that is not whole:
+//! A write-ahead file: records of length, CRC-32 (IEEE 802.3) and bytes. Reading stops at the first record that is not whole:
 //! what follows it was never acknowledged.
 //!
 //! The file grows by zeros, a step at a time: where blocks are already there, an fsync has no file system's journal to wait for.
@@ -8,6 +8,8 @@ use std::{
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+
+use crc32fast::hash as crc32;
 
 const HEADER: usize = 8;
 /// Larger lengths are torn writes, not records.
@@ -23,6 +25,8 @@ pub(super) struct Wal {
     durable: u64,
     /// Bytes that the file has, zeros behind the records.
     reserved: u64,
+    /// What is written at once, kept for the next time.
+    bytes: Vec<u8>,
 }
 
 impl Wal {
@@ -35,30 +39,31 @@ impl Wal {
             file,
             durable: 0,
             reserved: 0,
+            bytes: Vec::new(),
         })
     }
 
     /// Writes the records and waits until they are on the disk. After an error none of them counts.
     pub(super) fn append<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
-        let mut bytes = Vec::new();
+        self.bytes.clear();
         for record in records {
-            bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&crc32(record).to_le_bytes());
-            bytes.extend_from_slice(record);
+            self.bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
+            self.bytes.extend_from_slice(&crc32(record).to_le_bytes());
+            self.bytes.extend_from_slice(record);
         }
-        let end = self.durable + bytes.len() as u64;
+        let end = self.durable + self.bytes.len() as u64;
         let reserved = if end > self.reserved {
             end.next_multiple_of(STEP)
         } else {
             self.reserved
         };
         if reserved > self.reserved {
-            bytes.resize((reserved - self.durable) as usize, 0);
+            self.bytes.resize((reserved - self.durable) as usize, 0);
         }
         let written = self
             .file
             .seek(SeekFrom::Start(self.durable))
-            .and_then(|_| self.file.write_all(&bytes))
+            .and_then(|_| self.file.write_all(&self.bytes))
             .and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => (self.durable, self.reserved) = (end, reserved),
@@ -117,28 +122,6 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
         Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }
-}
-
-/// CRC-32 (IEEE 802.3, reflected).
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            let mut value = index as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                value = if value & 1 == 1 { value >> 1 ^ 0xEDB8_8320 } else { value >> 1 };
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
-        }
-        table
-    };
-    !bytes
-        .iter()
-        .fold(!0, |crc: u32, byte| crc >> 8 ^ TABLE[((crc ^ u32::from(*byte)) & 255) as usize])
 }
 
 #[cfg(test)]

@@ -2,32 +2,27 @@
 
 use std::{
     path::PathBuf,
-    sync::{PoisonError, mpsc},
+    sync::{Arc, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
 use tidemill_core::Result;
-use tokio::sync::oneshot;
 
-use super::{Active, LogOptions, name, sealer, slice, unwritable, wal::Wal};
+use super::{
+    Active, LogOptions,
+    inbox::{Inbox, Waiting},
+    name, sealer, slice, unwritable,
+    wal::Wal,
+};
 
-/// Requests that share an fsync at most.
+/// Requests that are waited for at most.
 const GROUP: usize = 1024;
 /// How long the first of a group waits for as many as were in the group before: an fsync costs about as much as a small prediction.
 const GATHER: Duration = Duration::from_micros(500);
 
-pub(super) enum Command {
-    Append {
-        record: Vec<u8>,
-        rows: usize,
-        reply: oneshot::Sender<Result<()>>,
-    },
-    /// Closes the file that is being written, so that it can be sealed.
-    Close { reply: oneshot::Sender<()> },
-}
-
-pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer: mpsc::Sender<sealer::Command>) -> mpsc::Sender<Command> {
-    let (sender, commands) = mpsc::channel();
+/// Starts it; it ends when the inbox does.
+pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer: mpsc::Sender<sealer::Command>) -> Arc<Inbox> {
+    let inbox = Arc::<Inbox>::default();
     let mut writer = Writer {
         folder,
         active,
@@ -38,11 +33,21 @@ pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer
         failing: false,
         files: 0,
     };
+    let from = Reading(inbox.clone());
     std::thread::spawn(move || {
         slice::shorten();
-        writer.run(&commands);
+        writer.run(&from.0);
     });
-    sender
+    inbox
+}
+
+/// However the thread ends, nobody waits for it in vain.
+struct Reading(Arc<Inbox>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 struct Writer {
@@ -64,56 +69,32 @@ struct Open {
     since: Instant,
 }
 
-type Waiting = (Vec<u8>, usize, oneshot::Sender<Result<()>>);
-
 impl Writer {
-    fn run(&mut self, commands: &mpsc::Receiver<Command>) {
-        let mut group: Vec<Waiting> = Vec::new();
+    fn run(&mut self, inbox: &Inbox) {
         loop {
-            let first = match &self.open {
-                None => commands.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-                Some(open) => commands.recv_timeout(self.options.seal_age.saturating_sub(open.since.elapsed())),
+            let idle = match &self.open {
+                None => Duration::MAX,
+                Some(open) => self.options.seal_age.saturating_sub(open.since.elapsed()),
             };
-            let mut next = match first {
-                Ok(command) => Some(command),
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    self.close();
-                    continue;
-                }
-                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            let Some(group) = inbox.take(idle, self.together, GATHER) else {
+                return;
             };
-            let (mut closing, gathered) = (None, Instant::now() + GATHER);
-            while let Some(command) = next.take() {
-                match command {
-                    Command::Append { record, rows, reply } => group.push((record, rows, reply)),
-                    Command::Close { reply } => closing = Some(reply),
-                }
-                if group.len() < GROUP && closing.is_none() {
-                    let more = group.len() < self.together;
-                    let wait = more.then(|| gathered.saturating_duration_since(Instant::now()));
-                    next = commands.recv_timeout(wait.unwrap_or_default()).ok();
-                }
+            if !group.waiting.is_empty() {
+                self.together = group.waiting.len().min(GROUP);
+                self.write(group.waiting);
             }
-            self.together = group.len();
-            self.write(&mut group);
-            let full = self
-                .open
-                .as_ref()
-                .is_some_and(|o| o.rows >= self.options.seal_rows || o.since.elapsed() >= self.options.seal_age);
-            if full || closing.is_some() {
+            let due = |o: &Open| o.rows >= self.options.seal_rows || o.since.elapsed() >= self.options.seal_age;
+            if self.open.as_ref().is_some_and(due) || !group.closing.is_empty() {
                 self.close();
             }
-            if let Some(reply) = closing {
+            for reply in group.closing {
                 let _gone = reply.send(());
             }
         }
     }
 
-    fn write(&mut self, group: &mut Vec<Waiting>) {
-        if group.is_empty() {
-            return;
-        }
-        let written = self.append(group);
+    fn write(&mut self, group: Vec<Waiting>) {
+        let written = self.append(&group);
         match &written {
             Err(error) => {
                 // Once, not for each request that is refused meanwhile.
@@ -125,8 +106,8 @@ impl Writer {
             Ok(()) if std::mem::take(&mut self.failing) => tracing::info!("the prediction log can be written again"),
             Ok(()) => {}
         }
-        for (_, _, reply) in group.drain(..) {
-            let _gone = reply.send(written.clone());
+        for waiting in group {
+            let _gone = waiting.reply.send(written.clone());
         }
     }
 
@@ -143,9 +124,9 @@ impl Writer {
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         open.wal
-            .append(group.iter().map(|(record, _, _)| record.as_slice()))
+            .append(group.iter().map(|waiting| waiting.record.as_slice()))
             .map_err(|e| unwritable(&open.wal.path, &e))?;
-        open.rows += group.iter().map(|(_, rows, _)| rows).sum::<usize>();
+        open.rows += group.iter().map(|waiting| waiting.rows).sum::<usize>();
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 
 use tidemill_core::{Error, Result};
 
+use super::record::Kind;
+
 /// Predictions of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -77,9 +79,9 @@ impl Batch {
         }
     }
 
-    /// Its bytes, with the time it was served at, microseconds.
+    /// Its bytes, with the time it was served at, microseconds. [`segments`](super::segments) makes Parquet of them.
     pub fn encode(&self, served_at: i64) -> Vec<u8> {
-        let mut out = Encoder(Vec::with_capacity(256));
+        let mut out = Encoder(Vec::with_capacity(1024));
         out.word(served_at as u64);
         out.text(&self.model);
         out.word(u64::from(self.version));
@@ -94,32 +96,6 @@ impl Batch {
             out.values(values);
         }
         out.0
-    }
-
-    /// From [`encode`](Self::encode)'s bytes; `None` if they are others.
-    pub fn decode(bytes: &[u8]) -> Option<(i64, Self)> {
-        let mut from = Decoder(bytes);
-        let served_at = from.word()? as i64;
-        let model = from.text()?;
-        let version = u32::try_from(from.word()?).ok()?;
-        let transform = from.text()?;
-        let latency_us = from.word()?;
-        let rows = from.count()?;
-        let ids = (0..rows).map(|_| from.text()).collect::<Option<_>>()?;
-        let times = from.column(rows, |from| from.word().map(|v| v as i64))?;
-        let columns = (0..from.count()?)
-            .map(|_| Some((from.text()?, from.values(rows)?)))
-            .collect::<Option<_>>()?;
-        let batch = Self {
-            model,
-            version,
-            transform,
-            ids,
-            times,
-            columns,
-            latency_us,
-        };
-        from.0.is_empty().then_some((served_at, batch))
     }
 }
 
@@ -139,90 +115,17 @@ impl Encoder {
             write(self, value);
         }
     }
-    fn column<T>(&mut self, tag: u8, values: &[Option<T>], write: impl Fn(&mut Self, &T)) {
-        self.0.push(tag);
+    fn column<T>(&mut self, kind: Kind, values: &[Option<T>], write: impl Fn(&mut Self, &T)) {
+        self.0.push(kind as u8);
         values.iter().for_each(|value| self.optional(value, &write));
     }
     fn values(&mut self, values: &Values) {
         match values {
-            Values::Boolean(v) => self.column(0, v, |out, v| out.0.push(u8::from(*v))),
-            Values::Integer(v) => self.column(1, v, |out, v| out.word(*v as u64)),
-            Values::Number(v) => self.column(2, v, |out, v| out.word(v.to_bits())),
-            Values::Text(v) => self.column(3, v, |out, v| out.text(v)),
-            Values::Timestamp(v) => self.column(4, v, |out, v| out.word(*v as u64)),
-        }
-    }
-}
-
-struct Decoder<'a>(&'a [u8]);
-
-impl Decoder<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*first)
-    }
-    fn word(&mut self) -> Option<u64> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*first))
-    }
-    /// A count of things that take at least a byte each, so that a lie allocates nothing.
-    fn count(&mut self) -> Option<usize> {
-        let count = usize::try_from(self.word()?).ok()?;
-        (count <= self.0.len()).then_some(count)
-    }
-    fn text(&mut self) -> Option<String> {
-        let (length, rest) = self.0.split_first_chunk()?;
-        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        self.0 = rest;
-        String::from_utf8(text.to_vec()).ok()
-    }
-    fn column<T>(&mut self, rows: usize, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<Option<T>>> {
-        (0..rows)
-            .map(|_| match self.byte()? {
-                0 => Some(None),
-                _ => read(self).map(Some),
-            })
-            .collect()
-    }
-    fn values(&mut self, rows: usize) -> Option<Values> {
-        Some(match self.byte()? {
-            0 => Values::Boolean(self.column(rows, |from| from.byte().map(|b| b != 0))?),
-            1 => Values::Integer(self.column(rows, |from| from.word().map(|v| v as i64))?),
-            2 => Values::Number(self.column(rows, |from| from.word().map(f64::from_bits))?),
-            3 => Values::Text(self.column(rows, Self::text)?),
-            4 => Values::Timestamp(self.column(rows, |from| from.word().map(|v| v as i64))?),
-            _ => return None,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comes_back_bit_for_bit() {
-        let batch = Batch {
-            model: "late".into(),
-            version: 3,
-            transform: "ab".into(),
-            ids: vec!["r/0".into(), "r/1".into()],
-            times: vec![Some(-5), None],
-            columns: vec![
-                ("x".into(), Values::Number(vec![Some(0.1 + 0.2), None])),
-                ("t".into(), Values::Text(vec![Some("é".into()), Some(String::new())])),
-                ("b".into(), Values::Boolean(vec![Some(true), Some(false)])),
-                ("i".into(), Values::Integer(vec![Some(i64::MIN), None])),
-                ("w".into(), Values::Timestamp(vec![None, Some(7)])),
-            ],
-            latency_us: 12,
-        };
-        let bytes = batch.encode(99);
-        assert_eq!(Batch::decode(&bytes), Some((99, batch)));
-        for cut in 0..bytes.len() {
-            assert!(Batch::decode(&bytes[..cut]).is_none());
+            Values::Boolean(v) => self.column(Kind::Boolean, v, |out, v| out.0.push(u8::from(*v))),
+            Values::Integer(v) => self.column(Kind::Integer, v, |out, v| out.word(*v as u64)),
+            Values::Number(v) => self.column(Kind::Number, v, |out, v| out.word(v.to_bits())),
+            Values::Text(v) => self.column(Kind::Text, v, |out, v| out.text(v)),
+            Values::Timestamp(v) => self.column(Kind::Timestamp, v, |out, v| out.word(*v as u64)),
         }
     }
 }

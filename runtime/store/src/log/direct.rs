@@ -44,8 +44,8 @@ impl DirectLog {
         batch.take_times(&model.time);
         let windows: BTreeMap<String, Span> = [(batch.model.clone(), model.window)].into();
         let name = name("direct", self.written.fetch_add(1, Ordering::Relaxed));
-        let served_at = jiff::Timestamp::now().as_microsecond();
-        for segment in segments(&name, &[(served_at, batch)], &windows)? {
+        let record = batch.encode(jiff::Timestamp::now().as_microsecond());
+        for segment in segments(&name, [record.as_slice()], &windows)? {
             match self.store.create(&segment.key, segment.bytes.into()).await {
                 Ok(Put::Written | Put::Unchanged) => {}
                 Ok(Put::Conflict) => return Err(refused(&segment.key, &"another process has taken the name")),

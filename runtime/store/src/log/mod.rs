@@ -3,8 +3,12 @@
 
 mod batch;
 mod direct;
+mod record;
 mod segment;
 mod summary;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -6,8 +6,7 @@ use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, Tim
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
-use sha2::{Digest as _, Sha256};
-use tidemill_core::{Digest, Error, Result};
+use tidemill_core::{Digest, Error, Hasher, Result};
 
 use super::segment::prefix;
 use crate::Store;
@@ -84,19 +83,18 @@ fn collect(batch: &RecordBatch, seen: &mut Seen) -> Option<()> {
 
 fn summarise(segments: Vec<String>, seen: &Seen) -> WindowSummary {
     let mut versions = BTreeMap::new();
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::default();
     for (id, (_, version, score)) in seen {
         *versions.entry(*version).or_default() += 1;
-        hash.update((id.len() as u64).to_le_bytes());
+        hash.update(&(id.len() as u64).to_le_bytes());
         hash.update(id.as_bytes());
-        hash.update(version.to_le_bytes());
-        hash.update(score.to_le_bytes());
+        hash.update(&version.to_le_bytes());
+        hash.update(&score.to_le_bytes());
     }
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     WindowSummary {
         segments,
         predictions: seen.len() as u64,
         versions,
-        digest: Digest::parse(&hex).unwrap_or_else(|| Digest::of(hex.as_bytes())),
+        digest: hash.finish(),
     }
 }

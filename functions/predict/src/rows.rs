@@ -1,0 +1,221 @@
+//! Named tensors to columns, checked against the signature. Values may be nested or flat; a missing value is `null` (or NaN, as text,
+//! since JSON has none).
+
+use tidemill_core::{
+    Error, Result,
+    record::{Signature, SignatureColumn},
+    spec::ColumnType,
+    time::parse_time,
+};
+use tidemill_ml::{Columns, Values};
+
+use crate::{
+    data::{Data, Scalar},
+    models::{datatype, ticked},
+    protocol::{Input, Request},
+};
+
+/// Rows in one request at most.
+const MOST_ROWS: usize = 100_000;
+
+/// The rows of a request, in the signature's order.
+#[derive(Debug, PartialEq)]
+pub struct Rows {
+    /// Rows; every column has as many values.
+    pub count: usize,
+    /// What is logged beside the predictions.
+    pub context: Vec<(String, Values)>,
+    /// What the transform takes.
+    pub features: Columns,
+}
+
+impl Request<'_> {
+    /// The rows, checked against the signature. Takes the tensors out of the request.
+    pub fn rows(&mut self, signature: &Signature) -> Result<Rows> {
+        let count = self.count()?;
+        let mut inputs = Inputs::new(std::mem::take(&mut self.inputs));
+        let mut features = Columns::new();
+        for column in &signature.inputs {
+            let input = inputs.take(&column.name).ok_or_else(|| {
+                let missing = || Error::input(format!("the input `{}` is missing; {}", column.name, list(signature)));
+                inputs.unknown(signature).unwrap_or_else(missing)
+            })?;
+            features.push(column.name.clone(), input.into_values(column, column.nullable, count)?)?;
+        }
+        let mut context = Vec::new();
+        for column in &signature.context {
+            if let Some(input) = inputs.take(&column.name) {
+                // The truth is joined by it, and it may be unknown.
+                context.push((column.name.clone(), input.into_values(column, true, count)?));
+            }
+        }
+        match inputs.left().next() {
+            Some(twice) => {
+                let twice = || Error::input(format!("the input `{}` comes twice", twice.name));
+                Err(inputs.unknown(signature).unwrap_or_else(twice))
+            }
+            None => Ok(Rows { count, context, features }),
+        }
+    }
+
+    fn count(&self) -> Result<usize> {
+        let mut count = None;
+        for input in &self.inputs {
+            let rows = input.rows()?;
+            if *count.get_or_insert(rows) != rows {
+                return Err(Error::input(format!(
+                    "the input `{}` has {rows} rows where `{}` has {}: all inputs of a request have the same",
+                    input.name,
+                    self.inputs[0].name,
+                    count.unwrap_or_default()
+                )));
+            }
+        }
+        match count {
+            Some(rows) if (1..=MOST_ROWS as i64).contains(&rows) => Ok(rows as usize),
+            Some(rows) => Err(Error::input(format!("a request has 1 to {MOST_ROWS} rows, not {rows}"))),
+            None => Err(Error::input("`inputs` is empty: send one named tensor a column")),
+        }
+    }
+}
+
+/// The tensors of a request, each taken once.
+struct Inputs<'a> {
+    inputs: Vec<Option<Input<'a>>>,
+    /// Behind the one that was taken last: most requests come in the signature's order.
+    next: usize,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(inputs: Vec<Input<'a>>) -> Self {
+        let inputs = inputs.into_iter().map(Some).collect();
+        Self { inputs, next: 0 }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Input<'a>> {
+        let named = |input: &Option<Input<'_>>| input.as_ref().is_some_and(|input| input.name == name);
+        let at = match self.inputs.get(self.next).is_some_and(named) {
+            true => self.next,
+            false => self.inputs.iter().position(named)?,
+        };
+        self.next = at + 1;
+        self.inputs[at].take()
+    }
+
+    /// Those that were not taken.
+    fn left(&self) -> impl Iterator<Item = &Input<'a>> {
+        self.inputs.iter().flatten()
+    }
+
+    /// Says that one of those that are left has a name that the signature does not know.
+    fn unknown(&self, signature: &Signature) -> Option<Error> {
+        let known = |name: &str| signature.inputs.iter().chain(&signature.context).any(|c| c.name == name);
+        let unknown = self.left().find(|input| !known(&input.name))?;
+        Some(Error::input(format!("there is no input `{}`; {}", unknown.name, list(signature))))
+    }
+}
+
+impl Input<'_> {
+    fn rows(&self) -> Result<i64> {
+        match self.shape.as_slice() {
+            [n] | [n, 1] if *n >= 0 => Ok(*n),
+            other => Err(Error::input(format!(
+                "the input `{}` has the shape {other:?}; a column is `[n]` or `[n, 1]`",
+                self.name
+            ))),
+        }
+    }
+
+    fn into_values(self, column: &SignatureColumn, nullable: bool, count: usize) -> Result<Values> {
+        let allowed = allowed(column.kind);
+        if !allowed.contains(&self.datatype.as_ref()) {
+            return Err(Error::input(format!(
+                "the input `{}` is of type `{}`; it takes {}",
+                self.name,
+                self.datatype,
+                ticked(allowed.iter())
+            )));
+        }
+        let Data(flat) = self.data;
+        if flat.len() != count {
+            return Err(Error::input(format!(
+                "the input `{}` has {} values in `data` where its shape says {count}",
+                self.name,
+                flat.len()
+            )));
+        }
+        match column.kind {
+            ColumnType::Number => each(flat, column, nullable, |v| v.number()).map(Values::Number),
+            ColumnType::Integer => each(flat, column, nullable, |v| v.integer()).map(Values::Integer),
+            ColumnType::Boolean => each(flat, column, nullable, |v| v.boolean()).map(Values::Boolean),
+            ColumnType::Text => each(flat, column, nullable, |v| v.text().map(str::to_owned)).map(Values::Text),
+            ColumnType::Timestamp => {
+                each(flat, column, nullable, |v| parse_time(v.text()?).ok().map(|t| t.as_microsecond())).map(Values::Timestamp)
+            }
+        }
+    }
+}
+
+fn allowed(kind: ColumnType) -> &'static [&'static str] {
+    match kind {
+        ColumnType::Number => &[
+            "FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT32", "UINT16", "UINT8",
+        ],
+        ColumnType::Integer => &["INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"],
+        ColumnType::Boolean => &["BOOL"],
+        ColumnType::Text | ColumnType::Timestamp => &["BYTES"],
+    }
+}
+
+fn each<T>(flat: Vec<Scalar>, column: &SignatureColumn, nullable: bool, read: impl Fn(&Scalar) -> Option<T>) -> Result<Vec<Option<T>>> {
+    let one = |(row, value): (usize, Scalar)| {
+        let nan = |text: &str| column.kind == ColumnType::Number && text.eq_ignore_ascii_case("nan");
+        if value == Scalar::Missing || value.text().is_some_and(nan) {
+            return match nullable {
+                true => Ok(None),
+                false => Err(Error::input(format!(
+                    "the input `{}` is `{value}` in row {row}, and it may not be missing: send {}",
+                    column.name,
+                    wanted(column.kind)
+                ))),
+            };
+        }
+        let wrong = || {
+            Error::input(format!(
+                "the input `{}` holds `{}` in row {row}, which is not {}",
+                column.name,
+                shown(&value),
+                wanted(column.kind)
+            ))
+        };
+        read(&value).map(Some).ok_or_else(wrong)
+    };
+    flat.into_iter().enumerate().map(one).collect()
+}
+
+/// What a value must be, for a message.
+fn wanted(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Number => "a finite number (FP64)",
+        ColumnType::Integer => "a whole number from -2^63 to 2^63 - 1 (INT64)",
+        ColumnType::Boolean => "`true` or `false` (BOOL)",
+        ColumnType::Text => "a text (BYTES)",
+        ColumnType::Timestamp => "a time as RFC 3339, such as `2013-05-01T12:00:00Z` (BYTES)",
+    }
+}
+
+/// A value in a message, cut if it is long.
+fn shown(value: &Scalar) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(100) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}
+
+fn list(signature: &Signature) -> String {
+    let describe = |c: &SignatureColumn| format!("`{}` {}{}", c.name, datatype(c.kind), if c.nullable { "?" } else { "" });
+    let inputs: Vec<String> = signature.inputs.iter().map(describe).collect();
+    let context: Vec<String> = signature.context.iter().map(describe).collect();
+    format!("the model takes {}, and may be given {}", inputs.join(", "), context.join(", "))
+}
