@@ -32,50 +32,9 @@ pub struct Rows {
 impl Request<'_> {
     /// The rows, checked against the signature. Takes the tensors out of the request.
     pub fn rows(&mut self, signature: &Signature) -> Result<Rows> {
-        let count = self.count()?;
         let mut inputs = Inputs::new(std::mem::take(&mut self.inputs));
-        let mut features = Columns::new();
-        for column in &signature.inputs {
-            let input = inputs.take(&column.name).ok_or_else(|| {
-                let missing = || Error::input(format!("the input `{}` is missing; {}", column.name, list(signature)));
-                inputs.unknown(signature).unwrap_or_else(missing)
-            })?;
-            features.push(column.name.clone(), input.into_values(column, column.nullable, count)?)?;
-        }
-        let mut context = Vec::new();
-        for column in &signature.context {
-            if let Some(input) = inputs.take(&column.name) {
-                // The truth is joined by it, and it may be unknown.
-                context.push((column.name.clone(), input.into_values(column, true, count)?));
-            }
-        }
-        match inputs.left().next() {
-            Some(twice) => {
-                let twice = || Error::input(format!("the input `{}` comes twice", twice.name));
-                Err(inputs.unknown(signature).unwrap_or_else(twice))
-            }
-            None => Ok(Rows { count, context, features }),
-        }
-    }
-
-    fn count(&self) -> Result<usize> {
-        let mut count = None;
-        for input in &self.inputs {
-            let rows = input.rows()?;
-            if *count.get_or_insert(rows) != rows {
-                return Err(Error::input(format!(
-                    "the input `{}` has {rows} rows where `{}` has {}: all inputs of a request have the same",
-                    input.name,
-                    self.inputs[0].name,
-                    count.unwrap_or_default()
-                )));
-            }
-        }
-        match count {
-            Some(rows) if (1..=MOST_ROWS as i64).contains(&rows) => Ok(rows as usize),
-            Some(rows) => Err(Error::input(format!("a request has 1 to {MOST_ROWS} rows, not {rows}"))),
-            None => Err(Error::input("`inputs` is empty: send one named tensor a column")),
-        }
+        // Whatever else is wrong, a name that the model does not know is what to look at first.
+        inputs.rows(signature).map_err(|error| inputs.unknown(signature).unwrap_or(error))
     }
 }
 
@@ -90,6 +49,46 @@ impl<'a> Inputs<'a> {
     fn new(inputs: Vec<Input<'a>>) -> Self {
         let inputs = inputs.into_iter().map(Some).collect();
         Self { inputs, next: 0 }
+    }
+
+    fn rows(&mut self, signature: &Signature) -> Result<Rows> {
+        let count = self.count()?;
+        let mut features = Columns::new();
+        for column in &signature.inputs {
+            let missing = || Error::input(format!("the input `{}` is missing; {}", column.name, list(signature)));
+            let input = self.take(&column.name).ok_or_else(missing)?;
+            features.push(column.name.clone(), input.into_values(column, column.nullable, count)?)?;
+        }
+        let mut context = Vec::new();
+        for column in &signature.context {
+            if let Some(input) = self.take(&column.name) {
+                // The truth is joined by it, and it may be unknown.
+                context.push((column.name.clone(), input.into_values(column, true, count)?));
+            }
+        }
+        match self.left().next() {
+            Some(twice) => Err(Error::input(format!("the input `{}` comes twice", twice.name))),
+            None => Ok(Rows { count, context, features }),
+        }
+    }
+
+    fn count(&self) -> Result<usize> {
+        let mut first: Option<(&str, i64)> = None;
+        for input in self.left() {
+            let rows = input.rows()?;
+            let (name, count) = *first.get_or_insert((&input.name, rows));
+            if rows != count {
+                return Err(Error::input(format!(
+                    "the input `{}` has {rows} rows where `{name}` has {count}: all inputs of a request have the same",
+                    input.name
+                )));
+            }
+        }
+        match first {
+            Some((_, rows)) if (1..=MOST_ROWS as i64).contains(&rows) => Ok(rows as usize),
+            Some((_, rows)) => Err(Error::input(format!("a request has 1 to {MOST_ROWS} rows, not {rows}"))),
+            None => Err(Error::input("`inputs` is empty: send one named tensor a column")),
+        }
     }
 
     fn take(&mut self, name: &str) -> Option<Input<'a>> {

@@ -110,6 +110,14 @@ fn bad_requests_say_what_is_wrong() {
             "the model takes `distance` FP64?, `carrier` BYTES, and may be given `at` BYTES",
         ),
         (
+            json!([{ "name": "input", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4] }]),
+            "there is no input `input`; the model takes",
+        ),
+        (
+            json!([carrier, distance(json!([1]), "FP64", json!(["x"])), { "name": "dist", "shape": [1], "datatype": "FP64", "data": [1] }]),
+            "there is no input `dist`",
+        ),
+        (
             json!([carrier, distance(json!([1]), "BYTES", json!(["x"]))]),
             "of type `BYTES`; it takes `FP64`",
         ),

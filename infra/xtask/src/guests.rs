@@ -1,5 +1,5 @@
-//! The components: nine stages, what Spin needs beside them, and the guests of the tests, built together so that what they share is
-//! compiled once.
+//! The components: nine stages, what Spin needs beside them, and the guests of the tests, most of them built together so that what they
+//! share is compiled once.
 //!
 //! A component's file in the folder is replaced only where its bytes changed: its digest is part of every run key.
 

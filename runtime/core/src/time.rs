@@ -93,7 +93,9 @@ impl Span {
             _ => (7 * 86_400, 4 * 86_400),
         };
         let length = unit * count;
-        let second = (time.as_second() - origin).div_euclid(length) * length + origin;
+        // Whole seconds downwards: jiff's own go towards zero, which before 1970 is into the window after.
+        let second = time.as_microsecond().div_euclid(1_000_000);
+        let second = (second - origin).div_euclid(length) * length + origin;
         Timestamp::from_second(second).unwrap_or(Timestamp::MIN)
     }
 
@@ -185,6 +187,7 @@ mod tests {
     #[test]
     fn weeks_start_on_monday() {
         assert_eq!(Span::parse("1 week").unwrap().start_of(at("2013-01-01")), at("2012-12-31"));
+        assert_eq!(Span::days(1).start_of(Timestamp::from_microsecond(-5).unwrap()), at("1969-12-31"));
         assert_eq!(Span::parse("1 week").unwrap().start_of(at("1969-12-31")), at("1969-12-29"));
     }
 

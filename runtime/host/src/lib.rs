@@ -2,6 +2,7 @@
 //!
 //! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants; [`Store`] and [`SqlEngine`] alone do not.
 
+mod at_once;
 mod fetch;
 pub mod log;
 pub mod nn;

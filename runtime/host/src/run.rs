@@ -14,7 +14,10 @@ use tidemill_core::{
 };
 use tidemill_run::{Attempt, Granted, Grants, Recorded};
 
-use crate::{BlockingStore, SqlEngine, SqlReader, Store, fetch, sql};
+use crate::{BlockingStore, SqlEngine, SqlReader, Store, at_once::at_once, fetch, sql};
+
+/// Objects that are made files at once: each of a remote store is a round trip, and a window's log may have thousands.
+const AT_ONCE: usize = 16;
 
 /// Told how far a run is: a fraction of 1, and what it is doing.
 pub type ProgressFn = Arc<dyn Fn(f64, &str) + Send + Sync>;
@@ -104,34 +107,38 @@ impl RunHost {
 
     fn bound(&self, tables: &[Table]) -> Result<Vec<sql::Bound>> {
         let bind = |table: &Table| {
-            let objects = table.keys.iter().map(|key| self.placed(key, table.format)).collect::<Result<_>>()?;
             Ok(sql::Bound {
                 name: table.name.clone(),
                 format: table.format,
-                objects,
+                objects: self.placed(&table.keys, table.format)?,
             })
         };
         tables.iter().map(bind).collect()
     }
 
-    fn placed(&self, key: &str, format: Format) -> Result<Arc<sql::Placed>> {
-        self.objects.check_read(key)?;
-        let name = format!("{format:?} {key}");
+    /// The objects as files, many of them fetched at once; what is recorded does not depend on which came first.
+    fn placed(&self, keys: &[String], format: Format) -> Result<Vec<Arc<sql::Placed>>> {
+        keys.iter().try_for_each(|key| self.objects.check_read(key))?;
+        let name = |key: &str| format!("{format:?} {key}");
         let known = || self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(placed) = known().get(&name) {
-            return Ok(Arc::clone(placed));
+        let new: Vec<&String> = keys.iter().filter(|key| !known().contains_key(&name(key))).collect();
+        let made = at_once(&new, AT_ONCE, |key| self.sql.place(self.objects.all(), key, format));
+        for (key, placed) in new.into_iter().zip(made) {
+            let placed = placed.inspect_err(|error| {
+                if error.kind == ErrorKind::NotFound {
+                    self.objects.saw_nothing(key);
+                }
+            })?;
+            self.objects.saw(Read::Object {
+                key: key.clone(),
+                digest: placed.digest.clone(),
+            });
+            known().entry(name(key)).or_insert(placed);
         }
-        let placed = self.sql.place(self.objects.all(), key, format).inspect_err(|error| {
-            if error.kind == ErrorKind::NotFound {
-                self.objects.saw_nothing(key);
-            }
-        })?;
-        self.objects.saw(Read::Object {
-            key: key.to_owned(),
-            digest: placed.digest.clone(),
-        });
-        known().insert(name, Arc::clone(&placed));
-        Ok(placed)
+        let known = known();
+        let placed = |key: &String| known.get(&name(key)).cloned();
+        let all: Option<Vec<_>> = keys.iter().map(placed).collect();
+        all.ok_or_else(|| Error::bug("an object that was placed is gone"))
     }
 }
 

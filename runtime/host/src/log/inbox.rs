@@ -9,6 +9,9 @@ use std::{
 use tidemill_core::Result;
 use tokio::sync::oneshot;
 
+/// Records that share an fsync at most.
+pub(super) const GROUP: usize = 1024;
+
 /// A record that waits to be written, and who waits for it.
 pub(super) struct Waiting {
     pub(super) record: Vec<u8>,
@@ -62,10 +65,13 @@ impl Inbox {
 
     /// The writer is gone, and whoever still waits hears of it.
     pub(super) fn abandon(&self) {
+        let mut left = Group::default();
         self.change(|state| {
             state.ended = true;
-            state.group = Group::default();
+            left = std::mem::take(&mut state.group);
         });
+        // Here, and not under the lock: dropping a reply wakes who waits for it.
+        drop(left);
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -82,13 +88,15 @@ impl Inbox {
     }
 
     /// Waits for anything, until `idle` is over: an empty group then. After the first record, waits up to `gather` until there are `together`.
-    /// `None` once all is taken and nothing will come.
+    /// Takes [`GROUP`] at most. `None` once all is taken and nothing will come.
     pub(super) fn take(&self, idle: Duration, together: usize, gather: Duration) -> Option<Group> {
         let mut state = self.wait(self.lock(), 1, idle);
         if !state.has(together) && !state.group.waiting.is_empty() {
             state = self.wait(state, together, gather);
         }
-        let group = std::mem::take(&mut state.group);
+        let mut group = std::mem::take(&mut state.group);
+        let full = group.waiting.len().min(GROUP);
+        state.group.waiting = group.waiting.split_off(full);
         let nothing = group.waiting.is_empty() && group.closing.is_empty();
         (!nothing || !state.ended).then_some(group)
     }
@@ -124,7 +132,17 @@ mod tests {
 
     use super::*;
 
+    /// So long that a test which waited for it would have failed.
     const LONG: Duration = Duration::from_secs(60);
+
+    /// Says that nothing waited in vain.
+    struct Promptly(Instant);
+
+    impl Drop for Promptly {
+        fn drop(&mut self) {
+            assert!(self.0.elapsed() < LONG / 2, "it waited until its time was over");
+        }
+    }
 
     fn record(inbox: &Inbox) -> oneshot::Receiver<Result<()>> {
         let (reply, answer) = oneshot::channel();
@@ -135,6 +153,7 @@ mod tests {
 
     #[test]
     fn a_group_is_whole_or_its_time_is_over() {
+        let _promptly = Promptly(Instant::now());
         let inbox = Arc::new(Inbox::default());
         let from = inbox.clone();
         let writer = thread::spawn(move || from.take(LONG, 3, LONG).unwrap().waiting.len());
@@ -146,7 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_is_written_group_by_group() {
+        let inbox = Inbox::default();
+        let _answers: Vec<_> = (0..GROUP + 3).map(|_| record(&inbox)).collect();
+        let lengths = [1, 2].map(|_| inbox.take(LONG, 1, LONG).unwrap().waiting.len());
+        assert_eq!(lengths, [GROUP, 3]);
+    }
+
+    #[test]
     fn who_wants_it_closed_waits_for_nobody() {
+        let _promptly = Promptly(Instant::now());
         let inbox = Inbox::default();
         let _one = record(&inbox);
         let (reply, _closed) = oneshot::channel();
@@ -157,6 +185,7 @@ mod tests {
 
     #[test]
     fn the_end_gives_what_is_left_and_refuses_the_rest() {
+        let _promptly = Promptly(Instant::now());
         let inbox = Inbox::default();
         let mut before = record(&inbox);
         inbox.end();

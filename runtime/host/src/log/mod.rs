@@ -116,7 +116,8 @@ impl PredictionLog {
         self.queue(batch)?.kept().await
     }
 
-    /// Hands rows over, to be written with those of others. Nothing is acknowledged before [`Receipt::kept`] says so.
+    /// Hands rows over, to be written with those of others. Nothing is acknowledged before [`Receipt::kept`] says so. `Limit` if they are more
+    /// than one record holds.
     pub fn queue(&self, mut batch: Batch) -> Result<Receipt> {
         batch.check()?;
         if let Some(model) = self.shared.models.get(&batch.model) {
@@ -127,6 +128,13 @@ impl PredictionLog {
             return Ok(Receipt(None));
         }
         let record = batch.encode(jiff::Timestamp::now().as_microsecond());
+        if record.len() > wal::LARGEST {
+            return Err(Error::limit(format!(
+                "the predictions of one request take {} MiB in the log, and {} MiB is the most: send fewer rows a request",
+                record.len() >> 20,
+                wal::LARGEST >> 20
+            )));
+        }
         let (reply, answer) = oneshot::channel();
         self.shared.writer.append(Waiting { record, rows, reply });
         Ok(Receipt(Some(answer)))

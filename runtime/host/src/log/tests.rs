@@ -90,7 +90,7 @@ async fn what_was_acknowledged_survives_and_a_torn_tail_does_not_matter() {
     assert_eq!(first.predictions, 40);
     // A crash between put and removal: the same file once more.
     drop(again);
-    for (path, bytes) in before {
+    for (path, bytes) in &before {
         std::fs::write(path, bytes).unwrap();
     }
     let other = tempfile::tempdir().unwrap();
@@ -100,6 +100,29 @@ async fn what_was_acknowledged_survives_and_a_torn_tail_does_not_matter() {
     let again = open(other.path(), &store);
     again.seal("late").await.unwrap();
     assert_eq!(may(&store).await, first);
+    // It is the same object to the byte, wherever it is made.
+    let (third, elsewhere) = (tempfile::tempdir().unwrap(), Store::memory());
+    for (path, bytes) in &before {
+        std::fs::write(third.path().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    open(third.path(), &elsewhere).seal("late").await.unwrap();
+    assert_eq!(may(&elsewhere).await.segments, first.segments);
+    for key in &first.segments {
+        assert_eq!(elsewhere.get(key).await.unwrap(), store.get(key).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_record_holds_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path(), &Store::memory());
+    let huge = Batch {
+        columns: vec![("note".into(), Values::Text(vec![Some("x".repeat(wal::LARGEST)), None]))],
+        ..batch("a", micros(MAY), 1, 0.5)
+    };
+    let error = log.append(huge).await.unwrap_err();
+    assert_eq!(error.kind, tidemill_core::ErrorKind::Limit);
+    assert!(error.message.contains("send fewer rows"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

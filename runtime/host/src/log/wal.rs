@@ -12,8 +12,8 @@ use std::{
 use crc32fast::hash as crc32;
 
 const HEADER: usize = 8;
-/// Larger lengths are torn writes, not records.
-const LARGEST: usize = 64 << 20;
+/// Bytes of a record at most: larger lengths are torn writes.
+pub(super) const LARGEST: usize = 64 << 20;
 /// Bytes of zeros that are written ahead.
 const STEP: u64 = 1 << 20;
 

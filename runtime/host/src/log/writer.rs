@@ -15,8 +15,6 @@ use super::{
     wal::Wal,
 };
 
-/// Requests that are waited for at most.
-const GROUP: usize = 1024;
 /// How long the first of a group waits for as many as were in the group before: an fsync costs about as much as a small prediction.
 const GATHER: Duration = Duration::from_micros(500);
 
@@ -80,7 +78,7 @@ impl Writer {
                 return;
             };
             if !group.waiting.is_empty() {
-                self.together = group.waiting.len().min(GROUP);
+                self.together = group.waiting.len();
                 self.write(group.waiting);
             }
             let due = |o: &Open| o.rows >= self.options.seal_rows || o.since.elapsed() >= self.options.seal_age;
@@ -151,5 +149,27 @@ impl Writer {
         self.files += 1;
         self.folder
             .join(format!("{}.wal", name(&self.folder.display().to_string(), self.files)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::{channel, error::TryRecvError};
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_is_gone() {
+        let inbox = Arc::<Inbox>::default();
+        let record = || {
+            let (reply, answer) = channel();
+            let record = Vec::new();
+            inbox.append(Waiting { record, rows: 1, reply });
+            answer
+        };
+        let mut before = record();
+        drop(Reading(inbox.clone()));
+        assert_eq!(before.try_recv(), Err(TryRecvError::Closed));
+        assert_eq!(record().try_recv(), Err(TryRecvError::Closed));
     }
 }

@@ -13,15 +13,22 @@ pub(super) struct Head<'a> {
     pub(super) times: Vec<Option<i64>>,
 }
 
-/// The type of a column's values, as a record names it.
+/// The type of a column's values. The numbers are what stands in records, and in files of earlier processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
-    Boolean,
-    Integer,
-    Number,
-    Text,
-    Timestamp,
+    Boolean = 0,
+    Integer = 1,
+    Number = 2,
+    Text = 3,
+    Timestamp = 4,
+}
+
+impl Kind {
+    fn of(number: u8) -> Option<Self> {
+        let kinds = [Self::Boolean, Self::Integer, Self::Number, Self::Text, Self::Timestamp];
+        kinds.into_iter().find(|kind| *kind as u8 == number)
+    }
 }
 
 /// One value that is there.
@@ -72,14 +79,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn column(&mut self) -> Option<(&'a str, Kind)> {
         let name = self.text()?;
-        let kind = match self.byte()? {
-            0 => Kind::Boolean,
-            1 => Kind::Integer,
-            2 => Kind::Number,
-            3 => Kind::Text,
-            4 => Kind::Timestamp,
-            _ => return None,
-        };
+        let kind = Kind::of(self.byte()?)?;
         Some((name, kind))
     }
 

@@ -110,15 +110,14 @@ fn foreign() -> Error {
 
 fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
     let failed = |e: parquet::errors::ParquetError| Error::bug(format!("predictions cannot be written as Parquet: {e}"));
-    let mut properties = WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_compression(compression().map_err(failed)?)
-        .set_created_by("tidemill".into());
-    // No two values are the same: a dictionary of them would be built, found too large and dropped.
-    for unique in ["_id", "_request"] {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(unique), false);
-    }
+        // No two are the same: a dictionary of them would be built, found too large and dropped.
+        .set_column_dictionary_enabled(ColumnPath::from("_id"), false)
+        .set_created_by("tidemill".into())
+        .build();
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), Some(properties.build())).map_err(failed)?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), Some(properties)).map_err(failed)?;
     writer.write(table).map_err(failed)?;
     writer.close().map_err(failed)?;
     Ok(bytes)
