@@ -59,23 +59,30 @@ impl Placed {
     }
 }
 
-/// Placed objects, by where they came from and what state that was in.
+/// Placed objects and their files.
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
     limit: u64,
-    placed: Mutex<ByState>,
+    state: Mutex<State>,
 }
 
-/// With the time of the last use.
-type ByState = HashMap<(PathBuf, Stamp), (Arc<Placed>, Instant)>;
+#[derive(Debug, Default)]
+struct State {
+    /// By where they came from and what state that was in, with the time of the last use.
+    placed: HashMap<Source, (Arc<Placed>, Instant)>,
+    /// What each file was when it was put there: objects of the same content share one.
+    files: HashMap<PathBuf, Stamp>,
+}
+
+type Source = (PathBuf, Stamp);
 
 impl Cache {
     pub(super) fn open(folder: &Path, limit: u64) -> Result<Self> {
         let cache = Self {
             folder: folder.to_owned(),
             limit,
-            placed: Mutex::default(),
+            state: Mutex::default(),
         };
         fs::create_dir_all(folder).map_err(|e| cache.failed(&folder.display().to_string(), &e))?;
         cache.sweep();
@@ -100,7 +107,7 @@ impl Cache {
             .ok_or_else(|| Error::not_found(format!("`{key}` is not in the store")))?;
         let stamp = fs::metadata(file).map(|data| Stamp::of(&data)).map_err(|e| self.failed(key, &e))?;
         let source = (file.to_owned(), stamp.clone());
-        if let Some((placed, used)) = self.lock().get_mut(&source)
+        if let Some((placed, used)) = self.lock().placed.get_mut(&source)
             && placed.verify().is_ok()
         {
             *used = Instant::now();
@@ -116,34 +123,42 @@ impl Cache {
         };
         let temporary = place().map_err(|e| self.failed(key, &e))?;
         let digest = digest_file(key, temporary.path(), format)?;
-        let placed = self.keep(key, temporary, digest, format)?;
-        self.lock().insert(source, (Arc::clone(&placed), Instant::now()));
-        self.evict();
-        Ok(placed)
+        self.keep(key, temporary, digest, format, Some(source))
     }
 
     fn place_download(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<Placed>> {
         let mut temporary = self.temporary().map_err(|e| self.failed(key, &e))?;
         store.download(key, temporary.as_file_mut())?;
         let digest = digest_file(key, temporary.path(), format)?;
-        let placed = self.keep(key, temporary, digest, format)?;
-        let source = (placed.path.clone(), placed.stamp.clone());
-        self.lock().insert(source, (Arc::clone(&placed), Instant::now()));
-        self.evict();
-        Ok(placed)
+        self.keep(key, temporary, digest, format, None)
     }
 
-    fn keep(&self, key: &str, temporary: NamedTempFile, digest: Digest, format: Format) -> Result<Arc<Placed>> {
+    /// The file under its digest's name. One that is there already stays: another object of the same content may be read from it just now.
+    fn keep(&self, key: &str, temporary: NamedTempFile, digest: Digest, format: Format, source: Option<Source>) -> Result<Arc<Placed>> {
         let path = self.folder.join(format!("{digest}.{}", ending(format)));
-        temporary.persist(&path).map_err(|e| self.failed(key, &e.error))?;
-        let data = fs::metadata(&path).map_err(|e| self.failed(key, &e))?;
-        Ok(Arc::new(Placed {
+        let stamp_now = || fs::metadata(&path).map(|data| Stamp::of(&data));
+        let mut state = self.lock();
+        let stamp = match state.files.get(&path) {
+            Some(stamp) if stamp_now().is_ok_and(|now| now == *stamp) => stamp.clone(),
+            _ => {
+                temporary.persist(&path).map_err(|e| self.failed(key, &e.error))?;
+                let stamp = stamp_now().map_err(|e| self.failed(key, &e))?;
+                state.files.insert(path.clone(), stamp.clone());
+                stamp
+            }
+        };
+        // What was downloaded is never looked for again: a source of its own, so that it counts by itself.
+        let source = source.unwrap_or_else(|| (path.join(key), stamp.clone()));
+        let placed = Arc::new(Placed {
             key: key.to_owned(),
             path,
             digest,
-            size: data.len(),
-            stamp: Stamp::of(&data),
-        }))
+            size: stamp.length,
+            stamp,
+        });
+        state.placed.insert(source, (Arc::clone(&placed), Instant::now()));
+        state.evict(self.limit);
+        Ok(placed)
     }
 
     /// A file in the cache that vanishes unless it is kept.
@@ -151,23 +166,8 @@ impl Cache {
         tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)
     }
 
-    fn lock(&self) -> MutexGuard<'_, ByState> {
-        self.placed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn evict(&self) {
-        let mut placed = self.lock();
-        let mut total: u64 = placed.values().map(|(placed, _)| placed.size).sum();
-        while total > self.limit {
-            let idle = placed.iter().filter(|(_, (placed, _))| Arc::strong_count(placed) == 1);
-            let Some(oldest) = idle.min_by_key(|(_, (_, used))| *used).map(|(source, _)| source.clone()) else {
-                return;
-            };
-            if let Some((gone, _)) = placed.remove(&oldest) {
-                let _ = fs::remove_file(&gone.path);
-                total -= gone.size;
-            }
-        }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What earlier processes left: all that is older than a day. A process that still uses one places it anew.
@@ -193,6 +193,26 @@ impl Cache {
                 "`{key}` could not be placed in the cache `{}`: {error}",
                 self.folder.display()
             )),
+        }
+    }
+}
+
+impl State {
+    /// Removes files that no query uses until what is left takes no more than `limit` bytes, the longest unused first.
+    fn evict(&mut self, limit: u64) {
+        let mut total: u64 = self.placed.values().map(|(placed, _)| placed.size).sum();
+        while total > limit {
+            let idle = self.placed.iter().filter(|(_, (placed, _))| Arc::strong_count(placed) == 1);
+            let Some(oldest) = idle.min_by_key(|(_, (_, used))| *used).map(|(source, _)| source.clone()) else {
+                return;
+            };
+            if let Some((gone, _)) = self.placed.remove(&oldest) {
+                total -= gone.size;
+                if self.placed.values().all(|(placed, _)| placed.path != gone.path) {
+                    self.files.remove(&gone.path);
+                    let _ = fs::remove_file(&gone.path);
+                }
+            }
         }
     }
 }

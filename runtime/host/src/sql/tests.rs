@@ -382,6 +382,31 @@ fn a_file_edited_in_place_is_read_anew() {
     assert_eq!(texts(&bench.host(1, 60.0), "SELECT * FROM a", &[a]), ["23"]);
 }
 
+#[test]
+fn objects_of_the_same_content_do_not_disturb_each_other() {
+    let bench = Bench::new();
+    let memory = Store::memory();
+    let keys: Vec<String> = (0..40).map(|number| format!("in/{number}.csv")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        bench.put(key, b"x\n1\n");
+        memory.blocking().create(key, b"x\n1\n").unwrap();
+        // Written a second apart, as far as anybody can see.
+        let file = std::fs::File::options()
+            .write(true)
+            .open(bench.folder.path().join("store").join(key));
+        let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + number as u64);
+        file.unwrap().set_modified(time).unwrap();
+    }
+    let all = Table {
+        keys,
+        ..table("all_of_them", "in/0.csv", Format::Csv)
+    };
+    let sum = "SELECT sum(CAST(x AS INTEGER))::BIGINT FROM all_of_them";
+    for store in [bench.store.clone(), memory] {
+        assert_eq!(texts(&bench.host_over(store, 1, 60.0), sum, from_ref(&all)), ["40"]);
+    }
+}
+
 /// Twenty checks over a million rows: run with `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
