@@ -193,11 +193,12 @@ impl Inner {
 
     /// Dead letters that someone deleted run again; those that someone dropped no longer count.
     pub(crate) async fn revive(&self) -> Result<()> {
-        if lock(&self.dead).is_empty() {
+        // First those that are known, then the listing: a letter that is written in between is in neither, and nobody deleted it.
+        let known: Vec<DeadLetter> = lock(&self.dead).values().cloned().collect();
+        if known.is_empty() {
             return Ok(());
         }
         let there = dead::dead_letters(&self.store).await?;
-        let known: Vec<DeadLetter> = lock(&self.dead).values().cloned().collect();
         for letter in known {
             match there.iter().find(|other| other.id == letter.id) {
                 Some(other) => {

@@ -102,8 +102,10 @@ impl Up {
         });
         let at = project.own("address");
         std::fs::write(&at, &address).with_context(|| format!("cannot write `{}`", at.display()))?;
+        // Listened for before anybody is told that it is up: who stops it at once must not end it half-way.
+        let stopped = stopped()?;
         ready(&address, &project, output)?;
-        stopped().await;
+        stopped.await;
         let _ = std::fs::remove_file(&at);
         if let Some(following) = following {
             following.abort();
@@ -175,17 +177,24 @@ pub(crate) fn logged(project: &Project) -> BTreeMap<String, LoggedModel> {
     models.collect()
 }
 
-async fn stopped() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// Returns when the process is asked to stop. It is listened for from this call on, not from the first wait.
+#[cfg(unix)]
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).context("signals cannot be listened for");
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    })
+}
+
+/// Returns when the process is asked to stop.
+#[cfg(not(unix))]
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _asked = tokio::signal::ctrl_c().await;
+    })
 }
