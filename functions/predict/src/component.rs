@@ -143,7 +143,11 @@ impl Environment for Guest {
             columns,
             latency_us: batch.latency_us,
         };
-        predictions::append(batch).await.map_err(Error::transient)
+        predictions::append(batch).await.map_err(|refused| match refused {
+            predictions::AppendError::TooLarge(message) => Error::limit(message),
+            predictions::AppendError::Unavailable(message) => Error::transient(message),
+            predictions::AppendError::Invalid(message) => Error::bug(message),
+        })
     }
 
     fn clock(&self) -> u64 {

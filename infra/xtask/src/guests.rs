@@ -40,10 +40,10 @@ pub(crate) fn build(machine: &Machine, wasm: &Wasm, only: &[String]) -> Result<(
         .cloned()
         .partition(|name| name == "tidemill-evaluate" || name.starts_with("tidemill-spin-") || profile(name) != GUEST);
     if !others.is_empty() {
-        compile(machine, wasm, &target, &others)?;
+        compile(machine, wasm, &target, GUEST, &others)?;
     }
     for name in alone {
-        compile(machine, wasm, &target, &[name])?;
+        compile(machine, wasm, &target, profile(&name), &[name])?;
     }
     let folder = machine.folder("components")?;
     let made = target.join(TARGET);
@@ -59,11 +59,11 @@ fn profile(package: &str) -> &'static str {
     if package == "tidemill-predict" { "served" } else { GUEST }
 }
 
-/// Builds packages of one profile.
-fn compile(machine: &Machine, wasm: &Wasm, target: &Path, names: &[String]) -> Result<()> {
+fn compile(machine: &Machine, wasm: &Wasm, target: &Path, profile: &str, names: &[String]) -> Result<()> {
     let mut command = wasm.cargo(machine)?;
-    command.env("CARGO_TARGET_DIR", target).args(["--lib", "--quiet"]);
-    command.args(["--profile", names.first().map_or(GUEST, |name| profile(name))]);
+    command
+        .env("CARGO_TARGET_DIR", target)
+        .args(["--profile", profile, "--lib", "--quiet"]);
     for name in names {
         command.args(["--package", name]);
     }

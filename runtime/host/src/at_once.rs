@@ -10,8 +10,9 @@ use tidemill_core::Result;
 /// What `work` gave for each item, in their order, by up to `most` threads. None is begun any more after an error: then results end early,
 /// and the first error among them is the one that the items one after the other would have met first.
 pub(crate) fn at_once<T: Sync, R: Send>(items: &[T], most: usize, work: impl Fn(&T) -> Result<R> + Sync) -> Vec<Result<R>> {
-    if items.len() < 2 || most < 2 {
-        return items.iter().map(work).collect();
+    // One needs no thread of its own.
+    if let [item] = items {
+        return vec![work(item)];
     }
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let results: Mutex<Vec<(usize, Result<R>)>> = Mutex::default();

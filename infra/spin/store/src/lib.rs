@@ -24,7 +24,7 @@ mod settings;
 use std::cell::OnceCell;
 
 use bindings::exports::tidemill::serve::{objects, predictions};
-use tidemill_core::Result;
+use tidemill_core::{ErrorKind, Result};
 use tidemill_store::{
     Refusal, ServedObjects, Store,
     log::{Batch, DirectLog, Values},
@@ -85,12 +85,18 @@ fn refused(refusal: &Refusal) -> objects::GetError {
 }
 
 impl predictions::Guest for Component {
-    async fn append(batch: predictions::Batch) -> Result<(), String> {
+    async fn append(batch: predictions::Batch) -> Result<(), predictions::AppendError> {
         let append = async { opened()?.log.append(logged(batch)).await };
         append.await.map_err(|error| {
             eprintln!("{error}");
-            // Which bucket, and what is wrong with it, is no business of a client's.
-            "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why".to_owned()
+            match error.kind {
+                ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
+                // Which bucket, and what is wrong with it, is no business of a client's.
+                _ => predictions::AppendError::Unavailable(
+                    "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why"
+                        .to_owned(),
+                ),
+            }
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `tidemill:serve` for a component: granted objects, read-only, and the prediction log.
 
+use tidemill_core::{Error, ErrorKind};
 use tidemill_host::{
     Refusal,
     log::{Batch, Values},
@@ -51,14 +52,22 @@ fn refused(refusal: Refusal) -> objects::GetError {
 }
 
 impl<U> predictions::HostWithStore<U> for Serve {
-    async fn append(accessor: &Accessor<U, Self>, batch: predictions::Batch) -> Result<(), String> {
+    async fn append(accessor: &Accessor<U, Self>, batch: predictions::Batch) -> Result<(), predictions::AppendError> {
         // The request's answer waits for the receipt, the instance does not: it is free for the next request meanwhile.
         accessor.with(|mut access| {
             let state = access.get();
-            let receipt = state.shared.log.queue(logged(batch)).map_err(|e| e.to_string())?;
+            let receipt = state.shared.log.queue(logged(batch)).map_err(unkept)?;
             state.receipts.add(receipt);
             Ok(())
         })
+    }
+}
+
+fn unkept(error: Error) -> predictions::AppendError {
+    match error.kind {
+        ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
+        ErrorKind::Transient => predictions::AppendError::Unavailable(error.message),
+        _ => predictions::AppendError::Invalid(error.message),
     }
 }
 

@@ -43,18 +43,20 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Whoever comes after the end hears of it: nobody keeps the other side of the reply.
     pub(super) fn append(&self, waiting: Waiting) {
-        self.change(|state| match state.ended {
-            true => drop(waiting),
-            false => state.group.waiting.push(waiting),
-        });
+        self.bring(|group| group.waiting.push(waiting));
     }
 
     pub(super) fn close(&self, reply: oneshot::Sender<()>) {
-        self.change(|state| match state.ended {
-            true => drop(reply),
-            false => state.group.closing.push(reply),
+        self.bring(|group| group.closing.push(reply));
+    }
+
+    /// Whoever comes after the end hears of it: what they bring is dropped, and with it their reply.
+    fn bring(&self, add: impl FnOnce(&mut Group)) {
+        self.change(|state| {
+            if !state.ended {
+                add(&mut state.group);
+            }
         });
     }
 

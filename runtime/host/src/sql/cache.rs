@@ -1,4 +1,4 @@
-//! The read-only folder that DuckDB sees: each bound object under the name of its content.
+//! The read-only folder that DuckDB sees: each bound object under the name of its content, and what was made of it.
 //!
 //! A local object is linked, not copied. Our own writes never change a linked file, but a person may edit a dropped one
 //! in place: what a file was when it was hashed is kept, and compared again when the query is over.
@@ -9,25 +9,61 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Hasher, Objects as _, Result};
 
+use super::{folder::Folder, text::Text};
 use crate::BlockingStore;
 
 /// Where nothing else is said, files that no query uses are removed past this many bytes, the longest unused first.
 pub(super) const LIMIT: u64 = 32 << 30;
+/// Digests of local files that are remembered.
+const MOST_HASHED: usize = 100_000;
 
 /// An object as a file that DuckDB may read.
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) key: String,
-    pub(crate) path: PathBuf,
     pub(crate) digest: Digest,
-    pub(crate) size: u64,
+    file: Arc<Kept>,
+}
+
+impl Placed {
+    pub(super) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Bytes of the object.
+    pub(super) fn size(&self) -> u64 {
+        self.file.stamp.length
+    }
+
+    /// Whether the file is still what was hashed.
+    pub(super) fn verify(&self) -> Result<()> {
+        match self.file.is_whole() {
+            true => Ok(()),
+            false => Err(Error::transient(format!(
+                "`{}` was changed in place while it was read; it is read again",
+                self.key
+            ))),
+        }
+    }
+}
+
+/// A file of the cache. It is in use as long as anyone but the cache holds it, and stays then.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
     stamp: Stamp,
+}
+
+impl Kept {
+    fn is_whole(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|data| Stamp::of(&data) == self.stamp)
+    }
 }
 
 /// What tells one state of a file from another.
@@ -46,72 +82,56 @@ impl Stamp {
     }
 }
 
-impl Placed {
-    /// Whether the file is still what was hashed.
-    pub(super) fn verify(&self) -> Result<()> {
-        match fs::metadata(&self.path) {
-            Ok(data) if Stamp::of(&data) == self.stamp => Ok(()),
-            _ => Err(Error::transient(format!(
-                "`{}` was changed in place while it was read; it is read again",
-                self.key
-            ))),
-        }
-    }
-}
-
-/// Placed objects and their files.
+/// The files of one engine.
 #[derive(Debug)]
 pub(super) struct Cache {
-    folder: PathBuf,
+    folder: Folder,
     limit: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// By where they came from and what state that was in, with the time of the last use.
-    placed: HashMap<Source, (Arc<Placed>, Instant)>,
-    /// What each file was when it was put there: objects of the same content share one.
-    files: HashMap<PathBuf, Stamp>,
+    /// By path, with the time of the last use. Objects of the same content share one.
+    files: HashMap<PathBuf, (Arc<Kept>, Instant)>,
+    /// What a local file was found to hold, by the state it was in.
+    hashed: HashMap<(PathBuf, Stamp), Digest>,
 }
-
-type Source = (PathBuf, Stamp);
 
 impl Cache {
     pub(super) fn open(folder: &Path, limit: u64) -> Result<Self> {
-        let cache = Self {
-            folder: folder.to_owned(),
+        Ok(Self {
+            folder: Folder::open(folder).map_err(|e| failed(folder, &folder.display().to_string(), &e))?,
             limit,
             state: Mutex::default(),
-        };
-        fs::create_dir_all(folder).map_err(|e| cache.failed(&folder.display().to_string(), &e))?;
-        cache.sweep();
-        Ok(cache)
+        })
     }
 
     pub(super) fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
     /// The object as a file named by its digest.
     pub(super) fn place(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<Placed>> {
-        match store.file(key)? {
-            Some(file) => self.place_file(store, key, &file, format),
-            None => self.place_download(store, key, format),
-        }
+        let (digest, file) = match store.file(key)? {
+            Some(file) => self.place_file(store, key, &file, format)?,
+            None => self.place_download(store, key, format)?,
+        };
+        let key = key.to_owned();
+        Ok(Arc::new(Placed { key, digest, file }))
     }
 
-    fn place_file(&self, store: &BlockingStore, key: &str, file: &Path, format: Format) -> Result<Arc<Placed>> {
+    fn place_file(&self, store: &BlockingStore, key: &str, file: &Path, format: Format) -> Result<(Digest, Arc<Kept>)> {
         store
             .head(key)?
             .ok_or_else(|| Error::not_found(format!("`{key}` is not in the store")))?;
         let stamp = fs::metadata(file).map(|data| Stamp::of(&data)).map_err(|e| self.failed(key, &e))?;
-        let source = (file.to_owned(), stamp.clone());
-        if let Some((placed, used)) = self.lock().placed.get_mut(&source)
-            && placed.verify().is_ok()
+        let source = (file.to_owned(), stamp);
+        let known = self.lock().hashed.get(&source).cloned();
+        if let Some(digest) = known
+            && let Some(kept) = self.kept(&name(&digest, format))
         {
-            *used = Instant::now();
-            return Ok(Arc::clone(placed));
+            return Ok((digest, kept));
         }
         let place = || {
             let temporary = self.temporary()?;
@@ -123,106 +143,98 @@ impl Cache {
         };
         let temporary = place().map_err(|e| self.failed(key, &e))?;
         let digest = digest_file(key, temporary.path(), format)?;
-        self.keep(key, temporary, digest, format, Some(source))
+        let kept = self.keep(key, temporary, &name(&digest, format))?;
+        let hashed = &mut self.lock().hashed;
+        if hashed.len() >= MOST_HASHED {
+            hashed.clear();
+        }
+        hashed.insert(source, digest.clone());
+        Ok((digest, kept))
     }
 
-    fn place_download(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<Placed>> {
+    fn place_download(&self, store: &BlockingStore, key: &str, format: Format) -> Result<(Digest, Arc<Kept>)> {
         let mut temporary = self.temporary().map_err(|e| self.failed(key, &e))?;
         store.download(key, temporary.as_file_mut())?;
         let digest = digest_file(key, temporary.path(), format)?;
-        self.keep(key, temporary, digest, format, None)
+        let kept = self.keep(key, temporary, &name(&digest, format))?;
+        Ok((digest, kept))
     }
 
-    /// The file under its digest's name. One that is there already stays: another object of the same content may be read from it just now.
-    fn keep(&self, key: &str, temporary: NamedTempFile, digest: Digest, format: Format, source: Option<Source>) -> Result<Arc<Placed>> {
-        let path = self.folder.join(format!("{digest}.{}", ending(format)));
-        let stamp_now = || fs::metadata(&path).map(|data| Stamp::of(&data));
+    /// The file of this name, if it is there as it was kept.
+    pub(super) fn kept(&self, name: &str) -> Option<Arc<Kept>> {
+        self.lock().used(&self.folder().join(name))
+    }
+
+    /// Keeps a file under a name that its content decides. One that is there already stays: it may be read just now.
+    pub(super) fn keep(&self, key: &str, temporary: NamedTempFile, name: &str) -> Result<Arc<Kept>> {
+        let path = self.folder().join(name);
         let mut state = self.lock();
-        let stamp = match state.files.get(&path) {
-            Some(stamp) if stamp_now().is_ok_and(|now| now == *stamp) => stamp.clone(),
-            _ => {
-                temporary.persist(&path).map_err(|e| self.failed(key, &e.error))?;
-                let stamp = stamp_now().map_err(|e| self.failed(key, &e))?;
-                state.files.insert(path.clone(), stamp.clone());
-                stamp
-            }
-        };
-        // What was downloaded is never looked for again: a source of its own, so that it counts by itself.
-        let source = source.unwrap_or_else(|| (path.join(key), stamp.clone()));
-        let placed = Arc::new(Placed {
-            key: key.to_owned(),
-            path,
-            digest,
-            size: stamp.length,
-            stamp,
-        });
-        state.placed.insert(source, (Arc::clone(&placed), Instant::now()));
+        if let Some(kept) = state.used(&path) {
+            return Ok(kept);
+        }
+        temporary.persist(&path).map_err(|e| self.failed(key, &e.error))?;
+        let stamp = fs::metadata(&path).map(|data| Stamp::of(&data)).map_err(|e| self.failed(key, &e))?;
+        let kept = Arc::new(Kept { path: path.clone(), stamp });
+        state.files.insert(path, (Arc::clone(&kept), Instant::now()));
         state.evict(self.limit);
-        Ok(placed)
+        Ok(kept)
     }
 
     /// A file in the cache that vanishes unless it is kept.
     pub(super) fn temporary(&self) -> std::io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)
+        tempfile::Builder::new().prefix(".new-").tempfile_in(self.folder())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What earlier processes left: all that is older than a day. A process that still uses one places it anew.
-    fn sweep(&self) {
-        let old = SystemTime::now() - Duration::from_secs(86_400);
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let is_old = entry
-                .metadata()
-                .is_ok_and(|data| data.is_file() && data.modified().is_ok_and(|time| time < old));
-            if is_old {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
-
     pub(super) fn failed(&self, key: &str, error: &std::io::Error) -> Error {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::transient(format!(
-                "`{key}` does not fit the cache: the disk that holds `{}` is full; make room, it is tried again",
-                self.folder.display()
-            )),
-            _ => Error::transient(format!(
-                "`{key}` could not be placed in the cache `{}`: {error}",
-                self.folder.display()
-            )),
-        }
+        failed(self.folder(), key, error)
+    }
+}
+
+fn failed(folder: &Path, key: &str, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::transient(format!(
+            "`{key}` does not fit the cache: the disk that holds `{}` is full; make room, it is tried again",
+            folder.display()
+        )),
+        _ => Error::transient(format!("`{key}` could not be placed in the cache `{}`: {error}", folder.display())),
     }
 }
 
 impl State {
+    fn used(&mut self, path: &Path) -> Option<Arc<Kept>> {
+        let (kept, used) = self.files.get_mut(path).filter(|(kept, _)| kept.is_whole())?;
+        *used = Instant::now();
+        Some(Arc::clone(kept))
+    }
+
     /// Removes files that no query uses until what is left takes no more than `limit` bytes, the longest unused first.
     fn evict(&mut self, limit: u64) {
-        let mut total: u64 = self.placed.values().map(|(placed, _)| placed.size).sum();
+        let mut total: u64 = self.files.values().map(|(kept, _)| kept.stamp.length).sum();
         while total > limit {
-            let idle = self.placed.iter().filter(|(_, (placed, _))| Arc::strong_count(placed) == 1);
-            let Some(oldest) = idle.min_by_key(|(_, (_, used))| *used).map(|(source, _)| source.clone()) else {
+            let idle = self.files.iter().filter(|(_, (kept, _))| Arc::strong_count(kept) == 1);
+            let Some(path) = idle.min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone()) else {
                 return;
             };
-            if let Some((gone, _)) = self.placed.remove(&oldest) {
-                total -= gone.size;
-                if self.placed.values().all(|(placed, _)| placed.path != gone.path) {
-                    self.files.remove(&gone.path);
-                    let _ = fs::remove_file(&gone.path);
-                }
+            if let Some((gone, _)) = self.files.remove(&path) {
+                total -= gone.stamp.length;
+                let _ = fs::remove_file(&path);
             }
         }
     }
 }
 
-fn ending(format: Format) -> &'static str {
-    match format {
+/// A name for what holds these bytes.
+fn name(digest: &Digest, format: Format) -> String {
+    let ending = match format {
         Format::Parquet => "parquet",
         Format::Csv => "csv",
         Format::JsonLines => "jsonl",
-    }
+    };
+    format!("{digest}.{ending}")
 }
 
 /// Hashes a file and, where it is text, makes sure that it is UTF-8.
@@ -248,60 +260,61 @@ fn digest_file(key: &str, path: &Path, format: Format) -> Result<Digest> {
     Ok(hash.finish())
 }
 
-/// Checks text as it streams by: a character may be cut by the end of a piece.
-struct Text<'a> {
-    key: &'a str,
-    lines: u64,
-    cut: Vec<u8>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
 
-impl<'a> Text<'a> {
-    fn new(key: &'a str) -> Self {
-        Self {
-            key,
-            lines: 1,
-            cut: Vec::new(),
+    /// A cache of 100 bytes, and objects of 60 each but one: `a` and `b` of one content, `c`, `d` and `e` of their own.
+    fn cache(folder: &Path) -> (Cache, BlockingStore) {
+        let store = Store::memory().blocking();
+        for (key, text) in [("a", "a"), ("b", "a"), ("c", "c"), ("d", "d"), ("e", "e")] {
+            store.create(key, text.repeat(60).as_bytes()).unwrap();
         }
+        store.create("small", &[b's'; 30]).unwrap();
+        (Cache::open(folder, 100).unwrap(), store)
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        let joined;
-        let bytes = if self.cut.is_empty() {
-            bytes
-        } else {
-            joined = [std::mem::take(&mut self.cut).as_slice(), bytes].concat();
-            &joined
-        };
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.lines += count_lines(text.as_bytes()),
-            Err(e) => {
-                self.lines += count_lines(&bytes[..e.valid_up_to()]);
-                let rest = &bytes[e.valid_up_to()..];
-                if e.error_len().is_some() {
-                    return Err(self.foreign(rest[0]));
-                }
-                self.cut = rest.to_vec();
-            }
+    #[test]
+    fn what_is_in_use_stays_and_the_longest_unused_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, store) = cache(folder.path());
+        let place = |key| cache.place(&store, key, Format::Csv).unwrap();
+        let used = place("a");
+        // Placed once more and let go: the one above is used still.
+        drop(place("b"));
+        let (c, d) = (place("c"), place("d"));
+        [&used, &c, &d].into_iter().for_each(|placed| placed.verify().unwrap());
+        let paths = [&c, &d].map(|placed| placed.path().to_owned());
+        drop((c, d));
+        drop(place("e"));
+        assert_eq!(paths.map(|path| path.exists()), [false, false]);
+        used.verify().unwrap();
+    }
+
+    #[test]
+    fn objects_of_one_content_count_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, store) = cache(folder.path());
+        let place = |key| cache.place(&store, key, Format::Csv).unwrap().path().to_owned();
+        let small = place("small");
+        for _ in 0..10 {
+            assert_eq!(place("a"), place("b"));
         }
-        Ok(())
+        assert!(small.exists());
+        place("c");
+        assert!(!small.exists());
     }
 
-    fn end(self) -> Result<()> {
-        match self.cut.first() {
-            Some(byte) => Err(self.foreign(*byte)),
-            None => Ok(()),
-        }
+    #[test]
+    fn a_file_of_the_cache_that_was_changed_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, store) = cache(folder.path());
+        let placed = cache.place(&store, "a", Format::Csv).unwrap();
+        fs::write(placed.path(), "x").unwrap();
+        assert!(placed.verify().unwrap_err().message.contains("`a` was changed in place"));
+        let again = cache.place(&store, "b", Format::Csv).unwrap();
+        assert_eq!(fs::read(again.path()).unwrap(), [b'a'; 60]);
+        again.verify().unwrap();
     }
-
-    fn foreign(&self, byte: u8) -> Error {
-        Error::input(format!(
-            "`{}` is not UTF-8: the byte 0x{byte:02X} in line {} does not belong there; save it as UTF-8, for example with `iconv -f latin1 -t utf-8`",
-            self.key, self.lines
-        ))
-    }
-}
-
-#[allow(clippy::naive_bytecount)]
-fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }

@@ -22,7 +22,7 @@ pub(super) struct Header {
 pub(super) fn header(placed: &Placed) -> Result<Header> {
     let key = &placed.key;
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
-    let mut reader = BufReader::new(File::open(&placed.path).map_err(failed)?);
+    let mut reader = BufReader::new(File::open(placed.path()).map_err(failed)?);
     let mut line = String::new();
     // A quoted name may hold a line break: the header ends where its quotes are even.
     while line.is_empty() || line.matches('"').count() % 2 == 1 {
@@ -100,7 +100,7 @@ pub(super) fn reader(placed: &Placed, header: &Header) -> String {
     format!(
         "read_csv({}, auto_detect = false, header = true, columns = {{{}}}, delim = {}, quote = '\"', escape = '\"', \
          ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
-        text(&placed.path.to_string_lossy()),
+        text(&placed.path().to_string_lossy()),
         columns.join(", "),
         text(&header.delimiter.to_string()),
     )

@@ -31,9 +31,9 @@ pub(super) fn of_duckdb(error: &duckdb::Error, placed: &[Arc<Placed>]) -> Error 
         duckdb::Error::DuckDBFailure(_, Some(message)) => message.clone(),
         other => other.to_string(),
     };
-    let named = placed.iter().find(|placed| message.contains(&*placed.path.to_string_lossy()));
+    let named = placed.iter().find(|placed| message.contains(&*placed.path().to_string_lossy()));
     for placed in placed {
-        message = message.replace(&*placed.path.to_string_lossy(), &placed.key);
+        message = message.replace(&*placed.path().to_string_lossy(), &placed.key);
     }
     // Anything after the first paragraph is the query with a caret, or advice about DuckDB's own settings.
     let first = message

@@ -5,24 +5,27 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use duckdb::{Config, Connection};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Result, digest_json};
 
 mod cache;
+mod convert;
 mod csv;
 mod export;
 mod fault;
+mod folder;
 mod guard;
 mod reader;
 mod session;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use cache::Cache;
 pub(crate) use cache::Placed;
@@ -54,15 +57,14 @@ pub struct SqlEngine {
 
 #[derive(Debug)]
 struct Inner {
-    cache: Cache,
     serial: Mutex<Connection>,
     parallel: Mutex<Connection>,
     aggregates: BTreeSet<String>,
     // What was found out about queries, by their text and tables: a stage asks the same ones again.
     checked: Mutex<HashMap<Digest, guard::Shape>>,
     timeout: Duration,
-    // Removed with the engine.
-    _spill: [TempDir; 2],
+    // Its folder goes after the connections.
+    cache: Cache,
 }
 
 /// A table's name and its objects, placed.
@@ -84,25 +86,17 @@ impl SqlEngine {
         let folder = std::path::absolute(&options.cache_dir)
             .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
         let cache = Cache::open(&folder, cache_bytes)?;
-        let spill = || {
-            tempfile::Builder::new()
-                .prefix(".spill-")
-                .tempdir_in(&folder)
-                .map_err(|e| cache.failed("spill", &e))
-        };
-        let spills = [spill()?, spill()?];
-        let serial = open(&options, &cache, &spills[0], 1)?;
-        let parallel = open(&options, &cache, &spills[1], options.threads.max(1))?;
+        let serial = open(&options, &cache, "serial", 1)?;
+        let parallel = open(&options, &cache, "parallel", options.threads.max(1))?;
         let aggregates = aggregates(&serial)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                cache,
                 serial: Mutex::new(serial),
                 parallel: Mutex::new(parallel),
                 aggregates,
                 checked: Mutex::default(),
                 timeout: options.timeout,
-                _spill: spills,
+                cache,
             }),
         })
     }
@@ -116,20 +110,20 @@ impl SqlEngine {
     pub(crate) fn read(&self, sql: &str, tables: &[Bound]) -> Result<SqlReader> {
         let deadline = Instant::now() + self.inner.timeout;
         let shape = self.check(sql, tables)?;
-        let session = Session::of(if shape.is_orderless {
+        let mut session = Session::of(if shape.is_orderless {
             &self.inner.parallel
         } else {
             &self.inner.serial
         })?;
-        self.bind(&session, tables)?;
+        self.bind(&mut session, tables)?;
         SqlReader::start(session, sql.to_owned(), placed(tables), deadline, self.inner.timeout)
     }
 
     /// Runs a query on one thread and writes its rows to a Parquet file; returns it with the number of rows.
     pub(crate) fn export(&self, sql: &str, tables: &[Bound]) -> Result<(NamedTempFile, u64)> {
         self.check(sql, tables)?;
-        let session = Session::of(&self.inner.serial)?;
-        self.bind(&session, tables)?;
+        let mut session = Session::of(&self.inner.serial)?;
+        self.bind(&mut session, tables)?;
         let file = self.inner.cache.temporary().map_err(|e| self.inner.cache.failed("an export", &e))?;
         let mut writer = None;
         let watch = Watch::start(&session, self.inner.timeout)?;
@@ -187,7 +181,7 @@ impl SqlEngine {
     }
 
     /// Makes the tables: views that only this connection sees.
-    fn bind(&self, connection: &Connection, tables: &[Bound]) -> Result<()> {
+    fn bind(&self, session: &mut Session, tables: &[Bound]) -> Result<()> {
         for table in tables {
             if table.objects.is_empty() {
                 return Err(Error::input(format!(
@@ -195,80 +189,28 @@ impl SqlEngine {
                     table.name
                 )));
             }
-            let run = |sql: String| connection.execute_batch(&sql).map_err(|e| fault::of_duckdb(&e, &table.objects));
-            let view = name(&table.name);
+            let run = |session: &Session, view: &str, paths: &[&Path]| {
+                let sql = format!("CREATE TEMP VIEW {} AS {}", name(view), read_parquet(paths));
+                session.execute_batch(&sql).map_err(|e| fault::of_duckdb(&e, &table.objects))
+            };
             match table.format {
-                Format::Parquet => run(format!("CREATE TEMP VIEW {view} AS {}", read_parquet(&paths(&table.objects))))?,
-                Format::JsonLines => run(format!(
-                    "CREATE TEMP VIEW {view} AS {}",
-                    read_parquet(&[self.json_lines(&table.objects)?])
-                ))?,
+                Format::Parquet => run(session, &table.name, &paths(&table.objects))?,
+                Format::JsonLines => {
+                    let rows = self.json_lines(&table.objects)?;
+                    run(session, &table.name, &[&rows.path])?;
+                    session.files.push(rows);
+                }
                 Format::Csv => {
                     let converted = table.objects.iter().map(|placed| self.csv(placed)).collect::<Result<Vec<_>>>()?;
                     let (rows, rejects): (Vec<_>, Vec<_>) = converted.into_iter().unzip();
-                    run(format!("CREATE TEMP VIEW {view} AS {}", read_parquet(&rows)))?;
-                    let rejects_view = name(&format!("{}__rejects", table.name));
-                    run(format!("CREATE TEMP VIEW {rejects_view} AS {}", read_parquet(&rejects)))?;
+                    for (view, files) in [(table.name.clone(), rows), (format!("{}__rejects", table.name), rejects)] {
+                        run(session, &view, &files.iter().map(|file| file.path.as_path()).collect::<Vec<_>>())?;
+                        session.files.extend(files);
+                    }
                 }
             }
         }
         Ok(())
-    }
-
-    /// A CSV and its rejects as Parquet, made once for each content.
-    fn csv(&self, placed: &Arc<Placed>) -> Result<(PathBuf, PathBuf)> {
-        let header = csv::header(placed)?;
-        let target = |what: &str| self.inner.cache.folder().join(format!("{}.csv.{what}.parquet", placed.digest));
-        let (rows, rejects) = (target("rows"), target("rejects"));
-        if rows.is_file() && rejects.is_file() {
-            return Ok((rows, rejects));
-        }
-        let session = Session::of(&self.inner.parallel)?;
-        let objects = std::slice::from_ref(placed);
-        self.copy(&session, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
-        let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
-                   any_value(csv_line) AS raw FROM reject_errors GROUP BY line ORDER BY line";
-        self.copy(&session, bad, &rejects, objects)?;
-        Ok((rows, rejects))
-    }
-
-    /// JSON lines as Parquet, typed over all files together, made once for each list of contents.
-    fn json_lines(&self, objects: &[Arc<Placed>]) -> Result<PathBuf> {
-        if let Some(empty) = objects.iter().find(|placed| placed.size == 0) {
-            return Err(Error::input(format!(
-                "`{}` is empty: JSON lines need at least one object",
-                empty.key
-            )));
-        }
-        let digests: Vec<&str> = objects.iter().map(|placed| placed.digest.as_str()).collect();
-        let digest = digest_json(&digests);
-        let target = self.inner.cache.folder().join(format!("{digest}.jsonl.rows.parquet"));
-        if !target.is_file() {
-            let session = Session::of(&self.inner.parallel)?;
-            let sql = format!(
-                "SELECT * FROM read_json([{}], format = 'newline_delimited', sample_size = -1, union_by_name = true, maximum_object_size = 67108864)",
-                list(&paths(objects))
-            );
-            self.copy(&session, &sql, &target, objects)?;
-        }
-        Ok(target)
-    }
-
-    /// Writes rows to a file of the cache, which is there whole or not at all.
-    fn copy(&self, session: &Session, sql: &str, target: &std::path::Path, objects: &[Arc<Placed>]) -> Result<()> {
-        let failed = |e: std::io::Error| self.inner.cache.failed(objects.first().map_or("", |placed| &placed.key), &e);
-        let temporary = self.inner.cache.temporary().map_err(failed)?;
-        let watch = Watch::start(session, self.inner.timeout)?;
-        let copied = session.execute_batch(&format!(
-            "COPY ({sql}) TO {} (FORMAT parquet, COMPRESSION snappy)",
-            text(&temporary.path().to_string_lossy())
-        ));
-        match copied {
-            Err(_) if watch.has_fired() => return Err(reader::timed_out(self.inner.timeout)),
-            other => other.map_err(|e| fault::of_duckdb(&e, objects))?,
-        }
-        objects.iter().try_for_each(|placed| placed.verify())?;
-        temporary.persist(target).map(drop).map_err(|e| failed(e.error))
     }
 }
 
@@ -301,7 +243,7 @@ impl Watch {
 }
 
 /// An instance that can see the cache and never be unlocked.
-fn open(options: &SqlOptions, cache: &Cache, spill: &TempDir, threads: usize) -> Result<Connection> {
+fn open(options: &SqlOptions, cache: &Cache, spill: &str, threads: usize) -> Result<Connection> {
     let failed = |e: duckdb::Error| Error::bug(format!("DuckDB could not be opened: {e}"));
     let config = Config::default()
         .with("autoinstall_known_extensions", "false")
@@ -316,7 +258,7 @@ fn open(options: &SqlOptions, cache: &Cache, spill: &TempDir, threads: usize) ->
              SET allow_community_extensions = false; SET allow_persistent_secrets = false; SET errors_as_json = false;
              SET allowed_directories = [{}]; SET enable_external_access = false; SET lock_configuration = true",
             (options.memory_bytes >> 20).max(64),
-            text(&spill.path().to_string_lossy()),
+            text(&cache.folder().join(spill).to_string_lossy()),
             (options.memory_bytes >> 18).max(256),
             text(&format!("{}/", cache.folder().to_string_lossy())),
         ))
@@ -337,11 +279,11 @@ fn placed(tables: &[Bound]) -> Vec<Arc<Placed>> {
     tables.iter().flat_map(|table| table.objects.iter().map(Arc::clone)).collect()
 }
 
-fn paths(objects: &[Arc<Placed>]) -> Vec<PathBuf> {
-    objects.iter().map(|placed| placed.path.clone()).collect()
+fn paths(objects: &[Arc<Placed>]) -> Vec<&Path> {
+    objects.iter().map(|placed| placed.path()).collect()
 }
 
-fn list(paths: &[PathBuf]) -> String {
+fn list(paths: &[&Path]) -> String {
     paths
         .iter()
         .map(|path| text(&path.to_string_lossy()))
@@ -349,7 +291,7 @@ fn list(paths: &[PathBuf]) -> String {
         .join(", ")
 }
 
-fn read_parquet(paths: &[PathBuf]) -> String {
+fn read_parquet(paths: &[&Path]) -> String {
     let union = if paths.len() > 1 { ", union_by_name = true" } else { "" };
     format!("SELECT * FROM read_parquet([{}]{union})", list(paths))
 }

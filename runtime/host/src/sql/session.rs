@@ -11,10 +11,14 @@ use std::{
 use duckdb::{Connection, InterruptHandle};
 use tidemill_core::{Error, Result};
 
+use super::cache::Kept;
+
 /// A connection of its own: its tables are seen by no other.
 pub(super) struct Session {
     connection: Connection,
     interrupt: Interrupt,
+    /// What its tables are read from beside the placed objects: held until the connection goes.
+    pub(super) files: Vec<Arc<Kept>>,
 }
 
 /// Stops the session's query; does nothing once the session is gone.
@@ -30,7 +34,12 @@ impl Session {
             .try_clone()
             .map_err(|e| Error::transient(format!("DuckDB gave no connection: {e}")))?;
         let interrupt = Interrupt(Arc::new(Mutex::new(Some(connection.interrupt_handle()))));
-        Ok(Self { connection, interrupt })
+        let files = Vec::new();
+        Ok(Self {
+            connection,
+            interrupt,
+            files,
+        })
     }
 
     pub(super) fn interrupt(&self) -> Interrupt {

@@ -5,6 +5,8 @@ use std::{path::Path, slice::from_ref, sync::Arc, time::Duration};
 use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
 use tidemill_core::{Digest, Error, ErrorKind, Format, Objects, RunContext, Sql, Table, Trigger};
 
+use tempfile::TempDir;
+
 use super::*;
 use crate::{Grants, RunHost, RunSetup, Store};
 
@@ -36,9 +38,13 @@ impl Bench {
             threads,
             timeout: Duration::from_secs_f64(timeout),
         };
+        self.host_with(SqlEngine::new(options).unwrap(), store)
+    }
+
+    fn host_with(&self, sql: SqlEngine, store: Store) -> RunHost {
         RunHost::new(RunSetup {
             store,
-            sql: SqlEngine::new(options).unwrap(),
+            sql,
             context: RunContext {
                 as_of: jiff::Timestamp::UNIX_EPOCH,
                 seed: 1,
@@ -405,6 +411,36 @@ fn objects_of_the_same_content_do_not_disturb_each_other() {
     for store in [bench.store.clone(), memory] {
         assert_eq!(texts(&bench.host_over(store, 1, 60.0), sum, from_ref(&all)), ["40"]);
     }
+}
+
+/// Rows made of text count as what they were made of does, and go as it goes.
+#[test]
+fn a_small_disk_is_enough_for_any_number_of_files() {
+    const ROOM: u64 = 8 << 10;
+    let bench = Bench::new();
+    let cache_dir = bench.folder.path().join("small");
+    let options = SqlOptions {
+        cache_dir: cache_dir.clone(),
+        memory_bytes: 512 << 20,
+        threads: 1,
+        timeout: Duration::from_secs(60),
+    };
+    let engine = SqlEngine::bounded(options, ROOM).unwrap();
+    for number in 0..40 {
+        let (csv, lines) = (format!("in/{number}.csv"), format!("in/{number}.jsonl"));
+        bench.put(&csv, format!("x\n{number}\n").as_bytes());
+        bench.put(&lines, format!("{{\"y\": {number}}}\n").as_bytes());
+        let host = bench.host_with(engine.clone(), bench.store.clone());
+        let tables = [table("a", &csv, Format::Csv), table("b", &lines, Format::JsonLines)];
+        let sql = "SELECT x || '-' || y FROM a, b";
+        assert_eq!(texts(&host, sql, &tables), [format!("{number}-{number}")]);
+    }
+    let folder = engine.inner.cache.folder().to_owned();
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
+    let bytes: u64 = files.filter(|data| data.is_file()).map(|data| data.len()).sum();
+    assert!((1..ROOM + 4096).contains(&bytes), "{bytes} bytes in the cache");
+    drop(engine);
+    assert_eq!(std::fs::read_dir(cache_dir).unwrap().count(), 0, "the cache outlived its engine");
 }
 
 /// Twenty checks over a million rows: run with `--ignored --nocapture`.
