@@ -189,15 +189,17 @@ impl Flow {
     /// How it stands now.
     pub async fn status(&self) -> Result<Status> {
         let quiet = self.is_quiet().await?;
+        // First the letters: one that was revived since then is among the items.
+        let dead = lock(&self.inner.dead).values().filter(|letter| !letter.dropped).count();
         let items = self.inner.queue.items();
         let held = items.iter().filter(|(item, _)| item.held).count();
         let running = items.iter().filter(|(_, runs)| *runs).count();
         Ok(Status {
-            quiet,
+            quiet: quiet && held == items.len(),
             running,
             held,
             queued: items.len() - running - held,
-            dead: lock(&self.inner.dead).values().filter(|letter| !letter.dropped).count(),
+            dead,
         })
     }
 

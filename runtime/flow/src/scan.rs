@@ -101,7 +101,14 @@ impl Inner {
                 }
             }
         }
-        self.revive().await
+        self.look_for_deleted_letters().await
+    }
+
+    /// Dead letters that someone deleted run again; those that someone dropped no longer count.
+    pub(crate) async fn revive(&self) -> Result<()> {
+        // Who scans meanwhile waits: it would see neither the letter nor what is queued for it.
+        let _one_at_a_time = self.scanning.lock().await;
+        self.look_for_deleted_letters().await
     }
 
     /// Looks once more at the files that may still grow.
@@ -191,8 +198,7 @@ impl Inner {
         }
     }
 
-    /// Dead letters that someone deleted run again; those that someone dropped no longer count.
-    pub(crate) async fn revive(&self) -> Result<()> {
+    async fn look_for_deleted_letters(&self) -> Result<()> {
         // First those that are known, then the listing: a letter that is written in between is in neither, and nobody deleted it.
         let known: Vec<DeadLetter> = lock(&self.dead).values().cloned().collect();
         if known.is_empty() {
@@ -206,8 +212,11 @@ impl Inner {
                 }
                 None => {
                     lock(&self.settled).remove(&letter.id);
-                    lock(&self.dead).remove(&letter.id);
+                    // At no moment it is in neither, and one that fails again meanwhile is not forgotten.
+                    let mut dead = lock(&self.dead);
                     self.queue.put(vec![dead::item(&letter)], None);
+                    dead.remove(&letter.id);
+                    drop(dead);
                     self.wake.notify_one();
                 }
             }

@@ -273,6 +273,29 @@ async fn the_dead_can_be_tried_again_and_dropped() {
     flow.stop().await.unwrap();
 }
 
+/// Whoever looks while a dead letter is brought back sees it as dead, or as not at rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_on_its_way_back_is_never_out_of_sight() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, runner) = (Store::local(&folder.path().join("store")).unwrap(), Arc::new(Plain::default()));
+    *runner.broken.lock().unwrap() = true;
+    let flow = start(CHAIN, &store, &runner, options(Some(folder.path().join("queue.redb")))).await;
+    put(&flow, 1).await;
+    quiet(&flow).await;
+    for runs in 2..=40 {
+        retry_letter(&store, &dead_letters(&store).await.unwrap()[0]).await.unwrap();
+        loop {
+            let ran = runner.runs.load(Ordering::SeqCst);
+            let status = flow.status().await.unwrap();
+            assert!(!status.quiet || status.dead == 1, "{status:?}");
+            if status.quiet && ran == runs {
+                break;
+            }
+        }
+    }
+    flow.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_ends_in_a_dead_letter_that_names_it() {
     // `check` refuses this chain; a flow is given it all the same, as if a pattern had slipped through.

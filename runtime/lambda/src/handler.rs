@@ -45,18 +45,12 @@ pub struct Handler {
 impl Handler {
     /// A function that runs its node's stage by `runner`.
     pub fn new(settings: Settings, store: Store, runner: Arc<dyn Runner>) -> Result<Self> {
-        let temporary = std::env::temp_dir();
-        // Half of the disk that is left: what spills, and what is being written, needs the rest.
-        let room = fs4::available_space(&temporary).map_or(256 << 20, |bytes| bytes / 2);
-        let sql = SqlEngine::bounded(
-            SqlOptions {
-                cache_dir: temporary.join("tidemill-cache"),
-                memory_bytes: settings.memory_bytes / 2,
-                threads: std::thread::available_parallelism().map_or(1, usize::from),
-                timeout: Duration::from_secs(settings.node.timeout_seconds),
-            },
-            room,
-        )?;
+        let sql = SqlEngine::on_small_disk(SqlOptions {
+            cache_dir: std::env::temp_dir().join("tidemill-cache"),
+            memory_bytes: settings.memory_bytes / 2,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            timeout: Duration::from_secs(settings.node.timeout_seconds),
+        })?;
         Ok(Self {
             node: settings.node.node(),
             ledger: Ledger::new(store.clone()),

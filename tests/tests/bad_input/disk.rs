@@ -121,13 +121,13 @@ fn ask(connection: &mut Connection, id: &str) -> Result<(u16, String)> {
 
 /// Gives the log room until all that was acknowledged is Parquet: its files would go, and make room, when there must be none.
 fn sealed(disk: &Disk, process: u32, project: &Path) -> Result<()> {
+    disk.fill(process, 16 << 20)?;
     let patience = Instant::now() + Duration::from_secs(60);
     while Instant::now() < patience {
         let mut left = fs::read_dir(project.join(".tidemill/log"))?.flatten();
         if !left.any(|file| file.path().extension().is_some_and(|ending| ending == "wal")) {
             return Ok(());
         }
-        disk.fill(process, 16 << 20)?;
         std::thread::sleep(Duration::from_millis(50));
     }
     anyhow::bail!("with room again, the prediction log is not sealed")

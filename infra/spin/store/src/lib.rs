@@ -91,6 +91,7 @@ impl predictions::Guest for Component {
             eprintln!("{error}");
             match error.kind {
                 ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
+                ErrorKind::Input => predictions::AppendError::Invalid(error.message),
                 // Which bucket, and what is wrong with it, is no business of a client's.
                 _ => predictions::AppendError::Unavailable(
                     "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why"

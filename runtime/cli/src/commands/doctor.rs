@@ -96,7 +96,7 @@ fn wasm_target() -> Checked {
 }
 
 fn duckdb(project: Option<&Project>) -> Checked {
-    let folder = project.map_or_else(std::env::temp_dir, |project| project.own("cache/sql"));
+    let folder = project.map_or_else(|| std::env::temp_dir().join("tidemill-cache"), |project| project.own("cache/sql"));
     let options = tidemill_host::SqlOptions {
         cache_dir: folder,
         memory_bytes: 1 << 28,

@@ -85,7 +85,7 @@ impl Stamp {
 /// The files of one engine.
 #[derive(Debug)]
 pub(super) struct Cache {
-    folder: Folder,
+    folder: Arc<Folder>,
     limit: u64,
     state: Mutex<State>,
 }
@@ -99,12 +99,19 @@ struct State {
 }
 
 impl Cache {
-    pub(super) fn open(folder: &Path, limit: u64) -> Result<Self> {
+    /// Opens it in `parent`; `limit` is asked when what earlier processes left there is gone.
+    pub(super) fn open(parent: &Path, limit: impl FnOnce() -> u64) -> Result<Self> {
+        let folder = Folder::open(parent).map_err(|e| failed(parent, &parent.display().to_string(), &e))?;
         Ok(Self {
-            folder: Folder::open(folder).map_err(|e| failed(folder, &folder.display().to_string(), &e))?,
-            limit,
+            folder: Arc::new(folder),
+            limit: limit(),
             state: Mutex::default(),
         })
+    }
+
+    /// Keeps the folder as long as the handle.
+    pub(super) fn hold(&self) -> Arc<Folder> {
+        Arc::clone(&self.folder)
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -142,8 +149,8 @@ impl Cache {
             Ok(temporary)
         };
         let temporary = place().map_err(|e| self.failed(key, &e))?;
-        let digest = digest_file(key, temporary.path(), format)?;
-        let kept = self.keep(key, temporary, &name(&digest, format))?;
+        let (digest, stamp) = digest_file(key, temporary.path(), format)?;
+        let kept = self.keep(key, temporary, stamp, &name(&digest, format))?;
         let hashed = &mut self.lock().hashed;
         if hashed.len() >= MOST_HASHED {
             hashed.clear();
@@ -155,9 +162,15 @@ impl Cache {
     fn place_download(&self, store: &BlockingStore, key: &str, format: Format) -> Result<(Digest, Arc<Kept>)> {
         let mut temporary = self.temporary().map_err(|e| self.failed(key, &e))?;
         store.download(key, temporary.as_file_mut())?;
-        let digest = digest_file(key, temporary.path(), format)?;
-        let kept = self.keep(key, temporary, &name(&digest, format))?;
+        let (digest, stamp) = digest_file(key, temporary.path(), format)?;
+        let kept = self.keep(key, temporary, stamp, &name(&digest, format))?;
         Ok((digest, kept))
+    }
+
+    /// Keeps what was made of the object `key`, under a name that decides its content.
+    pub(super) fn made(&self, key: &str, temporary: NamedTempFile, name: &str) -> Result<Arc<Kept>> {
+        let stamp = fs::metadata(temporary.path()).map(|data| Stamp::of(&data));
+        self.keep(key, temporary, stamp.map_err(|e| self.failed(key, &e))?, name)
     }
 
     /// The file of this name, if it is there as it was kept.
@@ -165,15 +178,14 @@ impl Cache {
         self.lock().used(&self.folder().join(name))
     }
 
-    /// Keeps a file under a name that its content decides. One that is there already stays: it may be read just now.
-    pub(super) fn keep(&self, key: &str, temporary: NamedTempFile, name: &str) -> Result<Arc<Kept>> {
+    /// Keeps a file that was found in the state `stamp`. One of its name that is there already stays: it may be read just now.
+    fn keep(&self, key: &str, temporary: NamedTempFile, stamp: Stamp, name: &str) -> Result<Arc<Kept>> {
         let path = self.folder().join(name);
         let mut state = self.lock();
         if let Some(kept) = state.used(&path) {
             return Ok(kept);
         }
         temporary.persist(&path).map_err(|e| self.failed(key, &e.error))?;
-        let stamp = fs::metadata(&path).map(|data| Stamp::of(&data)).map_err(|e| self.failed(key, &e))?;
         let kept = Arc::new(Kept { path: path.clone(), stamp });
         state.files.insert(path, (Arc::clone(&kept), Instant::now()));
         state.evict(self.limit);
@@ -237,10 +249,11 @@ fn name(digest: &Digest, format: Format) -> String {
     format!("{digest}.{ending}")
 }
 
-/// Hashes a file and, where it is text, makes sure that it is UTF-8.
-fn digest_file(key: &str, path: &Path, format: Format) -> Result<Digest> {
+/// Hashes a file and, where it is text, makes sure that it is UTF-8. With the state that it was in before: a change while it is hashed shows.
+fn digest_file(key: &str, path: &Path, format: Format) -> Result<(Digest, Stamp)> {
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
     let mut file = File::open(path).map_err(failed)?;
+    let stamp = file.metadata().map(|data| Stamp::of(&data)).map_err(failed)?;
     let mut hash = Hasher::default();
     let mut text = (format != Format::Parquet).then(|| Text::new(key));
     let mut buffer = vec![0; 1 << 20];
@@ -257,7 +270,7 @@ fn digest_file(key: &str, path: &Path, format: Format) -> Result<Digest> {
     if let Some(text) = text {
         text.end()?;
     }
-    Ok(hash.finish())
+    Ok((hash.finish(), stamp))
 }
 
 #[cfg(test)]
@@ -272,7 +285,7 @@ mod tests {
             store.create(key, text.repeat(60).as_bytes()).unwrap();
         }
         store.create("small", &[b's'; 30]).unwrap();
-        (Cache::open(folder, 100).unwrap(), store)
+        (Cache::open(folder, || 100).unwrap(), store)
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl SqlEngine {
         if let (Some(rows), Some(rejects)) = (cache.kept(&rows), cache.kept(&rejects)) {
             return Ok((rows, rejects));
         }
-        let session = Session::of(&self.inner.parallel)?;
+        let session = Session::of(&self.inner.parallel, &self.inner.cache)?;
         let objects = std::slice::from_ref(placed);
         let rows = self.copy(&session, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
         let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
@@ -43,7 +43,7 @@ impl SqlEngine {
         if let Some(rows) = self.inner.cache.kept(&name) {
             return Ok(rows);
         }
-        let session = Session::of(&self.inner.parallel)?;
+        let session = Session::of(&self.inner.parallel, &self.inner.cache)?;
         let sql = format!(
             "SELECT * FROM read_json([{}], format = 'newline_delimited', sample_size = -1, union_by_name = true, maximum_object_size = 67108864)",
             list(&paths(objects))
@@ -58,7 +58,7 @@ impl SqlEngine {
         let temporary = cache.temporary().map_err(|e| cache.failed(key, &e))?;
         let watch = Watch::start(session, self.inner.timeout)?;
         let copied = session.execute_batch(&format!(
-            "COPY ({sql}) TO {} (FORMAT parquet, COMPRESSION snappy)",
+            "COPY ({sql}) TO {} (FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false)",
             csv::text(&temporary.path().to_string_lossy())
         ));
         match copied {
@@ -66,6 +66,6 @@ impl SqlEngine {
             other => other.map_err(|e| fault::of_duckdb(&e, objects))?,
         }
         objects.iter().try_for_each(|placed| placed.verify())?;
-        cache.keep(key, temporary, name)
+        cache.made(key, temporary, name)
     }
 }

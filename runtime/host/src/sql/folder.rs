@@ -7,14 +7,16 @@ use std::{
 };
 
 use fs4::fs_std::FileExt;
-use tempfile::NamedTempFile;
+
+/// What tells our folders from those of others, where the cache lies among them.
+const PREFIX: &str = "tidemill-sql-";
 
 /// Removed when it is dropped; what a process that was killed left goes when the next one opens its own.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// Locked as long as the folder is used; removed after it.
-    _lock: NamedTempFile,
+    /// Locked as long as the folder is used. The file goes after the folder: without it nobody would ever sweep that.
+    _lock: File,
 }
 
 impl Folder {
@@ -23,12 +25,13 @@ impl Folder {
         fs::create_dir_all(parent)?;
         sweep(parent)?;
         loop {
-            let lock = tempfile::Builder::new().prefix("engine-").suffix(".lock").tempfile_in(parent)?;
+            let named = tempfile::Builder::new().prefix(PREFIX).suffix(".lock").tempfile_in(parent)?;
             // Who sweeps may have taken it for one that was left.
-            if FileExt::try_lock_exclusive(lock.as_file())? && lock.path().exists() {
-                let path = lock.path().with_extension("");
-                fs::create_dir(&path)?;
-                return Ok(Self { path, _lock: lock });
+            if FileExt::try_lock_exclusive(named.as_file())? && named.path().exists() {
+                let path = named.path().with_extension("");
+                create_private(&path)?;
+                let (_lock, _) = named.keep().map_err(|e| e.error)?;
+                return Ok(Self { path, _lock });
             }
         }
     }
@@ -40,7 +43,26 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _left = fs::remove_dir_all(&self.path);
+        remove(&self.path);
+    }
+}
+
+/// What lies there may be anybody's data: it is for this user alone.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Removes a folder, and its lock if that went well.
+fn remove(folder: &Path) {
+    let gone = fs::remove_dir_all(folder).or_else(|e| match e.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(e),
+    });
+    if gone.is_ok() {
+        let _left = fs::remove_file(folder.with_extension("lock"));
     }
 }
 
@@ -48,13 +70,15 @@ impl Drop for Folder {
 fn sweep(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let lock = entry?.path();
-        let is_lock = lock.extension().is_some_and(|ending| ending == "lock");
-        let Some(file) = is_lock.then(|| File::open(&lock).ok()).flatten() else {
+        let name = lock.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with(PREFIX) || !name.ends_with(".lock") {
             continue;
-        };
-        if FileExt::try_lock_exclusive(&file)? {
-            let _gone = fs::remove_dir_all(lock.with_extension(""));
-            let _gone = fs::remove_file(&lock);
+        }
+        // Held until the folder is gone.
+        if let Ok(file) = File::options().read(true).write(true).open(&lock)
+            && FileExt::try_lock_exclusive(&file).unwrap_or(false)
+        {
+            remove(&lock.with_extension(""));
         }
     }
     Ok(())
@@ -65,16 +89,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_left_goes_and_what_is_used_stays() {
+    fn what_was_left_goes_and_what_is_used_or_of_others_stays() {
         let parent = tempfile::tempdir().unwrap();
         let used = Folder::open(parent.path()).unwrap();
-        let left = parent.path().join("engine-killed");
-        fs::create_dir(&left).unwrap();
-        fs::write(left.join("a.parquet"), "a").unwrap();
-        fs::write(left.with_extension("lock"), "").unwrap();
+        let [left, foreign] = ["tidemill-sql-killed", "postgres"].map(|name| {
+            let folder = parent.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("a.parquet"), "a").unwrap();
+            fs::write(folder.with_extension("lock"), "").unwrap();
+            folder
+        });
         let other = Folder::open(parent.path()).unwrap();
         assert!(used.path().is_dir() && other.path().is_dir() && !left.exists());
         drop((used, other));
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        let names = fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, [foreign.clone(), foreign.with_extension("lock")]);
+        assert!(foreign.join("a.parquet").is_file());
     }
 }

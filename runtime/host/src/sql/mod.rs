@@ -63,7 +63,6 @@ struct Inner {
     // What was found out about queries, by their text and tables: a stage asks the same ones again.
     checked: Mutex<HashMap<Digest, guard::Shape>>,
     timeout: Duration,
-    // Its folder goes after the connections.
     cache: Cache,
 }
 
@@ -78,11 +77,18 @@ pub(crate) struct Bound {
 impl SqlEngine {
     /// Opens the instances and locks them.
     pub fn new(options: SqlOptions) -> Result<Self> {
-        Self::bounded(options, cache::LIMIT)
+        Self::open(options, || cache::LIMIT)
     }
 
-    /// Like [`new`](Self::new), for a small disk: past so many bytes, placed objects that no query uses are removed.
-    pub fn bounded(options: SqlOptions, cache_bytes: u64) -> Result<Self> {
+    /// Like [`new`](Self::new), for a small disk that is nobody else's: placed objects, and what was made of them, take up to half of
+    /// what is free there now; the rest is for what spills, and for what is being written.
+    pub fn on_small_disk(options: SqlOptions) -> Result<Self> {
+        let folder = options.cache_dir.clone();
+        Self::open(options, || fs4::available_space(&folder).map_or(256 << 20, |bytes| bytes / 2))
+    }
+
+    /// Past so many bytes, files of the cache that no query uses are removed.
+    fn open(options: SqlOptions, cache_bytes: impl FnOnce() -> u64) -> Result<Self> {
         let folder = std::path::absolute(&options.cache_dir)
             .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
         let cache = Cache::open(&folder, cache_bytes)?;
@@ -110,19 +116,20 @@ impl SqlEngine {
     pub(crate) fn read(&self, sql: &str, tables: &[Bound]) -> Result<SqlReader> {
         let deadline = Instant::now() + self.inner.timeout;
         let shape = self.check(sql, tables)?;
-        let mut session = Session::of(if shape.is_orderless {
-            &self.inner.parallel
-        } else {
-            &self.inner.serial
-        })?;
+        let mut session = self.session(shape.is_orderless)?;
         self.bind(&mut session, tables)?;
         SqlReader::start(session, sql.to_owned(), placed(tables), deadline, self.inner.timeout)
+    }
+
+    fn session(&self, is_orderless: bool) -> Result<Session> {
+        let instance = if is_orderless { &self.inner.parallel } else { &self.inner.serial };
+        Session::of(instance, &self.inner.cache)
     }
 
     /// Runs a query on one thread and writes its rows to a Parquet file; returns it with the number of rows.
     pub(crate) fn export(&self, sql: &str, tables: &[Bound]) -> Result<(NamedTempFile, u64)> {
         self.check(sql, tables)?;
-        let mut session = Session::of(&self.inner.serial)?;
+        let mut session = self.session(false)?;
         self.bind(&mut session, tables)?;
         let file = self.inner.cache.temporary().map_err(|e| self.inner.cache.failed("an export", &e))?;
         let mut writer = None;
@@ -170,7 +177,7 @@ impl SqlEngine {
         if let Some(shape) = known {
             return Ok(shape);
         }
-        let session = Session::of(&self.inner.serial)?;
+        let session = self.session(false)?;
         let shape = guard::check(&session, sql, &names, &self.inner.aggregates)?;
         let mut checked = self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if checked.len() >= 1000 {

@@ -11,7 +11,10 @@ use std::{
 use duckdb::{Connection, InterruptHandle};
 use tidemill_core::{Error, Result};
 
-use super::cache::Kept;
+use super::{
+    cache::{Cache, Kept},
+    folder::Folder,
+};
 
 /// A connection of its own: its tables are seen by no other.
 pub(super) struct Session {
@@ -19,6 +22,8 @@ pub(super) struct Session {
     interrupt: Interrupt,
     /// What its tables are read from beside the placed objects: held until the connection goes.
     pub(super) files: Vec<Arc<Kept>>,
+    // The files' and what spills there: a query may outlive the engine.
+    _folder: Arc<Folder>,
 }
 
 /// Stops the session's query; does nothing once the session is gone.
@@ -27,18 +32,18 @@ pub(super) struct Interrupt(Arc<Mutex<Option<Arc<InterruptHandle>>>>);
 
 impl Session {
     /// One more connection to the instance.
-    pub(super) fn of(instance: &Mutex<Connection>) -> Result<Self> {
+    pub(super) fn of(instance: &Mutex<Connection>, cache: &Cache) -> Result<Self> {
         let connection = instance
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .try_clone()
             .map_err(|e| Error::transient(format!("DuckDB gave no connection: {e}")))?;
         let interrupt = Interrupt(Arc::new(Mutex::new(Some(connection.interrupt_handle()))));
-        let files = Vec::new();
         Ok(Self {
             connection,
             interrupt,
-            files,
+            files: Vec::new(),
+            _folder: cache.hold(),
         })
     }
 

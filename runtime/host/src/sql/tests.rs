@@ -261,12 +261,12 @@ fn the_instance_itself_is_locked() {
         timeout: Duration::from_secs(9),
     };
     let engine = SqlEngine::new(options).unwrap();
-    let connection = Session::of(&engine.inner.serial).unwrap();
+    let connection = Session::of(&engine.inner.serial, &engine.inner.cache).unwrap();
     for sql in [
         format!("SELECT * FROM read_csv('{}')", secret.display()),
         format!(
             "SELECT * FROM read_text('{}')",
-            bench.folder.path().join("cache/../secret.csv").display()
+            engine.inner.cache.folder().join("../../secret.csv").display()
         ),
         format!("COPY (SELECT 1) TO '{}'", secret.display()),
         format!("ATTACH '{}'", bench.folder.path().join("x.db").display()),
@@ -425,7 +425,7 @@ fn a_small_disk_is_enough_for_any_number_of_files() {
         threads: 1,
         timeout: Duration::from_secs(60),
     };
-    let engine = SqlEngine::bounded(options, ROOM).unwrap();
+    let engine = SqlEngine::open(options, || ROOM).unwrap();
     for number in 0..40 {
         let (csv, lines) = (format!("in/{number}.csv"), format!("in/{number}.jsonl"));
         bench.put(&csv, format!("x\n{number}\n").as_bytes());
