@@ -40,6 +40,7 @@ impl Holdout {
         let transform = Transform::from_json(&checked(&model.transform, &model.transform_digest, host)?)?;
         let scorer = Scorer::new(&checked(&model.onnx, &model.onnx_digest, host)?)?;
         let scores = scorer.scores(&transform.apply(&self.columns)?, self.label.len())?;
+        check_width(&model.onnx, self.task, &model.classes, self.label.len(), scores.len())?;
         if self.task == Task::Regression || model.classes == self.classes {
             return Ok(scores.into_iter().map(f64::from).collect());
         }
@@ -113,6 +114,37 @@ impl From<Version> for Judged {
     }
 }
 
+/// Serving demands as many of every answer: a model that gives others must not come through a gate.
+fn check_width(onnx: &str, task: Task, classes: &[String], rows: usize, numbers: usize) -> Result<()> {
+    let due = if task == Task::Regression { 1 } else { classes.len() };
+    if due > 0 && numbers == rows * due {
+        return Ok(());
+    }
+    let gives = match numbers.checked_div(rows) {
+        Some(each) if each * rows == numbers => format!("{each} numbers a row"),
+        _ => format!("{numbers} numbers for {rows} rows"),
+    };
+    let needs = match task {
+        Task::Regression => "the task `regression` needs 1 a row".to_owned(),
+        Task::Binary => format!("the task `binary` with {} needs {due} a row", listed(classes)),
+        Task::Multiclass => format!("the task `multiclass` with {} needs {due} a row", listed(classes)),
+    };
+    Err(Error::input(format!(
+        "`{onnx}` gives {gives}, and {needs}: export the probabilities of all classes in this order (for regression the one number), or \
+         correct `task` in `tidemill.toml`"
+    )))
+}
+
+/// A few of the classes: there may be a thousand.
+fn listed(classes: &[String]) -> String {
+    let some: Vec<&str> = classes.iter().take(5).map(String::as_str).collect();
+    match classes.len() {
+        0 => "no classes".to_owned(),
+        count if count > some.len() => format!("{count} classes (`{}`, …)", some.join("`, `")),
+        _ => format!("the classes `{}`", some.join("`, `")),
+    }
+}
+
 fn checked(key: &str, digest: &Digest, host: &dyn Host) -> Result<Vec<u8>> {
     let bytes = host.objects().get(key)?;
     let found = Digest::of(&bytes);
@@ -123,4 +155,35 @@ fn checked(key: &str, digest: &Digest, host: &dyn Host) -> Result<Vec<u8>> {
     Err(Error::input(format!(
         "`{key}` has the digest `{found}…`, and its record says `{wanted}…`; it was changed or damaged"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_core::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn only_scores_that_can_be_served_are_judged() {
+        let classes = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let two = classes(&["no", "yes"]);
+        assert!(check_width("m", Task::Binary, &two, 10, 20).is_ok());
+        assert!(check_width("m", Task::Multiclass, &classes(&["a", "b", "c"]), 10, 30).is_ok());
+        assert!(check_width("m", Task::Regression, &[], 10, 10).is_ok());
+        let cases: [(Task, &[String], usize, [&str; 2]); 5] = [
+            (Task::Binary, &two[..], 10, ["gives 1 numbers a row", "`no`, `yes` needs 2"]),
+            (Task::Binary, &two, 30, ["gives 3 numbers a row", "`task`"]),
+            (Task::Binary, &two, 2, ["gives 2 numbers for 10 rows", "`binary`"]),
+            (Task::Binary, &[], 10, ["with no classes", "needs 0"]),
+            (Task::Regression, &[], 20, ["gives 2 numbers a row", "`regression` needs 1"]),
+        ];
+        for (task, classes, numbers, parts) in cases {
+            let error = check_width("candidates/m/1/model.onnx", task, classes, 10, numbers).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Input);
+            assert!(error.message.contains("`candidates/m/1/model.onnx`"), "{error}");
+            for part in parts {
+                assert!(error.message.contains(part), "`{part}` is not in: {error}");
+            }
+        }
+    }
 }

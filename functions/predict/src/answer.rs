@@ -1,10 +1,10 @@
 //! Which request is which, and errors as JSON. The one place that knows paths.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tidemill_core::{Error, Result};
 
-use crate::{environment::Environment, infer, models};
+use crate::{environment::Environment, infer, models, protocol};
 
 /// Requests larger than this are refused, bytes.
 pub const LARGEST_BODY: usize = 8 << 20;
@@ -26,6 +26,10 @@ pub async fn answer(environment: &impl Environment, method: &Method, path: &str,
             json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }).to_string(),
         );
     }
+    // Before the content type, which may be `application/octet-stream` then: what to mend is the client's way of sending tensors.
+    if allowed == Method::POST && holds_binary(headers, body.len()) {
+        return failure(&protocol::binary());
+    }
     if allowed == Method::POST
         && let Some(unread) = unread(headers)
     {
@@ -46,6 +50,14 @@ pub fn method_of(path: &str) -> Option<Method> {
         ["v2", "models", _, "infer"] | ["v2", "models", _, "versions", _, "infer"] => Some(Method::POST),
         _ => None,
     }
+}
+
+/// Whether tensors follow the JSON, as in the protocol's binary extension: its header says where the JSON ends.
+fn holds_binary(headers: &HeaderMap, size: usize) -> bool {
+    let json = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<usize>().ok();
+    headers
+        .get("inference-header-content-length")
+        .is_some_and(|value| json(value) != Some(size))
 }
 
 /// Why a body cannot be read, going by its headers. A request that names no type is taken for JSON.

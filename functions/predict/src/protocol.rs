@@ -14,7 +14,8 @@ pub struct Request<'a> {
     /// Echoed; names the predictions in the log.
     #[serde(default)]
     pub id: Option<String>,
-    /// Ignored, but an object.
+    /// Ignored, but an object. Outputs that are asked for as binary (`binary_data_output`, an output's `binary_data`) are sent as JSON:
+    /// an answer says by its headers which it is, and clients ask for binary unless told otherwise.
     #[serde(default)]
     pub parameters: BTreeMap<String, IgnoredAny>,
     /// One a column.
@@ -63,10 +64,28 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What a client of the protocol's binary extension is told.
+pub(crate) fn binary() -> Error {
+    Error::input(
+        "the body holds binary tensor data (`binary_data_size`), which is not taken here: send the values of each input as JSON, in `data` \
+         (in tritonclient: `set_data_from_numpy(values, binary_data=False)`)",
+    )
+}
+
+/// Whether an input announces binary data. Asked of a body that was not understood; looked for as text, since behind its JSON may stand
+/// bytes that are none.
+fn announces_binary(body: &[u8]) -> bool {
+    let name = b"\"binary_data_size\"";
+    body.windows(name.len()).any(|window| window == name)
+}
+
 fn unreadable(body: &[u8], error: &serde_json::Error) -> Error {
     let shape = "send `{\"inputs\": [{\"name\", \"shape\", \"datatype\", \"data\"}]}`";
     if body.iter().all(u8::is_ascii_whitespace) {
         return Error::input(format!("the body is empty; {shape}"));
+    }
+    if error.is_data() && announces_binary(body) {
+        return binary();
     }
     let what = if error.is_data() { "no inference request" } else { "not JSON" };
     let advice = match next_word(body, error) {

@@ -143,6 +143,9 @@ impl Input<'_> {
                 flat.len()
             )));
         }
+        if let Some(range) = range(&self.datatype) {
+            within(&self.name, &self.datatype, &flat, range)?;
+        }
         match column.kind {
             ColumnType::Number => each(flat, column, nullable, |v| v.number()).map(Values::Number),
             ColumnType::Integer => each(flat, column, nullable, |v| v.integer()).map(Values::Integer),
@@ -163,6 +166,37 @@ fn allowed(kind: ColumnType) -> &'static [&'static str] {
         ColumnType::Integer => &["INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"],
         ColumnType::Boolean => &["BOOL"],
         ColumnType::Text | ColumnType::Timestamp => &["BYTES"],
+    }
+}
+
+/// Least and greatest value of a datatype that is narrower than its column; `None` for all others, whose columns check as much.
+fn range(datatype: &str) -> Option<(i64, u64)> {
+    Some(match datatype {
+        "INT8" => (i8::MIN.into(), i8::MAX as u64),
+        "INT16" => (i16::MIN.into(), i16::MAX as u64),
+        "INT32" => (i32::MIN.into(), i32::MAX as u64),
+        "UINT8" => (0, u8::MAX.into()),
+        "UINT16" => (0, u16::MAX.into()),
+        "UINT32" => (0, u32::MAX.into()),
+        "UINT64" => (0, u64::MAX),
+        _ => return None,
+    })
+}
+
+/// Refuses numbers outside their datatype; what is no number is [`each`]'s to refuse.
+fn within(name: &str, datatype: &str, flat: &[Scalar], (least, greatest): (i64, u64)) -> Result<()> {
+    let fits = |value: &Scalar| match value {
+        Scalar::Integer(v) => *v >= least && u64::try_from(*v).map_or(true, |v| v <= greatest),
+        Scalar::Large(v) => *v <= greatest,
+        Scalar::Number(v) => (least as f64..=greatest as f64).contains(v),
+        _ => true,
+    };
+    match flat.iter().position(|value| !fits(value)) {
+        Some(row) => Err(Error::input(format!(
+            "the input `{name}` holds `{}` in row {row}, which no `{datatype}` can be: it takes {least} to {greatest}",
+            shown(&flat[row])
+        ))),
+        None => Ok(()),
     }
 }
 

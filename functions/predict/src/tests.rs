@@ -149,6 +149,95 @@ fn bad_requests_say_what_is_wrong() {
 }
 
 #[test]
+fn numbers_outside_their_datatype_are_refused() {
+    let signature: tidemill_core::record::Signature = serde_json::from_value(json!({
+        "inputs": [{ "name": "x", "type": "number", "nullable": true }],
+        "context": [{ "name": "n", "type": "integer", "nullable": false }],
+    }))
+    .unwrap();
+    let read = |name: &str, kind: &str, value: Value| {
+        let mut inputs = vec![json!({ "name": name, "shape": [2], "datatype": kind, "data": [null, value] })];
+        if name != "x" {
+            inputs.push(json!({ "name": "x", "shape": [2], "datatype": "FP64", "data": [1, 2] }));
+        }
+        let body = json!({ "inputs": inputs }).to_string();
+        Request::parse(body.as_bytes())
+            .unwrap()
+            .rows(&signature)
+            .map_err(|error| error.message)
+    };
+    for (name, kind, value) in [
+        ("x", "UINT8", json!(255)),
+        ("x", "UINT8", json!(1.5)),
+        ("x", "UINT8", json!("NaN")),
+        ("x", "INT8", json!(-128)),
+        ("x", "INT64", json!(i64::MIN)),
+        ("x", "FP32", json!(1e300)),
+        ("n", "UINT64", json!(i64::MAX)),
+        ("n", "UINT32", json!(u32::MAX)),
+    ] {
+        read(name, kind, value.clone()).unwrap_or_else(|error| panic!("{kind} {value}: {error}"));
+    }
+    for (name, kind, value, takes) in [
+        (
+            "x",
+            "UINT8",
+            json!(300),
+            "`300` in row 1, which no `UINT8` can be: it takes 0 to 255",
+        ),
+        ("x", "UINT8", json!(255.5), "`255.5` in row 1"),
+        ("x", "INT8", json!(-129), "it takes -128 to 127"),
+        ("x", "INT16", json!(1e6), "it takes -32768 to 32767"),
+        ("x", "UINT16", json!(u64::MAX), "it takes 0 to 65535"),
+        ("n", "INT32", json!(2_147_483_648_u32), "it takes -2147483648 to 2147483647"),
+        ("n", "UINT32", json!(-1), "it takes 0 to 4294967295"),
+        ("n", "UINT64", json!(-1), "it takes 0 to 18446744073709551615"),
+        ("n", "UINT64", json!(u64::MAX), "2^63 - 1"),
+    ] {
+        let error = read(name, kind, value.clone()).unwrap_err();
+        assert!(
+            error.contains(&format!("`{name}`")) && error.contains(takes),
+            "{kind} {value}: {error}"
+        );
+    }
+}
+
+#[test]
+fn binary_tensors_are_refused_and_binary_answers_are_json() {
+    let input = json!({ "name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": { "binary_data_size": 6 } });
+    let json = json!({ "inputs": [input] }).to_string();
+    let body = [json.as_bytes(), b"\x02\x00\x00\x00\xff\xfe"].concat();
+    assert!(Request::parse(&body).unwrap_err().message.contains("binary_data=False"));
+    // Going by the header, before anything is parsed or a model looked for.
+    let mut headers = http::HeaderMap::new();
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert("inference-header-content-length", json.len().into());
+    let answer = |headers: &http::HeaderMap, body: &[u8]| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(crate::answer(
+            &Memory::default(),
+            &Method::POST,
+            "/v2/models/late/infer",
+            headers,
+            body,
+        ))
+    };
+    let (status, said) = answer(&headers, &body);
+    assert!(
+        status == StatusCode::BAD_REQUEST && said.contains("send the values of each input as JSON"),
+        "{said}"
+    );
+    // A header that says "all of it is JSON" changes nothing.
+    assert_eq!(answer(&headers, json.as_bytes()).0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let asked = json!({ "inputs": [], "parameters": { "binary_data_output": true },
+                        "outputs": [{ "name": "score", "parameters": { "binary_data": true } }] });
+    assert!(Request::parse(asked.to_string().as_bytes()).is_ok());
+}
+
+#[test]
 fn unknown_models_and_paths() {
     let mut memory = Memory::default();
     assert_eq!(ask(&memory, Method::GET, "/v2/health/live", &Value::Null).0, StatusCode::OK);

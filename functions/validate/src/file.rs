@@ -4,7 +4,8 @@ use tidemill_core::{Finding, Format, Objects, Result};
 
 use crate::error;
 
-/// How much of a text file is looked at; bad bytes further on send their lines to quarantine.
+/// How much of a text file is looked at; bad bytes further on send their lines to quarantine. A NUL
+/// byte is valid UTF-8: further on it is a character of its value, and only the contract can refuse it.
 const HEAD: u64 = 1 << 20;
 
 /// A key whose ending says nothing.

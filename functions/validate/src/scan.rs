@@ -24,8 +24,10 @@ pub(crate) struct Scan<'a> {
     /// Each with its number of bad rows, if any, and whether that is tolerated.
     failed: Vec<Failed>,
     rows: u64,
-    /// Lines that are not CSV: line, reason.
+    /// Lines that are not CSV.
     ragged: u64,
+    /// The places where they are, each of one line or, where a quote is not closed, of many.
+    rejects: u64,
 }
 
 struct Failed {
@@ -52,6 +54,7 @@ impl<'a> Scan<'a> {
             failed: Vec::new(),
             rows: 0,
             ragged: 0,
+            rejects: 0,
         };
         let counts = checks.iter().flat_map(|check| {
             let count = check
@@ -67,7 +70,8 @@ impl<'a> Scan<'a> {
         )?;
         scan.rows = found.first().copied().unwrap_or_default();
         if table.format == Format::Csv {
-            scan.ragged = scan.numbers("SELECT count(*) AS c0 FROM raw__rejects", 1)?[0];
+            let rejected = scan.numbers("SELECT coalesce(sum(lines), 0)::BIGINT AS c0, count(*) AS c1 FROM raw__rejects", 2)?;
+            (scan.ragged, scan.rejects) = (rejected[0], rejected[1]);
         }
         scan.failed = checks
             .into_iter()
@@ -141,7 +145,7 @@ impl<'a> Scan<'a> {
         )
     }
 
-    /// Writes bad rows, if there are any, with all the file's columns as text; returns how many.
+    /// Writes bad rows, if there are any, with all the file's columns as text; returns how many lines they are.
     pub(crate) fn quarantine(&self, key: &str) -> Result<u64> {
         let bad: Vec<&Failed> = self.failed.iter().filter(|failed| failed.quarantines()).collect();
         if bad.is_empty() && self.ragged == 0 {
@@ -183,7 +187,8 @@ impl<'a> Scan<'a> {
             "WITH {}, {judged} SELECT * FROM ({rows}) ORDER BY _row NULLS LAST, _line, _text, _reasons",
             self.typed(true)
         );
-        Ok(self.exported(&select, key)?.rows)
+        // A reject of many lines is one row of the quarantine.
+        Ok(self.exported(&select, key)?.rows + self.ragged - self.rejects)
     }
 
     /// What was found, with the first bad values.

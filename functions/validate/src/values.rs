@@ -1,5 +1,6 @@
 //! SQL for reading one column as the contract's type. What cannot be read becomes null; NaN is a missing value, infinity a bad one.
 
+use jiff::Timestamp;
 use tidemill_core::{Error, Format, Result, spec::ColumnType, spec::Scalar, time::parse_time};
 
 use crate::header::Source;
@@ -38,16 +39,24 @@ pub(crate) fn value(raw: &str, source: Source, kind: ColumnType) -> String {
         (ColumnType::Text, Source::Text) => raw.to_owned(),
         (ColumnType::Text, _) => format!("CAST({raw} AS VARCHAR)"),
         (ColumnType::Integer, Source::Integer) => format!("TRY_CAST({raw} AS BIGINT)"),
-        // DuckDB would round 1.5 to 2.
-        (ColumnType::Integer, _) => {
-            format!("CASE WHEN TRY_CAST({raw} AS DOUBLE) = trunc(TRY_CAST({raw} AS DOUBLE)) THEN TRY_CAST({raw} AS BIGINT) END")
-        }
+        // DuckDB would round 1.5 to 2. A double tells small fractions, a decimal those of large numbers.
+        (ColumnType::Integer, _) => format!(
+            "CASE WHEN TRY_CAST({raw} AS DOUBLE) = trunc(TRY_CAST({raw} AS DOUBLE)) \
+             AND TRY_CAST({raw} AS DECIMAL(38, 9)) = TRY_CAST({raw} AS BIGINT) THEN TRY_CAST({raw} AS BIGINT) END"
+        ),
         (ColumnType::Number, _) => format!("CASE WHEN isfinite(TRY_CAST({raw} AS DOUBLE)) THEN TRY_CAST({raw} AS DOUBLE) END"),
         (ColumnType::Boolean, _) => format!("TRY_CAST({raw} AS BOOLEAN)"),
-        // `epoch_us` reads every kind of time as UTC, whatever the session's zone is.
-        (ColumnType::Timestamp, Source::Timestamp) => format!("make_timestamp(epoch_us({raw}))"),
-        (ColumnType::Timestamp, _) => format!("CASE WHEN isfinite(TRY_CAST({raw} AS TIMESTAMP)) THEN TRY_CAST({raw} AS TIMESTAMP) END"),
+        (ColumnType::Timestamp, Source::Timestamp) => instant(raw),
+        // Without a zone DuckDB reads the text, and passes over the offset.
+        (ColumnType::Timestamp, _) => instant(&format!("TRY_CAST({raw} AS TIMESTAMPTZ)")),
     }
+}
+
+/// A time in the years that everything else can name. `epoch_us` reads every kind of time as UTC, whatever the session's zone is.
+fn instant(time: &str) -> String {
+    let micros = format!("epoch_us({time})");
+    let [first, last] = [Timestamp::MIN, Timestamp::MAX].map(Timestamp::as_microsecond);
+    format!("CASE WHEN {micros} BETWEEN {first} AND {last} THEN make_timestamp({micros}) END")
 }
 
 /// A contract's value as SQL, in the column's type.

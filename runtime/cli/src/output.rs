@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Serialize;
 use tidemill_core::ErrorKind;
@@ -15,17 +16,23 @@ pub(crate) struct Output {
 impl Output {
     /// Writes a result: as JSON, or what `people` says.
     pub(crate) fn show<T: Serialize>(self, value: &T, people: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        use std::io::Write as _;
         let text = if self.json {
             serde_json::to_string_pretty(value)?
         } else {
             people(value)
         };
-        match writeln!(std::io::stdout(), "{}", text.trim_end()) {
-            // The reader has seen enough (`| head`).
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+        write(format!("{}\n", text.trim_end()).as_bytes())
+    }
+}
+
+/// Writes to the standard output.
+pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // The reader has seen enough (`| head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to the standard output"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tidemill_core::{Digest, Error, ErrorKind, Put, Result, notification};
 use tidemill_engine::{
@@ -99,9 +99,7 @@ async fn answer(project: &Project, flow: Option<&Flow>, request: Request<Bytes>)
             .map(|looked| json(StatusCode::ACCEPTED, &json!({ "looked-at": looked }))),
         (&Method::POST, path) if path.starts_with("/data/") => {
             let dataset = path["/data/".len()..].to_owned();
-            take(project, flow, &dataset, request)
-                .await
-                .map(|value| json(StatusCode::ACCEPTED, &value))
+            take(project, flow, &dataset, request).await
         }
         (method, _) => Err(Error::not_found(format!(
             "there is no `{method} {path}`; there is GET /healthz, GET /status, GET and POST /events, and POST /data/<dataset>"
@@ -126,32 +124,35 @@ async fn announced(flow: &Flow, request: &Request<Bytes>) -> Result<usize> {
     flow.announced(&notices).await
 }
 
-/// The file ending of a content type.
-fn ending(kind: &str) -> Result<&'static str> {
-    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+/// The file ending of a body, going by its headers; or why it cannot be read.
+fn ending(headers: &HeaderMap) -> Result<&'static str, String> {
+    let text = |name: header::HeaderName| {
+        let value = headers.get(name).map(header::HeaderValue::as_bytes).unwrap_or_default();
+        String::from_utf8_lossy(value).trim().to_ascii_lowercase()
+    };
+    let encoding = text(header::CONTENT_ENCODING);
+    if !matches!(encoding.as_str(), "" | "identity") {
+        return Err(format!(
+            "the body is encoded as `{encoding}`; send the file as it is, without a content encoding"
+        ));
+    }
+    let kind = text(header::CONTENT_TYPE);
+    match kind.split(';').next().unwrap_or_default().trim() {
         "text/csv" | "application/csv" => Ok("csv"),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok("jsonl"),
         "application/vnd.apache.parquet" | "application/x-parquet" => Ok("parquet"),
-        _ => Err(Error::input(format!(
+        _ => Err(format!(
             "the content type is `{kind}`; send `text/csv`, `application/x-ndjson` or `application/vnd.apache.parquet`"
-        ))),
+        )),
     }
 }
 
-async fn take(project: &Project, flow: &Flow, dataset: &str, request: Request<Bytes>) -> Result<Value> {
+async fn take(project: &Project, flow: &Flow, dataset: &str, request: Request<Bytes>) -> Result<Response<Bytes>> {
     known_dataset(project, dataset)?;
-    let kind = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let ending = ending(kind)?;
-    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING) {
-        return Err(Error::input(format!(
-            "the body is encoded as `{}`; send the file as it is, without a content encoding",
-            String::from_utf8_lossy(encoding.as_bytes())
-        )));
-    }
+    let ending = match ending(request.headers()) {
+        Ok(ending) => ending,
+        Err(unread) => return Ok(json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({ "error": unread }))),
+    };
     let bytes = request.into_body();
     if bytes.is_empty() {
         return Err(Error::input("the body is empty; send the rows in it"));
@@ -160,7 +161,8 @@ async fn take(project: &Project, flow: &Flow, dataset: &str, request: Request<By
     let key = format!("raw/{dataset}/posted-{}.{ending}", &Digest::of(&bytes).as_str()[..32]);
     let size = bytes.len();
     let put = flow.put(&key, bytes.to_vec()).await?;
-    Ok(json!({ "key": key, "bytes": size, "new": put == Put::Written }))
+    let taken = json!({ "key": key, "bytes": size, "new": put == Put::Written });
+    Ok(json(StatusCode::ACCEPTED, &taken))
 }
 
 fn json(status: StatusCode, value: &Value) -> Response<Bytes> {
@@ -191,9 +193,18 @@ mod tests {
 
     #[test]
     fn content_types_and_addresses() {
-        assert_eq!(ending("text/csv; charset=utf-8").unwrap(), "csv");
-        assert_eq!(ending("application/x-ndjson").unwrap(), "jsonl");
-        assert!(ending("application/json").unwrap_err().message.contains("`application/json`"));
+        let of = |kind: &'static str, encoding: &'static str| {
+            let value = header::HeaderValue::from_static;
+            ending(&HeaderMap::from_iter([
+                (header::CONTENT_TYPE, value(kind)),
+                (header::CONTENT_ENCODING, value(encoding)),
+            ]))
+        };
+        assert_eq!(of("Text/CSV; charset=utf-8", "identity").unwrap(), "csv");
+        assert_eq!(of("application/x-ndjson", "").unwrap(), "jsonl");
+        assert!(of("application/json", "").unwrap_err().contains("`application/json`"));
+        assert!(of("text/csv", "gzip").unwrap_err().contains("`gzip`"));
+        assert!(ending(&HeaderMap::new()).unwrap_err().contains("send `text/csv`"));
         assert_eq!(resolve("127.0.0.1:0").unwrap().port(), 0);
         assert!(resolve("8080").unwrap_err().message.contains("`8080`"));
     }

@@ -1,6 +1,7 @@
 //! ONNX models: bytes in, a graph out, named tensors through it. A graph is shared by all threads; loading is what costs,
 //! so take graphs from [`Graphs`], which loads each content once. Builds for wasm: a component may carry it.
 
+mod declared;
 mod tensor;
 mod tract;
 mod trained;
@@ -12,6 +13,7 @@ use std::{
 
 use tidemill_core::{Digest, Result};
 
+pub use declared::{Declared, Port};
 pub use tensor::{ElementType, Tensor, arrange};
 pub use tract::Tract;
 pub use trained::Trained;

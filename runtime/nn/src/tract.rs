@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidemill_core::{Error, Result};
 use tract_onnx::{prelude::*, tract_hir::infer::Factoid as _};
 
-use crate::{ElementType, Graph, Nn, Tensor, arrange};
+use crate::{Declared, ElementType, Graph, Nn, Tensor, arrange};
 
 /// The default engine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,7 +20,11 @@ struct TractGraph {
 
 impl Nn for Tract {
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
-        let foreign = |error: TractError| Error::input(format!("`{model}` is not an ONNX model that can be run: {error:#}"));
+        // Where an operator is missing, tract's own words do not say which.
+        let foreign = |error: TractError| match Declared::read(model, bytes).map(|declared| declared.check_operators(model)) {
+            Ok(Err(lacking)) => lacking,
+            _ => Error::input(format!("`{model}` is not an ONNX model that can be run: {error:#}")),
+        };
         if bytes.is_empty() {
             return Err(Error::input(format!("`{model}` is not an ONNX model: it is empty")));
         }

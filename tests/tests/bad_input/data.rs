@@ -114,6 +114,37 @@ fn texts() -> Vec<File> {
                 &["all 40 rows are bad"],
             )
         },
+        file(
+            "open-quote.csv",
+            rows(19, |n, l| if n == 7 { replaced(l, 2, "\"west") } else { l.to_owned() }),
+            Rejected,
+            &[
+                "34 of 40 rows are bad",
+                "34 lines are not CSV",
+                "line 8: Value with unterminated quote",
+            ],
+        ),
+        file(
+            "line-ends.csv",
+            rows(20, |n, l| if n % 2 == 0 { format!("{l}\r") } else { l.to_owned() }),
+            Rejected,
+            &["`raw/readings/line-ends.csv` cannot be cut into lines", "dos2unix"],
+        ),
+        File {
+            reasons: &["`id` is no BIGINT"],
+            ..file(
+                "whole.csv",
+                rows(21, |n, l| {
+                    if n == 7 {
+                        replaced(l, 0, "9007199254740993.5")
+                    } else {
+                        l.to_owned()
+                    }
+                }),
+                Done,
+                &["39 good rows, 1 in quarantine", "first `9007199254740993.5`"],
+            )
+        },
         file("lines.jsonl", "{\"id\": 1, \"at\": \n{]\n", Rejected, &["cannot be read"]),
     ]
 }
@@ -195,17 +226,17 @@ fn posted(server: &Server) -> Result<()> {
             "/data/readings",
             &["content-type: application/json"],
             &csv,
-            400,
+            415,
             &["`application/json`", "`text/csv`"],
         ),
-        ("POST", "/data/readings", &[], &csv, 400, &["the content type is", "`text/csv`"]),
+        ("POST", "/data/readings", &[], &csv, 415, &["the content type is", "`text/csv`"]),
         (
             "POST",
             "/data/readings",
             &["content-type: text/csv", "content-encoding: gzip"],
             &csv,
-            400,
-            &["`gzip`"],
+            415,
+            &["`gzip`", "without a content encoding"],
         ),
         (
             "POST",

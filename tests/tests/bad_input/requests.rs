@@ -50,6 +50,14 @@ fn with(name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     request.to_string().into_bytes()
 }
 
+/// As the protocol's binary extension has it: the values follow the JSON.
+fn binary() -> Vec<u8> {
+    let json = with("speed", |input| {
+        *input = json!({ "name": "speed", "shape": [2], "datatype": "FP64", "parameters": { "binary_data_size": 16 } });
+    });
+    [json, 1.5_f64.to_le_bytes().repeat(2)].concat()
+}
+
 fn without(name: &str) -> Vec<u8> {
     let mut request = good("bad");
     if let Some(inputs) = request["inputs"].as_array_mut() {
@@ -212,6 +220,16 @@ fn not_the_models() -> Vec<Bad> {
             with("id", |i| i["data"] = json!([1.5, 2])),
             &["`id`", "`1.5` in row 0", "a whole number"],
         ),
+        bad(
+            "beyond UINT8",
+            with("speed", |i| (i["datatype"], i["data"]) = (json!("UINT8"), json!([255, 300]))),
+            &["`speed`", "`300` in row 1", "`UINT8`", "0 to 255"],
+        ),
+        bad(
+            "binary tensors",
+            binary(),
+            &["binary tensor data", "`data`", "`set_data_from_numpy(values, binary_data=False)`"],
+        ),
     ]
 }
 
@@ -246,6 +264,14 @@ fn too_many() -> Vec<Bad> {
     ]
 }
 
+/// What tritonclient asks for unless told otherwise. It reads JSON too.
+fn binary_wanted() -> Vec<u8> {
+    let mut request = good("bad");
+    request["parameters"] = json!({ "binary_data_output": true });
+    request["outputs"] = json!([{ "name": "score", "parameters": { "binary_data": true } }]);
+    request.to_string().into_bytes()
+}
+
 /// Good requests though they look odd.
 fn odd() -> Vec<(&'static str, Vec<u8>)> {
     vec![
@@ -262,6 +288,7 @@ fn odd() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("large", with("speed", |i| i["data"] = json!([1e300, -1e300]))),
         ("context", without("at")),
+        ("binary", binary_wanted()),
     ]
 }
 
@@ -291,7 +318,7 @@ type Misdirected<'a> = (&'a str, &'a str, &'a [&'a str], u16, &'a [&'a str]);
 /// Requests that are wrong before their body is looked at.
 fn misdirected(connection: &mut Connection) -> Result<()> {
     let body = good("bad").to_string();
-    let cases: [Misdirected<'_>; 12] = [
+    let cases: [Misdirected<'_>; 13] = [
         ("POST", "/v2/models/alram/infer", &[JSON], 404, &["no model `alram`", "`alarm`"]),
         (
             "POST",
@@ -339,6 +366,13 @@ fn misdirected(connection: &mut Connection) -> Result<()> {
             &[JSON, "content-encoding: gzip"],
             415,
             &["`gzip`", "without a content encoding"],
+        ),
+        (
+            "POST",
+            INFER,
+            &["content-type: application/octet-stream", "inference-header-content-length: 10"],
+            400,
+            &["binary tensor data", "send the values of each input as JSON"],
         ),
     ];
     for (method, path, headers, status, says) in cases {
@@ -414,7 +448,16 @@ fn asked_by_the_command_line(tidemill: &Path, server: &Server, folder: &Path) ->
     predict(&["alarm", &short], 3, &["`speed` is missing", "the model takes"])?;
     predict(&["alarm", &cut, "--url", &server.address], 3, &["the body is not JSON"])?;
     predict(&["alarm", "none.json"], 4, &["no file `none.json`"])?;
-    predict(&["alram", &good], 4, &["no model `alram`", "alarm"])?;
+    predict(&["alram", &good], 4, &["no model `alram`", "`alarm`"])?;
+    for command in [&["replay", "alarm", "9"][..], &["models", "show", "alarm", "9"]] {
+        fails(
+            tidemill,
+            &server.project,
+            command,
+            4,
+            &["`alarm` has no version `9`; its versions are `1`"],
+        )?;
+    }
     predict(
         &["alarm", &good, "--version", "7", "--url", &server.address],
         4,

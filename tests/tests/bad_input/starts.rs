@@ -1,6 +1,10 @@
-//! Where `tidemill up` cannot come up: it says why with the right exit code, and leaves nothing behind.
+//! Where `tidemill up` cannot come up: it says why with the right exit code, and leaves nothing behind. So do commands whose words or
+//! whose output lead nowhere.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Result, ensure};
 use tidemill_demo::server::Server;
@@ -64,6 +68,52 @@ fn twice_on_one_project() -> Result<()> {
     server.stop()?;
     // Nor is the next one, once the first is gone.
     Server::up(&tidemill, &project, &[])?.stop()
+}
+
+/// What a project does not have is named, with what it has; a project that has it may say that nothing has run yet.
+#[test]
+fn names_that_the_project_does_not_have() -> Result<()> {
+    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let project = small::project(folder.path())?;
+    let refused = |arguments: &[&str], says: &[&str]| fails(&tidemill, &project, arguments, 4, says);
+    refused(&["runs", "bogus"], &["no stage `bogus`", "`validate`"])?;
+    refused(&["runs", "validate", "bogus"], &["`validate`", "`bogus`", "`readings`"])?;
+    refused(&["replay", "bogus"], &["no model `bogus`", "`alarm`"])?;
+    refused(
+        &["replay", "alarm", "9"],
+        &["`alarm` has no version `9`", "none of it is registered yet"],
+    )?;
+    refused(&["models", "show", "bogus"], &["no model `bogus`", "`alarm`"])?;
+    refused(&["models", "show", "alarm"], &["no champion yet"])?;
+    refused(&["models", "alias", "bogus", "champion", "1"], &["no model `bogus`", "`alarm`"])?;
+    for arguments in [&["runs"][..], &["runs", "validate", "readings"], &["replay", "alarm"]] {
+        let ended = Command::new(&tidemill).args(arguments).current_dir(&project).output()?;
+        ensure!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+    Ok(())
+}
+
+/// A reader that is gone is no failure, a disk that is full is one.
+#[test]
+fn where_nothing_can_be_written() -> Result<()> {
+    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let completions = || {
+        let mut command = Command::new(&tidemill);
+        command.args(["completions", "bash"]).current_dir(folder.path());
+        command
+    };
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let ended = completions().stdout(writer).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+    ensure!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    let full = std::fs::File::options().write(true).open("/dev/full")?;
+    let ended = completions().stdout(full).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.code() == Some(1), "{ended:?}");
+    ensure!(said.starts_with("error: cannot write to the standard output: "), "{said}");
+    Ok(())
 }
 
 #[test]

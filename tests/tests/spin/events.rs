@@ -141,6 +141,9 @@ fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
     let (status, said) = post(&host, "/data/nothing", &csv, rows)?;
     ensure!(status == 404 && said["error"].to_string().contains("`readings`"), "{status} {said}");
 
+    let (status, said) = post(&host, "/data/readings", &[], rows)?;
+    ensure!(status == 415 && said["error"].to_string().contains("`text/csv`"), "{status} {said}");
+
     // Nothing is acknowledged while the store is away: the sender must send it again.
     weed.kill()?;
     let (headers, body) = &announced("mill")[0];

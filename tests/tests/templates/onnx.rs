@@ -89,20 +89,72 @@ fn that_is_not_there_waits_for_a_person() -> Result<()> {
     server.stop()
 }
 
+fn fails(tidemill: &Path, project: &Path, arguments: &[&str], code: i32, parts: &[&str]) -> Result<()> {
+    let output = Command::new(tidemill).args(arguments).current_dir(project).output()?;
+    let text = said(&output);
+    ensure!(output.status.code() == Some(code), "{arguments:?} ({}): {text}", output.status);
+    for part in parts {
+        ensure!(text.contains(part), "{arguments:?}: `{part}` is not in: {text}");
+    }
+    Ok(())
+}
+
+/// The template's model with other bytes of the same length in it: the file stays well-formed.
+fn patched(project: &Path, from: &[u8], to: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = fs::read(project.join("model.onnx"))?;
+    let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+    ensure!(!places.is_empty() && from.len() == to.len(), "{from:?} is not in the model");
+    places.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to));
+    Ok(bytes)
+}
+
+#[test]
+fn what_could_not_be_served_is_refused() -> Result<()> {
+    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let project = made(&tidemill, folder.path())?;
+    let refused = |bytes: Vec<u8>, parts: &[&str]| -> Result<()> {
+        fs::write(project.join("other.onnx"), bytes)?;
+        fails(&tidemill, &project, &["models", "import", "failure", "other.onnx"], 3, parts)
+    };
+    // The type of an element follows the name: 1 is float32, 7 int64, 11 float64.
+    refused(
+        patched(&project, b"features\x12\x0c\x0a\x0a\x08\x01", b"features\x12\x0c\x0a\x0a\x08\x0b")?,
+        &["`features` as float64", "FloatTensorType([None, 3])"],
+    )?;
+    refused(
+        patched(&project, b"scores\x12\x0c\x0a\x0a\x08\x01", b"scores\x12\x0c\x0a\x0a\x08\x07")?,
+        &["`scores` as int64", "probabilities"],
+    )?;
+    // [any, 3] becomes [1, any].
+    refused(
+        patched(&project, b"\x0a\x00\x0a\x02\x08\x03", b"\x0a\x02\x08\x01\x0a\x00")?,
+        &["exactly 1 rows", "FloatTensorType([None, n])"],
+    )?;
+    refused(
+        patched(&project, b"TreeEnsembleClassifier", b"TreeEnsembleClassifieR")?,
+        &["operator `TreeEnsembleClassifieR`, which tract lacks"],
+    )?;
+    // Two files one after the other are one, says protobuf: a node behind `scores`, and its output.
+    let zip_map = b"\x3a\x20\x0a\x16\x0a\x06scores\x12\x04maps\x22\x06ZipMap\x62\x06\x0a\x04maps".to_vec();
+    let model = fs::read(project.join("model.onnx"))?;
+    refused([model.clone(), zip_map].concat(), &["`ZipMap`", "options={\"zipmap\": False}"])?;
+    let toml = fs::read_to_string(project.join("tidemill.toml"))?;
+    let toml = toml
+        .replace("task = \"binary\"", "task = \"regression\"")
+        .replace("auc >= 0.65", "rmse < 3");
+    fs::write(project.join("tidemill.toml"), toml)?;
+    refused(model, &["gives 2 numbers a row", "`regression` needs 1", "`task`"])?;
+    ensure!(!project.join(".tidemill/store/imports").exists(), "something of it was taken in");
+    Ok(())
+}
+
 #[test]
 fn what_does_not_fit_is_said_at_once() -> Result<()> {
     let Some(tidemill) = trained::tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = made(&tidemill, folder.path())?;
-    let fails = |arguments: &[&str], code: i32, parts: &[&str]| -> Result<()> {
-        let output = Command::new(&tidemill).args(arguments).current_dir(&project).output()?;
-        let text = said(&output);
-        ensure!(output.status.code() == Some(code), "{arguments:?} ({}): {text}", output.status);
-        for part in parts {
-            ensure!(text.contains(part), "{arguments:?}: `{part}` is not in: {text}");
-        }
-        Ok(())
-    };
+    let fails = |arguments: &[&str], code: i32, parts: &[&str]| fails(&tidemill, &project, arguments, code, parts);
     fails(&["models", "import", "failure", "gone.onnx"], 4, &["`gone.onnx`"])?;
     fails(
         &["models", "import", "faliure", "model.onnx"],
@@ -115,15 +167,7 @@ fn what_does_not_fit_is_said_at_once() -> Result<()> {
         3,
         &["`text.onnx` is not an ONNX model"],
     )?;
-    // A name that is not ours, of the same length: the file stays well-formed.
-    let renamed = |from: &[u8], to: &[u8]| -> Result<Vec<u8>> {
-        let mut bytes = fs::read(project.join("model.onnx"))?;
-        let places: Vec<usize> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
-        ensure!(!places.is_empty(), "{from:?} is not in the model");
-        places.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to));
-        Ok(bytes)
-    };
-    fs::write(project.join("other.onnx"), renamed(b"features", b"variable")?)?;
+    fs::write(project.join("other.onnx"), patched(&project, b"features", b"variable")?)?;
     fails(
         &["models", "import", "failure", "other.onnx"],
         3,

@@ -1,7 +1,7 @@
 //! Rows by `POST /data/<dataset>`: answered when they are an object in the store.
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidemill_core::{Digest, Error, Result};
@@ -14,26 +14,19 @@ struct Told {
     datasets: Vec<String>,
 }
 
-pub(crate) fn take(dataset: &str, headers: &HeaderMap, body: Bytes) -> Result<Value> {
+pub(crate) fn take(dataset: &str, headers: &HeaderMap, body: Bytes) -> Result<(StatusCode, Value)> {
     known(dataset)?;
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let ending = ending(kind)?;
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING) {
-        return Err(Error::input(format!(
-            "the body is encoded as `{}`; send the file as it is, without a content encoding",
-            String::from_utf8_lossy(encoding.as_bytes())
-        )));
-    }
+    let ending = match ending(headers) {
+        Ok(ending) => ending,
+        Err(message) => return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": message }))),
+    };
     if body.is_empty() {
         return Err(Error::input("the body is empty; send the rows in it"));
     }
     // Named by content: the same rows sent again are the same object.
     let key = format!("raw/{dataset}/posted-{}.{ending}", &Digest::of(&body).as_str()[..32]);
     let new = inbox::put(&key, &body).map_err(inside)?;
-    Ok(json!({ "key": key, "bytes": body.len(), "new": new }))
+    Ok((StatusCode::ACCEPTED, json!({ "key": key, "bytes": body.len(), "new": new })))
 }
 
 fn known(dataset: &str) -> Result<()> {
@@ -50,14 +43,25 @@ fn known(dataset: &str) -> Result<()> {
     )))
 }
 
-/// The file ending of a content type.
-fn ending(kind: &str) -> Result<&'static str> {
-    match kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+/// The file ending of a body, going by its headers; or why it cannot be read.
+fn ending(headers: &HeaderMap) -> Result<&'static str, String> {
+    let text = |name: header::HeaderName| {
+        let value = headers.get(name).map(header::HeaderValue::as_bytes).unwrap_or_default();
+        String::from_utf8_lossy(value).trim().to_ascii_lowercase()
+    };
+    let encoding = text(header::CONTENT_ENCODING);
+    if !matches!(encoding.as_str(), "" | "identity") {
+        return Err(format!(
+            "the body is encoded as `{encoding}`; send the file as it is, without a content encoding"
+        ));
+    }
+    let kind = text(header::CONTENT_TYPE);
+    match kind.split(';').next().unwrap_or_default().trim() {
         "text/csv" | "application/csv" => Ok("csv"),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok("jsonl"),
         "application/vnd.apache.parquet" | "application/x-parquet" => Ok("parquet"),
-        _ => Err(Error::input(format!(
+        _ => Err(format!(
             "the content type is `{kind}`; send `text/csv`, `application/x-ndjson` or `application/vnd.apache.parquet`"
-        ))),
+        )),
     }
 }

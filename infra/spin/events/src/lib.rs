@@ -64,7 +64,7 @@ fn answer(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Resu
         return Ok((StatusCode::METHOD_NOT_ALLOWED, json!({ "error": message })));
     }
     match dataset {
-        Some(dataset) => data::take(dataset, headers, body).map(|taken| (StatusCode::ACCEPTED, taken)),
+        Some(dataset) => data::take(dataset, headers, body),
         None => Ok(announced(headers, &body)),
     }
 }

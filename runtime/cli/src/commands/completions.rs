@@ -2,6 +2,8 @@
 
 use clap::{Args, CommandFactory as _};
 
+use crate::output;
+
 /// Writes a completion script to the standard output.
 #[derive(Args)]
 pub(crate) struct Completions {
@@ -12,7 +14,9 @@ pub(crate) struct Completions {
 impl Completions {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let mut command = super::Arguments::command();
-        clap_complete::generate(self.shell, &mut command, "tidemill", &mut std::io::stdout());
-        Ok(())
+        // Into memory first: writing it out itself, the generator panics where nobody reads or the disk is full.
+        let mut script: Vec<u8> = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "tidemill", &mut script);
+        output::write(&script)
     }
 }

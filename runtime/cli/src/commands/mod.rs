@@ -6,6 +6,7 @@ mod deploy;
 mod doctor;
 mod events;
 mod import;
+mod known;
 mod models;
 mod new;
 mod predict;

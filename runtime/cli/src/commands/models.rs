@@ -12,7 +12,7 @@ use tidemill_core::{
 use tidemill_host::Store;
 
 use crate::{
-    commands::{import::import, run::who},
+    commands::{import::import, known, run::who},
     output::{Output, table},
     project::Project,
 };
@@ -80,9 +80,15 @@ impl Models {
             Some(Action::Show { model, version }) => {
                 let version = match version {
                     Some(version) => *version,
-                    None => alias(&store, model, "champion").await?.ok_or_else(|| no_champion(model))?.0.version,
+                    None => {
+                        alias(&store, model, "champion")
+                            .await?
+                            .ok_or_else(|| no_champion(project, model))?
+                            .0
+                            .version
+                    }
                 };
-                let version = version_of(&store, model, version).await?;
+                let version = version_of(project, &store, model, version).await?;
                 // The record is JSON either way: nothing of it is left out for people.
                 Output { json: true }.show(&version, |_| String::new())
             }
@@ -91,7 +97,7 @@ impl Models {
                 output.show(&imported, |imported| imported.for_people(model))
             }
             Some(Action::Alias { model, alias, version }) => {
-                let moved = move_alias(&store, model, alias, *version).await?;
+                let moved = move_alias(project, &store, model, alias, *version).await?;
                 output.show(&moved, |moved| {
                     format!("`{}` of `{}` is now version {}", moved.alias, moved.model, moved.version)
                 })
@@ -100,8 +106,23 @@ impl Models {
     }
 }
 
-fn no_champion(model: &str) -> Error {
-    Error::not_found(format!("`{model}` has no champion yet"))
+fn no_champion(project: &Project, model: &str) -> Error {
+    let unknown = known::model(&project.pipeline, model).err();
+    unknown.unwrap_or_else(|| Error::not_found(format!("`{model}` has no champion yet")))
+}
+
+/// Says which versions there are instead.
+pub(crate) async fn no_version(project: &Project, store: &Store, model: &str, version: u32) -> Error {
+    let found = match all_versions(store, model).await {
+        Ok(found) => found,
+        Err(error) => return error,
+    };
+    if !found.is_empty() {
+        let found = known::ticked(found.iter().map(|found| found.version));
+        return Error::not_found(format!("`{model}` has no version `{version}`; its versions are {found}"));
+    }
+    let unknown = known::model(&project.pipeline, model).err();
+    unknown.unwrap_or_else(|| Error::not_found(format!("`{model}` has no version `{version}`: none of it is registered yet")))
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -133,11 +154,11 @@ async fn json<T: DeserializeOwned>(store: &Store, key: &str) -> Result<Option<(T
     }
 }
 
-async fn version_of(store: &Store, model: &str, version: u32) -> Result<Version> {
-    let found = json(store, &format!("models/{model}/versions/{version}.json")).await?;
-    found
-        .map(|(version, _)| version)
-        .ok_or_else(|| Error::not_found(format!("`{model}` has no version `{version}`; `tidemill models` lists them")))
+async fn version_of(project: &Project, store: &Store, model: &str, version: u32) -> Result<Version> {
+    match json(store, &format!("models/{model}/versions/{version}.json")).await? {
+        Some((found, _)) => Ok(found),
+        None => Err(no_version(project, store, model, version).await),
+    }
 }
 
 async fn alias(store: &Store, model: &str, alias: &str) -> Result<Option<(Alias, Digest)>> {
@@ -181,14 +202,14 @@ fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn move_alias(store: &Store, model: &str, name: &str, version: u32) -> Result<Alias> {
+async fn move_alias(project: &Project, store: &Store, model: &str, name: &str, version: u32) -> Result<Alias> {
     let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !good {
         return Err(Error::input(format!(
             "the alias `{name}` stands in keys: use letters, digits, `-` and `_`"
         )));
     }
-    let target = version_of(store, model, version).await?;
+    let target = version_of(project, store, model, version).await?;
     let key = format!("models/{model}/aliases/{name}.json");
     for _ in 0..10 {
         let old = alias(store, model, name).await?;

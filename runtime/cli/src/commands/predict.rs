@@ -13,6 +13,7 @@ use tidemill_host::{
 };
 
 use crate::{
+    commands::known,
     output::{Output, table},
     project::{Project, unreadable},
     server,
@@ -36,10 +37,7 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        if !project.pipeline.models.contains_key(&self.model) {
-            let names: Vec<&str> = project.pipeline.models.keys().map(String::as_str).collect();
-            return Err(Error::not_found(format!("there is no model `{}`; there is {}", self.model, names.join(", "))).into());
-        }
+        known::model(&project.pipeline, &self.model)?;
         let body = self.body()?;
         let path = match self.version {
             None => format!("/v2/models/{}/infer", self.model),

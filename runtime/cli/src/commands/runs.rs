@@ -10,6 +10,7 @@ use tidemill_core::{
 use tidemill_host::Ledger;
 
 use crate::{
+    commands::known,
     output::{Output, table},
     project::Project,
 };
@@ -46,6 +47,12 @@ impl Runs {
         let outcomes = Ledger::new(store.clone())
             .outcomes(self.stage.as_deref(), self.subject.as_deref())
             .await?;
+        // What has outcomes is shown though the project has it no more.
+        if outcomes.is_empty()
+            && let Some(stage) = &self.stage
+        {
+            known::stage(&project.pipeline, stage, self.subject.as_deref())?;
+        }
         let mut rows = Vec::new();
         for outcome in outcomes {
             let id = trigger_id(&outcome.stage, &outcome.subject, &outcome.trigger.key, &outcome.trigger.digest);

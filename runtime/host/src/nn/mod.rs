@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use onnxruntime::{OnnxRuntime, find_onnxruntime};
 use tidemill_core::Result;
-pub use tidemill_nn::{ElementType, Graph, Graphs, Nn, Tensor, Tract, Trained};
+pub use tidemill_nn::{Declared, ElementType, Graph, Graphs, Nn, Port, Tensor, Tract, Trained};
 
 /// Tract unless ONNX Runtime's library was asked for and found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,4 +1,5 @@
-//! Text as Parquet: read once for each content, however many queries ask for it.
+//! Text as Parquet: read once for each content, however many queries ask for it. What stands in the text is not interpreted: a type that
+//! is guessed from a file's values differs from file to file, and mends nothing that it changed.
 
 use std::sync::Arc;
 
@@ -24,13 +25,12 @@ impl SqlEngine {
         let session = Session::of(&self.inner.parallel, &self.inner.cache)?;
         let objects = std::slice::from_ref(placed);
         let rows = self.copy(&session, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
-        let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
-                   any_value(csv_line) AS raw FROM reject_errors GROUP BY line ORDER BY line";
-        let rejects = self.copy(&session, bad, &rejects, objects)?;
+        let bad = csv::rejects(&session, placed)?;
+        let rejects = self.copy(&session, &bad, &rejects, objects)?;
         Ok((rows, rejects))
     }
 
-    /// The rows of JSON lines, typed over all files together.
+    /// The rows of JSON lines: the columns of all files together, as text, but lists and structs as what they are.
     pub(super) fn json_lines(&self, objects: &[Arc<Placed>]) -> Result<Arc<Kept>> {
         if let Some(empty) = objects.iter().find(|placed| placed.size() == 0) {
             return Err(Error::input(format!(
@@ -44,11 +44,35 @@ impl SqlEngine {
             return Ok(rows);
         }
         let session = Session::of(&self.inner.parallel, &self.inner.cache)?;
-        let sql = format!(
-            "SELECT * FROM read_json([{}], format = 'newline_delimited', sample_size = -1, union_by_name = true, maximum_object_size = 67108864)",
-            list(&paths(objects))
-        );
-        self.copy(&session, &sql, &name, objects)
+        let read = |how: &str| {
+            let files = list(&paths(objects));
+            format!("SELECT * FROM read_json([{files}], format = 'newline_delimited', maximum_object_size = 67108864, {how})")
+        };
+        let columns = self.json_columns(&session, &read("sample_size = -1, union_by_name = true"), objects)?;
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|(name, kind)| format!("{}: {}", csv::text(name), csv::text(kind)))
+            .collect();
+        self.copy(&session, &read(&format!("columns = {{{}}}", columns.join(", "))), &name, objects)
+    }
+
+    /// The names that objects have, each with the type to read it as.
+    fn json_columns(&self, session: &Session, sql: &str, objects: &[Arc<Placed>]) -> Result<Vec<(String, String)>> {
+        let watch = Watch::start(session, self.inner.timeout)?;
+        let described = session.prepare(&format!("DESCRIBE {sql}")).and_then(|mut statement| {
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<duckdb::Result<Vec<(String, String)>>>()
+        });
+        let described = match described {
+            Err(_) if watch.has_fired() => return Err(reader::timed_out(self.inner.timeout)),
+            other => other.map_err(|e| fault::of_duckdb(&e, objects))?,
+        };
+        let is_nested = |kind: &str| kind.ends_with(']') || kind.starts_with("STRUCT") || kind.starts_with("MAP");
+        let read_as = |(name, kind): (String, String)| match is_nested(&kind) {
+            true => (name, kind),
+            false => (name, "VARCHAR".to_owned()),
+        };
+        Ok(described.into_iter().map(read_as).collect())
     }
 
     /// Writes rows to a file of the cache, which is there whole or not at all.

@@ -53,6 +53,13 @@ pub(super) fn of_duckdb(error: &duckdb::Error, placed: &[Arc<Placed>]) -> Error 
             "`{key}` is not a whole Parquet file ({first}); it may be cut short or of another format: write it again and put it under a new key"
         ));
     }
+    if first.contains("state machine reached an invalid state") || message.contains("strict_mode") {
+        let key = named.or(placed.first()).map_or("a CSV", |placed| &placed.key);
+        return Error::input(format!(
+            "`{key}` cannot be cut into lines: some end with LF and some with CR LF, it seems; save it with one kind of line end, \
+             for example with `dos2unix`, under a new key"
+        ));
+    }
     match kind {
         ErrorKind::Limit if first.contains("emory") => Error::limit(format!(
             "a query needs more memory than its budget ({first}); raise the memory of the stage, or read fewer columns at a time"

@@ -325,7 +325,7 @@ fn damaged_input_names_the_object() {
 }
 
 #[test]
-fn json_lines_are_typed_over_all_files() {
+fn json_lines_are_read_over_all_files() {
     let bench = Bench::new();
     bench.put("in/a.jsonl", b"{\"a\":1}\n{\"a\":2,\"b\":\"x\"}\n");
     bench.put("in/b.jsonl", b"{\"a\":3,\"b\":\"y\"}\n");
@@ -336,6 +336,51 @@ fn json_lines_are_typed_over_all_files() {
         format: Format::JsonLines,
     };
     assert_eq!(texts(&host, "SELECT a, b FROM t", &[both]), ["3|y", "1|NULL", "2|x"]);
+}
+
+/// What one row holds does not change what another says.
+#[test]
+fn json_lines_stay_as_they_were_written() {
+    let bench = Bench::new();
+    let lines = [
+        r#"{"text": "A7", "date": "2024-1-6", "big": 9007199254740993, "time": "12:30:00", "at": "2024-01-01T00:00:00+02:00", "list": [1]}"#,
+        r#"{"text": 7, "date": "2024-01-06", "big": 1.5, "time": "x", "at": "2024-01-01", "list": []}"#,
+        r#"{"text": null, "big": 123456789012345678901234567890, "empty": ""}"#,
+    ];
+    bench.put("in/a.jsonl", lines.join("\n").as_bytes());
+    let host = bench.host(2, 60.0);
+    let sql = "SELECT text, \"date\", big, \"time\", \"at\", list[1]::VARCHAR, empty FROM t";
+    assert_eq!(
+        texts(&host, sql, &[table("t", "in/a.jsonl", Format::JsonLines)]),
+        [
+            "A7|2024-1-6|9007199254740993|12:30:00|2024-01-01T00:00:00+02:00|1|NULL",
+            "7|2024-01-06|1.5|x|2024-01-01|NULL|NULL",
+            "NULL|NULL|123456789012345678901234567890|NULL|NULL|NULL|",
+        ]
+    );
+}
+
+/// A quote that is not closed takes lines with it: all of them count, also where DuckDB does not keep them.
+#[test]
+fn an_open_quote_counts_the_lines_it_takes() {
+    let bench = Bench::new();
+    let rows = |from: usize, to: usize| (from..to).map(|n| format!("{n},x\n")).collect::<String>();
+    let cases = [
+        (
+            "a,b\n".to_owned() + &rows(0, 50) + "50,\"open\n" + &rows(51, 71) + "71,\"closed\"\n" + &rows(72, 172),
+            "52|22",
+        ),
+        ("a,b\n".to_owned() + &rows(0, 50) + "50,\"open\n" + &rows(51, 9000), "52|8950"),
+        ("a,b\n1,x\n2,\"open".to_owned(), "3|1"),
+        ("a,b\n1,x\n2,y,z\n3,x\n".to_owned(), "3|1"),
+    ];
+    let host = bench.host(2, 60.0);
+    for (n, (text, rejected)) in cases.into_iter().enumerate() {
+        let key = format!("in/{n}.csv");
+        bench.put(&key, text.as_bytes());
+        let sql = "SELECT line::VARCHAR, lines::VARCHAR FROM t__rejects";
+        assert_eq!(texts(&host, sql, &[table("t", &key, Format::Csv)]), [rejected], "{key}");
+    }
 }
 
 #[test]

@@ -56,6 +56,6 @@ impl<'a> Text<'a> {
 }
 
 #[allow(clippy::naive_bytecount)]
-fn count_lines(bytes: &[u8]) -> u64 {
+pub(super) fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }

@@ -3,6 +3,8 @@
 //!
 //! A replay that cannot be honest refuses: another engine version may write other bytes without anything being wrong.
 
+mod compare;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::ExitCode,
@@ -13,7 +15,7 @@ use clap::Args;
 use serde::Serialize;
 use tidemill_core::{
     Error, ErrorKind, Objects as _, ObjectsExt as _, Trigger, digest_json,
-    record::{OutcomeRecord, Output as Written, Part, Read, Request, RunRecord, Training, Version},
+    record::{OutcomeRecord, Part, Read, Request, RunRecord, Training, Version},
     time::as_of,
     trigger_id,
 };
@@ -21,7 +23,10 @@ use tidemill_engine::{Engine, StageComponent};
 use tidemill_host::{Attempt, ENGINES, Ledger, RunHost, SqlEngine, Store};
 
 use crate::{
-    commands::models::all_versions,
+    commands::{
+        known,
+        models::{all_versions, no_version},
+    },
     engine,
     output::{Output, table},
     project::Project,
@@ -66,15 +71,7 @@ struct Again<'a> {
 impl Replay {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
         let store = project.store()?;
-        let models: Vec<&String> = project
-            .pipeline
-            .models
-            .keys()
-            .filter(|name| self.model.as_ref().is_none_or(|m| m == *name))
-            .collect();
-        if models.is_empty() {
-            return Err(Error::not_found(format!("there is no model `{}`", self.model.as_deref().unwrap_or_default())).into());
-        }
+        let versions = self.versions(project, &store).await?;
         let mut again = Again {
             project,
             engine: engine::engine(project)?,
@@ -85,16 +82,10 @@ impl Replay {
         };
         let mut rows = Vec::new();
         let bar = indicatif::ProgressBar::new_spinner();
-        for model in models {
-            for version in all_versions(&store, model)
-                .await?
-                .into_iter()
-                .filter(|v| self.version.is_none_or(|n| n == v.version))
-            {
-                bar.set_message(format!("{model} v{}", version.version));
-                rows.extend(again.version(&version).await?);
-                bar.tick();
-            }
+        for version in &versions {
+            bar.set_message(format!("{} v{}", version.model, version.version));
+            rows.extend(again.version(version).await?);
+            bar.tick();
         }
         bar.finish_and_clear();
         let same = rows.iter().all(|row| row.identical);
@@ -102,14 +93,28 @@ impl Replay {
             let header = ["model", "version", "stage", "subject", "outputs", "identical", "differences"];
             table(&header, rows.iter().map(cells).collect(), "no version is registered yet")
         })?;
-        if rows.is_empty() && self.version.is_some() {
-            return Err(Error::not_found(format!("there is no version `{}`", self.version.unwrap_or_default())).into());
-        }
         Ok(if same {
             ExitCode::SUCCESS
         } else {
             ExitCode::from(ErrorKind::Bug.exit_code())
         })
+    }
+
+    /// Those that are meant; one that is named must be there.
+    async fn versions(&self, project: &Project, store: &Store) -> Result<Vec<Version>> {
+        if let Some(model) = &self.model {
+            known::model(&project.pipeline, model)?;
+        }
+        let mut found = Vec::new();
+        let models = project.pipeline.models.keys();
+        for model in models.filter(|name| self.model.as_ref().is_none_or(|model| model == *name)) {
+            found.extend(all_versions(store, model).await?);
+        }
+        found.retain(|found| self.version.is_none_or(|version| version == found.version));
+        match (&self.model, self.version) {
+            (Some(model), Some(version)) if found.is_empty() => Err(no_version(project, store, model, version).await.into()),
+            _ => Ok(found),
+        }
     }
 }
 
@@ -208,7 +213,7 @@ impl Again<'_> {
         let trigger = outcome.trigger.clone();
         let ran = tokio::task::spawn_blocking(move || engine::run(&component, &node, &config, &trigger, host)).await?;
         let result = ran.0?;
-        let mut differences = compare(&outcome.outputs, &ran.1.outputs);
+        let mut differences = compare::compare(&outcome.outputs, &ran.1.outputs);
         if result.facts != outcome.facts {
             differences.push("the outcome's facts".into());
         }
@@ -268,44 +273,5 @@ impl Again<'_> {
         })
         .await??;
         Ok(())
-    }
-}
-
-fn compare(then: &[Written], now: &[Written]) -> Vec<String> {
-    let index = |outputs: &[Written]| {
-        outputs
-            .iter()
-            .map(|o| (o.key.clone(), o.digest.clone()))
-            .collect::<BTreeMap<_, _>>()
-    };
-    let (then, now) = (index(then), index(now));
-    let missing = then
-        .keys()
-        .filter(|key| !now.contains_key(*key))
-        .map(|key| format!("{key} was not written"));
-    let extra = now.keys().filter(|key| !then.contains_key(*key)).map(|key| format!("{key} is new"));
-    let other = then.iter().filter(|(key, digest)| now.get(*key).is_some_and(|d| d != *digest));
-    missing
-        .chain(extra)
-        .chain(other.map(|(key, digest)| format!("{key} was {}", digest.short())))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use tidemill_core::Digest;
-
-    use super::*;
-
-    #[test]
-    fn differences_are_named() {
-        let output = |key: &str, text: &str| Written {
-            key: key.into(),
-            digest: Digest::of(text.as_bytes()),
-            size: 1,
-        };
-        assert!(compare(&[output("a", "1")], &[output("a", "1")]).is_empty());
-        let found = compare(&[output("a", "1"), output("b", "1")], &[output("a", "2"), output("c", "1")]);
-        assert_eq!(found.len(), 3);
     }
 }
