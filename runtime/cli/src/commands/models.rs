@@ -113,12 +113,17 @@ fn no_champion(project: &Project, model: &str) -> Error {
 
 /// Says which versions there are instead.
 pub(crate) async fn no_version(project: &Project, store: &Store, model: &str, version: u32) -> Error {
-    let found = match all_versions(store, model).await {
-        Ok(found) => found,
+    // By their keys: a damaged record is another matter.
+    let prefix = format!("models/{model}/versions/");
+    let metas = match store.list(&prefix, None, 10_000).await {
+        Ok(metas) => metas,
         Err(error) => return error,
     };
+    let number = |key: &str| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse::<u32>().ok();
+    let mut found: Vec<u32> = metas.iter().filter_map(|meta| number(&meta.key)).collect();
     if !found.is_empty() {
-        let found = known::ticked(found.iter().map(|found| found.version));
+        found.sort_unstable();
+        let found = known::ticked(found);
         return Error::not_found(format!("`{model}` has no version `{version}`; its versions are {found}"));
     }
     let unknown = known::model(&project.pipeline, model).err();

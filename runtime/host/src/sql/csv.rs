@@ -123,7 +123,7 @@ pub(super) fn rejects(connection: &Connection, placed: &Arc<Placed>) -> Result<S
     Ok(format!(
         "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
          any_value(csv_line) AS raw, max(CASE WHEN {cut} THEN greatest({all} - line::BIGINT + 1, 1) \
-         WHEN {open} THEN 1 + strlen(csv_line) - strlen(replace(csv_line, chr(10), '')) ELSE 1 END)::BIGINT AS lines \
+         WHEN {open} THEN 1 + strlen(rtrim(csv_line, chr(10))) - strlen(replace(csv_line, chr(10), '')) ELSE 1 END)::BIGINT AS lines \
          FROM reject_errors GROUP BY line ORDER BY line"
     ))
 }
