@@ -24,10 +24,8 @@ pub(crate) struct Scan<'a> {
     /// Each with its number of bad rows, if any, and whether that is tolerated.
     failed: Vec<Failed>,
     rows: u64,
-    /// Lines that are not CSV.
+    /// Lines that are not CSV: line, reason.
     ragged: u64,
-    /// The places where they are, each of one line or, where a quote is not closed, of many.
-    rejects: u64,
 }
 
 struct Failed {
@@ -54,7 +52,6 @@ impl<'a> Scan<'a> {
             failed: Vec::new(),
             rows: 0,
             ragged: 0,
-            rejects: 0,
         };
         let counts = checks.iter().flat_map(|check| {
             let count = check
@@ -70,8 +67,7 @@ impl<'a> Scan<'a> {
         )?;
         scan.rows = found.first().copied().unwrap_or_default();
         if table.format == Format::Csv {
-            let rejected = scan.numbers("SELECT coalesce(sum(lines), 0)::BIGINT AS c0, count(*) AS c1 FROM raw__rejects", 2)?;
-            (scan.ragged, scan.rejects) = (rejected[0], rejected[1]);
+            scan.ragged = scan.numbers("SELECT count(*) AS c0 FROM raw__rejects", 1)?[0];
         }
         scan.failed = checks
             .into_iter()
@@ -145,7 +141,7 @@ impl<'a> Scan<'a> {
         )
     }
 
-    /// Writes bad rows, if there are any, with all the file's columns as text; returns how many lines they are.
+    /// Writes bad rows, if there are any, with all the file's columns as text; returns how many.
     pub(crate) fn quarantine(&self, key: &str) -> Result<u64> {
         let bad: Vec<&Failed> = self.failed.iter().filter(|failed| failed.quarantines()).collect();
         if bad.is_empty() && self.ragged == 0 {
@@ -187,8 +183,7 @@ impl<'a> Scan<'a> {
             "WITH {}, {judged} SELECT * FROM ({rows}) ORDER BY _row NULLS LAST, _line, _text, _reasons",
             self.typed(true)
         );
-        // A reject of many lines is one row of the quarantine.
-        Ok(self.exported(&select, key)?.rows + self.ragged - self.rejects)
+        Ok(self.exported(&select, key)?.rows)
     }
 
     /// What was found, with the first bad values.

@@ -172,10 +172,9 @@ impl<T: Objects + ?Sized> ObjectsExt for T {}
 pub enum Format {
     /// Typed columns.
     Parquet,
-    /// Every column as text. What is not CSV lands in the table `<name>__rejects(line, reason, raw, lines)`; `lines` is how many lines of the
-    /// file it takes.
+    /// Every column as text. Lines that are not CSV land in the table `<name>__rejects(line, reason, raw)`.
     Csv,
-    /// One object a line; every column as text, as it stands there, but lists and objects as DuckDB's own lists and structs.
+    /// One object a line; every column as text, but lists and objects as DuckDB's own lists and structs.
     JsonLines,
 }
 

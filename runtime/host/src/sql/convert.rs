@@ -1,5 +1,5 @@
-//! Text as Parquet: read once for each content, however many queries ask for it. What stands in the text is not interpreted: a type that
-//! is guessed from a file's values differs from file to file, and mends nothing that it changed.
+//! Text as Parquet: read once for each content, however many queries ask for it. No column is typed here: a type
+//! that is guessed from a file's values differs from file to file, and changes what does not fit it.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tidemill_core::{Error, Result, digest_json};
 use super::{
     SqlEngine, Watch,
     cache::{Kept, Placed},
-    csv, fault, list, paths, reader,
+    csv, fault, list, paths, quotes, reader,
     session::Session,
 };
 
@@ -22,11 +22,13 @@ impl SqlEngine {
         if let (Some(rows), Some(rejects)) = (cache.kept(&rows), cache.kept(&rejects)) {
             return Ok((rows, rejects));
         }
-        let session = Session::of(&self.inner.parallel, &self.inner.cache)?;
+        quotes::check(placed, header.delimiter)?;
+        let session = self.session(true)?;
         let objects = std::slice::from_ref(placed);
         let rows = self.copy(&session, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
-        let bad = csv::rejects(&session, placed)?;
-        let rejects = self.copy(&session, &bad, &rejects, objects)?;
+        let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
+                   any_value(csv_line) AS raw FROM reject_errors GROUP BY line ORDER BY line";
+        let rejects = self.copy(&session, bad, &rejects, objects)?;
         Ok((rows, rejects))
     }
 
@@ -43,12 +45,12 @@ impl SqlEngine {
         if let Some(rows) = self.inner.cache.kept(&name) {
             return Ok(rows);
         }
-        let session = Session::of(&self.inner.parallel, &self.inner.cache)?;
+        let session = self.session(true)?;
         let read = |how: &str| {
             let files = list(&paths(objects));
             format!("SELECT * FROM read_json([{files}], format = 'newline_delimited', maximum_object_size = 67108864, {how})")
         };
-        let columns = self.json_columns(&session, &read("sample_size = -1, union_by_name = true"), objects)?;
+        let columns = self.json_columns(&session, objects, &read)?;
         let columns: Vec<String> = columns
             .iter()
             .map(|(name, kind)| format!("{}: {}", csv::text(name), csv::text(kind)))
@@ -57,22 +59,41 @@ impl SqlEngine {
     }
 
     /// The names that objects have, each with the type to read it as.
-    fn json_columns(&self, session: &Session, sql: &str, objects: &[Arc<Placed>]) -> Result<Vec<(String, String)>> {
-        let watch = Watch::start(session, self.inner.timeout)?;
-        let described = session.prepare(&format!("DESCRIBE {sql}")).and_then(|mut statement| {
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<duckdb::Result<Vec<(String, String)>>>()
-        });
-        let described = match described {
-            Err(_) if watch.has_fired() => return Err(reader::timed_out(self.inner.timeout)),
-            other => other.map_err(|e| fault::of_duckdb(&e, objects))?,
-        };
+    fn json_columns(&self, session: &Session, objects: &[Arc<Placed>], read: &dyn Fn(&str) -> String) -> Result<Vec<(String, String)>> {
+        // By a format that none has, times stay text, also inside of objects.
+        let how = "sample_size = -1, union_by_name = true, map_inference_threshold = -1, dateformat = '%%', timestampformat = '%%'";
+        let described = self.pairs(session, &format!("DESCRIBE {}", read(how)), objects)?;
+        if let Some((name, _)) = described.iter().find(|(name, _)| is_invented(name, &described)) {
+            let keys = format!(
+                "SELECT DISTINCT unnest(json_keys(json)), '' FROM ({})",
+                read("records = false, columns = {json: 'JSON'}")
+            );
+            if !self.pairs(session, &keys, objects)?.iter().any(|(key, _)| key == name) {
+                let key = objects.first().map_or("an object", |placed| &placed.key);
+                return Err(Error::input(format!(
+                    "`{key}`: names of an object's values differ in capitals only, or one is empty, so that `{name}` would have to stand for it: \
+                     rename it, and put the file under a new key"
+                )));
+            }
+        }
         let is_nested = |kind: &str| kind.ends_with(']') || kind.starts_with("STRUCT") || kind.starts_with("MAP");
         let read_as = |(name, kind): (String, String)| match is_nested(&kind) {
             true => (name, kind),
             false => (name, "VARCHAR".to_owned()),
         };
         Ok(described.into_iter().map(read_as).collect())
+    }
+
+    fn pairs(&self, session: &Session, sql: &str, objects: &[Arc<Placed>]) -> Result<Vec<(String, String)>> {
+        let watch = Watch::start(session, self.inner.timeout)?;
+        let pairs = session.prepare(sql).and_then(|mut statement| {
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<duckdb::Result<Vec<(String, String)>>>()
+        });
+        match pairs {
+            Err(_) if watch.has_fired() => Err(reader::timed_out(self.inner.timeout)),
+            other => other.map_err(|e| fault::of_duckdb(&e, objects)),
+        }
     }
 
     /// Writes rows to a file of the cache, which is there whole or not at all.
@@ -92,4 +113,13 @@ impl SqlEngine {
         objects.iter().try_for_each(|placed| placed.verify())?;
         cache.made(key, temporary, name)
     }
+}
+
+/// Whether DuckDB may have made this name up: `A_1` beside `a`, or `C2` for none.
+fn is_invented(name: &str, all: &[(String, String)]) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_twin = name
+        .rsplit_once('_')
+        .is_some_and(|(base, number)| is_number(number) && all.iter().any(|(other, _)| other.to_lowercase() == base.to_lowercase()));
+    is_twin || name.strip_prefix('C').is_some_and(is_number)
 }

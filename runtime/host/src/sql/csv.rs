@@ -5,16 +5,11 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    sync::Arc,
 };
 
-use duckdb::Connection;
 use tidemill_core::{Error, Result};
 
-use super::{cache::Placed, fault, text::count_lines};
-
-/// DuckDB keeps so many bytes of a rejected line, less what would cut a character.
-const KEPT: u64 = 9_990;
+use super::cache::Placed;
 
 /// How a file is cut into columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,38 +104,6 @@ pub(super) fn reader(placed: &Placed, header: &Header) -> String {
         columns.join(", "),
         text(&header.delimiter.to_string()),
     )
-}
-
-/// The query for what was rejected just now: a quote that is never closed takes lines with it, and they count.
-pub(super) fn rejects(connection: &Connection, placed: &Arc<Placed>) -> Result<String> {
-    let open = "error_type = 'UNQUOTED VALUE'";
-    let cut = format!("{open} AND strlen(csv_line) >= {KEPT}");
-    let is_cut: bool = connection
-        .query_row(&format!("SELECT count(*) > 0 FROM reject_errors WHERE {cut}"), [], |row| row.get(0))
-        .map_err(|e| fault::of_duckdb(&e, std::slice::from_ref(placed)))?;
-    // Where it ends is not told then: it may be the end of the file.
-    let all = if is_cut { lines(placed)? } else { 0 };
-    Ok(format!(
-        "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
-         any_value(csv_line) AS raw, max(CASE WHEN {cut} THEN greatest({all} - line::BIGINT + 1, 1) \
-         WHEN {open} THEN 1 + strlen(rtrim(csv_line, chr(10))) - strlen(replace(csv_line, chr(10), '')) ELSE 1 END)::BIGINT AS lines \
-         FROM reject_errors GROUP BY line ORDER BY line"
-    ))
-}
-
-fn lines(placed: &Placed) -> Result<u64> {
-    let failed = |e: std::io::Error| Error::transient(format!("`{}` could not be read: {e}", placed.key));
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(placed.path()).map_err(failed)?);
-    let mut lines = 0;
-    loop {
-        let bytes = reader.fill_buf().map_err(failed)?;
-        let length = bytes.len();
-        if length == 0 {
-            return Ok(lines);
-        }
-        lines += count_lines(bytes);
-        reader.consume(length);
-    }
 }
 
 /// A text as SQL writes it.

@@ -53,11 +53,11 @@ pub(super) fn of_duckdb(error: &duckdb::Error, placed: &[Arc<Placed>]) -> Error 
             "`{key}` is not a whole Parquet file ({first}); it may be cut short or of another format: write it again and put it under a new key"
         ));
     }
-    if first.contains("state machine reached an invalid state") || message.contains("strict_mode") {
+    if first.contains("state machine reached an invalid state") {
         let key = named.or(placed.first()).map_or("a CSV", |placed| &placed.key);
         return Error::input(format!(
-            "`{key}` cannot be cut into lines: some end with LF and some with CR LF, it seems; save it with one kind of line end, \
-             for example with `dos2unix`, under a new key"
+            "`{key}` cannot be cut into lines: its line ends are of several kinds (LF, CR LF, or a CR alone, perhaps inside a value); \
+             save it with one kind, for example with `dos2unix`, under a new key"
         ));
     }
     match kind {

@@ -21,6 +21,7 @@ mod export;
 mod fault;
 mod folder;
 mod guard;
+mod quotes;
 mod reader;
 mod session;
 #[cfg(test)]

@@ -343,44 +343,59 @@ fn json_lines_are_read_over_all_files() {
 fn json_lines_stay_as_they_were_written() {
     let bench = Bench::new();
     let lines = [
-        r#"{"text": "A7", "date": "2024-1-6", "big": 9007199254740993, "time": "12:30:00", "at": "2024-01-01T00:00:00+02:00", "list": [1]}"#,
+        r#"{"text": "A7", "date": "2024-1-6", "big": 9007199254740993, "time": "12:30:00", "at": "2024-01-01T00:00:00+02:00", "list": [1], "deep": {"at": "2024-01-01T00:00:00+02:00"}}"#,
         r#"{"text": 7, "date": "2024-01-06", "big": 1.5, "time": "x", "at": "2024-01-01", "list": []}"#,
         r#"{"text": null, "big": 123456789012345678901234567890, "empty": ""}"#,
     ];
     bench.put("in/a.jsonl", lines.join("\n").as_bytes());
     let host = bench.host(2, 60.0);
-    let sql = "SELECT text, \"date\", big, \"time\", \"at\", list[1]::VARCHAR, empty FROM t";
+    let sql = "SELECT text, \"date\", big, \"time\", \"at\", list[1]::VARCHAR, empty, deep['at'] FROM t";
     assert_eq!(
         texts(&host, sql, &[table("t", "in/a.jsonl", Format::JsonLines)]),
         [
-            "A7|2024-1-6|9007199254740993|12:30:00|2024-01-01T00:00:00+02:00|1|NULL",
-            "7|2024-01-06|1.5|x|2024-01-01|NULL|NULL",
-            "NULL|NULL|123456789012345678901234567890|NULL|NULL|NULL|",
+            "A7|2024-1-6|9007199254740993|12:30:00|2024-01-01T00:00:00+02:00|1|NULL|2024-01-01T00:00:00+02:00",
+            "7|2024-01-06|1.5|x|2024-01-01|NULL|NULL|NULL",
+            "NULL|NULL|123456789012345678901234567890|NULL|NULL|NULL||NULL",
         ]
     );
 }
 
-/// A quote that is not closed takes lines with it: all of them count, also where DuckDB does not keep them.
 #[test]
-fn an_open_quote_counts_the_lines_it_takes() {
+fn json_names_that_only_capitals_tell_apart_are_refused() {
+    let bench = Bench::new();
+    bench.put("in/twins.jsonl", b"{\"a\":1}\n{\"A\":2}\n");
+    bench.put("in/none.jsonl", b"{\"a\":1,\"\":2}\n");
+    bench.put("in/real.jsonl", b"{\"a\":1,\"a_1\":2,\"C7\":3}\n");
+    let host = bench.host(2, 60.0);
+    for (key, name) in [("in/twins.jsonl", "`A_1`"), ("in/none.jsonl", "`C2`")] {
+        let error = error(&host, "SELECT * FROM t", &[table("t", key, Format::JsonLines)]);
+        assert!(error.kind == ErrorKind::Input && error.message.contains(name), "{error}");
+    }
+    let real = table("t", "in/real.jsonl", Format::JsonLines);
+    assert_eq!(texts(&host, "SELECT a, a_1, \"C7\" FROM t", &[real]), ["1|2|3"]);
+}
+
+/// A quote that is not closed would take the rows behind it, with one reject or none.
+#[test]
+fn a_quote_that_leads_astray_is_said() {
     let bench = Bench::new();
     let rows = |from: usize, to: usize| (from..to).map(|n| format!("{n},x\n")).collect::<String>();
-    let cases = [
-        (
-            "a,b\n".to_owned() + &rows(0, 50) + "50,\"open\n" + &rows(51, 71) + "71,\"closed\"\n" + &rows(72, 172),
-            "52|22",
-        ),
-        ("a,b\n".to_owned() + &rows(0, 50) + "50,\"open\n" + &rows(51, 9000), "52|8950"),
-        ("a,b\n1,x\n2,\"open".to_owned(), "3|1"),
-        ("a,b\n1,x\n2,y,z\n3,x\n".to_owned(), "3|1"),
-    ];
+    bench.put(
+        "in/open.csv",
+        format!("a,b\n{}50,\"open\n{}", rows(0, 50), rows(51, 9000)).as_bytes(),
+    );
+    bench.put("in/cut.csv", b"a,b\n1,x\n2,\"open");
     let host = bench.host(2, 60.0);
-    for (n, (text, rejected)) in cases.into_iter().enumerate() {
-        let key = format!("in/{n}.csv");
-        bench.put(&key, text.as_bytes());
-        let sql = "SELECT line::VARCHAR, lines::VARCHAR FROM t__rejects";
-        assert_eq!(texts(&host, sql, &[table("t", &key, Format::Csv)]), [rejected], "{key}");
-    }
+    let error = error(&host, "SELECT * FROM t", &[table("t", "in/open.csv", Format::Csv)]);
+    assert!(
+        error.kind == ErrorKind::Input
+            && error
+                .message
+                .contains("`in/open.csv` opens a quote in line 52 that is never closed"),
+        "{error}"
+    );
+    let cut = table("t", "in/cut.csv", Format::Csv);
+    assert_eq!(texts(&host, "SELECT count(*) FROM t__rejects", &[cut]), ["1"]);
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! Quotes of a CSV that lead astray. DuckDB tells of a quote that is not closed with one reject, or with none, and drops the rows that it
+//! took; what belongs to them cannot be told, so that the file is refused as a whole.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+};
+
+use tidemill_core::{Error, Result};
+
+use super::{cache::Placed, text::count_lines};
+
+/// `Input` if a quoted value takes lines and does not end as one.
+pub(super) fn check(placed: &Placed, delimiter: char) -> Result<()> {
+    let key = &placed.key;
+    let failed = |e: io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
+    let file = BufReader::with_capacity(1 << 20, File::open(placed.path()).map_err(failed)?);
+    let Some((from, to)) = astray(file, delimiter as u8).map_err(failed)? else {
+        return Ok(());
+    };
+    let ends = match to {
+        Some(to) => format!("that line {to} closes, and a value goes on behind it"),
+        None => "that is never closed".to_owned(),
+    };
+    Err(Error::input(format!(
+        "`{key}` opens a quote in line {from} {ends}: rows between would be lost; close it, or double it (`\"\"`) where it is part of a text, \
+         and put the file under a new key"
+    )))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    /// Before a value, but for spaces.
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote in a quoted value: its end, or the first of two.
+    Quote,
+    /// Behind a quoted value, in spaces.
+    Behind,
+}
+
+/// The first quoted value of several lines that is not closed, or closed in the middle of a value: its first line and, if it is closed, its last.
+fn astray(mut reader: impl BufRead, delimiter: u8) -> io::Result<Option<(u64, Option<u64>)>> {
+    let (mut state, mut line, mut opened, mut last) = (State::Start, 1, 0, b'\n');
+    loop {
+        let bytes = reader.fill_buf()?;
+        let Some(&end) = bytes.last() else { break };
+        let is_outside = matches!(state, State::Start | State::Plain);
+        if is_outside && end != b' ' && !bytes.contains(&b'"') {
+            line += count_lines(bytes);
+            state = if end == delimiter || matches!(end, b'\n' | b'\r') {
+                State::Start
+            } else {
+                State::Plain
+            };
+        } else {
+            for &byte in bytes {
+                line += u64::from(byte == b'\n');
+                state = match (state, byte) {
+                    (State::Quoted, b'"') => State::Quote,
+                    (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
+                    (_, b'\n' | b'\r') => State::Start,
+                    (_, byte) if byte == delimiter => State::Start,
+                    (State::Start, b' ') => State::Start,
+                    (State::Start, b'"') => {
+                        opened = line;
+                        State::Quoted
+                    }
+                    (State::Quote | State::Behind, b' ') => State::Behind,
+                    (State::Quote | State::Behind, _) if line > opened => return Ok(Some((opened, Some(line)))),
+                    _ => State::Plain,
+                };
+            }
+        }
+        last = end;
+        let length = bytes.len();
+        reader.consume(length);
+    }
+    // A last line of its own is DuckDB's to reject.
+    let taken = line - u64::from(last == b'\n');
+    Ok((state == State::Quoted && taken > opened).then_some((opened, None)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_takes_rows_is_astray() {
+        let found = |text: &str| {
+            let whole = astray(text.as_bytes(), b',').unwrap();
+            // However it is cut into pieces.
+            for size in 1..9 {
+                assert_eq!(
+                    astray(BufReader::with_capacity(size, text.as_bytes()), b',').unwrap(),
+                    whole,
+                    "{text:?}"
+                );
+            }
+            whole
+        };
+        for good in [
+            "a,b\n1,2\n",
+            "a,b\n1,\"x\ny\"\n2,z\n",
+            "a,b\r\n1, \"x\r\ny\" \r\n2,z",
+            "a,b\n1,\"x \"\"y\"\"\nz\"\n",
+            "a,b\n1,x\"y\n2,z\"\n",
+            "a,b\n1,\"\"\n2,\"\",\n",
+            // One line that is not CSV, and a file that was cut in its last.
+            "a,b\n1,\"x\"y\n2,z\n",
+            "a,b\n1,\"open",
+            "a,b\n1,\"open\n",
+            "",
+        ] {
+            assert_eq!(found(good), None, "{good:?}");
+        }
+        assert_eq!(found("a,b\n1,\"open\n2,x\n3,y\n"), Some((2, None)));
+        assert_eq!(found("a,b\n1,\"open\n2,x"), Some((2, None)));
+        assert_eq!(found("a,b\n1,\"open\n2,\"closed\"\n3,y\n"), Some((2, Some(3))));
+        assert_eq!(found("a,b\n1,\"x\"y,\"z\n2,z\n3,\"q\"\n"), Some((2, Some(4))));
+        assert_eq!(found("a,b\n1,\"x\ny\" z\n"), Some((2, Some(3))));
+    }
+}
