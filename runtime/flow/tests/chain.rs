@@ -282,9 +282,11 @@ async fn a_letter_on_its_way_back_is_never_out_of_sight() {
     let flow = start(CHAIN, &store, &runner, options(Some(folder.path().join("queue.redb")))).await;
     put(&flow, 1).await;
     quiet(&flow).await;
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
     for runs in 2..=40 {
         retry_letter(&store, &dead_letters(&store).await.unwrap()[0]).await.unwrap();
         loop {
+            assert!(std::time::Instant::now() < patience, "it never came back");
             let ran = runner.runs.load(Ordering::SeqCst);
             let status = flow.status().await.unwrap();
             assert!(!status.quiet || status.dead == 1, "{status:?}");

@@ -120,7 +120,7 @@ fn that_cannot_be_served_are_said_and_left_again() -> Result<()> {
         &project,
         &["models", "alias", "alarm", "champion", "77"],
         4,
-        &["no version `77`", "`tidemill models`"],
+        &["no version `77`", "its versions are `1`, `2`"],
     )?;
     fails(&tidemill, &project, &["models", "alias", "alarm", "a/b", "1"], 3, &["`a/b`"])?;
     server.stop()
