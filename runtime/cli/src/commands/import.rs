@@ -13,7 +13,10 @@ use tidemill_host::{
     nn::{Declared, ElementType, Nn as _, Port, Tensor, Tract},
 };
 
-use crate::project::{Project, unreadable};
+use crate::{
+    commands::known,
+    project::{Project, unreadable},
+};
 
 /// What a model must take and give, and what people call it elsewhere.
 const INPUT: &str = "features";
@@ -51,11 +54,7 @@ impl Imported {
 }
 
 pub(crate) async fn import(project: &Project, model: &str, file: &Path) -> Result<Imported> {
-    let Some(of) = project.pipeline.models.get(model) else {
-        let names: Vec<String> = project.pipeline.models.keys().map(|name| format!("`{name}`")).collect();
-        let names = if names.is_empty() { "none".into() } else { names.join(", ") };
-        return Err(Error::not_found(format!("there is no model `{model}`; there is {names}")));
-    };
+    let of = known::model(&project.pipeline, model)?;
     let bytes = std::fs::read(file).map_err(|e| unreadable(file, &e))?;
     check(&file.display().to_string(), &bytes, of.task)?;
     let digest = Digest::of(&bytes);

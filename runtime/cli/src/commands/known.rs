@@ -2,17 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_core::{Error, Result, pipeline::Pipeline, spec::Model};
 
 /// A model of the project.
-pub(crate) fn model(pipeline: &Pipeline, model: &str) -> Result<()> {
-    if pipeline.models.contains_key(model) {
-        return Ok(());
-    }
-    Err(Error::not_found(format!(
-        "there is no model `{model}`; there is {}",
-        ticked(pipeline.models.keys())
-    )))
+pub(crate) fn model<'a>(pipeline: &'a Pipeline, model: &str) -> Result<&'a Model> {
+    pipeline
+        .models
+        .get(model)
+        .ok_or_else(|| Error::not_found(format!("there is no model `{model}`; there is {}", ticked(pipeline.models.keys()))))
 }
 
 /// A stage of the project, and what it is about.
