@@ -52,7 +52,7 @@ def quarter() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     share = days.map({day: int(hashlib.sha256(day.encode()).hexdigest()[:8], 16) / 2**32 for day in days.unique()})
     features = tomllib.loads((FLIGHTS / "content/tidemill.toml").read_text())["features"]["late"]
     holdout = features["holdout"]["share"]
-    stop = holdout + (1 - holdout) * features["stop-share"]
+    stop = holdout + (1 - holdout) * features["validation-share"]
     return rows[share >= stop], rows[(share >= holdout) & (share < stop)], rows[share < holdout]
 
 

@@ -46,21 +46,21 @@ for number, key in enumerate(sorted(keys)):
     (case / file).write_bytes(then(key))
     objects.append(f"{json.dumps(key)} = {json.dumps(file)}")
 
-subject = outcome["subject"]
+resource = outcome["resource"]
 looked = {read.get("key") or read["prefix"] for read in run["reads"]} - {outcome["trigger"]["key"]}
 granted = sorted({"/".join(key.split("/")[:2]) + "/**" for key in looked})
 written = sorted({output["key"].split("/")[0] for output in outcome["outputs"]})
 lines = [
     "# A run of the chain in `parity_chain.rs`, by `from_store.py`.",
     f"stage = {json.dumps(outcome['stage'])}",
-    f"subject = {json.dumps(subject)}",
+    f"resource = {json.dumps(resource)}",
     f"trigger = {json.dumps(outcome['trigger']['key'])}",
     f"config = {json.dumps(name + '/config.json')}",
     f"reads = {json.dumps(granted)}",
-    f"writes = {json.dumps([f'{prefix}/{subject}/**' for prefix in written])}",
+    f"writes = {json.dumps([f'{prefix}/{resource}/**' for prefix in written])}",
     f"decision = {json.dumps(outcome['decision'])}",
     f"says = {json.dumps([outcome['reason']])}",
-    f"outputs = {json.dumps([f'{prefix}/{subject}/' for prefix in written])}",
+    f"outputs = {json.dumps([f'{prefix}/{resource}/' for prefix in written])}",
     "",
     "[objects]",
     *objects,

@@ -17,7 +17,7 @@ pub struct Connection {
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: u16,
     /// By name, lower-case.
@@ -26,7 +26,7 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Answer {
+impl Response {
     /// What the server says went wrong.
     pub fn error(&self) -> &str {
         self.body["error"].as_str().unwrap_or_default()
@@ -50,24 +50,25 @@ impl Connection {
     }
 
     /// A whole request and its answer. `headers` are lines without the line's end.
-    pub fn ask(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Answer> {
+    pub fn request(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Response> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tidemill\r\ncontent-length: {}\r\n", body.len());
         for header in headers {
             head += &format!("{header}\r\n");
         }
         self.send(format!("{head}\r\n").as_bytes())?;
         self.send(body)?;
-        self.answer().with_context(|| format!("{method} {path} of {} bytes", body.len()))
+        self.read_response()
+            .with_context(|| format!("{method} {path} of {} bytes", body.len()))
     }
 
     /// The next answer.
-    pub fn answer(&mut self) -> Result<Answer> {
-        let first = self.line()?;
+    pub fn read_response(&mut self) -> Result<Response> {
+        let first = self.read_line()?;
         let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.with_context(|| format!("`{first}` is no answer"))?;
         let mut headers = BTreeMap::new();
         loop {
-            let line = self.line()?;
+            let line = self.read_line()?;
             let Some((name, value)) = line.split_once(':') else { break };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
@@ -75,10 +76,10 @@ impl Connection {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         let body = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into());
-        Ok(Answer { status, headers, body })
+        Ok(Response { status, headers, body })
     }
 
-    fn line(&mut self) -> Result<String> {
+    fn read_line(&mut self) -> Result<String> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line)?;
         ensure!(read > 0, "the server closed the connection");

@@ -2,8 +2,8 @@
 //! logged, how its store is compared, the stages natively, and the hosts that serve what Spin runs.
 
 pub mod http;
-pub mod logged;
 pub mod native;
+pub mod prediction_log;
 pub mod small;
 pub mod spin;
 pub mod trained;

@@ -11,14 +11,14 @@ type Run = fn(&Trigger, &str, &RunHost) -> Result<Outcome>;
 
 /// `predict` is not among them: it serves, it is not triggered.
 pub const STAGES: [(&str, Run); 8] = [
-    ("collect", of::<tidemill_collect::Collect>),
-    ("validate", of::<tidemill_validate::Validate>),
-    ("featurize", of::<tidemill_featurize::Featurize>),
-    ("train", of::<tidemill_train::Train>),
-    ("evaluate", of::<tidemill_evaluate::Evaluate>),
-    ("register", of::<tidemill_register::Register>),
-    ("monitor", of::<tidemill_monitor::Monitor>),
-    ("retrain", of::<tidemill_retrain::Retrain>),
+    ("collect", run_stage::<tidemill_collect::Collect>),
+    ("validate", run_stage::<tidemill_validate::Validate>),
+    ("featurize", run_stage::<tidemill_featurize::Featurize>),
+    ("train", run_stage::<tidemill_train::Train>),
+    ("evaluate", run_stage::<tidemill_evaluate::Evaluate>),
+    ("register", run_stage::<tidemill_register::Register>),
+    ("monitor", run_stage::<tidemill_monitor::Monitor>),
+    ("retrain", run_stage::<tidemill_retrain::Retrain>),
 ];
 
 /// Runs a stage. Blocks: call it where blocking is allowed. `config` is a JSON object.
@@ -33,21 +33,21 @@ pub fn run(stage: &str, trigger: &Trigger, config: &str, host: &RunHost) -> Resu
 /// What the program of a node's stage runs it with on Lambda.
 pub fn runner(node: &NodeSettings) -> Result<Arc<dyn Runner>> {
     match node.stage.as_str() {
-        "collect" => tidemill_lambda::native::<tidemill_collect::Collect>(node),
-        "validate" => tidemill_lambda::native::<tidemill_validate::Validate>(node),
-        "featurize" => tidemill_lambda::native::<tidemill_featurize::Featurize>(node),
-        "train" => tidemill_lambda::native::<tidemill_train::Train>(node),
-        "evaluate" => tidemill_lambda::native::<tidemill_evaluate::Evaluate>(node),
-        "register" => tidemill_lambda::native::<tidemill_register::Register>(node),
-        "monitor" => tidemill_lambda::native::<tidemill_monitor::Monitor>(node),
-        "retrain" => tidemill_lambda::native::<tidemill_retrain::Retrain>(node),
+        "collect" => tidemill_lambda::native_runner::<tidemill_collect::Collect>(node),
+        "validate" => tidemill_lambda::native_runner::<tidemill_validate::Validate>(node),
+        "featurize" => tidemill_lambda::native_runner::<tidemill_featurize::Featurize>(node),
+        "train" => tidemill_lambda::native_runner::<tidemill_train::Train>(node),
+        "evaluate" => tidemill_lambda::native_runner::<tidemill_evaluate::Evaluate>(node),
+        "register" => tidemill_lambda::native_runner::<tidemill_register::Register>(node),
+        "monitor" => tidemill_lambda::native_runner::<tidemill_monitor::Monitor>(node),
+        "retrain" => tidemill_lambda::native_runner::<tidemill_retrain::Retrain>(node),
         other => Err(Error::config(format!("there is no stage `{other}` to run natively"))),
     }
 }
 
-fn of<S: Stage>(trigger: &Trigger, config: &str, host: &RunHost) -> Result<Outcome> {
+fn run_stage<S: Stage>(trigger: &Trigger, config: &str, host: &RunHost) -> Result<Outcome> {
     let config = serde_json::from_str(config).map_err(|e| Error::config(format!("this does not configure `{}`: {e}", S::NAME)))?;
-    tidemill_lambda::call::<S>(trigger, &config, host)
+    tidemill_lambda::run_native::<S>(trigger, &config, host)
 }
 
 /// SQL as small as the tests' data, with its cache under `folder`.

@@ -10,10 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use tidemill_demo::weed::{self, BUCKET, Weed};
+use tidemill_demo::seaweedfs::{self, BUCKET, SeaweedFs};
 use tidemill_deploy::spin::{Parts, chain, compose::compose};
 use tidemill_engine::{
-    Running,
+    ServerHandle,
     spin::{self, SpinOptions},
 };
 
@@ -30,17 +30,17 @@ pub struct Tools {
 }
 
 /// `None` where one of them is missing; with `CI` set that fails.
-pub fn tools() -> Option<Tools> {
+pub fn find_tools() -> Option<Tools> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let tools = || {
+    let find = || {
         Some(Tools {
             tidemill: named("TIDEMILL")?,
-            weed: weed::program()?,
+            weed: seaweedfs::find_program()?,
             wasmtime: named("TIDEMILL_WASMTIME").filter(|path| path.is_file())?,
             components: named("TIDEMILL_COMPONENTS")?,
         })
     };
-    let tools = tools();
+    let tools = find();
     if tools.is_none() {
         let missing = "TIDEMILL, TIDEMILL_WEED, TIDEMILL_WASMTIME or TIDEMILL_COMPONENTS is not set: `cargo xtask test` sets them";
         assert!(std::env::var_os("CI").is_none(), "{missing}");
@@ -57,14 +57,14 @@ impl Tools {
     }
 
     /// `predict` with these components behind it.
-    pub fn composed(&self, plugs: &[&str]) -> Result<Vec<u8>> {
+    pub fn compose(&self, plugs: &[&str]) -> Result<Vec<u8>> {
         let plugs = plugs.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
         let plugs: Vec<&[u8]> = plugs.iter().map(Vec::as_slice).collect();
         Ok(compose(&self.component("predict")?, &plugs)?)
     }
 
     /// What takes events, with these stages behind it.
-    pub fn chained(&self, stages: &[&str]) -> Result<Vec<u8>> {
+    pub fn compose_chain(&self, stages: &[&str]) -> Result<Vec<u8>> {
         let stages = stages.iter().map(|name| self.component(name)).collect::<Result<Vec<_>>>()?;
         let stages: Vec<&[u8]> = stages.iter().map(Vec::as_slice).collect();
         Ok(chain(Parts {
@@ -83,7 +83,7 @@ impl Tools {
             let entry = entry?;
             fs::copy(entry.path(), to.join(entry.file_name()))?;
         }
-        fs::write(to.join("tidemill_predict.wasm"), self.composed(&["spin_nn"])?)?;
+        fs::write(to.join("tidemill_predict.wasm"), self.compose(&["spin_nn"])?)?;
         Ok(to)
     }
 }
@@ -94,8 +94,8 @@ pub fn config(model: &str, window: &str, time: &str) -> String {
 }
 
 /// The application's variables over a bucket of this server.
-fn variables(weed: &Weed, prefix: &str) -> BTreeMap<String, String> {
-    let aws: BTreeMap<String, String> = Weed::environment(&weed.endpoint()).into_iter().collect();
+fn variables(weed: &SeaweedFs, prefix: &str) -> BTreeMap<String, String> {
+    let aws: BTreeMap<String, String> = SeaweedFs::environment(&weed.endpoint()).into_iter().collect();
     let of = |name: &str| aws.get(name).cloned().unwrap_or_default();
     [
         ("bucket", BUCKET.to_owned()),
@@ -123,26 +123,26 @@ pub enum Host {
         /// It runs on this.
         _runtime: tokio::runtime::Runtime,
         /// Its handle.
-        running: Running,
+        running: ServerHandle,
     },
 }
 
 impl Host {
     /// `wasmtime serve` with the composed `predict`, and Spin's variables from its environment.
-    pub fn wasmtime(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str) -> Result<Self> {
-        let composed = tools.composed(&["spin_nn", "spin_store", "spin_environment"])?;
+    pub fn wasmtime(tools: &Tools, folder: &Path, weed: &SeaweedFs, prefix: &str, config: &str) -> Result<Self> {
+        let composed = tools.compose(&["spin_nn", "spin_store", "spin_environment"])?;
         Self::serve(tools, folder, weed, prefix, config, &composed)
     }
 
     /// `wasmtime serve` with a component.
-    pub fn serve(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, bytes: &[u8]) -> Result<Self> {
+    pub fn serve(tools: &Tools, folder: &Path, weed: &SeaweedFs, prefix: &str, config: &str, bytes: &[u8]) -> Result<Self> {
         let component = folder.join("serve.wasm");
         fs::write(&component, bytes)?;
         Self::serve_file(tools, folder, weed, prefix, config, &component)
     }
 
     /// Likewise with a component's file; one that ends in `.cwasm` was compiled by [`precompile`].
-    pub fn serve_file(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, config: &str, component: &Path) -> Result<Self> {
+    pub fn serve_file(tools: &Tools, folder: &Path, weed: &SeaweedFs, prefix: &str, config: &str, component: &Path) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let log = fs::File::create(folder.join("wasmtime.log"))?;
@@ -172,7 +172,7 @@ impl Host {
     /// Compiling takes it a while.
     fn wait(&mut self, log: &Path) -> Result<()> {
         let until = Instant::now() + Duration::from_secs(180);
-        while ask(&self.address(), "GET", "/v2/health/live", &[], "").is_err() {
+        while send_request(&self.address(), "GET", "/v2/health/live", &[], "").is_err() {
             let ended = match self {
                 Self::Wasmtime { child, .. } => child.try_wait()?.is_some(),
                 Self::Spin { .. } => false,
@@ -185,7 +185,7 @@ impl Host {
     }
 
     /// The Spin-compatible host with what `tidemill deploy spin` writes of a project.
-    pub fn spin(tools: &Tools, folder: &Path, weed: &Weed, prefix: &str, project: &Path) -> Result<Self> {
+    pub fn spin(tools: &Tools, folder: &Path, weed: &SeaweedFs, prefix: &str, project: &Path) -> Result<Self> {
         let application = folder.join("application");
         let mut deploy = Command::new(&tools.tidemill);
         deploy.args(["deploy", "spin", "--out"]).arg(&application).current_dir(project);
@@ -251,7 +251,7 @@ pub fn precompile(tools: &Tools, bytes: &[u8], to: &Path) -> Result<()> {
 }
 
 /// One request, its status and what was said, as it was said.
-pub fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+pub fn send_request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)

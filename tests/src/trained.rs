@@ -13,7 +13,7 @@ use tidemill_host::Store;
 use crate::small;
 
 /// The program to test. Without one a test says so and passes, except where `CI` is set.
-pub fn tidemill() -> Option<PathBuf> {
+pub fn find_tidemill() -> Option<PathBuf> {
     let path = std::env::var_os("TIDEMILL").map(PathBuf::from);
     if path.is_none() {
         assert!(std::env::var_os("CI").is_none(), "TIDEMILL is not set: run `cargo xtask test`");
@@ -63,8 +63,8 @@ fn train(tidemill: &Path, folder: &Path) -> Result<()> {
     for day in [1, 2] {
         let file = folder.join(format!("day-{day}.csv"));
         fs::write(&file, small::csv(&small::day(day)))?;
-        server.command(&["put", "readings", &file.to_string_lossy()])?;
-        server.decided("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
+        server.run_command(&["put", "readings", &file.to_string_lossy()])?;
+        server.wait_for_decision("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
     }
     ensure!(server.champion("alarm")?.is_some(), "no model was trained");
     server.stop()

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use tidemill_core::{Host as _, ObjectsExt as _, Table};
-use tidemill_demo::{months::reader, server::Server};
+use tidemill_demo::{months::open_reader, server::Server};
 use tidemill_tests::small;
 
 const REQUESTS: u64 = 2_000;
@@ -28,8 +28,8 @@ fn a_kill_loses_nothing_acknowledged() -> Result<()> {
     for day in [1, 2] {
         let file = folder.path().join(format!("day-{day}.csv"));
         std::fs::write(&file, small::csv(&small::day(day)))?;
-        server.command(&["put", "readings", &file.to_string_lossy()])?;
-        server.decided("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
+        server.run_command(&["put", "readings", &file.to_string_lossy()])?;
+        server.wait_for_decision("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
     }
     ensure!(server.champion("alarm")?.is_some(), "no model was trained");
 
@@ -60,9 +60,9 @@ fn a_kill_loses_nothing_acknowledged() -> Result<()> {
         "only {} acknowledged",
         acknowledged.len()
     );
-    let host = reader(&server, "log")?;
+    let host = open_reader(&server, "log")?;
     let keys: Vec<String> = host.objects().list_all("predictions/alarm/")?.into_iter().map(|m| m.key).collect();
-    let batches = tidemill_sdk::batches(host.sql(), "SELECT _id FROM log", &[Table::parquet("log", keys)])?;
+    let batches = tidemill_sdk::query_batches(host.sql(), "SELECT _id FROM log", &[Table::parquet("log", keys)])?;
     let mut logged = HashSet::new();
     let mut twice = 0;
     for batch in &batches {

@@ -117,9 +117,9 @@ impl Driver {
             let file = self.project.with_file_name(format!("day-{day}.csv"));
             std::fs::write(&file, small::csv(&readings))?;
             let file = file.to_string_lossy().into_owned();
-            self.persist(|server| server.command(&["put", "readings", &file]))?;
+            self.persist(|server| server.run_command(&["put", "readings", &file]))?;
             let start = format!("2024-01-{day:02}T00-00-00Z");
-            self.persist(|server| server.decided("alarm", &start))?;
+            self.persist(|server| server.wait_for_decision("alarm", &start))?;
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Driver {
         if let Some(server) = self.server.take() {
             server.stop()?;
         }
-        Ok((snapshot::take(&store)?, self.kills))
+        Ok((snapshot::of_folder(&store)?, self.kills))
     }
 }
 
@@ -162,7 +162,7 @@ fn killed_at_each_step() -> Result<()> {
     let mut driver = Driver::new(&tidemill, folder.path(), &[], plan)?;
     driver.play()?;
     let (found, kills) = driver.finish()?;
-    let difference = snapshot::difference(&expected, &found);
+    let difference = snapshot::diff(&expected, &found);
     ensure!(difference.is_empty(), "after {kills} kills the store differs: {difference:#?}");
     ensure!(kills >= 20, "only {kills} kills happened");
     eprintln!("{kills} kills, {} objects equal", found.len());
@@ -182,7 +182,7 @@ fn every_event_three_times_and_shuffled() -> Result<()> {
     )?;
     driver.play()?;
     let (found, _) = driver.finish()?;
-    let difference = snapshot::difference(&expected, &found);
+    let difference = snapshot::diff(&expected, &found);
     ensure!(difference.is_empty(), "the store differs: {difference:#?}");
     Ok(())
 }
@@ -199,7 +199,7 @@ fn the_queue_may_be_lost() -> Result<()> {
     driver.lose_queue = true;
     driver.play()?;
     let (found, _) = driver.finish()?;
-    let difference = snapshot::difference(&expected, &found);
+    let difference = snapshot::diff(&expected, &found);
     ensure!(difference.is_empty(), "the store differs: {difference:#?}");
     Ok(())
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tidemill_core::{Digest, pipeline::Pipeline};
 use tidemill_demo::server::Server;
 use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{Handler, Keeper, KeeperSettings, Kept, NodeSettings, Settings};
+use tidemill_lambda::{Coordinator, CoordinatorEnvironment, CoordinatorSettings, Handler, NodeSettings, StageEnvironment};
 use tidemill_tests::{native, small, snapshot, trained};
 
 const DAYS: u64 = 5;
@@ -21,7 +21,7 @@ const MOST: u32 = 12;
 
 #[test]
 fn the_chain_by_events() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = small::project(folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
@@ -33,8 +33,8 @@ fn the_chain_by_events() -> Result<()> {
         }
         let file = folder.path().join(format!("day-{day}.csv"));
         std::fs::write(&file, small::csv(&small::day(day)))?;
-        server.command(&["put", "readings", &file.to_string_lossy()])?;
-        server.decided("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
+        server.run_command(&["put", "readings", &file.to_string_lossy()])?;
+        server.wait_for_decision("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
     }
     server.stop()?;
     let expected = project.join(".tidemill/store");
@@ -46,7 +46,7 @@ fn the_chain_by_events() -> Result<()> {
         expected.keys().any(|key| key.starts_with("models/alarm/versions/2")),
         "the chain trained once only"
     );
-    let difference = snapshot::difference(&expected, &found);
+    let difference = snapshot::diff(&expected, &found);
     ensure!(difference.is_empty(), "the stores differ: {difference:#?}");
     eprintln!("{} objects equal", found.len());
     Ok(())
@@ -54,7 +54,7 @@ fn the_chain_by_events() -> Result<()> {
 
 /// All but the components: here the functions are programs of their own.
 fn comparable(store: &Path) -> Result<BTreeMap<String, Digest>> {
-    let mut all = snapshot::take(store)?;
+    let mut all = snapshot::of_folder(store)?;
     all.retain(|key, _| !key.starts_with("components/"));
     Ok(all)
 }
@@ -76,14 +76,14 @@ async fn play(project: &Path, expected: &Path, found: &Path) -> Result<()> {
     }
     ensure!(cloud.unreadable > 0, "nothing had to be refused");
     eprintln!("{} times something waited for what was not there yet", cloud.waited);
-    let letters = tidemill_flow::dead_letters(&cloud.store).await?;
+    let letters = tidemill_flow::list_dead_letters(&cloud.store).await?;
     ensure!(letters.is_empty(), "{letters:?}");
     Ok(())
 }
 
 enum Function {
     Stage(Box<Handler>),
-    Keeper(Keeper),
+    Coordinator(Coordinator),
 }
 
 struct Deployed {
@@ -114,11 +114,11 @@ impl Cloud {
         let components = components(&Store::local(expected)?).await?;
         let mut functions = Vec::new();
         for node in &pipeline.nodes {
-            let mut settings = NodeSettings::of(&pipeline, node);
+            let mut settings = NodeSettings::new(&pipeline, node);
             settings.component = components.get(&node.stage).cloned();
-            let prefixes = settings.prefixes();
+            let prefixes = settings.event_prefixes();
             let runner = native::runner(&settings)?;
-            let settings = Settings {
+            let settings = StageEnvironment {
                 store: String::new(),
                 node: settings,
                 memory_bytes: 1 << 30,
@@ -130,15 +130,15 @@ impl Cloud {
                 queue: Vec::new(),
             });
         }
-        let kept = Kept::of(&pipeline);
+        let kept = CoordinatorSettings::from_pipeline(&pipeline);
         let prefixes = kept.prefixes();
-        let keeper = Keeper::open(KeeperSettings {
+        let coordinator = Coordinator::open(CoordinatorEnvironment {
             store: found.to_string_lossy().into_owned(),
-            kept,
+            coordinator: kept,
         })?;
         functions.push(Deployed {
-            name: "keeper".into(),
-            function: Function::Keeper(keeper),
+            name: "coordinator".into(),
+            function: Function::Coordinator(coordinator),
             prefixes,
             queue: Vec::new(),
         });
@@ -230,7 +230,7 @@ impl Cloud {
         let payload = json!({ "Records": records });
         let answer = match &function.function {
             Function::Stage(handler) => handler.handle(&payload).await?,
-            Function::Keeper(keeper) => keeper.handle(&payload).await?,
+            Function::Coordinator(coordinator) => coordinator.handle(&payload).await?,
         };
         let failed: BTreeSet<&str> = answer["batchItemFailures"]
             .as_array()
@@ -260,7 +260,7 @@ impl Cloud {
 
 /// `components/<digest>` by stage.
 async fn components(store: &Store) -> Result<BTreeMap<String, String>> {
-    let outcomes = Ledger::new(store.clone()).outcomes(None, None).await?;
+    let outcomes = Ledger::new(store.clone()).list_outcomes(None, None).await?;
     Ok(outcomes
         .into_iter()
         .map(|o| (o.stage, format!("components/{}", o.component)))
@@ -269,7 +269,7 @@ async fn components(store: &Store) -> Result<BTreeMap<String, String>> {
 
 /// Every object; hidden files are the store's own.
 fn all(root: &Path) -> Result<BTreeMap<String, Digest>> {
-    let mut all = snapshot::take(root)?;
+    let mut all = snapshot::of_folder(root)?;
     all.retain(|key, _| !key.split('/').any(|part| part.starts_with('.')));
     Ok(all)
 }

@@ -17,19 +17,19 @@ use serde_json::{Value, json};
 use tidemill_core::{
     Decision, Digest,
     pipeline::Pipeline,
-    record::{OutcomeRecord, Read, RunRecord},
-    time::as_of,
+    record::{OutcomeRecord, ReadRecord, RunRecord},
+    time::parse_as_of,
     trigger_id,
 };
 use tidemill_demo::server::Server;
-use tidemill_host::{Attempt, Commit, Ledger, Ran, RunHost, SqlEngine, Store};
+use tidemill_host::{Attempt, Commit, Ledger, RunHost, RunReport, SqlEngine, Store};
 use tidemill_tests::{native, small, snapshot};
 
 const DAYS: u64 = 5;
 const MODELS: [&str; 4] = ["alarm", "alarm-linear", "speed", "site"];
 /// What no triggered stage writes: people, schedules, the flow and `predict` do. A native run finds it as it was; all else must
 /// have been written by native runs before.
-const OUTSIDE: [&str; 6] = ["inbox/", "ticks/", "labels/", "windows/", "logs/", "predictions/"];
+const OUTSIDE: [&str; 6] = ["inbox/", "schedules/", "labels/", "windows/", "logs/", "predictions/"];
 /// Kept by the flow for replay.
 const KEPT: [&str; 2] = ["components/", "configs/"];
 
@@ -62,7 +62,7 @@ fn play(server: &Server) -> Result<()> {
         put(server, &format!("inbox/readings/day-{day}.csv"), &data(&readings))?;
         tick(server, day)?;
         for model in MODELS {
-            server.decided(model, &format!("2024-01-{day:02}T00-00-00Z"))?;
+            server.wait_for_decision(model, &format!("2024-01-{day:02}T00-00-00Z"))?;
         }
         if day == 3 {
             // Wrong on purpose: they go before the truth by key.
@@ -71,22 +71,22 @@ fn play(server: &Server) -> Result<()> {
             wait_for(server, "labels/alarm/late.csv")?;
         }
     }
-    server.command(&["run", "retrain", "alarm", "--why", "a test"])?;
-    let ticks = server.keys("ticks/retrain/alarm/")?;
+    server.run_command(&["run", "retrain", "alarm", "--why", "a test"])?;
+    let ticks = server.keys("schedules/retrain/alarm/")?;
     wait_for(server, ticks.first().context("no tick was written")?)
 }
 
 /// A schedule's tick at the day's end. `tidemill run` would name it by the second, and a day may take less.
 fn tick(server: &Server, day: u64) -> Result<()> {
     let as_of = tidemill_core::time::parse_time(&format!("2024-01-{:02}", day + 1))?;
-    let tick = tidemill_flow::Tick {
-        as_of,
+    let tick = tidemill_flow::ScheduledEvent {
+        parse_as_of,
         cause: "schedule".into(),
         who: None,
         why: None,
     };
-    let key = tidemill_flow::tick_key("collect", "readings", as_of);
-    server.runtime.block_on(server.store.create(&key, tick.bytes()?.into()))?;
+    let key = tidemill_flow::scheduled_event_key("collect", "readings", parse_as_of);
+    server.runtime.block_on(server.store.create(&key, tick.to_bytes()?.into()))?;
     Ok(())
 }
 
@@ -123,9 +123,9 @@ fn put(server: &Server, key: &str, text: &str) -> Result<()> {
 fn wait_for(server: &Server, key: &str) -> Result<()> {
     let ledger = Ledger::new(server.store.clone());
     for _ in 0..600 {
-        let outcomes = server.runtime.block_on(ledger.outcomes(None, None))?;
+        let outcomes = server.runtime.block_on(ledger.list_outcomes(None, None))?;
         if outcomes.iter().any(|outcome| outcome.trigger.key == key) {
-            return server.quiet();
+            return server.wait_until_idle();
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
@@ -147,9 +147,9 @@ async fn rebuild(project: &Path, folder: &Path) -> Result<()> {
     covers(&runs)?;
     let mut wrong = Vec::new();
     for (outcome, run) in &runs {
-        let (stage, subject, key) = (&outcome.stage, &outcome.subject, &outcome.trigger.key);
+        let (stage, resource, key) = (&outcome.stage, &outcome.resource, &outcome.trigger.key);
         if let Err(error) = chain.again(outcome, run).await {
-            wrong.push(format!("{stage} of {subject} for {key}: {error:#}"));
+            wrong.push(format!("{stage} of {resource} for {key}: {error:#}"));
         }
     }
     ensure!(
@@ -160,7 +160,7 @@ async fn rebuild(project: &Path, folder: &Path) -> Result<()> {
         wrong.join("\n")
     );
     let (expected, found) = (written(&recorded)?, written(&folder.join("store"))?);
-    let difference = snapshot::difference(&expected, &found);
+    let difference = snapshot::diff(&expected, &found);
     ensure!(difference.is_empty(), "the stores differ: {difference:#?}");
     eprintln!("{} runs, {} objects equal", runs.len(), found.len());
     Ok(())
@@ -168,7 +168,7 @@ async fn rebuild(project: &Path, folder: &Path) -> Result<()> {
 
 /// What stages wrote, and their outcomes.
 fn written(store: &Path) -> Result<BTreeMap<String, Digest>> {
-    let mut all = snapshot::take(store)?;
+    let mut all = snapshot::of_folder(store)?;
     all.retain(|key, _| !OUTSIDE.iter().chain(&KEPT).any(|prefix| key.starts_with(prefix)));
     Ok(all)
 }
@@ -191,7 +191,7 @@ fn covers(runs: &[(OutcomeRecord, RunRecord)]) -> Result<()> {
     for model in ["alarm", "alarm-linear", "speed"] {
         let registered = runs
             .iter()
-            .filter(|(outcome, _)| outcome.stage == "register" && outcome.subject == model);
+            .filter(|(outcome, _)| outcome.stage == "register" && outcome.resource == model);
         ensure!(registered.count() >= 2, "`{model}` was never trained again");
     }
     Ok(())
@@ -208,9 +208,9 @@ struct Chain {
 impl Chain {
     async fn runs(&self) -> Result<Vec<(OutcomeRecord, RunRecord)>> {
         let mut runs = Vec::new();
-        for outcome in Ledger::new(self.recorded.clone()).outcomes(None, None).await? {
-            let id = trigger_id(&outcome.stage, &outcome.subject, &outcome.trigger.key, &outcome.trigger.digest);
-            let key = format!("runs/{}/{}/{id}.json", outcome.stage, outcome.subject);
+        for outcome in Ledger::new(self.recorded.clone()).list_outcomes(None, None).await? {
+            let id = trigger_id(&outcome.stage, &outcome.resource, &outcome.trigger.key, &outcome.trigger.digest);
+            let key = format!("runs/{}/{}/{id}.json", outcome.stage, outcome.resource);
             let run: RunRecord = serde_json::from_slice(&self.recorded.get(&key).await?)?;
             runs.push((outcome, run));
         }
@@ -222,36 +222,36 @@ impl Chain {
     async fn again(&self, outcome: &OutcomeRecord, run: &RunRecord) -> Result<()> {
         self.bring(&outcome.trigger.key).await?;
         for read in &run.reads {
-            if let Read::Object { key, .. } = read {
+            if let ReadRecord::Object { key, .. } = read {
                 self.bring(key).await?;
             }
         }
         let node = self
             .pipeline
-            .node(&outcome.stage, &outcome.subject)
+            .node(&outcome.stage, &outcome.resource)
             .context("the pipeline has no such node")?;
-        let as_of = as_of(&outcome.trigger.key, &self.native.get(&outcome.trigger.key).await?);
+        let as_of = parse_as_of(&outcome.trigger.key, &self.native.get(&outcome.trigger.key).await?);
         let (component, trigger) = (outcome.component.clone(), outcome.trigger.clone());
-        let attempt = Attempt::new(node, component, trigger.clone(), as_of, outcome.hops - 1);
-        let host = RunHost::of(&attempt, self.native.clone(), self.sql.clone(), None);
+        let attempt = Attempt::new(node, component, trigger.clone(), parse_as_of, outcome.depth - 1);
+        let host = RunHost::for_attempt(&attempt, self.native.clone(), self.sql.clone(), None);
         let (stage, config) = (outcome.stage.clone(), node.config.to_string());
         let ran = tokio::task::spawn_blocking(move || (native::run(&stage, &trigger, &config, &host), host.finish()));
         let (result, recorded) = ran.await?;
         let reads = recorded.reads.clone();
-        let ran = Ran {
+        let ran = RunReport {
             started: run.started,
             result,
-            recorded,
+            accesses: recorded,
             duration_ms: 0,
             memory_bytes: 0,
             attempt: 1,
             environment: BTreeMap::new(),
         };
         let ledger = Ledger::new(self.native.clone());
-        let found = attempt.close(&ledger, ran).await?;
+        let found = attempt.finish(&ledger, ran).await?;
         let commit = ledger.commit(&found).await?;
         ensure!(commit == Commit::New, "it was made before");
-        same("facts", &outcome.facts, &found.facts)?;
+        same("result", &outcome.result, &found.result)?;
         same("outcomes", &serde_json::to_value(outcome)?, &serde_json::to_value(&found)?)?;
         same("reads", &serde_json::to_value(&run.reads)?, &serde_json::to_value(&reads)?)
     }

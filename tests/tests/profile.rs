@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use anyhow::{Context as _, Result};
 use tidemill_core::{
     Digest, RunContext, Trigger,
-    record::{ColumnProfile, Part, Profile, ProfileKind},
+    record::{ColumnProfile, DataFile, Profile, ProfileKind},
 };
 use tidemill_host::{Grants, RunHost, RunSetup, Store};
 use tidemill_tests::native;
@@ -27,7 +27,7 @@ async fn profiled(rows: u64) -> Result<Profile> {
     }
     let trigger = Trigger {
         key: "raw/readings/r.csv".into(),
-        digest: Digest::of(csv.as_bytes()),
+        digest: Digest::sha256(csv.as_bytes()),
     };
     store.create(&trigger.key, csv.into()).await?;
     let host = RunHost::new(RunSetup {
@@ -37,7 +37,7 @@ async fn profiled(rows: u64) -> Result<Profile> {
             as_of: jiff::Timestamp::UNIX_EPOCH,
             seed: 0,
             run_key: "0".repeat(32),
-            subject: "readings".into(),
+            resource: "readings".into(),
         },
         trigger: trigger.clone(),
         grants: Grants {
@@ -50,7 +50,7 @@ async fn profiled(rows: u64) -> Result<Profile> {
     });
     let config = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/readings.json"))?;
     let outcome = tokio::task::spawn_blocking(move || native::run("validate", &trigger, &config, &host)).await??;
-    let part: Part = serde_json::from_value(outcome.facts)?;
+    let part: DataFile = serde_json::from_value(outcome.result)?;
     Ok(serde_json::from_slice(&store.get(&part.profile).await?)?)
 }
 

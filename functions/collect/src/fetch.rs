@@ -2,15 +2,15 @@
 
 use tidemill_core::{Error, FetchResponse, Host, Result};
 
-use crate::{keep, rows};
+use crate::{rows, write_once};
 
 /// Fetches the file; the key that was written, if it is new.
-pub(crate) fn take(dataset: &str, url: &str, host: &dyn Host) -> Result<Vec<String>> {
+pub(crate) fn collect_url(dataset: &str, url: &str, host: &dyn Host) -> Result<Vec<String>> {
     let accept = "text/csv, application/x-ndjson, application/vnd.apache.parquet, */*;q=0.1";
     let answer = host.fetch(url, &[("accept".to_owned(), accept.to_owned())])?;
     check_status(url, answer.status)?;
-    let (ending, bytes) = rows::check(&kind(url, &answer), &answer.body).map_err(|e| e.context(format!("`{url}`")))?;
-    Ok(keep(dataset, ending, &bytes, host)?.into_iter().collect())
+    let (ending, bytes) = rows::to_file(&detect_content_type(url, &answer), &answer.body).map_err(|e| e.context(format!("`{url}`")))?;
+    Ok(write_once(dataset, ending, &bytes, host)?.into_iter().collect())
 }
 
 fn check_status(url: &str, status: u16) -> Result<()> {
@@ -24,14 +24,14 @@ fn check_status(url: &str, status: u16) -> Result<()> {
 }
 
 /// The content type, or the ending where that says nothing.
-fn kind(url: &str, answer: &FetchResponse) -> String {
+fn detect_content_type(url: &str, answer: &FetchResponse) -> String {
     let header = answer
         .headers
         .iter()
         .find(|(name, _)| name == "content-type")
         .map(|(_, value)| value.clone())
         .unwrap_or_default();
-    if rows::ending(&header).is_some() {
+    if rows::file_extension(&header).is_some() {
         return header;
     }
     let path = url.split(['?', '#']).next().unwrap_or_default();
@@ -67,9 +67,12 @@ mod tests {
             headers: vec![("content-type".into(), kind.into())],
             body: vec![],
         };
-        assert_eq!(kind("http://h/a.parquet?x=1.csv", &answer("application/octet-stream")), "parquet");
         assert_eq!(
-            kind("http://h/a.parquet", &answer("text/csv; charset=utf-8")),
+            detect_content_type("http://h/a.parquet?x=1.csv", &answer("application/octet-stream")),
+            "parquet"
+        );
+        assert_eq!(
+            detect_content_type("http://h/a.parquet", &answer("text/csv; charset=utf-8")),
             "text/csv; charset=utf-8"
         );
     }

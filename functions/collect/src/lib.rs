@@ -9,7 +9,7 @@ pub mod rows;
 mod tests;
 
 use serde::Deserialize;
-use tidemill_core::{Digest, Error, Host, Outcome, Put, Result, Stage, Trigger};
+use tidemill_core::{Digest, Error, Host, Outcome, PutResult, Result, Stage, Trigger};
 
 /// What it is told by `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,11 +40,11 @@ impl Stage for Collect {
     type Config = Config;
     const SQL: bool = false;
 
-    /// Triggered by a tick (`ticks/collect/<dataset>/…`); its facts list the `keys` that it wrote.
+    /// Triggered by a tick (`schedules/collect/<dataset>/…`); its facts list the `keys` that it wrote.
     fn run(_: &Trigger, Config { dataset, source }: Config, host: &dyn Host) -> Result<Outcome> {
         let written = match &source {
-            CollectSource::Url(url) => fetch::take(&dataset, url, host)?,
-            CollectSource::Prefix(prefix) => prefix::take(&dataset, prefix, host)?,
+            CollectSource::Url(url) => fetch::collect_url(&dataset, url, host)?,
+            CollectSource::Prefix(prefix) => prefix::collect_prefix(&dataset, prefix, host)?,
         };
         if written.is_empty() {
             return Ok(Outcome::skipped("the source has nothing new"));
@@ -57,12 +57,12 @@ impl Stage for Collect {
 }
 
 /// Writes a file under its content's name; `None` if it is there already.
-fn keep(dataset: &str, ending: &str, bytes: &[u8], host: &dyn Host) -> Result<Option<String>> {
-    let key = format!("raw/{dataset}/collected/{}.{ending}", Digest::of(bytes).short());
+fn write_once(dataset: &str, ending: &str, bytes: &[u8], host: &dyn Host) -> Result<Option<String>> {
+    let key = format!("raw/{dataset}/collected/{}.{ending}", Digest::sha256(bytes).short());
     match host.objects().create(&key, bytes)? {
-        Put::Written => Ok(Some(key)),
-        Put::Unchanged => Ok(None),
-        Put::Conflict => Err(Error::input(format!(
+        PutResult::Written => Ok(Some(key)),
+        PutResult::Unchanged => Ok(None),
+        PutResult::Conflict => Err(Error::input(format!(
             "`{key}` exists with other content; it is named by its content and must not be changed"
         ))),
     }

@@ -2,16 +2,16 @@
 
 use tidemill_core::{Format, Host, Level, ObjectsExt, Result};
 
-use crate::keep;
+use crate::write_once;
 
 /// Copies what is not there yet; the keys that were written.
-pub(crate) fn take(dataset: &str, prefix: &str, host: &dyn Host) -> Result<Vec<String>> {
+pub(crate) fn collect_prefix(dataset: &str, prefix: &str, host: &dyn Host) -> Result<Vec<String>> {
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
     let found = host.objects().list_all(&prefix)?;
     let mut written = Vec::new();
     for (n, meta) in found.iter().enumerate() {
-        host.progress(n as f64 / found.len() as f64, &meta.key);
-        let Some(format) = Format::of_key(&meta.key) else {
+        host.report_progress(n as f64 / found.len() as f64, &meta.key);
+        let Some(format) = Format::from_key(&meta.key) else {
             host.log(
                 Level::Warning,
                 &format!("`{}` is left: it is no CSV, JSON lines or Parquet by its name", meta.key),
@@ -23,7 +23,7 @@ pub(crate) fn take(dataset: &str, prefix: &str, host: &dyn Host) -> Result<Vec<S
             Format::JsonLines => "jsonl",
             Format::Parquet => "parquet",
         };
-        written.extend(keep(dataset, ending, &host.objects().get(&meta.key)?, host)?);
+        written.extend(write_once(dataset, ending, &host.objects().get(&meta.key)?, host)?);
     }
     Ok(written)
 }

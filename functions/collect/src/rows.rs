@@ -3,7 +3,7 @@
 use tidemill_core::{Error, Result};
 
 /// The endings of files by content type or by ending.
-const KINDS: [(&str, &[&str]); 3] = [
+const CONTENT_TYPES: [(&str, &[&str]); 3] = [
     ("csv", &["text/csv", "application/csv", "csv"]),
     (
         "jsonl",
@@ -21,39 +21,39 @@ const KINDS: [(&str, &[&str]); 3] = [
 ];
 
 /// The ending that files of this content type get.
-pub fn ending(content_type: &str) -> Option<&'static str> {
+pub fn file_extension(content_type: &str) -> Option<&'static str> {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    KINDS
+    CONTENT_TYPES
         .into_iter()
         .find(|(_, names)| names.contains(&kind.as_str()))
-        .map(|(ending, _)| ending)
+        .map(|(extension, _)| extension)
 }
 
 /// The ending and the bytes of the file that a body becomes. A JSON array of objects becomes JSON lines.
 ///
 /// # Errors
 /// `Input`, if the content type is unknown or the body is not that; rows are not checked here: that is the contract's.
-pub fn check(content_type: &str, body: &[u8]) -> Result<(&'static str, Vec<u8>)> {
-    let ending = ending(content_type).ok_or_else(|| {
-        let known = KINDS.map(|(_, names)| format!("`{}`", names[0])).join(", ");
+pub fn to_file(content_type: &str, body: &[u8]) -> Result<(&'static str, Vec<u8>)> {
+    let extension = file_extension(content_type).ok_or_else(|| {
+        let known = CONTENT_TYPES.map(|(_, names)| format!("`{}`", names[0])).join(", ");
         Error::input(format!("content type `{content_type}` is unknown; send {known}"))
     })?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Error::input("the body is empty; send at least one row"));
     }
-    match ending {
+    match extension {
         "parquet" if !(body.starts_with(b"PAR1") && body.ends_with(b"PAR1")) => Err(Error::input(
             "the body is not a whole Parquet file: it must start and end with `PAR1`",
         )),
-        "parquet" => Ok((ending, body.to_vec())),
-        "jsonl" => Ok((ending, lines(body)?)),
+        "parquet" => Ok((extension, body.to_vec())),
+        "jsonl" => Ok((extension, to_json_lines(body)?)),
         _ => std::str::from_utf8(body)
-            .map(|_| (ending, body.to_vec()))
+            .map(|_| (extension, body.to_vec()))
             .map_err(|e| Error::input(format!("the body is not UTF-8 from byte {} on; save it as UTF-8", e.valid_up_to()))),
     }
 }
 
-fn lines(body: &[u8]) -> Result<Vec<u8>> {
+fn to_json_lines(body: &[u8]) -> Result<Vec<u8>> {
     let not_json = |e: serde_json::Error| Error::input(format!("the body is not JSON: {e}"));
     let array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
     let rows: Vec<serde_json::Value> = if array {
@@ -78,18 +78,18 @@ mod tests {
     use super::*;
 
     fn message(kind: &str, body: &[u8]) -> String {
-        check(kind, body).unwrap_err().message
+        to_file(kind, body).unwrap_err().message
     }
 
     #[test]
     fn json_arrays_become_lines() {
         let expected = b"{\"a\":1}\n{\"a\":null}\n".to_vec();
         assert_eq!(
-            check("application/json", b" [{\"a\":1},{\"a\":null}]").unwrap(),
+            to_file("application/json", b" [{\"a\":1},{\"a\":null}]").unwrap(),
             ("jsonl", expected.clone())
         );
         assert_eq!(
-            check("application/x-ndjson", b"{\"a\":1}\n{\"a\":null}").unwrap(),
+            to_file("application/x-ndjson", b"{\"a\":1}\n{\"a\":null}").unwrap(),
             ("jsonl", expected)
         );
     }

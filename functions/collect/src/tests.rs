@@ -12,10 +12,10 @@ use tidemill_host::{Grants, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
 use crate::{Collect, CollectSource, Config};
 
 /// What the server answers next: status and content type, body.
-type Answer = Arc<Mutex<(&'static str, &'static str)>>;
+type Response = Arc<Mutex<(&'static str, &'static str)>>;
 
 /// Answers every request with what `answer` holds; its address.
-fn server(answer: Answer) -> String {
+fn start_server(answer: Response) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -50,9 +50,9 @@ fn run(store: &Store, source: CollectSource, fetch: &str) -> Result<Outcome> {
             as_of: "2024-01-02T00:00:00Z".parse().unwrap(),
             seed: 0,
             run_key: "0".repeat(32),
-            subject: "readings".into(),
+            resource: "readings".into(),
         },
-        trigger: tick(),
+        trigger: scheduled_event(),
         grants: Grants {
             reads: vec!["inbox/**".into(), "raw/readings/**".into()],
             writes: vec!["raw/readings/collected/**".into()],
@@ -62,13 +62,13 @@ fn run(store: &Store, source: CollectSource, fetch: &str) -> Result<Outcome> {
         handle: runtime().handle().clone(),
     });
     let dataset = "readings".to_owned();
-    Collect::run(&tick(), Config { dataset, source }, &host as &dyn Host)
+    Collect::run(&scheduled_event(), Config { dataset, source }, &host as &dyn Host)
 }
 
-fn tick() -> Trigger {
+fn scheduled_event() -> Trigger {
     Trigger {
-        key: "ticks/collect/readings/2024-01-02T00-00-00Z.json".into(),
-        digest: Digest::of(b"{}"),
+        key: "schedules/collect/readings/2024-01-02T00-00-00Z.json".into(),
+        digest: Digest::sha256(b"{}"),
     }
 }
 
@@ -81,7 +81,7 @@ fn url(address: &str, path: &str) -> CollectSource {
     CollectSource::Url(format!("http://{address}/{path}"))
 }
 
-fn raw(store: &Store) -> Vec<String> {
+fn raw_files(store: &Store) -> Vec<String> {
     let store = store.blocking_on(runtime().handle().clone());
     let found = store.list_all("raw/readings/").unwrap();
     found
@@ -92,23 +92,23 @@ fn raw(store: &Store) -> Vec<String> {
 
 #[test]
 fn a_url_is_written_when_it_changed() {
-    let answer: Answer = Arc::new(Mutex::new(("200 OK\r\ncontent-type: text/csv", "a\n1\n")));
-    let (address, store) = (server(answer.clone()), Store::memory());
+    let answer: Response = Arc::new(Mutex::new(("200 OK\r\ncontent-type: text/csv", "a\n1\n")));
+    let (address, store) = (start_server(answer.clone()), Store::memory());
     let first = run(&store, url(&address, "x"), &address).unwrap();
-    assert_eq!((first.decision, raw(&store)), (Decision::Done, vec!["a\n1\n".to_owned()]));
-    assert!(first.facts["keys"][0].as_str().unwrap().ends_with(".csv"), "{first:?}");
+    assert_eq!((first.decision, raw_files(&store)), (Decision::Done, vec!["a\n1\n".to_owned()]));
+    assert!(first.result["keys"][0].as_str().unwrap().ends_with(".csv"), "{first:?}");
     let again = run(&store, url(&address, "x"), &address).unwrap();
-    assert_eq!((again.decision, raw(&store).len()), (Decision::Skipped, 1));
+    assert_eq!((again.decision, raw_files(&store).len()), (Decision::Skipped, 1));
     *answer.lock().unwrap() = ("200 OK\r\ncontent-type: application/json", "[{\"a\": 2}]");
     let other = run(&store, url(&address, "x"), &address).unwrap();
-    assert_eq!((other.decision, raw(&store).len()), (Decision::Done, 2));
-    assert!(raw(&store).contains(&"{\"a\":2}\n".to_owned()));
+    assert_eq!((other.decision, raw_files(&store).len()), (Decision::Done, 2));
+    assert!(raw_files(&store).contains(&"{\"a\":2}\n".to_owned()));
 }
 
 #[test]
 fn failures_have_their_kinds_and_leave_nothing() {
-    let answer: Answer = Arc::new(Mutex::new(("503 Service Unavailable", "")));
-    let (address, store) = (server(answer.clone()), Store::memory());
+    let answer: Response = Arc::new(Mutex::new(("503 Service Unavailable", "")));
+    let (address, store) = (start_server(answer.clone()), Store::memory());
     for (head, body, kind, says) in [
         ("503 Service Unavailable", "", ErrorKind::Transient, "answered 503"),
         ("404 Not Found", "", ErrorKind::Input, "look at the address"),
@@ -127,7 +127,7 @@ fn failures_have_their_kinds_and_leave_nothing() {
     }
     let error = run(&store, url(&address, "x"), "example.org").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Limit, "{error}");
-    assert!(raw(&store).is_empty());
+    assert!(raw_files(&store).is_empty());
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_prefix_is_copied_once_whatever_its_files_are_called() {
         blocking.create(key, text.as_bytes()).unwrap();
     }
     let outcome = run(&store, CollectSource::Prefix("inbox".into()), "").unwrap();
-    assert_eq!((outcome.reason.as_str(), raw(&store).len()), ("2 new files", 2));
+    assert_eq!((outcome.reason.as_str(), raw_files(&store).len()), ("2 new files", 2));
     let again = run(&store, CollectSource::Prefix("inbox/".into()), "").unwrap();
     assert_eq!(again.decision, Decision::Skipped);
     let ungranted = run(&store, CollectSource::Prefix("elsewhere".into()), "").unwrap_err();

@@ -4,10 +4,10 @@
 use tidemill_core::{
     Digest, Error, Host, Result, Table,
     gate::Metrics,
-    record::{FeatureSet, Version},
+    record::{FeatureSet, ModelVersion},
     spec::Task,
 };
-use tidemill_ml::{Columns, Scorer, Transform, Values, model::labels};
+use tidemill_ml::{Columns, Scorer, Transform, Values, model::encode_labels};
 
 pub(crate) struct Holdout {
     pub(crate) columns: Columns,
@@ -19,14 +19,14 @@ pub(crate) struct Holdout {
 impl Holdout {
     pub(crate) fn read(set: &FeatureSet, task: Task, host: &dyn Host) -> Result<Self> {
         let tables = [Table::parquet("holdout", [set.holdout.as_str()])];
-        let columns = Columns::from_batches(&tidemill_sdk::batches(host.sql(), "SELECT * FROM holdout", &tables)?)?;
+        let columns = Columns::from_batches(&tidemill_sdk::query_batches(host.sql(), "SELECT * FROM holdout", &tables)?)?;
         if columns.rows() == 0 {
             return Err(Error::input(format!(
                 "`{}` has no rows to judge with; make the features again",
                 set.holdout
             )));
         }
-        let label = labels(columns.need(&set.label)?, &set.classes)?;
+        let label = encode_labels(columns.require(&set.label)?, &set.classes)?;
         Ok(Self {
             columns,
             label,
@@ -36,7 +36,7 @@ impl Holdout {
     }
 
     /// The scores of a model, row-major, in this holdout's order of classes.
-    pub(crate) fn scores(&self, model: &Judged, host: &dyn Host) -> Result<Vec<f64>> {
+    pub(crate) fn scores(&self, model: &ScoredModel, host: &dyn Host) -> Result<Vec<f64>> {
         let transform = Transform::from_json(&checked(&model.transform, &model.transform_digest, host)?)?;
         let scorer = Scorer::new(&checked(&model.onnx, &model.onnx_digest, host)?)?;
         let scores = scorer.scores(&transform.apply(&self.columns)?, self.label.len())?;
@@ -74,7 +74,7 @@ impl Holdout {
     }
 
     /// The rows by the text of a column's value; missing ones under the empty text.
-    pub(crate) fn by_value(&self, values: &Values) -> std::collections::BTreeMap<String, Vec<usize>> {
+    pub(crate) fn rows_by_value(&self, values: &Values) -> std::collections::BTreeMap<String, Vec<usize>> {
         let mut rows = std::collections::BTreeMap::<String, Vec<usize>>::new();
         for row in 0..values.len() {
             rows.entry(values.category(row).unwrap_or_default().into_owned())
@@ -86,7 +86,7 @@ impl Holdout {
 }
 
 /// What is needed of a model to judge it.
-pub(crate) struct Judged {
+pub(crate) struct ScoredModel {
     pub(crate) onnx: String,
     pub(crate) onnx_digest: Digest,
     pub(crate) transform: String,
@@ -94,9 +94,9 @@ pub(crate) struct Judged {
     pub(crate) classes: Vec<String>,
 }
 
-impl From<Version> for Judged {
-    fn from(version: Version) -> Self {
-        let Version {
+impl From<ModelVersion> for ScoredModel {
+    fn from(version: ModelVersion) -> Self {
+        let ModelVersion {
             onnx,
             onnx_digest,
             transform,
@@ -147,7 +147,7 @@ fn listed(classes: &[String]) -> String {
 
 fn checked(key: &str, digest: &Digest, host: &dyn Host) -> Result<Vec<u8>> {
     let bytes = host.objects().get(key)?;
-    let found = Digest::of(&bytes);
+    let found = Digest::sha256(&bytes);
     if found == *digest {
         return Ok(bytes);
     }

@@ -3,9 +3,9 @@
 //! Both are scored with tract, compiled into the component, each through its own transform, so that a gate never depends on the
 //! machine. A candidate that fails a gate is an outcome, `rejected`, with the whole evaluation in its facts.
 
+mod gates;
 mod holdout;
-mod judge;
-mod work;
+mod steps;
 
 use serde::{Deserialize, Serialize};
 use tidemill_core::{Host, Outcome, Result, Stage, Trigger, spec::Model};
@@ -28,7 +28,7 @@ impl Stage for Evaluate {
 
     /// Triggered by an outcome of `train`; its facts are an `Evaluation`.
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
-        work::run(trigger, &config.model, host)
+        steps::run(trigger, &config.model, host)
     }
 }
 

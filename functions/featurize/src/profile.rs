@@ -11,7 +11,7 @@ use tidemill_core::{
 };
 use tidemill_ml::{Columns, Values};
 
-use crate::parts::literal;
+use crate::parts::quote_string;
 
 /// Most bins of a number.
 const BINS: usize = 50;
@@ -128,7 +128,7 @@ pub(crate) fn blocks_sql(columns: &Columns, times: &[i64], blocks: &BTreeMap<i64
             lines.extend(counts.iter().map(|(bin, count)| format!("{start},{},{bin},{count}", index + 1)));
         }
     }
-    let names: Vec<String> = profile.columns.keys().map(|name| literal(name)).collect();
+    let names: Vec<String> = profile.columns.keys().map(|name| quote_string(name)).collect();
     format!(
         "WITH _lines AS (SELECT string_split(unnest(string_split('{}', ';')), ',') AS _line)\n\
          SELECT make_timestamp(_line[1]::BIGINT) AS block, list_extract([{}], _line[2]::BIGINT) AS \"column\", \

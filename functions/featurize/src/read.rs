@@ -11,11 +11,11 @@ use tidemill_ml::{Columns, Values};
 
 use crate::{
     Config,
-    parts::{Source, list, quoted},
+    parts::{FeatureSource, quote_identifier, quote_identifiers},
 };
 
 /// All rows with a label, by time, then key.
-pub(crate) struct Rows {
+pub(crate) struct FeatureRows {
     pub(crate) columns: Columns,
     pub(crate) signature: Signature,
     /// Microseconds, one a row.
@@ -23,35 +23,35 @@ pub(crate) struct Rows {
 }
 
 /// `None` if there is no row at all.
-pub(crate) fn read(source: &Source, config: &Config, host: &dyn Host) -> Result<Option<Rows>> {
+pub(crate) fn read_rows(source: &FeatureSource, config: &Config, host: &dyn Host) -> Result<Option<FeatureRows>> {
     let features = &config.features;
     let sql = format!(
         "{}SELECT * FROM _features ORDER BY {}, {}",
         source.with,
-        quoted(&features.time),
-        list(&features.key)
+        quote_identifier(&features.time),
+        quote_identifiers(&features.key)
     );
-    let batches = tidemill_sdk::batches(host.sql(), &sql, &source.tables).map_err(|error| explained(error, config))?;
-    let columns = Columns::from_batches(&batches).map_err(|error| explained(error, config))?;
+    let batches = tidemill_sdk::query_batches(host.sql(), &sql, &source.tables).map_err(|error| explain_error(error, config))?;
+    let columns = Columns::from_batches(&batches).map_err(|error| explain_error(error, config))?;
     if columns.rows() == 0 {
         return Ok(None);
     }
-    let signature = signature(&columns, config)?;
-    check_label(columns.need(&features.label)?, config)?;
-    let times = match columns.need(&features.time)? {
+    let signature = infer_signature(&columns, config)?;
+    check_label(columns.require(&features.label)?, config)?;
+    let times = match columns.require(&features.time)? {
         Values::Timestamp(times) => times.iter().map(|t| t.unwrap_or_default()).collect(),
         other => {
-            let (time, name, kind) = (&features.time, &features.name, other.kind().sql());
+            let (time, name, kind) = (&features.time, &features.name, other.kind().sql_type());
             return Err(Error::config(format!(
                 "column `{time}` of features `{name}` is {kind}; the time must be a TIMESTAMP"
             )));
         }
     };
-    Ok(Some(Rows { columns, signature, times }))
+    Ok(Some(FeatureRows { columns, signature, times }))
 }
 
 /// What the user wrote is at fault, unless the machine is.
-pub(crate) fn explained(error: Error, config: &Config) -> Error {
+pub(crate) fn explain_error(error: Error, config: &Config) -> Error {
     match error.kind {
         ErrorKind::Config | ErrorKind::Input => Error::config(format!(
             "the SQL of features `{}` cannot be run: {}",
@@ -61,7 +61,7 @@ pub(crate) fn explained(error: Error, config: &Config) -> Error {
     }
 }
 
-fn signature(columns: &Columns, config: &Config) -> Result<Signature> {
+fn infer_signature(columns: &Columns, config: &Config) -> Result<Signature> {
     let features = &config.features;
     let context: BTreeSet<&String> = features.key.iter().chain([&features.time]).collect();
     for name in context.iter().copied().chain([&features.label]) {
@@ -111,11 +111,11 @@ fn check_label(label: &Values, config: &Config) -> Result<()> {
     match (config.model.task, kind) {
         (Task::Regression, ColumnType::Text | ColumnType::Timestamp) => Err(Error::config(format!(
             "label `{name}` is {}, and a regression predicts a number",
-            kind.sql()
+            kind.sql_type()
         ))),
         (Task::Binary | Task::Multiclass, ColumnType::Number | ColumnType::Timestamp) => Err(Error::config(format!(
             "label `{name}` is {}, and classes are BOOLEAN, BIGINT or VARCHAR; cast it, or set the task to `regression`",
-            kind.sql()
+            kind.sql_type()
         ))),
         _ => Ok(()),
     }

@@ -13,16 +13,16 @@ use tidemill_core::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slice {
     Train,
-    Stop,
+    Validation,
     Holdout,
 }
 
 impl Slice {
-    pub(crate) const ALL: [Self; 3] = [Self::Train, Self::Stop, Self::Holdout];
+    pub(crate) const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Holdout];
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
-            Self::Stop => "stop",
+            Self::Validation => "stop",
             Self::Holdout => "holdout",
         }
     }
@@ -32,40 +32,40 @@ impl Slice {
 pub(crate) type Spans = Vec<(i64, i64, Slice)>;
 
 /// Cuts the time that these ascending event times cover.
-pub(crate) fn cut(times: &[i64], features: &Features) -> Spans {
+pub(crate) fn assign_slices(times: &[i64], features: &Features) -> Spans {
     match features.holdout.block {
-        Some(block) => by_block(times, block, features),
-        None => by_time(times, features),
+        Some(block) => assign_by_block(times, block, features),
+        None => assign_by_time(times, features),
     }
 }
 
 /// The slice of an event time.
-pub(crate) fn slice_of(spans: &Spans, time: i64) -> Slice {
+pub(crate) fn slice_at(spans: &Spans, time: i64) -> Slice {
     let index = spans.partition_point(|(_, end, _)| *end <= time);
     spans.get(index).map_or(Slice::Train, |(.., slice)| *slice)
 }
 
 /// The blocks that hold these ascending times: start and end.
-pub(crate) fn blocks(times: &[i64], block: Span) -> BTreeMap<i64, i64> {
+pub(crate) fn time_blocks(times: &[i64], block: Span) -> BTreeMap<i64, i64> {
     let mut blocks = BTreeMap::new();
     let mut end = i64::MIN;
     for time in times {
         if *time >= end {
-            let start = block.start_of(Timestamp::from_microsecond(*time).unwrap_or_default());
-            end = block.next(start).as_microsecond();
+            let start = block.window_start(Timestamp::from_microsecond(*time).unwrap_or_default());
+            end = block.next_window(start).as_microsecond();
             blocks.insert(start.as_microsecond(), end);
         }
     }
     blocks
 }
 
-fn by_block(times: &[i64], block: Span, features: &Features) -> Spans {
+fn assign_by_block(times: &[i64], block: Span, features: &Features) -> Spans {
     let mut spans: Spans = Vec::new();
-    for (start, end) in blocks(times, block) {
+    for (start, end) in time_blocks(times, block) {
         let name = key_time(Timestamp::from_microsecond(start).unwrap_or_default());
-        let slice = match share("holdout", &name) {
+        let slice = match hash_share("holdout", &name) {
             share if share < features.holdout.share => Slice::Holdout,
-            _ if share("stop", &name) < features.stop_share => Slice::Stop,
+            _ if hash_share("stop", &name) < features.validation_share => Slice::Validation,
             _ => Slice::Train,
         };
         match spans.last_mut() {
@@ -77,18 +77,18 @@ fn by_block(times: &[i64], block: Span, features: &Features) -> Spans {
 }
 
 /// 0 to 1, the same for a block's name for ever.
-fn share(salt: &str, name: &str) -> f64 {
-    let digest = Digest::of(format!("{salt} {name}").as_bytes());
+fn hash_share(salt: &str, name: &str) -> f64 {
+    let digest = Digest::sha256(format!("{salt} {name}").as_bytes());
     let number = u64::from_str_radix(&digest.as_str()[..13], 16).unwrap_or_default();
     number as f64 / (1u64 << 52) as f64
 }
 
 /// The latest share is held out, and of the rest the latest share stops. Rows of the same time stay together.
-fn by_time(times: &[i64], features: &Features) -> Spans {
+fn assign_by_time(times: &[i64], features: &Features) -> Spans {
     let at = |rows: usize, share: f64| times.get(((rows as f64) * (1.0 - share)).ceil() as usize).copied();
     let holdout = at(times.len(), features.holdout.share).unwrap_or(i64::MAX);
     let before = times.partition_point(|time| *time < holdout);
-    let stop = at(before, features.stop_share).unwrap_or(holdout).min(holdout);
+    let stop = at(before, features.validation_share).unwrap_or(holdout).min(holdout);
     let (Some(first), Some(last)) = (times.first(), times.last()) else {
         return Vec::new();
     };
@@ -96,7 +96,7 @@ fn by_time(times: &[i64], features: &Features) -> Spans {
     let (stop, holdout) = (stop.min(end), holdout.min(end));
     vec![
         (*first, stop, Slice::Train),
-        (stop, holdout, Slice::Stop),
+        (stop, holdout, Slice::Validation),
         (holdout, end, Slice::Holdout),
     ]
 }
@@ -118,7 +118,7 @@ mod tests {
             time: "time".into(),
             key: vec!["id".into()],
             holdout: Holdout { block, share: 0.2 },
-            stop_share: 0.1,
+            validation_share: 0.1,
             transform: BTreeMap::new(),
         }
     }
@@ -126,24 +126,24 @@ mod tests {
     #[test]
     fn a_day_keeps_its_slice_as_data_grows() {
         let times: Vec<i64> = (0..4000).map(|hour| hour * DAY / 10).collect();
-        let few = cut(&times[..1000], &features(Some(Span::days(1))));
-        let all = cut(&times, &features(Some(Span::days(1))));
+        let few = assign_slices(&times[..1000], &features(Some(Span::days(1))));
+        let all = assign_slices(&times, &features(Some(Span::days(1))));
         for time in &times[..1000] {
-            assert_eq!(slice_of(&few, *time), slice_of(&all, *time));
+            assert_eq!(slice_at(&few, *time), slice_at(&all, *time));
         }
-        let count = |slice| times.iter().filter(|t| slice_of(&all, **t) == slice).count() as f64 / 4000.0;
+        let count = |slice| times.iter().filter(|t| slice_at(&all, **t) == slice).count() as f64 / 4000.0;
         assert!((count(Slice::Holdout) - 0.2).abs() < 0.05, "{}", count(Slice::Holdout));
-        assert!((count(Slice::Stop) - 0.08).abs() < 0.04, "{}", count(Slice::Stop));
+        assert!((count(Slice::Validation) - 0.08).abs() < 0.04, "{}", count(Slice::Validation));
     }
 
     #[test]
     fn by_time_the_latest_rows_judge_and_equal_times_stay_together() {
         let times: Vec<i64> = (0..100).map(|row| row / 3).collect();
-        let spans = cut(&times, &features(None));
-        let slices: Vec<Slice> = times.iter().map(|t| slice_of(&spans, *t)).collect();
-        assert!(slices[0] == Slice::Train && slices[99] == Slice::Holdout && slices.contains(&Slice::Stop));
+        let spans = assign_slices(&times, &features(None));
+        let slices: Vec<Slice> = times.iter().map(|t| slice_at(&spans, *t)).collect();
+        assert!(slices[0] == Slice::Train && slices[99] == Slice::Holdout && slices.contains(&Slice::Validation));
         assert!(times.windows(2).zip(slices.windows(2)).all(|(t, s)| t[0] != t[1] || s[0] == s[1]));
-        let one = cut(&[5, 5, 5], &features(None));
-        assert_eq!(slice_of(&one, 5), Slice::Train);
+        let one = assign_slices(&[5, 5, 5], &features(None));
+        assert_eq!(slice_at(&one, 5), Slice::Train);
     }
 }

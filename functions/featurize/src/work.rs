@@ -2,44 +2,44 @@
 
 use tidemill_core::{
     Digest, Finding, Host, ObjectsExt, Outcome, Result, Severity, Trigger,
-    record::{FeatureSet, Request},
+    record::{FeatureSet, TrainingRequest},
     spec::Task,
 };
-use tidemill_ml::{Columns, Transform, Values, model::labels};
+use tidemill_ml::{Columns, Transform, Values, model::encode_labels};
 
 use crate::{
     Config,
-    parts::{Source, list, quoted, source},
+    parts::{FeatureSource, build_source, quote_identifier, quote_identifiers},
     profile,
-    read::{Rows, read},
-    slices::{Slice, Spans, blocks, cut, slice_of},
+    read::{FeatureRows, read_rows},
+    slices::{Slice, Spans, assign_slices, slice_at, time_blocks},
 };
 
 /// Fewest rows to train on and to judge with.
-const LEAST_TRAIN: u64 = 50;
-const LEAST_HOLDOUT: u64 = 10;
+const MIN_TRAIN_ROWS: u64 = 50;
+const MIN_HOLDOUT_ROWS: u64 = 10;
 
 pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result<Outcome> {
-    let request: Request = host.objects().get_json(&trigger.key)?;
+    let request: TrainingRequest = host.objects().get_json(&trigger.key)?;
     let refused = |findings: Vec<Finding>| {
         Outcome::rejected(format!("there is not enough to train `{}` on", config.model.name), findings).with_as_of(request.as_of)
     };
-    if request.parts.is_empty() {
+    if request.data_files.is_empty() {
         return Ok(refused(vec![finding("rows", "the request names no part".into(), 0)]));
     }
-    let source = source(&request, config)?;
-    host.progress(0.05, "reading the parts");
-    let Some(rows) = read(&source, config, host)? else {
+    let source = build_source(&request, config)?;
+    host.report_progress(0.05, "reading the parts");
+    let Some(rows) = read_rows(&source, config, host)? else {
         return Ok(refused(vec![finding(
             "rows",
             format!("no row has the label `{}`", config.features.label),
             0,
         )]));
     };
-    let spans = cut(&rows.times, &config.features);
-    let slices: Vec<Slice> = rows.times.iter().map(|time| slice_of(&spans, *time)).collect();
-    let classes = classes(rows.columns.need(&config.features.label)?, config.model.task);
-    let findings = judge(&rows, &slices, &classes, config)?;
+    let spans = assign_slices(&rows.times, &config.features);
+    let slices: Vec<Slice> = rows.times.iter().map(|time| slice_at(&spans, *time)).collect();
+    let classes = class_names(rows.columns.require(&config.features.label)?, config.model.task);
+    let findings = check_rows(&rows, &slices, &classes, config)?;
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Ok(refused(findings));
     }
@@ -47,7 +47,7 @@ pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result
     let reason = format!(
         "{} rows to train on, {} to stop, {} held out, {} features",
         set.train_rows,
-        set.stop_rows,
+        set.validation_rows,
         set.holdout_rows,
         set.signature.inputs.len()
     );
@@ -55,7 +55,7 @@ pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result
 }
 
 /// The classes as text, ascending (numbers by value); empty for regression.
-fn classes(label: &Values, task: Task) -> Vec<String> {
+fn class_names(label: &Values, task: Task) -> Vec<String> {
     if task == Task::Regression {
         return Vec::new();
     }
@@ -76,17 +76,17 @@ fn classes(label: &Values, task: Task) -> Vec<String> {
 fn finding(check: &str, message: String, count: u64) -> Finding {
     Finding {
         check: check.into(),
-        subject: "label".into(),
+        target: "label".into(),
         severity: Severity::Error,
         message,
         count,
     }
 }
 
-fn judge(rows: &Rows, slices: &[Slice], classes: &[String], config: &Config) -> Result<Vec<Finding>> {
+fn check_rows(rows: &FeatureRows, slices: &[Slice], classes: &[String], config: &Config) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let count = |slice: Slice| slices.iter().filter(|s| **s == slice).count() as u64;
-    for (slice, least) in [(Slice::Train, LEAST_TRAIN), (Slice::Holdout, LEAST_HOLDOUT)] {
+    for (slice, least) in [(Slice::Train, MIN_TRAIN_ROWS), (Slice::Holdout, MIN_HOLDOUT_ROWS)] {
         let found = count(slice);
         if found < least {
             let message = format!(
@@ -96,7 +96,7 @@ fn judge(rows: &Rows, slices: &[Slice], classes: &[String], config: &Config) -> 
             findings.push(finding("rows", message, found));
         }
     }
-    if count(Slice::Stop) == 0 {
+    if count(Slice::Validation) == 0 {
         let message = "the stop slice is empty, so that training ends only after all rounds".to_owned();
         findings.push(Finding {
             severity: Severity::Warning,
@@ -119,7 +119,7 @@ fn judge(rows: &Rows, slices: &[Slice], classes: &[String], config: &Config) -> 
         findings.push(finding("classes", message, classes.len() as u64));
         return Ok(findings);
     }
-    let label = rows.columns.need(&config.features.label)?;
+    let label = rows.columns.require(&config.features.label)?;
     for class in classes {
         let trained =
             (0..label.len()).filter(|row| slices[*row] == Slice::Train && label.category(*row).is_some_and(|c| c == class.as_str()));
@@ -135,18 +135,18 @@ fn write(
     trigger: &Trigger,
     config: &Config,
     host: &dyn Host,
-    source: &Source,
-    rows: &Rows,
+    source: &FeatureSource,
+    rows: &FeatureRows,
     spans: &Spans,
     slices: &[Slice],
     classes: Vec<String>,
 ) -> Result<FeatureSet> {
     let folder = format!("features/{}/{}", config.model.name, host.context().run_key);
     let key = |name: &str| format!("{folder}/{name}");
-    host.progress(0.3, "fitting the transform");
+    host.report_progress(0.3, "fitting the transform");
     let train: Vec<usize> = (0..slices.len()).filter(|row| slices[*row] == Slice::Train).collect();
-    let columns = select(&rows.columns, &train)?;
-    let label = labels(columns.need(&config.features.label)?, &classes)?;
+    let columns = select_rows(&rows.columns, &train)?;
+    let label = encode_labels(columns.require(&config.features.label)?, &classes)?;
     let transform = Transform::fit(
         rows.signature.clone(),
         &config.features.transform,
@@ -155,16 +155,16 @@ fn write(
         &label,
     )?;
     let transform_bytes = transform.to_json()?;
-    host.objects().create_same(&key("transform.json"), &transform_bytes)?;
-    host.progress(0.5, "profiling the features");
+    host.objects().create_immutable(&key("transform.json"), &transform_bytes)?;
+    host.report_progress(0.5, "profiling the features");
     let profile = profile::profile(&rows.columns, &rows.signature);
     host.objects().create_json(&key("profile.json"), &profile)?;
-    let blocks = blocks(&rows.times, config.model.monitor.block);
+    let blocks = time_blocks(&rows.times, config.model.monitor.block);
     let sql = profile::blocks_sql(&rows.columns, &rows.times, &blocks, &profile);
     host.sql().export(&sql, &[], &key("blocks.parquet"))?;
     let mut exported = Vec::new();
     for (index, slice) in Slice::ALL.into_iter().enumerate() {
-        host.progress(0.7 + 0.1 * index as f64, &format!("writing {}", slice.name()));
+        host.report_progress(0.7 + 0.1 * index as f64, &format!("writing {}", slice.name()));
         let sql = slice_sql(&source.with, config, rows, spans, slice);
         exported.push(
             host.sql()
@@ -175,13 +175,13 @@ fn write(
     Ok(FeatureSet {
         request: trigger.key.clone(),
         train: key("train.parquet"),
-        stop: key("stop.parquet"),
+        validation: key("validation.parquet"),
         holdout: key("holdout.parquet"),
         train_rows: exported[0],
-        stop_rows: exported[1],
+        validation_rows: exported[1],
         holdout_rows: exported[2],
         transform: key("transform.json"),
-        transform_digest: Digest::of(&transform_bytes),
+        transform_digest: Digest::sha256(&transform_bytes),
         profile: key("profile.json"),
         signature: rows.signature.clone(),
         label: config.features.label.clone(),
@@ -189,8 +189,8 @@ fn write(
     })
 }
 
-fn slice_sql(with: &str, config: &Config, rows: &Rows, spans: &Spans, slice: Slice) -> String {
-    let time = quoted(&config.features.time);
+fn slice_sql(with: &str, config: &Config, rows: &FeatureRows, spans: &Spans, slice: Slice) -> String {
+    let time = quote_identifier(&config.features.time);
     let names: Vec<String> = rows.columns.iter().map(|(name, _)| name.to_owned()).collect();
     let of_slice = spans
         .iter()
@@ -206,13 +206,13 @@ fn slice_sql(with: &str, config: &Config, rows: &Rows, spans: &Spans, slice: Sli
     format!(
         "{with}, _spans(_start, _end) AS (VALUES {values})\nSELECT {names} FROM _features JOIN _spans ON epoch_us({time}) >= _start AND \
          epoch_us({time}) < _end ORDER BY {time}, {key}, {names}",
-        names = list(&names),
-        key = list(&config.features.key)
+        names = quote_identifiers(&names),
+        key = quote_identifiers(&config.features.key)
     )
 }
 
 /// Some rows of all columns.
-fn select(columns: &Columns, rows: &[usize]) -> Result<Columns> {
+fn select_rows(columns: &Columns, rows: &[usize]) -> Result<Columns> {
     fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
         rows.iter().map(|row| values[*row].clone()).collect()
     }

@@ -2,24 +2,24 @@
 //! and joined by key; a label that came by prediction id (under `labels/`) goes before it. A missing label is not scored.
 
 use tidemill_core::{
-    Format, Host, Meta, Result, Table,
+    Format, Host, ObjectMeta, Result, Table,
     gate::Metrics,
-    record::{Part, Version, Window},
+    record::{DataFile, ModelVersion, MonitoringWindow},
     spec::Task,
 };
 
 use crate::{
     Config,
-    drift::{ONCE, Served},
+    drift::{DISTINCT_PREDICTIONS, PredictionTable},
     read,
 };
 
 /// The rows that the version predicted, with their truth: how many, and how well.
 pub(crate) fn measure(
-    served: &Served,
-    window: &Window,
-    version: &Version,
-    labels: &[Meta],
+    served: &PredictionTable,
+    window: &MonitoringWindow,
+    version: &ModelVersion,
+    labels: &[ObjectMeta],
     config: &Config,
     host: &dyn Host,
 ) -> Result<(u64, Metrics)> {
@@ -28,11 +28,11 @@ pub(crate) fn measure(
         return Ok((0, Metrics::new()));
     };
     let (mut truths, mut tables) = (Vec::new(), vec![served.table.clone()]);
-    if let Some((sql, bound)) = by_id(labels) {
+    if let Some((sql, bound)) = labels_by_id(labels) {
         truths.push(sql);
         tables.extend(bound);
     }
-    if let Some((sql, bound)) = by_key(served, window, config) {
+    if let Some((sql, bound)) = labels_by_key(served, window, config) {
         truths.push(sql);
         tables.extend(bound);
     }
@@ -41,10 +41,10 @@ pub(crate) fn measure(
     }
     let listed: String = (0..)
         .zip(&scores)
-        .map(|(i, s)| format!(", CAST(p.{} AS DOUBLE) AS s{i}", read::name(s)))
+        .map(|(i, s)| format!(", CAST(p.{} AS DOUBLE) AS s{i}", read::quote_identifier(s)))
         .collect();
     let sql = format!(
-        "WITH served AS (SELECT * FROM {ONCE} WHERE \"_version\" = {version}), \
+        "WITH served AS (SELECT * FROM {DISTINCT_PREDICTIONS} WHERE \"_version\" = {version}), \
          truth AS ({truths}) \
          SELECT t.label AS label{listed} FROM (SELECT DISTINCT ON (id) id, label FROM truth WHERE label IS NOT NULL ORDER BY id, place) t \
          JOIN served p ON p.\"_id\" = t.id ORDER BY t.id",
@@ -58,10 +58,13 @@ pub(crate) fn measure(
         let column = read::numbers(&batches, &format!("s{i}"))?;
         columns.push(column.into_iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>());
     }
-    Ok((truth.len() as u64, metrics(config.model.task, &columns, &truth, &version.classes)))
+    Ok((
+        truth.len() as u64,
+        compute_metrics(config.model.task, &columns, &truth, &version.classes),
+    ))
 }
 
-fn metrics(task: Task, scores: &[Vec<f64>], truth: &[String], classes: &[String]) -> Metrics {
+fn compute_metrics(task: Task, scores: &[Vec<f64>], truth: &[String], classes: &[String]) -> Metrics {
     if truth.is_empty() {
         return Metrics::new();
     }
@@ -87,7 +90,7 @@ fn metrics(task: Task, scores: &[Vec<f64>], truth: &[String], classes: &[String]
 }
 
 /// The log's columns that hold scores; `None` where the log lacks one.
-fn score_columns(served: &Served, version: &Version, task: Task) -> Option<Vec<String>> {
+fn score_columns(served: &PredictionTable, version: &ModelVersion, task: Task) -> Option<Vec<String>> {
     let wanted = match task {
         Task::Multiclass => version.classes.iter().map(|class| format!("_score_{class}")).collect(),
         _ => vec!["_score".to_owned()],
@@ -96,10 +99,10 @@ fn score_columns(served: &Served, version: &Version, task: Task) -> Option<Vec<S
 }
 
 /// The truth by prediction id: one table a format, because each is read in its own way.
-fn by_id(labels: &[Meta]) -> Option<(String, Vec<Table>)> {
+fn labels_by_id(labels: &[ObjectMeta]) -> Option<(String, Vec<Table>)> {
     let mut tables: Vec<Table> = Vec::new();
     for meta in labels {
-        let Some(format) = Format::of_key(&meta.key) else { continue };
+        let Some(format) = Format::from_key(&meta.key) else { continue };
         match tables.iter_mut().find(|t| t.format == format) {
             Some(table) => table.keys.push(meta.key.clone()),
             None => tables.push(Table {
@@ -120,10 +123,10 @@ fn by_id(labels: &[Meta]) -> Option<(String, Vec<Table>)> {
 }
 
 /// The truth by key, or nothing where requests carry no key or the dataset has no rows of the window.
-fn by_key(served: &Served, window: &Window, config: &Config) -> Option<(String, Vec<Table>)> {
+fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, config: &Config) -> Option<(String, Vec<Table>)> {
     let features = &config.features;
-    let mut parts: Vec<&Part> = window
-        .parts
+    let mut parts: Vec<&DataFile> = window
+        .data_files
         .iter()
         .filter(|p| p.until >= window.start && p.from < window.end)
         .collect();
@@ -136,21 +139,25 @@ fn by_key(served: &Served, window: &Window, config: &Config) -> Option<(String, 
         .zip(&parts)
         .map(|(i, part)| Table::parquet(&format!("part{i}"), [&part.data]))
         .collect();
-    let on: Vec<String> = features.key.iter().map(|k| format!("p.{0} = f.{0}", read::name(k))).collect();
+    let on: Vec<String> = features
+        .key
+        .iter()
+        .map(|k| format!("p.{0} = f.{0}", read::quote_identifier(k)))
+        .collect();
     let sql = format!(
-        "SELECT p.\"_id\" AS id, CAST(f.{label} AS VARCHAR) AS label, 1 AS place FROM served p JOIN ({truth}) f ON {on}",
-        label = read::name(&features.label),
-        truth = truth(config, window, tables.len()),
+        "SELECT p.\"_id\" AS id, CAST(f.{label} AS VARCHAR) AS label, 1 AS place FROM served p JOIN ({labels}) f ON {on}",
+        label = read::quote_identifier(&features.label),
+        labels = labels_sql(config, window, tables.len()),
         on = on.join(" AND "),
     );
     Some((sql, tables))
 }
 
 /// The features' SQL over the window's rows; where two parts hold a key, the later part's row stands, as in `featurize`.
-fn truth(config: &Config, window: &Window, parts: usize) -> String {
+fn labels_sql(config: &Config, window: &MonitoringWindow, parts: usize) -> String {
     let features = &config.features;
-    let time = read::name(&features.time);
-    let keys: Vec<String> = features.key.iter().map(|k| read::name(k)).collect();
+    let time = read::quote_identifier(&features.time);
+    let keys: Vec<String> = features.key.iter().map(|k| read::quote_identifier(k)).collect();
     let all: Vec<String> = (0..parts).map(|i| format!("SELECT *, {i} AS \"_part\" FROM part{i}")).collect();
     let content = config
         .dataset
@@ -158,17 +165,17 @@ fn truth(config: &Config, window: &Window, parts: usize) -> String {
         .columns
         .iter()
         .filter(|(_, c)| !c.optional)
-        .map(|(name, _)| read::name(name));
+        .map(|(name, _)| read::quote_identifier(name));
     let order: Vec<String> = std::iter::once("\"_part\" DESC".to_owned()).chain(content).collect();
     format!(
         "WITH {dataset} AS (SELECT * EXCLUDE (\"_part\") FROM ({all}) WHERE {time} >= {start} AND {time} < {end} \
          QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1) SELECT * FROM (\n{sql}\n)",
         order = order.join(", "),
-        dataset = read::name(&features.dataset),
+        dataset = read::quote_identifier(&features.dataset),
         keys = keys.join(", "),
         all = all.join(" UNION ALL BY NAME "),
-        start = read::time(window.start),
-        end = read::time(window.end),
+        start = read::timestamp_literal(window.start),
+        end = read::timestamp_literal(window.end),
         sql = features.sql.trim().trim_end_matches(';'),
     )
 }

@@ -49,7 +49,7 @@ impl Bins {
 
     /// The bin of a column, as an expression.
     pub(crate) fn sql(&self, column: &str) -> String {
-        let column = read::name(column);
+        let column = read::quote_identifier(column);
         match self {
             Self::Numbers { kind, edges } => {
                 let value = match kind {
@@ -59,7 +59,7 @@ impl Bins {
                 };
                 let steps: String = (0..)
                     .zip(edges)
-                    .map(|(bin, edge)| format!(" WHEN {value} < {} THEN {bin}", read::number(*edge)))
+                    .map(|(bin, edge)| format!(" WHEN {value} < {} THEN {bin}", read::double_literal(*edge)))
                     .collect();
                 format!(
                     "CASE WHEN {value} IS NULL OR isnan({value}) THEN {}{steps} ELSE {} END",
@@ -71,7 +71,7 @@ impl Bins {
                 let value = format!("CAST({column} AS VARCHAR)");
                 let steps: String = (0..)
                     .zip(top)
-                    .map(|(bin, category)| format!(" WHEN {value} = {} THEN {bin}", read::text(category)))
+                    .map(|(bin, category)| format!(" WHEN {value} = {} THEN {bin}", read::quote_string(category)))
                     .collect();
                 format!("CASE WHEN {value} IS NULL THEN {}{steps} ELSE {} END", top.len() + 1, top.len())
             }
@@ -88,8 +88,8 @@ pub(crate) fn block_sql(block: Span) -> Result<String> {
     if unit.starts_with("month") {
         return Ok(format!("((year(\"_time\") - 1970) * 12 + month(\"_time\") - 1) // {count}"));
     }
-    let start = block.start_of(Timestamp::UNIX_EPOCH);
-    let length = block.next(start).as_microsecond() - start.as_microsecond();
+    let start = block.window_start(Timestamp::UNIX_EPOCH);
+    let length = block.next_window(start).as_microsecond() - start.as_microsecond();
     Ok(format!(
         "CAST(floor((epoch_us(\"_time\") - ({})) / CAST({length} AS DOUBLE)) AS BIGINT)",
         start.as_microsecond()

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use tidemill_core::{
     Host, ObjectsExt, Result, Table,
-    record::{ColumnDrift, Profile, Version},
-    spec::{Method, Model},
+    record::{ColumnDrift, ModelVersion, Profile},
+    spec::{DriftMethod, Model},
 };
-use tidemill_stats::{BlockColumn, Distance, Settings, judge};
+use tidemill_stats::{BlockCounts, Distance, DriftSettings, detect_drift};
 
 use crate::{bins, bins::Bins, read, scores};
 
@@ -16,41 +16,47 @@ use crate::{bins, bins::Bins, read, scores};
 pub(crate) type Counts = Vec<BTreeMap<i64, Vec<u64>>>;
 
 /// The log's table, its columns, and the rows that count: each prediction once.
-pub(crate) struct Served {
+pub(crate) struct PredictionTable {
     pub(crate) table: Table,
     pub(crate) columns: Vec<String>,
 }
 
 /// `SELECT … FROM` this: each prediction once, whatever the files hold twice.
-pub(crate) const ONCE: &str = "(SELECT DISTINCT ON (\"_id\") * FROM predictions ORDER BY \"_id\", \"_served_at\")";
+pub(crate) const DISTINCT_PREDICTIONS: &str = "(SELECT DISTINCT ON (\"_id\") * FROM predictions ORDER BY \"_id\", \"_served_at\")";
 
 /// One entry a feature in signature order, then `_score` where earlier windows of the version give a reference.
-pub(crate) fn measure(served: &Served, version: &Version, earlier: &[String], model: &Model, host: &dyn Host) -> Result<Vec<ColumnDrift>> {
-    let features = features(served, version, model, host)?;
-    let score = scores::column(served, version, earlier, model, host)?;
+pub(crate) fn measure(
+    served: &PredictionTable,
+    version: &ModelVersion,
+    earlier: &[String],
+    model: &Model,
+    host: &dyn Host,
+) -> Result<Vec<ColumnDrift>> {
+    let features = count_features(served, version, model, host)?;
+    let score = scores::count_scores(served, version, earlier, model, host)?;
     // Two families that split the rate by their columns: the scores have other blocks than the features.
     let rate = model.monitor.false_alarm_rate / (features.len() + score.len()).max(1) as f64;
-    let mut drift = judged(&features, rate * features.len() as f64, model, host);
-    drift.extend(judged(&score, rate * score.len() as f64, model, host));
+    let mut drift = judge_columns(&features, rate * features.len() as f64, model, host);
+    drift.extend(judge_columns(&score, rate * score.len() as f64, model, host));
     Ok(drift)
 }
 
-fn judged(columns: &[(String, BlockColumn)], rate: f64, model: &Model, host: &dyn Host) -> Vec<ColumnDrift> {
+fn judge_columns(columns: &[(String, BlockCounts)], rate: f64, model: &Model, host: &dyn Host) -> Vec<ColumnDrift> {
     let (distance, method) = match model.monitor.method {
-        Method::JensenShannon => (Distance::JensenShannon, "jensen-shannon"),
-        Method::Psi => (Distance::Psi, "psi"),
-        Method::LInfinity => (Distance::LInfinity, "l-infinity"),
+        DriftMethod::JensenShannon => (Distance::JensenShannon, "jensen-shannon"),
+        DriftMethod::Psi => (Distance::Psi, "psi"),
+        DriftMethod::LInfinity => (Distance::LInfinity, "l-infinity"),
     };
-    let settings = Settings {
+    let settings = DriftSettings {
         distance,
         false_alarm_rate: rate,
         minimum_effect: model.monitor.minimum_effect,
         seed: host.context().seed,
     };
-    let (names, counts): (Vec<&String>, Vec<BlockColumn>) = columns.iter().map(|(name, column)| (name, column.clone())).unzip();
+    let (names, counts): (Vec<&String>, Vec<BlockCounts>) = columns.iter().map(|(name, column)| (name, column.clone())).unzip();
     names
         .into_iter()
-        .zip(judge(&counts, &settings))
+        .zip(detect_drift(&counts, &settings))
         .zip(&counts)
         .map(|((column, verdict), counts)| ColumnDrift {
             column: column.clone(),
@@ -64,7 +70,7 @@ fn judged(columns: &[(String, BlockColumn)], rate: f64, model: &Model, host: &dy
         .collect()
 }
 
-fn features(served: &Served, version: &Version, model: &Model, host: &dyn Host) -> Result<Vec<(String, BlockColumn)>> {
+fn count_features(served: &PredictionTable, version: &ModelVersion, model: &Model, host: &dyn Host) -> Result<Vec<(String, BlockCounts)>> {
     let profile: Profile = host.objects().get_json(&version.profile)?;
     let columns: Vec<(String, Bins)> = version
         .signature
@@ -77,13 +83,13 @@ fn features(served: &Served, version: &Version, model: &Model, host: &dyn Host) 
         Some((folder, _)) => format!("{folder}/blocks.parquet"),
         None => "blocks.parquet".to_owned(),
     };
-    let reference = reference(&blocks, &columns, host)?;
-    let current = count(std::slice::from_ref(&served.table), ONCE, &columns, model, host)?;
-    Ok(pair(columns, reference, current))
+    let reference = read_reference(&blocks, &columns, host)?;
+    let current = count_bins(std::slice::from_ref(&served.table), DISTINCT_PREDICTIONS, &columns, model, host)?;
+    Ok(pair_counts(columns, reference, current))
 }
 
 /// Both sides by column; every column has all blocks of its side, in the same order.
-pub(crate) fn pair(columns: Vec<(String, Bins)>, reference: Counts, current: Counts) -> Vec<(String, BlockColumn)> {
+pub(crate) fn pair_counts(columns: Vec<(String, Bins)>, reference: Counts, current: Counts) -> Vec<(String, BlockCounts)> {
     let side = |counts: Counts| {
         let all: std::collections::BTreeSet<i64> = counts.iter().flat_map(|c| c.keys().copied()).collect();
         let whole = |mut of: BTreeMap<i64, Vec<u64>>, bins: &Bins| -> Vec<Vec<u64>> {
@@ -103,7 +109,7 @@ pub(crate) fn pair(columns: Vec<(String, Bins)>, reference: Counts, current: Cou
         .map(|((name, ordered), (reference, current))| {
             (
                 name,
-                BlockColumn {
+                BlockCounts {
                     ordered,
                     reference,
                     current,
@@ -113,18 +119,18 @@ pub(crate) fn pair(columns: Vec<(String, Bins)>, reference: Counts, current: Cou
         .collect()
 }
 
-fn reference(key: &str, columns: &[(String, Bins)], host: &dyn Host) -> Result<Counts> {
+fn read_reference(key: &str, columns: &[(String, Bins)], host: &dyn Host) -> Result<Counts> {
     let sql = "SELECT epoch_us(\"block\") AS block, CAST(\"column\" AS VARCHAR) AS feature, CAST(\"bin\" AS BIGINT) AS bin, \
                CAST(sum(\"count\") AS BIGINT) AS count FROM blocks GROUP BY ALL ORDER BY ALL";
     let batches = read::query(host, sql, &[Table::parquet("blocks", [key])])?;
     let features = read::texts(&batches, "feature")?;
     let place: BTreeMap<&str, i64> = (0..).zip(columns).map(|(i, (name, _))| (name.as_str(), i)).collect();
     let index: Vec<Option<i64>> = features.iter().map(|f| f.as_deref().and_then(|f| place.get(f).copied())).collect();
-    gather(&index, &batches, columns)
+    gather_counts(&index, &batches, columns)
 }
 
 /// Counts of bins by block, in one pass over the rows of `from`, which must have `_time`.
-pub(crate) fn count(tables: &[Table], from: &str, columns: &[(String, Bins)], model: &Model, host: &dyn Host) -> Result<Counts> {
+pub(crate) fn count_bins(tables: &[Table], from: &str, columns: &[(String, Bins)], model: &Model, host: &dyn Host) -> Result<Counts> {
     if columns.is_empty() {
         return Ok(Counts::new());
     }
@@ -139,10 +145,10 @@ pub(crate) fn count(tables: &[Table], from: &str, columns: &[(String, Bins)], mo
     );
     let batches = read::query(host, &sql, tables)?;
     let index = read::integers(&batches, "feature")?;
-    gather(&index, &batches, columns)
+    gather_counts(&index, &batches, columns)
 }
 
-fn gather(index: &[Option<i64>], batches: &[arrow_array::RecordBatch], columns: &[(String, Bins)]) -> Result<Counts> {
+fn gather_counts(index: &[Option<i64>], batches: &[arrow_array::RecordBatch], columns: &[(String, Bins)]) -> Result<Counts> {
     let blocks = read::integers(batches, "block")?;
     let (bins, counts) = (read::integers(batches, "bin")?, read::integers(batches, "count")?);
     let mut gathered: Counts = vec![BTreeMap::new(); columns.len()];

@@ -3,15 +3,15 @@
 
 use tidemill_core::{
     Error, Format, Host, ObjectsExt, Outcome, Result, Table, Trigger,
-    record::{Log, Report, Window},
+    record::{MonitoringReport, MonitoringWindow, WindowSegments},
     time::key_time,
 };
 
 use crate::{Config, read, report};
 
 pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result<Outcome> {
-    let labels = table(&trigger.key)?;
-    let columns = read::columns(host, &labels)?;
+    let labels = label_table(&trigger.key)?;
+    let columns = read::column_names(host, &labels)?;
     if columns.is_empty() {
         return Ok(Outcome::skipped(format!("`{}` has no rows", trigger.key)));
     }
@@ -22,25 +22,25 @@ pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result
             columns.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")
         )));
     }
-    let mut revised: Option<Report> = None;
+    let mut revised: Option<MonitoringReport> = None;
     let mut count = 0;
     for meta in host.objects().list_all(&format!("windows/{}/", config.model.name))? {
-        let window: Window = host.objects().get_json(&meta.key)?;
-        if holds(&window, &labels, host)? {
-            revised = Some(report::make(&window, config, host)?);
+        let window: MonitoringWindow = host.objects().get_json(&meta.key)?;
+        if contains_predictions(&window, &labels, host)? {
+            revised = Some(report::write_report(&window, config, host)?);
             count += 1;
         }
     }
     Ok(match revised {
         Some(last) => {
-            Outcome::done(format!("{count} reports revised; the last: {}", report::sentence(&last)), &last).with_as_of(last.as_of)
+            Outcome::done(format!("{count} reports revised; the last: {}", report::summarize(&last)), &last).with_as_of(last.as_of)
         }
         None => Outcome::skipped(format!("no closed window holds a prediction that `{}` names", trigger.key)),
     })
 }
 
-fn table(key: &str) -> Result<Table> {
-    let format = Format::of_key(key).ok_or_else(|| {
+fn label_table(key: &str) -> Result<Table> {
+    let format = Format::from_key(key).ok_or_else(|| {
         Error::input(format!(
             "`{key}` is none of `.parquet`, `.csv`, `.jsonl`; labels come in one of those"
         ))
@@ -52,13 +52,17 @@ fn table(key: &str) -> Result<Table> {
     })
 }
 
-fn holds(window: &Window, labels: &Table, host: &dyn Host) -> Result<bool> {
+fn contains_predictions(window: &MonitoringWindow, labels: &Table, host: &dyn Host) -> Result<bool> {
     let key = format!("logs/{}/{}.json", window.model, key_time(window.start));
-    let segments = host.objects().find_json::<Log>(&key)?.map(|log| log.segments).unwrap_or_default();
+    let segments = host
+        .objects()
+        .find_json::<WindowSegments>(&key)?
+        .map(|log| log.segments)
+        .unwrap_or_default();
     if segments.is_empty() {
         return Ok(false);
     }
     let sql = "SELECT count(*) AS found FROM predictions p JOIN labels l ON p.\"_id\" = CAST(l.id AS VARCHAR)";
     let batches = read::query(host, sql, &[Table::parquet("predictions", segments), labels.clone()])?;
-    Ok(read::count(&batches, "found")? > 0)
+    Ok(read::first_count(&batches, "found")? > 0)
 }

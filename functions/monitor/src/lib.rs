@@ -16,7 +16,7 @@ mod scores;
 use serde::Deserialize;
 use tidemill_core::{
     Host, ObjectsExt, Outcome, Result, Stage, Trigger,
-    record::Window,
+    record::MonitoringWindow,
     spec::{Dataset, Features, Model},
 };
 
@@ -43,9 +43,9 @@ impl Stage for Monitor {
         if trigger.key.starts_with("labels/") {
             return labels::run(trigger, &config, host);
         }
-        let window: Window = host.objects().get_json(&trigger.key)?;
-        let report = report::make(&window, &config, host)?;
-        Ok(Outcome::done(report::sentence(&report), &report).with_as_of(report.as_of))
+        let window: MonitoringWindow = host.objects().get_json(&trigger.key)?;
+        let report = report::write_report(&window, &config, host)?;
+        Ok(Outcome::done(report::summarize(&report), &report).with_as_of(report.as_of))
     }
 }
 

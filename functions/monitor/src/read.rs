@@ -6,27 +6,27 @@ use tidemill_core::{Error, Host, Result, Table};
 
 /// Runs a query.
 pub(crate) fn query(host: &dyn Host, sql: &str, tables: &[Table]) -> Result<Vec<RecordBatch>> {
-    tidemill_sdk::batches(host.sql(), sql, tables)
+    tidemill_sdk::query_batches(host.sql(), sql, tables)
 }
 
 /// A quoted identifier.
-pub(crate) fn name(name: &str) -> String {
+pub(crate) fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text literal.
-pub(crate) fn text(text: &str) -> String {
+pub(crate) fn quote_string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A finite number as a DOUBLE literal, exact.
-pub(crate) fn number(number: f64) -> String {
+pub(crate) fn double_literal(number: f64) -> String {
     // As text: a literal with a point would be a DECIMAL first, and lose its last bit on the way.
     format!("CAST('{number:e}' AS DOUBLE)")
 }
 
 /// A time as a TIMESTAMP literal.
-pub(crate) fn time(time: jiff::Timestamp) -> String {
+pub(crate) fn timestamp_literal(time: jiff::Timestamp) -> String {
     format!("make_timestamp({})", time.as_microsecond())
 }
 
@@ -44,22 +44,22 @@ fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T> {
 
 /// A BIGINT column of all batches.
 pub(crate) fn integers(batches: &[RecordBatch], name: &str) -> Result<Vec<Option<i64>>> {
-    collect(batches, |batch| Ok(column::<Int64Array>(batch, name)?.iter().collect()))
+    collect_column(batches, |batch| Ok(column::<Int64Array>(batch, name)?.iter().collect()))
 }
 
 /// A DOUBLE column of all batches.
 pub(crate) fn numbers(batches: &[RecordBatch], name: &str) -> Result<Vec<Option<f64>>> {
-    collect(batches, |batch| Ok(column::<Float64Array>(batch, name)?.iter().collect()))
+    collect_column(batches, |batch| Ok(column::<Float64Array>(batch, name)?.iter().collect()))
 }
 
 /// A VARCHAR column of all batches.
 pub(crate) fn texts(batches: &[RecordBatch], name: &str) -> Result<Vec<Option<String>>> {
-    collect(batches, |batch| {
+    collect_column(batches, |batch| {
         Ok(column::<StringArray>(batch, name)?.iter().map(|v| v.map(str::to_owned)).collect())
     })
 }
 
-fn collect<T>(batches: &[RecordBatch], of: impl Fn(&RecordBatch) -> Result<Vec<T>>) -> Result<Vec<T>> {
+fn collect_column<T>(batches: &[RecordBatch], of: impl Fn(&RecordBatch) -> Result<Vec<T>>) -> Result<Vec<T>> {
     let mut all = Vec::new();
     for batch in batches {
         all.extend(of(batch)?);
@@ -68,7 +68,7 @@ fn collect<T>(batches: &[RecordBatch], of: impl Fn(&RecordBatch) -> Result<Vec<T
 }
 
 /// The first row of a BIGINT column, 0 without one.
-pub(crate) fn count(batches: &[RecordBatch], name: &str) -> Result<u64> {
+pub(crate) fn first_count(batches: &[RecordBatch], name: &str) -> Result<u64> {
     Ok(integers(batches, name)?
         .first()
         .copied()
@@ -79,10 +79,10 @@ pub(crate) fn count(batches: &[RecordBatch], name: &str) -> Result<u64> {
 }
 
 /// The names of a table's columns; none if it has no rows.
-pub(crate) fn columns(host: &dyn Host, table: &Table) -> Result<Vec<String>> {
+pub(crate) fn column_names(host: &dyn Host, table: &Table) -> Result<Vec<String>> {
     let batches = query(
         host,
-        &format!("SELECT * FROM {} LIMIT 1", name(&table.name)),
+        &format!("SELECT * FROM {} LIMIT 1", quote_identifier(&table.name)),
         std::slice::from_ref(table),
     )?;
     Ok(batches
@@ -97,9 +97,9 @@ mod tests {
 
     #[test]
     fn names_and_texts_are_quoted() {
-        assert_eq!(name("a\"b"), "\"a\"\"b\"");
-        assert_eq!(text("it's"), "'it''s'");
-        assert_eq!(number(-1e300), "CAST('-1e300' AS DOUBLE)");
-        assert_eq!(number(3.0), "CAST('3e0' AS DOUBLE)");
+        assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quote_string("it's"), "'it''s'");
+        assert_eq!(double_literal(-1e300), "CAST('-1e300' AS DOUBLE)");
+        assert_eq!(double_literal(3.0), "CAST('3e0' AS DOUBLE)");
     }
 }

@@ -5,37 +5,37 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tidemill_core::{
-    Error, Host, Meta, ObjectsExt, Result, Table, digest_json,
-    record::{Log, Report, Version, Window},
+    Error, Host, ObjectMeta, ObjectsExt, Result, Table, digest_json,
+    record::{ModelVersion, MonitoringReport, MonitoringWindow, WindowSegments},
     time::key_time,
 };
 
 use crate::{
     Config, accuracy,
-    drift::{self, Served},
+    drift::{self, PredictionTable},
     read,
 };
 
 /// Earlier windows are taken as the reference of scores until they make so many blocks.
-const REFERENCE_BLOCKS: u64 = 20;
+const MAX_REFERENCE_BLOCKS: u64 = 20;
 
 /// Makes and writes the report.
-pub(crate) fn make(window: &Window, config: &Config, host: &dyn Host) -> Result<Report> {
-    let labels = labels(&config.model.name, host)?;
-    host.progress(0.1, "reading the window's predictions");
-    let served = served(window, host)?;
-    let version = version(window, host)?;
-    let (rows, window_rows) = rows(window, config, host)?;
-    let mut report = empty(window, rows, window_rows, key(window, &labels));
+pub(crate) fn write_report(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Result<MonitoringReport> {
+    let labels = list_labels(&config.model.name, host)?;
+    host.report_progress(0.1, "reading the window's predictions");
+    let served = prediction_table(window, host)?;
+    let version = serving_version(window, host)?;
+    let (rows, window_rows) = count_rows(window, config, host)?;
+    let mut report = new_report(window, rows, window_rows, report_key(window, &labels));
     if let Some(version) = version {
         report.version = Some(version.version);
         report.training = version.metrics.clone();
         if let Some(served) = &served {
-            host.progress(0.3, "measuring drift");
-            let earlier = earlier(window, version.version, config, host)?;
+            host.report_progress(0.3, "measuring drift");
+            let earlier = reference_segments(window, version.version, config, host)?;
             report.drift = drift::measure(served, &version, &earlier, &config.model, host)?;
             report.drifted = report.drift.iter().any(|c| c.drifted);
-            host.progress(0.8, "measuring accuracy");
+            host.report_progress(0.8, "measuring accuracy");
             (report.labelled, report.metrics) = accuracy::measure(served, window, &version, &labels, config, host)?;
         }
     }
@@ -44,7 +44,7 @@ pub(crate) fn make(window: &Window, config: &Config, host: &dyn Host) -> Result<
 }
 
 /// One sentence for a person.
-pub(crate) fn sentence(report: &Report) -> String {
+pub(crate) fn summarize(report: &MonitoringReport) -> String {
     let drifted: Vec<String> = report
         .drift
         .iter()
@@ -59,8 +59,8 @@ pub(crate) fn sentence(report: &Report) -> String {
     format!("{} predictions, {} with their truth; {drift}", report.predictions, report.labelled)
 }
 
-fn empty(window: &Window, rows: u64, window_rows: u64, key: String) -> Report {
-    Report {
+fn new_report(window: &MonitoringWindow, rows: u64, window_rows: u64, key: String) -> MonitoringReport {
+    MonitoringReport {
         model: window.model.clone(),
         start: window.start,
         end: window.end,
@@ -76,25 +76,25 @@ fn empty(window: &Window, rows: u64, window_rows: u64, key: String) -> Report {
         labelled: 0,
         metrics: BTreeMap::new(),
         training: BTreeMap::new(),
-        parts: window.parts.clone(),
+        data_files: window.data_files.clone(),
     }
 }
 
 /// All objects under `labels/<model>/`.
-pub(crate) fn labels(model: &str, host: &dyn Host) -> Result<Vec<Meta>> {
+pub(crate) fn list_labels(model: &str, host: &dyn Host) -> Result<Vec<ObjectMeta>> {
     host.objects().list_all(&format!("labels/{model}/"))
 }
 
 /// `reports/<model>/<start>/<digest>/report.json`; the digest is over what the labels came from, the parts and the label files.
-fn key(window: &Window, labels: &[Meta]) -> String {
+fn report_key(window: &MonitoringWindow, labels: &[ObjectMeta]) -> String {
     #[derive(Serialize)]
     struct Known<'a> {
         parts: Vec<&'a str>,
-        labels: &'a [Meta],
+        labels: &'a [ObjectMeta],
         predictions: &'a str,
     }
     let known = Known {
-        parts: window.parts.iter().map(|p| p.digest.as_str()).collect(),
+        parts: window.data_files.iter().map(|p| p.digest.as_str()).collect(),
         labels,
         predictions: window.digest.as_str(),
     };
@@ -106,19 +106,19 @@ fn key(window: &Window, labels: &[Meta]) -> String {
     )
 }
 
-fn served(window: &Window, host: &dyn Host) -> Result<Option<Served>> {
-    let segments = segments(window, host)?;
+fn prediction_table(window: &MonitoringWindow, host: &dyn Host) -> Result<Option<PredictionTable>> {
+    let segments = window_segments(window, host)?;
     if segments.is_empty() || window.predictions == 0 {
         return Ok(None);
     }
     let table = Table::parquet("predictions", segments);
-    let columns = read::columns(host, &table)?;
-    Ok((!columns.is_empty()).then_some(Served { table, columns }))
+    let columns = read::column_names(host, &table)?;
+    Ok((!columns.is_empty()).then_some(PredictionTable { table, columns }))
 }
 
-fn segments(window: &Window, host: &dyn Host) -> Result<Vec<String>> {
+fn window_segments(window: &MonitoringWindow, host: &dyn Host) -> Result<Vec<String>> {
     let key = format!("logs/{}/{}.json", window.model, key_time(window.start));
-    match host.objects().find_json::<Log>(&key)? {
+    match host.objects().find_json::<WindowSegments>(&key)? {
         Some(log) => Ok(log.segments),
         None if window.predictions == 0 => Ok(Vec::new()),
         None => Err(Error::transient(format!(
@@ -128,7 +128,7 @@ fn segments(window: &Window, host: &dyn Host) -> Result<Vec<String>> {
 }
 
 /// The version that predicted most of the window; of equals the newest.
-fn majority(window: &Window) -> Option<u32> {
+fn majority_version(window: &MonitoringWindow) -> Option<u32> {
     let most = window
         .versions
         .iter()
@@ -137,18 +137,20 @@ fn majority(window: &Window) -> Option<u32> {
     most.map(|(version, _)| *version)
 }
 
-fn version(window: &Window, host: &dyn Host) -> Result<Option<Version>> {
+fn serving_version(window: &MonitoringWindow, host: &dyn Host) -> Result<Option<ModelVersion>> {
     let key = |version| format!("models/{}/versions/{version}.json", window.model);
-    majority(window).map(|version| host.objects().get_json(&key(version))).transpose()
+    majority_version(window)
+        .map(|version| host.objects().get_json(&key(version)))
+        .transpose()
 }
 
 /// Distinct keys of the dataset before the window's end, and in the window.
-fn rows(window: &Window, config: &Config, host: &dyn Host) -> Result<(u64, u64)> {
-    if window.parts.is_empty() {
+fn count_rows(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Result<(u64, u64)> {
+    if window.data_files.is_empty() {
         return Ok((0, 0));
     }
-    let time = read::name(&config.dataset.time);
-    let keys: Vec<String> = config.dataset.key.iter().map(|k| read::name(k)).collect();
+    let time = read::quote_identifier(&config.dataset.time);
+    let keys: Vec<String> = config.dataset.key.iter().map(|k| read::quote_identifier(k)).collect();
     let select = match keys.is_empty() {
         true => format!("SELECT {time} AS time"),
         false => format!("SELECT min({time}) AS time"),
@@ -160,33 +162,33 @@ fn rows(window: &Window, config: &Config, host: &dyn Host) -> Result<(u64, u64)>
     };
     let sql = format!(
         "SELECT count(*) AS rows, count(*) FILTER (WHERE time >= {start}) AS within FROM ({select} FROM parts WHERE {time} < {end}{group})",
-        start = read::time(window.start),
-        end = read::time(window.end),
+        start = read::timestamp_literal(window.start),
+        end = read::timestamp_literal(window.end),
     );
-    let batches = read::query(host, &sql, &[Table::parquet("parts", window.parts.iter().map(|p| &p.data))])?;
-    Ok((read::count(&batches, "rows")?, read::count(&batches, "within")?))
+    let batches = read::query(host, &sql, &[Table::parquet("parts", window.data_files.iter().map(|p| &p.data))])?;
+    Ok((read::first_count(&batches, "rows")?, read::first_count(&batches, "within")?))
 }
 
 /// The segments of the version's earliest windows before this one. Windows close in order, so all earlier ones are there.
-fn earlier(window: &Window, version: u32, config: &Config, host: &dyn Host) -> Result<Vec<String>> {
+fn reference_segments(window: &MonitoringWindow, version: u32, config: &Config, host: &dyn Host) -> Result<Vec<String>> {
     let (mut segments_found, mut blocks) = (Vec::new(), 0);
     for meta in host.objects().list_all(&format!("windows/{}/", window.model))? {
-        let old: Window = host.objects().get_json(&meta.key)?;
-        if old.start >= window.start || blocks >= REFERENCE_BLOCKS {
+        let old: MonitoringWindow = host.objects().get_json(&meta.key)?;
+        if old.start >= window.start || blocks >= MAX_REFERENCE_BLOCKS {
             break;
         }
-        if majority(&old) == Some(version) {
-            segments_found.extend(segments(&old, host)?);
-            blocks += blocks_in(&old, config);
+        if majority_version(&old) == Some(version) {
+            segments_found.extend(window_segments(&old, host)?);
+            blocks += count_blocks(&old, config);
         }
     }
     Ok(segments_found)
 }
 
-fn blocks_in(window: &Window, config: &Config) -> u64 {
-    let (mut at, mut count) = (config.model.monitor.block.start_of(window.start), 0);
-    while at < window.end && count < REFERENCE_BLOCKS {
-        at = config.model.monitor.block.next(at);
+fn count_blocks(window: &MonitoringWindow, config: &Config) -> u64 {
+    let (mut at, mut count) = (config.model.monitor.block.window_start(window.start), 0);
+    while at < window.end && count < MAX_REFERENCE_BLOCKS {
+        at = config.model.monitor.block.next_window(at);
         count += 1;
     }
     count

@@ -3,31 +3,35 @@
 
 use tidemill_core::{
     Host, Result, Table,
-    record::Version,
+    record::ModelVersion,
     spec::{ColumnType, Model},
 };
-use tidemill_stats::BlockColumn;
+use tidemill_stats::BlockCounts;
 
 use crate::{
     bins::Bins,
-    drift::{self, Served},
+    drift::{self, PredictionTable},
     read,
 };
 
 /// The `_score` column, or nothing where it cannot be judged. `earlier` are the segments of the version's earliest windows.
-pub(crate) fn column(
-    served: &Served,
-    version: &Version,
+pub(crate) fn count_scores(
+    served: &PredictionTable,
+    version: &ModelVersion,
     earlier: &[String],
     model: &Model,
     host: &dyn Host,
-) -> Result<Vec<(String, BlockColumn)>> {
+) -> Result<Vec<(String, BlockCounts)>> {
     if earlier.is_empty() || !served.columns.iter().any(|c| c == "_score") {
         return Ok(Vec::new());
     }
     let reference = Table::parquet("predictions", earlier);
-    let own = format!("(SELECT * FROM {} WHERE \"_version\" = {})", drift::ONCE, version.version);
-    let edges = edges(&reference, &own, host)?;
+    let own = format!(
+        "(SELECT * FROM {} WHERE \"_version\" = {})",
+        drift::DISTINCT_PREDICTIONS,
+        version.version
+    );
+    let edges = decile_edges(&reference, &own, host)?;
     let columns = vec![(
         "_score".to_owned(),
         Bins::Numbers {
@@ -35,15 +39,15 @@ pub(crate) fn column(
             edges,
         },
     )];
-    let old = drift::count(&[reference], &own, &columns, model, host)?;
-    let new = drift::count(std::slice::from_ref(&served.table), &own, &columns, model, host)?;
-    let mut column = drift::pair(columns, old, new);
-    column.retain(|(_, c)| c.reference.len() >= tidemill_stats::MINIMUM_BLOCKS && !c.current.is_empty());
+    let old = drift::count_bins(&[reference], &own, &columns, model, host)?;
+    let new = drift::count_bins(std::slice::from_ref(&served.table), &own, &columns, model, host)?;
+    let mut column = drift::pair_counts(columns, old, new);
+    column.retain(|(_, c)| c.reference.len() >= tidemill_stats::MIN_BLOCKS && !c.current.is_empty());
     Ok(column)
 }
 
 /// The distinct inner deciles of the reference scores.
-fn edges(reference: &Table, own: &str, host: &dyn Host) -> Result<Vec<f64>> {
+fn decile_edges(reference: &Table, own: &str, host: &dyn Host) -> Result<Vec<f64>> {
     let sql = format!(
         "SELECT unnest(quantile_disc(CAST(\"_score\" AS DOUBLE), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])) AS edge \
          FROM {own} WHERE \"_score\" IS NOT NULL AND NOT isnan(\"_score\")"

@@ -1,4 +1,4 @@
-//! What `wit-bindgen` makes of the component's imports; nothing else may name it but `component`.
+//! Measurement `wit-bindgen` makes of the component's imports; nothing else may name it but `component`.
 #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 
 spin_sdk::wit_bindgen::generate!({

@@ -19,7 +19,7 @@ use tidemill_ml::Values;
 
 use crate::{
     bindings::{errors, graph, inference, objects, predictions, tensor},
-    environment::{Batch, Environment, check_registered, floats, scores_of},
+    environment::{Environment, PredictionBatch, check_registered, floats, scores_of},
     models::Cache,
 };
 
@@ -115,7 +115,7 @@ impl Environment for Guest {
         let shape = [rows, width].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         let mut data = Vec::with_capacity(features.len() * 4);
         features.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
-        let input = tensor::Tensor::new(&shape, tensor::TensorType::Fp32, &data);
+        let input = tensor::Tensor::new(&shape, tensor::TensorTypeProto::Fp32, &data);
         let outputs = graph
             .compute(vec![("features".to_owned(), input)])
             .map_err(|e| failed(&e, digest))?;
@@ -123,7 +123,7 @@ impl Environment for Guest {
         Ok(floats(&scores.data()))
     }
 
-    async fn append(&self, batch: Batch) -> Result<()> {
+    async fn append(&self, batch: PredictionBatch) -> Result<()> {
         let version = &batch.served.version;
         let times = vec![None; batch.ids.len()];
         let columns = batch
@@ -134,7 +134,7 @@ impl Environment for Guest {
                 values: logged(values),
             })
             .collect();
-        let batch = predictions::Batch {
+        let batch = predictions::PredictionBatch {
             model: version.model.clone(),
             version: version.version,
             transform: version.transform_digest.to_string(),

@@ -4,32 +4,32 @@ use tidemill_core::{Error, Result, spec::Task};
 use tidemill_ml::Values;
 
 use crate::{
-    environment::{Batch, Environment},
-    models::{self, Served, ticked},
-    protocol::{Answer, Output, Provenance, Request, Sent},
+    host::{PredictHost, PredictionBatch},
+    models::{self, LoadedModel, quoted_list},
+    protocol::{InferRequest, InferResponse, OutputData, OutputTensor, Provenance},
 };
 
 /// `POST /v2/models/<model>[/versions/<version>]/infer`.
-pub async fn infer(environment: &impl Environment, model: &str, version: Option<&str>, body: &[u8]) -> Result<String> {
-    let arrived = environment.clock();
-    let mut request = Request::parse(body)?;
+pub async fn infer(environment: &impl PredictHost, model: &str, version: Option<&str>, body: &[u8]) -> Result<String> {
+    let arrived = environment.now_us();
+    let mut request = InferRequest::parse(body)?;
     let served = models::load(environment, model, version).await?;
     let rows = request.rows(&served.version.signature)?;
     let matrix = served.transform.apply(&rows.features)?;
     let predictions = environment
         .score(served.version.onnx_digest.as_str(), rows.count, matrix)
         .and_then(|scores| Predictions::new(&served, rows.count, &scores))
-        .map_err(|e| models::unservable(model, served.version.version, &e))?;
-    let id = request.id.take().unwrap_or_else(|| environment.unique());
+        .map_err(|e| models::unavailable_version(model, served.version.version, &e))?;
+    let id = request.id.take().unwrap_or_else(|| environment.unique_id());
     let answer = predictions.answer(&served, &id, &request)?;
     let mut columns = rows.context;
     columns.extend(rows.features.into_columns());
     columns.extend(predictions.logged(&served));
-    let batch = Batch {
+    let batch = PredictionBatch {
         ids: (0..rows.count).map(|row| format!("{id}/{row}")).collect(),
         columns,
-        latency_us: environment.clock().saturating_sub(arrived),
-        served,
+        latency_us: environment.now_us().saturating_sub(arrived),
+        model: served,
     };
     environment.append(batch).await?;
     Ok(answer)
@@ -44,7 +44,7 @@ struct Predictions<'a> {
 }
 
 impl<'a> Predictions<'a> {
-    fn new(served: &'a Served, rows: usize, scores: &[f32]) -> Result<Self> {
+    fn new(served: &'a LoadedModel, rows: usize, scores: &[f32]) -> Result<Self> {
         let classes = &served.version.classes;
         let width = if served.version.task == Task::Regression {
             1
@@ -76,7 +76,7 @@ impl<'a> Predictions<'a> {
     }
 
     /// As JSON.
-    fn answer(&self, served: &Served, id: &str, request: &Request) -> Result<String> {
+    fn answer(&self, served: &LoadedModel, id: &str, request: &InferRequest) -> Result<String> {
         let version = &served.version;
         let mut outputs = self.outputs(version.classes.len());
         if let Some(wanted) = &request.outputs {
@@ -84,12 +84,12 @@ impl<'a> Predictions<'a> {
                 return Err(Error::input(format!(
                     "there is no output `{}`; there are {}",
                     unknown.name,
-                    ticked(outputs.iter().map(|o| o.name))
+                    quoted_list(outputs.iter().map(|o| o.name))
                 )));
             }
             outputs.retain(|o| wanted.iter().any(|w| o.name == w.name));
         }
-        let answer = Answer {
+        let answer = InferResponse {
             model_name: &version.model,
             model_version: version.version.to_string(),
             id,
@@ -102,29 +102,29 @@ impl<'a> Predictions<'a> {
         serde_json::to_string(&answer).map_err(|e| Error::bug(format!("the answer cannot be written: {e}")))
     }
 
-    fn outputs(&self, classes: usize) -> Vec<Output<'_>> {
+    fn outputs(&self, classes: usize) -> Vec<OutputTensor<'_>> {
         let rows = self.score.len();
-        let output = |name, datatype, shape, data| Output {
+        let output = |name, datatype, shape, data| OutputTensor {
             name,
             datatype,
             shape,
             data,
         };
-        let mut outputs = vec![output("score", "FP64", vec![rows], Sent::Numbers(&self.score))];
+        let mut outputs = vec![output("score", "FP64", vec![rows], OutputData::Numbers(&self.score))];
         if !self.label.is_empty() {
-            outputs.push(output("label", "BYTES", vec![rows], Sent::Texts(&self.label)));
+            outputs.push(output("label", "BYTES", vec![rows], OutputData::Texts(&self.label)));
             outputs.push(output(
                 "probabilities",
                 "FP64",
                 vec![rows, classes],
-                Sent::Numbers(&self.probabilities),
+                OutputData::Numbers(&self.probabilities),
             ));
         }
         outputs
     }
 
     /// `_score`, `_label`, and of several classes `_score_<class>`.
-    fn logged(self, served: &Served) -> Vec<(String, Values)> {
+    fn logged(self, served: &LoadedModel) -> Vec<(String, Values)> {
         let mut columns = vec![("_score".to_owned(), Values::Number(self.score.into_iter().map(Some).collect()))];
         if !self.label.is_empty() {
             let labels = self.label.into_iter().map(|label| Some(label.to_owned())).collect();

@@ -12,12 +12,12 @@ use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
     log::DirectLog,
-    nn::{self, Prefer},
+    nn::{self, BackendChoice},
 };
-use tidemill_lambda::{Serve, ServeSettings};
+use tidemill_lambda::{Serve, ServingEnvironment};
 use tokio::{runtime::Runtime, sync::oneshot};
 
-use crate::native::Native;
+use crate::native::NativeHost;
 
 /// How long a start waits for the champions. Lambda ends a start that takes ten seconds.
 const LOADING: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ struct Asked {
 
 impl Predict {
     /// Opens the store, starts the thread, and waits until it has the champions: an environment that is kept ready is ready.
-    pub fn open(settings: ServeSettings) -> Result<Self> {
+    pub fn open(settings: ServingEnvironment) -> Result<Self> {
         let store = Store::open(&settings.store)?;
         let models: Vec<String> = settings.serving.models.keys().cloned().collect();
         let log = DirectLog::new(store.clone(), settings.serving.models);
@@ -50,7 +50,7 @@ impl Predict {
         std::thread::Builder::new()
             .name("predict".to_owned())
             .spawn(move || {
-                let environment = Native::new(store, log, nn::backend(Prefer::OnnxRuntime));
+                let environment = NativeHost::new(store, log, nn::open_backend(BackendChoice::OnnxRuntime));
                 load(&runtime, &environment, &models);
                 let _waiting = ready.send(());
                 serve(&runtime, &environment, &asked);
@@ -72,7 +72,7 @@ impl Serve for Predict {
             body,
             reply,
         };
-        let ended = || crate::failure(&Error::bug("the thread that answers has ended"));
+        let ended = || crate::error_response(&Error::bug("the thread that answers has ended"));
         if self.requests.send(asked).is_err() {
             return ended();
         }
@@ -81,7 +81,7 @@ impl Serve for Predict {
 }
 
 /// A model without a champion is no fault here: who asks for it is told.
-fn load(runtime: &Runtime, environment: &Native, models: &[String]) {
+fn load(runtime: &Runtime, environment: &NativeHost, models: &[String]) {
     for model in models {
         let loading = catch_unwind(AssertUnwindSafe(|| runtime.block_on(crate::models::load(environment, model, None))));
         match loading {
@@ -93,7 +93,7 @@ fn load(runtime: &Runtime, environment: &Native, models: &[String]) {
 }
 
 /// A panic costs its request, as a trap does in a component: what is loaded is only ever added to.
-fn serve(runtime: &Runtime, environment: &Native, asked: &mpsc::Receiver<Asked>) {
+fn serve(runtime: &Runtime, environment: &NativeHost, asked: &mpsc::Receiver<Asked>) {
     for asked in asked {
         let Asked {
             method,
@@ -103,9 +103,9 @@ fn serve(runtime: &Runtime, environment: &Native, asked: &mpsc::Receiver<Asked>)
             reply,
         } = asked;
         let answered = catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(crate::answer(environment, &method, &path, &headers, &body))
+            runtime.block_on(crate::router::handle(environment, &method, &path, &headers, &body))
         }));
-        let answered = answered.unwrap_or_else(|_| crate::failure(&Error::bug(format!("`{method} {path}` failed inside"))));
+        let answered = answered.unwrap_or_else(|_| crate::error_response(&Error::bug(format!("`{method} {path}` failed inside"))));
         let _gone = reply.send(answered);
     }
 }

@@ -4,13 +4,13 @@
 //! ([`infer`]), over whatever [`environment`] it runs in: a component's imports, or natively the host, as on Lambda. An answer is
 //! sent only when its predictions are in the log.
 
-pub mod answer;
-pub mod data;
-pub mod environment;
+pub mod columns;
+pub mod host;
 pub mod infer;
 pub mod models;
 pub mod protocol;
-pub mod rows;
+pub mod router;
+pub mod tensor_data;
 
 #[cfg(target_family = "wasm")]
 mod bindings;
@@ -25,4 +25,4 @@ pub mod native;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{LARGEST_BODY, answer, failure, method_of};
+pub use router::{MAX_BODY_BYTES, allowed_method, error_response, handle};

@@ -6,35 +6,35 @@ use std::{cell::RefCell, collections::BTreeSet, collections::HashMap, rc::Rc};
 use serde_json::{Value, json};
 use tidemill_core::{
     Digest, Error, ErrorKind, Result,
-    record::{Alias, SignatureColumn, Version},
+    record::{ModelAlias, ModelVersion, SignatureColumn},
     spec::{ColumnType, Task},
 };
 use tidemill_ml::Transform;
 
-use crate::environment::Environment;
+use crate::host::PredictHost;
 
 /// Who serves when the request names no version.
 const CHAMPION: &str = "champion";
 
 /// A version that is ready to serve.
 #[derive(Debug, PartialEq)]
-pub struct Served {
+pub struct LoadedModel {
     /// The version's record.
-    pub version: Version,
+    pub version: ModelVersion,
     /// Its fitted transform.
     pub transform: Transform,
 }
 
 /// Loaded versions by model and number.
 #[derive(Debug, Default)]
-pub struct Cache(RefCell<HashMap<(String, u32), Rc<Served>>>);
+pub struct ModelCache(RefCell<HashMap<(String, u32), Rc<LoadedModel>>>);
 
 /// Names of all models that have a version.
-pub async fn names(environment: &impl Environment) -> Result<Vec<String>> {
+pub async fn list_models(environment: &impl PredictHost) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let keys = environment.keys("models/", after.as_deref()).await?;
+        let keys = environment.list_keys("models/", after.as_deref()).await?;
         let Some(first) = keys.first() else { return Ok(names) };
         let name = first.split('/').nth(1).unwrap_or_default().to_owned();
         // Past everything of this model: `~` sorts after what a name or a number may hold.
@@ -44,7 +44,7 @@ pub async fn names(environment: &impl Environment) -> Result<Vec<String>> {
 }
 
 /// The version that a request means: a number, an alias, or none for the champion.
-pub async fn load(environment: &impl Environment, model: &str, version: Option<&str>) -> Result<Rc<Served>> {
+pub async fn load(environment: &impl PredictHost, model: &str, version: Option<&str>) -> Result<Rc<LoadedModel>> {
     check(model, "model")?;
     let number = match version.map(str::parse::<u32>) {
         Some(Ok(number)) => number,
@@ -55,12 +55,14 @@ pub async fn load(environment: &impl Environment, model: &str, version: Option<&
         return Ok(served);
     }
     let key = format!("models/{model}/versions/{number}.json");
-    let record: Version = match environment.object(&key).await {
-        Ok(bytes) => parse(&key, &bytes).map_err(|e| unservable(model, number, &e))?,
+    let record: ModelVersion = match environment.get_object(&key).await {
+        Ok(bytes) => parse(&key, &bytes).map_err(|e| unavailable_version(model, number, &e))?,
         Err(e) if e.kind == ErrorKind::NotFound => return Err(missing(environment, model, &number.to_string()).await),
         Err(e) => return Err(e),
     };
-    let served = ready(environment, record).await.map_err(|e| unservable(model, number, &e))?;
+    let served = ready(environment, record)
+        .await
+        .map_err(|e| unavailable_version(model, number, &e))?;
     let served = Rc::new(served);
     environment
         .cache()
@@ -71,21 +73,21 @@ pub async fn load(environment: &impl Environment, model: &str, version: Option<&
 }
 
 /// A version with its model and its transform, which must be the registered ones.
-async fn ready(environment: &impl Environment, version: Version) -> Result<Served> {
-    let bytes = environment.object(&version.transform).await?;
-    if Digest::of(&bytes) != version.transform_digest {
+async fn ready(environment: &impl PredictHost, version: ModelVersion) -> Result<LoadedModel> {
+    let bytes = environment.get_object(&version.transform).await?;
+    if Digest::sha256(&bytes) != version.transform_digest {
         return Err(Error::bug(format!(
             "`{}` is not the transform that was registered: its digest is not {}",
             version.transform, version.transform_digest
         )));
     }
     let transform = Transform::from_json(&bytes)?;
-    environment.prepare(&version.onnx, version.onnx_digest.as_str()).await?;
-    Ok(Served { version, transform })
+    environment.load_graph(&version.onnx, version.onnx_digest.as_str()).await?;
+    Ok(LoadedModel { version, transform })
 }
 
 /// Nothing is wrong with the request, and another version may serve it: whatever is broken, this is "not now".
-pub(crate) fn unservable(model: &str, number: u32, error: &Error) -> Error {
+pub(crate) fn unavailable_version(model: &str, number: u32, error: &Error) -> Error {
     Error::transient(format!(
         "version {number} of `{model}` cannot be served: {}; ask for another version, or move the alias that names this one with \
          `tidemill models alias`",
@@ -93,43 +95,43 @@ pub(crate) fn unservable(model: &str, number: u32, error: &Error) -> Error {
     ))
 }
 
-async fn resolve(environment: &impl Environment, model: &str, alias: &str) -> Result<u32> {
+async fn resolve(environment: &impl PredictHost, model: &str, alias: &str) -> Result<u32> {
     check(alias, "version")?;
     let key = format!("models/{model}/aliases/{alias}.json");
-    match environment.object(&key).await {
-        Ok(bytes) => Ok(parse::<Alias>(&key, &bytes)?.version),
+    match environment.get_object(&key).await {
+        Ok(bytes) => Ok(parse::<ModelAlias>(&key, &bytes)?.version),
         Err(e) if e.kind == ErrorKind::NotFound => Err(missing(environment, model, alias).await),
         Err(e) => Err(e),
     }
 }
 
-async fn missing(environment: &impl Environment, model: &str, version: &str) -> Error {
+async fn missing(environment: &impl PredictHost, model: &str, version: &str) -> Error {
     let found = match versions(environment, model).await {
         Ok(found) => found,
         Err(e) => return e,
     };
     if found.is_empty() {
-        let known = names(environment).await.unwrap_or_default();
+        let known = list_models(environment).await.unwrap_or_default();
         let known = if known.is_empty() {
             "there is none yet".into()
         } else {
-            format!("there are {}", ticked(known.iter()))
+            format!("there are {}", quoted_list(known.iter()))
         };
         return Error::not_found(format!("there is no model `{model}` with a version to serve; {known}"));
     }
     Error::not_found(format!(
         "model `{model}` has no version or alias `{version}`; its versions are {}",
-        ticked(found.iter())
+        quoted_list(found.iter())
     ))
 }
 
 /// All version numbers of a model, ascending.
-async fn versions(environment: &impl Environment, model: &str) -> Result<BTreeSet<u32>> {
+async fn versions(environment: &impl PredictHost, model: &str) -> Result<BTreeSet<u32>> {
     let prefix = format!("models/{model}/versions/");
     let mut found = BTreeSet::new();
     let mut after = None;
     loop {
-        let page = environment.keys(&prefix, after.as_deref()).await?;
+        let page = environment.list_keys(&prefix, after.as_deref()).await?;
         let number = |key: &String| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse::<u32>().ok();
         found.extend(page.iter().filter_map(number));
         match page.last() {
@@ -140,7 +142,7 @@ async fn versions(environment: &impl Environment, model: &str) -> Result<BTreeSe
 }
 
 /// `GET /v2/models/<model>`: inputs are the features, then the context, which may be left out.
-pub async fn metadata(environment: &impl Environment, model: &str, version: Option<&str>) -> Result<Value> {
+pub async fn metadata(environment: &impl PredictHost, model: &str, version: Option<&str>) -> Result<Value> {
     let served = load(environment, model, version).await?;
     let all = versions(environment, model).await?;
     let signature = &served.version.signature;
@@ -193,6 +195,6 @@ fn parse<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
 }
 
 /// `` `a`, `b` ``
-pub fn ticked(names: impl Iterator<Item = impl std::fmt::Display>) -> String {
+pub fn quoted_list(names: impl Iterator<Item = impl std::fmt::Display>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

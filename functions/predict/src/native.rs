@@ -16,41 +16,41 @@ use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
     log::{self, DirectLog},
-    nn::{Graph, Graphs, Nn, Tensor},
+    nn::{Backend, Graph, GraphCache, Tensor},
 };
 use tidemill_ml::Values;
 
 use crate::{
-    environment::{Batch, Environment, check_registered, floats, scores_of},
-    models::Cache,
+    host::{PredictHost, PredictionBatch, check_registered, decode_f32, take_scores},
+    models::ModelCache,
 };
 
 /// Keys in one answer of [`Environment::keys`].
 const PAGE: usize = 1000;
 
 /// One thread's environment: what it has loaded stays.
-pub struct Native {
+pub struct NativeHost {
     store: Store,
     log: DirectLog,
-    graphs: Graphs,
+    graphs: GraphCache,
     /// By model digest; append-only.
     prepared: RefCell<HashMap<String, Arc<dyn Graph>>>,
-    cache: Cache,
+    cache: ModelCache,
     started: Instant,
     /// Random for each process.
     seed: u64,
     requests: AtomicU64,
 }
 
-impl Native {
+impl NativeHost {
     /// Nothing is loaded yet.
-    pub fn new(store: Store, log: DirectLog, nn: Arc<dyn Nn>) -> Self {
+    pub fn new(store: Store, log: DirectLog, nn: Arc<dyn Backend>) -> Self {
         Self {
             store,
             log,
-            graphs: Graphs::new(nn),
+            graphs: GraphCache::new(nn),
             prepared: RefCell::default(),
-            cache: Cache::default(),
+            cache: ModelCache::default(),
             started: Instant::now(),
             seed: std::hash::RandomState::new().hash_one(std::process::id()),
             requests: AtomicU64::new(0),
@@ -58,21 +58,21 @@ impl Native {
     }
 }
 
-impl Environment for Native {
-    async fn object(&self, key: &str) -> Result<Vec<u8>> {
+impl PredictHost for NativeHost {
+    async fn get_object(&self, key: &str) -> Result<Vec<u8>> {
         self.store.get(key).await.map(Vec::from)
     }
 
-    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+    async fn list_keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
         let page = self.store.list(prefix, after, PAGE).await?;
         Ok(page.into_iter().map(|meta| meta.key).collect())
     }
 
-    async fn prepare(&self, onnx: &str, digest: &str) -> Result<()> {
+    async fn load_graph(&self, onnx: &str, digest: &str) -> Result<()> {
         if self.prepared.borrow().contains_key(digest) {
             return Ok(());
         }
-        let bytes = self.object(onnx).await?;
+        let bytes = self.get_object(onnx).await?;
         check_registered(onnx, &bytes, digest)?;
         let (_, graph) = self.graphs.load(onnx, &bytes).map_err(|e| broken(onnx, &e))?;
         self.prepared.borrow_mut().insert(digest.to_owned(), graph);
@@ -89,12 +89,12 @@ impl Environment for Native {
         let outputs = graph
             .compute(vec![("features".to_owned(), input)])
             .map_err(|e| broken(digest, &e))?;
-        let scores = scores_of(digest, outputs)?;
-        Ok(floats(&scores.data))
+        let scores = take_scores(digest, outputs)?;
+        Ok(decode_f32(&scores.data))
     }
 
-    async fn append(&self, batch: Batch) -> Result<()> {
-        let version = &batch.served.version;
+    async fn append(&self, batch: PredictionBatch) -> Result<()> {
+        let version = &batch.model.version;
         let times = vec![None; batch.ids.len()];
         let columns = batch.columns.into_iter().map(|(name, values)| (name, logged(values)));
         let batch = log::Batch {
@@ -109,15 +109,15 @@ impl Environment for Native {
         self.log.append(batch).await
     }
 
-    fn clock(&self) -> u64 {
+    fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn unique(&self) -> String {
+    fn unique_id(&self) -> String {
         format!("{:016x}-{:x}", self.seed, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn cache(&self) -> &Cache {
+    fn cache(&self) -> &ModelCache {
         &self.cache
     }
 }

@@ -5,12 +5,12 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tidemill_core::{Digest, Error, Result};
 
-use crate::data::Data;
+use crate::tensor_data::TensorData;
 
 /// `POST …/infer`.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `inputs`")]
-pub struct Request<'a> {
+pub struct InferRequest<'a> {
     /// Echoed; names the predictions in the log.
     #[serde(default)]
     pub id: Option<String>,
@@ -20,16 +20,16 @@ pub struct Request<'a> {
     pub parameters: BTreeMap<String, IgnoredAny>,
     /// One a column.
     #[serde(borrow)]
-    pub inputs: Vec<Input<'a>>,
+    pub inputs: Vec<InputTensor<'a>>,
     /// Which outputs to send; all if left out.
     #[serde(default)]
-    pub outputs: Option<Vec<Requested>>,
+    pub outputs: Option<Vec<RequestedOutput>>,
 }
 
 /// A tensor that was sent.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `name`, `shape`, `datatype` and `data`")]
-pub struct Input<'a> {
+pub struct InputTensor<'a> {
     /// A column of the signature: a feature or context.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
@@ -40,18 +40,18 @@ pub struct Input<'a> {
     pub datatype: Cow<'a, str>,
     /// The values.
     #[serde(borrow)]
-    pub data: Data<'a>,
+    pub data: TensorData<'a>,
 }
 
 /// An output that was asked for.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `name`")]
-pub struct Requested {
+pub struct RequestedOutput {
     /// One of the outputs that the model's metadata names.
     pub name: String,
 }
 
-impl<'a> Request<'a> {
+impl<'a> InferRequest<'a> {
     /// Reads the body; `Input` says what is wrong with the JSON.
     pub fn parse(body: &'a [u8]) -> Result<Self> {
         let request: Self = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
 }
 
 /// What a client of the protocol's binary extension is told.
-pub(crate) fn binary() -> Error {
+pub(crate) fn binary_tensor_error() -> Error {
     Error::input(
         "the body holds binary tensor data (`binary_data_size`), which is not taken here: send the values of each input as JSON, in `data` \
          (in tritonclient: `set_data_from_numpy(values, binary_data=False)`)",
@@ -85,7 +85,7 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> Error {
         return Error::input(format!("the body is empty; {shape}"));
     }
     if error.is_data() && announces_binary(body) {
-        return binary();
+        return binary_tensor_error();
     }
     let what = if error.is_data() { "no inference request" } else { "not JSON" };
     let advice = match next_word(body, error) {
@@ -108,7 +108,7 @@ fn next_word<'a>(body: &'a [u8], error: &serde_json::Error) -> Option<&'a str> {
 
 /// What answers a [`Request`].
 #[derive(Debug, Serialize)]
-pub struct Answer<'a> {
+pub struct InferResponse<'a> {
     /// The model that predicted.
     pub model_name: &'a str,
     /// Its version's number.
@@ -118,7 +118,7 @@ pub struct Answer<'a> {
     /// Where the prediction comes from.
     pub parameters: Provenance<'a>,
     /// In the metadata's order.
-    pub outputs: Vec<Output<'a>>,
+    pub outputs: Vec<OutputTensor<'a>>,
 }
 
 /// What it takes to make the prediction again.
@@ -132,7 +132,7 @@ pub struct Provenance<'a> {
 
 /// A tensor that is sent.
 #[derive(Debug, Serialize)]
-pub struct Output<'a> {
+pub struct OutputTensor<'a> {
     /// `score`, `label` or `probabilities`.
     pub name: &'static str,
     /// `FP64` or `BYTES`.
@@ -140,13 +140,13 @@ pub struct Output<'a> {
     /// `[rows]` or `[rows, classes]`.
     pub shape: Vec<usize>,
     /// Row by row.
-    pub data: Sent<'a>,
+    pub data: OutputData<'a>,
 }
 
 /// The values of an [`Output`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Sent<'a> {
+pub enum OutputData<'a> {
     /// `FP64`; JSON has no NaN, so that is `null`.
     Numbers(&'a [f64]),
     /// `BYTES`.

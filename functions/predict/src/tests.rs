@@ -7,53 +7,53 @@ use serde_json::{Value, json};
 use tidemill_core::{Error, Result};
 
 use crate::{
-    environment::{Batch, Environment},
-    models::Cache,
-    protocol::Request,
+    host::{PredictHost, PredictionBatch},
+    models::ModelCache,
+    protocol::InferRequest,
 };
 
 #[derive(Default)]
 struct Memory {
     objects: BTreeMap<String, Vec<u8>>,
-    appended: RefCell<Vec<Batch>>,
-    cache: Cache,
+    appended: RefCell<Vec<PredictionBatch>>,
+    cache: ModelCache,
 }
 
-impl Environment for Memory {
-    async fn object(&self, key: &str) -> Result<Vec<u8>> {
+impl PredictHost for Memory {
+    async fn get_object(&self, key: &str) -> Result<Vec<u8>> {
         self.objects.get(key).cloned().ok_or_else(|| Error::not_found(key))
     }
-    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+    async fn list_keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
         let keys = self
             .objects
             .keys()
             .filter(|k| k.starts_with(prefix) && after.is_none_or(|a| k.as_str() > a));
         Ok(keys.take(1000).cloned().collect())
     }
-    async fn prepare(&self, _onnx: &str, _digest: &str) -> Result<()> {
+    async fn load_graph(&self, _onnx: &str, _digest: &str) -> Result<()> {
         Ok(())
     }
     fn score(&self, _digest: &str, rows: usize, _features: Vec<f32>) -> Result<Vec<f32>> {
         Ok([0.25, 0.75].repeat(rows))
     }
-    async fn append(&self, batch: Batch) -> Result<()> {
+    async fn append(&self, batch: PredictionBatch) -> Result<()> {
         self.appended.borrow_mut().push(batch);
         Ok(())
     }
-    fn clock(&self) -> u64 {
+    fn now_us(&self) -> u64 {
         0
     }
-    fn unique(&self) -> String {
+    fn unique_id(&self) -> String {
         "made".into()
     }
-    fn cache(&self) -> &Cache {
+    fn cache(&self) -> &ModelCache {
         &self.cache
     }
 }
 
 fn ask(memory: &Memory, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (status, json) = runtime.block_on(crate::answer(
+    let (status, json) = runtime.block_on(crate::router::handle(
         memory,
         &method,
         path,
@@ -74,8 +74,8 @@ fn signature() -> tidemill_core::record::Signature {
     .unwrap()
 }
 
-fn rows(inputs: Value) -> Result<crate::rows::Rows> {
-    Request::parse(json!({ "inputs": inputs }).to_string().as_bytes())?.rows(&signature())
+fn rows(inputs: Value) -> Result<crate::columns::Rows> {
+    InferRequest::parse(json!({ "inputs": inputs }).to_string().as_bytes())?.rows(&signature())
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn missing_values_and_shapes() {
     .unwrap();
     assert_eq!(rows.count, 3);
     assert_eq!(
-        *rows.features.need("distance").unwrap(),
+        *rows.features.require("distance").unwrap(),
         tidemill_ml::Values::Number(vec![Some(1.5), None, None])
     );
     assert_eq!(rows.context[0].0, "at");
@@ -141,7 +141,7 @@ fn bad_requests_say_what_is_wrong() {
         assert!(error.message.contains(expected), "{error} should say {expected}");
     }
     assert!(
-        Request::parse(b"{\"inputs\": [")
+        InferRequest::parse(b"{\"inputs\": [")
             .unwrap_err()
             .message
             .contains("the body is not JSON")
@@ -161,7 +161,7 @@ fn numbers_outside_their_datatype_are_refused() {
             inputs.push(json!({ "name": "x", "shape": [2], "datatype": "FP64", "data": [1, 2] }));
         }
         let body = json!({ "inputs": inputs }).to_string();
-        Request::parse(body.as_bytes())
+        InferRequest::parse(body.as_bytes())
             .unwrap()
             .rows(&signature)
             .map_err(|error| error.message)
@@ -207,7 +207,7 @@ fn binary_tensors_are_refused_and_binary_answers_are_json() {
     let input = json!({ "name": "carrier", "shape": [1], "datatype": "BYTES", "parameters": { "binary_data_size": 6 } });
     let json = json!({ "inputs": [input] }).to_string();
     let body = [json.as_bytes(), b"\x02\x00\x00\x00\xff\xfe"].concat();
-    assert!(Request::parse(&body).unwrap_err().message.contains("binary_data=False"));
+    assert!(InferRequest::parse(&body).unwrap_err().message.contains("binary_data=False"));
     // Going by the header, before anything is parsed or a model looked for.
     let mut headers = http::HeaderMap::new();
     headers.insert(
@@ -217,7 +217,7 @@ fn binary_tensors_are_refused_and_binary_answers_are_json() {
     headers.insert("inference-header-content-length", json.len().into());
     let answer = |headers: &http::HeaderMap, body: &[u8]| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(crate::answer(
+        runtime.block_on(crate::router::handle(
             &Memory::default(),
             &Method::POST,
             "/v2/models/late/infer",
@@ -234,7 +234,7 @@ fn binary_tensors_are_refused_and_binary_answers_are_json() {
     assert_eq!(answer(&headers, json.as_bytes()).0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let asked = json!({ "inputs": [], "parameters": { "binary_data_output": true },
                         "outputs": [{ "name": "score", "parameters": { "binary_data": true } }] });
-    assert!(Request::parse(asked.to_string().as_bytes()).is_ok());
+    assert!(InferRequest::parse(asked.to_string().as_bytes()).is_ok());
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! did not happen; a run that finds the move without its history writes it.
 
 use tidemill_core::{
-    Digest, Error, ErrorKind, Objects, ObjectsExt, Put, Result,
-    record::{Alias, Version},
+    Digest, Error, ErrorKind, Objects, ObjectsExt, PutResult, Result,
+    record::{ModelAlias, ModelVersion},
 };
 
 use crate::version::json;
@@ -12,7 +12,7 @@ const ALIAS: &str = "champion";
 
 /// The alias and the bytes that a swap must find.
 pub(crate) struct Current {
-    pub(crate) alias: Alias,
+    pub(crate) alias: ModelAlias,
     digest: Digest,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn read(model: &str, objects: &dyn Objects) -> Result<Option<Current>
     let alias = serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not an alias: {e}")))?;
     Ok(Some(Current {
         alias,
-        digest: Digest::of(&bytes),
+        digest: Digest::sha256(&bytes),
     }))
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn read(model: &str, objects: &dyn Objects) -> Result<Option<Current>
 pub(crate) fn was_moved_to(model: &str, version: u32, current: Option<&Current>, objects: &dyn Objects) -> Result<bool> {
     let mut history = Vec::new();
     for meta in objects.list_all(&format!("models/{model}/aliases/{ALIAS}/"))? {
-        history.push(objects.get_json::<Alias>(&meta.key)?);
+        history.push(objects.get_json::<ModelAlias>(&meta.key)?);
     }
     let moved = current
         .map(|c| &c.alias)
@@ -51,11 +51,11 @@ pub(crate) fn was_moved_to(model: &str, version: u32, current: Option<&Current>,
 }
 
 /// Moves it; `Transient` if another moved it meanwhile.
-pub(crate) fn shift(version: &Version, from: Option<Current>, objects: &dyn Objects) -> Result<()> {
+pub(crate) fn shift(version: &ModelVersion, from: Option<Current>, objects: &dyn Objects) -> Result<()> {
     if let Some(current) = &from {
         remember(&current.alias, objects)?;
     }
-    let alias = Alias {
+    let alias = ModelAlias {
         model: version.model.clone(),
         alias: ALIAS.to_owned(),
         version: version.version,
@@ -65,12 +65,12 @@ pub(crate) fn shift(version: &Version, from: Option<Current>, objects: &dyn Obje
     };
     let key = key(&version.model);
     match objects.swap(&key, from.as_ref().map(|current| &current.digest), &json(&key, &alias)?)? {
-        Put::Written | Put::Unchanged => remember(&alias, objects),
-        Put::Conflict => Err(Error::transient(format!("`{key}` was moved by another run meanwhile"))),
+        PutResult::Written | PutResult::Unchanged => remember(&alias, objects),
+        PutResult::Conflict => Err(Error::transient(format!("`{key}` was moved by another run meanwhile"))),
     }
 }
 
-fn remember(alias: &Alias, objects: &dyn Objects) -> Result<()> {
+fn remember(alias: &ModelAlias, objects: &dyn Objects) -> Result<()> {
     let key = format!("models/{}/aliases/{ALIAS}/{}.json", alias.model, alias.moves);
     objects.create_json(&key, alias).map(|_| ())
 }

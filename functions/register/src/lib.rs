@@ -35,7 +35,7 @@ impl Stage for Register {
     fn run(trigger: &Trigger, Config { model }: Config, host: &dyn Host) -> Result<Outcome> {
         let objects = host.objects();
         let record: OutcomeRecord = objects.get_json(&trigger.key)?;
-        let evaluation: Evaluation = serde_json::from_value(record.facts.clone())
+        let evaluation: Evaluation = serde_json::from_value(record.result.clone())
             .map_err(|e| Error::input(format!("`{}` holds no evaluation: {e}", trigger.key)))?;
         if !evaluation.failed.is_empty() {
             return Ok(Outcome::rejected("the candidate did not pass its gates", evaluation.failed));
@@ -53,7 +53,7 @@ impl Stage for Register {
             return Ok(done(version));
         }
         if champion.as_ref().map(|c| c.alias.version) != evaluation.champion_version {
-            return Ok(overtaken(&model, &evaluation, champion.as_ref()));
+            return Ok(superseded(&model, &evaluation, champion.as_ref()));
         }
         let version = match admitted.own {
             Some(version) => version,
@@ -64,7 +64,7 @@ impl Stage for Register {
     }
 }
 
-fn done(version: &tidemill_core::record::Version) -> Outcome {
+fn done(version: &tidemill_core::record::ModelVersion) -> Outcome {
     let facts = Registration {
         model: version.model.clone(),
         version: version.version,
@@ -78,13 +78,13 @@ fn done(version: &tidemill_core::record::Version) -> Outcome {
     .with_as_of(version.as_of)
 }
 
-fn overtaken(model: &str, evaluation: &Evaluation, champion: Option<&alias::Current>) -> Outcome {
+fn superseded(model: &str, evaluation: &Evaluation, champion: Option<&alias::Current>) -> Outcome {
     let name = |version: Option<u32>| version.map_or("none".to_owned(), |v| format!("version {v}"));
     let (then, now) = (name(evaluation.champion_version), name(champion.map(|c| c.alias.version)));
     let message = format!("the candidate was compared with champion {then}, which is now {now}; evaluate it again");
     let finding = Finding {
         check: "champion".into(),
-        subject: model.into(),
+        target: model.into(),
         severity: Severity::Error,
         message,
         count: 0,

@@ -3,9 +3,9 @@
 use serde_json::json;
 use tidemill_core::{
     Decision, Digest, ErrorKind, Objects, ObjectsExt, Outcome, Result, RunContext, Stage, Trigger,
-    record::{Alias, OutcomeRecord, Version},
+    record::{ModelAlias, ModelVersion, OutcomeRecord},
 };
-use tidemill_host::{Grants, Recorded, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
+use tidemill_host::{AccessLog, Grants, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
 
 use crate::{Config, Register};
 
@@ -41,13 +41,13 @@ impl Registry {
     }
 
     /// Puts the outcome of an evaluation there that compared candidate `name` with a champion.
-    fn evaluated(&self, name: &str, champion: Option<u32>) -> Trigger {
+    fn put_evaluation(&self, name: &str, champion: Option<u32>) -> Trigger {
         let key = format!("outcomes/evaluate/late/{name}.json");
         let digest = self.objects().create_json(&key, &record(name, champion)).unwrap();
         Trigger { key, digest }
     }
 
-    fn run(&self, trigger: &Trigger) -> (Result<Outcome>, Recorded) {
+    fn run(&self, trigger: &Trigger) -> (Result<Outcome>, AccessLog) {
         let host = RunHost::new(RunSetup {
             store: self.store.clone(),
             sql: self.sql.clone(),
@@ -55,7 +55,7 @@ impl Registry {
                 as_of: "2024-01-02T00:00:00Z".parse().unwrap(),
                 seed: 0,
                 run_key: "0".repeat(32),
-                subject: "late".into(),
+                resource: "late".into(),
             },
             trigger: trigger.clone(),
             grants: Grants {
@@ -70,15 +70,15 @@ impl Registry {
         (Register::run(trigger, Config { model }, &host), host.finish())
     }
 
-    fn champion(&self) -> Alias {
+    fn champion(&self) -> ModelAlias {
         self.objects().get_json(CHAMPION).unwrap()
     }
 }
 
 fn record(name: &str, champion: Option<u32>) -> OutcomeRecord {
-    let digest = |text: &str| Digest::of(format!("{name} {text}").as_bytes());
+    let digest = |text: &str| Digest::sha256(format!("{name} {text}").as_bytes());
     let features = json!({
-        "request": "requests/late/r.json", "train": "t", "stop": "s", "holdout": "h", "train-rows": 1, "stop-rows": 1, "holdout-rows": 1,
+        "request": "requests/late/r.json", "train": "t", "validation": "s", "holdout": "h", "train-rows": 1, "validation-rows": 1, "holdout-rows": 1,
         "transform": "features/late/f/transform.json", "transform-digest": digest("transform"), "profile": "p",
         "signature": { "inputs": [], "context": [] }, "label": "late", "classes": ["0", "1"],
     });
@@ -90,22 +90,22 @@ fn record(name: &str, champion: Option<u32>) -> OutcomeRecord {
         "training": training, "metrics": { "auc": 0.7 }, "champion": null, "champion-version": champion, "slices": [], "failed": [],
     });
     serde_json::from_value(json!({
-        "stage": "evaluate", "subject": "late", "trigger": { "key": "k", "digest": digest("trigger") }, "run-key": "1", "component": digest("c"),
+        "stage": "evaluate", "resource": "late", "trigger": { "key": "k", "digest": digest("trigger") }, "run-key": "1", "component": digest("c"),
         "config": digest("config"), "engines": "none", "as-of": "2024-01-02T00:00:00Z", "decision": "done", "reason": "", "findings": [],
-        "facts": evaluation, "hops": 1,
+        "result": evaluation, "depth": 1,
         "outputs": [{ "key": format!("evaluations/late/{name}/evaluation.json"), "digest": digest("evaluation"), "size": 1 }],
     }))
     .unwrap()
 }
 
 #[test]
-fn versions_count_up_and_the_alias_remembers() {
+fn versions_count_up_and_the_alias_keeps_its_history() {
     let registry = Registry::new();
     for n in 1..=11 {
-        let trigger = registry.evaluated(&format!("c{n}"), (n > 1).then(|| n - 1));
+        let trigger = registry.put_evaluation(&format!("c{n}"), (n > 1).then(|| n - 1));
         let outcome = registry.run(&trigger).0.unwrap();
         assert_eq!(
-            (outcome.decision, &outcome.facts["version"]),
+            (outcome.decision, &outcome.result["version"]),
             (Decision::Done, &json!(n)),
             "{outcome:?}"
         );
@@ -113,7 +113,7 @@ fn versions_count_up_and_the_alias_remembers() {
     let champion = registry.champion();
     assert_eq!((champion.version, champion.moves), (11, 10));
     for moves in 0..=10 {
-        let remembered: Alias = registry
+        let remembered: ModelAlias = registry
             .objects()
             .get_json(&format!("models/late/aliases/champion/{moves}.json"))
             .unwrap();
@@ -122,28 +122,28 @@ fn versions_count_up_and_the_alias_remembers() {
 }
 
 #[test]
-fn a_run_that_is_made_again_ends_as_the_first() {
+fn a_retried_run_gives_the_same_outcome() {
     let whole = Registry::new();
-    whole.run(&whole.evaluated("before", None)).0.unwrap();
-    let trigger = whole.evaluated("next", Some(1));
+    whole.run(&whole.put_evaluation("before", None)).0.unwrap();
+    let trigger = whole.put_evaluation("next", Some(1));
     let (first, wrote) = whole.run(&trigger);
     let first = first.unwrap();
     // What a crash may have left undone: the history, then the move, then the version.
     let left = |undone: &[&str]| {
         let registry = Registry::new();
-        registry.run(&registry.evaluated("before", None)).0.unwrap();
-        registry.evaluated("next", Some(1));
+        registry.run(&registry.put_evaluation("before", None)).0.unwrap();
+        registry.put_evaluation("next", Some(1));
         for meta in whole.objects().list_all("models/late/").unwrap() {
             let done = !undone.contains(&meta.key.as_str());
             if done && meta.key != CHAMPION {
                 registry
                     .objects()
-                    .create_same(&meta.key, &whole.objects().get(&meta.key).unwrap())
+                    .create_immutable(&meta.key, &whole.objects().get(&meta.key).unwrap())
                     .unwrap();
             }
         }
         if !undone.contains(&CHAMPION) {
-            let before = Digest::of(&registry.objects().get(CHAMPION).unwrap());
+            let before = Digest::sha256(&registry.objects().get(CHAMPION).unwrap());
             let moved = whole.objects().get(CHAMPION).unwrap();
             registry.objects().swap(CHAMPION, Some(&before), &moved).unwrap();
         }
@@ -160,9 +160,9 @@ fn a_run_that_is_made_again_ends_as_the_first() {
 }
 
 #[test]
-fn of_candidates_that_race_one_becomes_champion() {
+fn one_of_the_racing_candidates_becomes_champion() {
     let registry = Registry::new();
-    let triggers: Vec<Trigger> = (0..6).map(|n| registry.evaluated(&format!("c{n}"), None)).collect();
+    let triggers: Vec<Trigger> = (0..6).map(|n| registry.put_evaluation(&format!("c{n}"), None)).collect();
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let persist = |trigger| {
             // As the flow does: a transient failure is tried again.
@@ -185,8 +185,8 @@ fn of_candidates_that_race_one_becomes_champion() {
             .all(|o| o.reason.contains("changed since"))
     );
     let champion = registry.champion();
-    assert_eq!(won[0].facts["version"], champion.version);
+    assert_eq!(won[0].result["version"], champion.version);
     let key = format!("models/late/versions/{}.json", champion.version);
-    let version: Version = registry.objects().get_json(&key).unwrap();
+    let version: ModelVersion = registry.objects().get_json(&key).unwrap();
     assert_eq!((version.onnx_digest, champion.moves), (champion.onnx_digest, 0));
 }

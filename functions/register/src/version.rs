@@ -1,14 +1,14 @@
 //! Versions: numbered from 1, created once, never changed.
 
 use tidemill_core::{
-    Error, Host, Objects, ObjectsExt, Put, Result,
-    record::{Evaluation, OutcomeRecord, Version},
+    Error, Host, Objects, ObjectsExt, PutResult, Result,
+    record::{Evaluation, ModelVersion, OutcomeRecord},
 };
 
 /// What the versions so far say about an evaluation.
 pub(crate) struct Admitted {
     /// The version that was already made from it.
-    pub(crate) own: Option<Version>,
+    pub(crate) own: Option<ModelVersion>,
     /// The next free number.
     pub(crate) next: u32,
 }
@@ -32,7 +32,7 @@ pub(crate) fn evaluation_key<'a>(record: &'a OutcomeRecord, trigger: &'a str) ->
 pub(crate) fn find(model: &str, evaluation: &str, objects: &dyn Objects) -> Result<Admitted> {
     let mut admitted = Admitted { own: None, next: 1 };
     for meta in objects.list_all(&format!("models/{model}/versions/"))? {
-        let version: Version = objects.get_json(&meta.key)?;
+        let version: ModelVersion = objects.get_json(&meta.key)?;
         admitted.next = admitted.next.max(version.version.saturating_add(1));
         if version.evaluation == evaluation {
             admitted.own = Some(version);
@@ -42,9 +42,9 @@ pub(crate) fn find(model: &str, evaluation: &str, objects: &dyn Objects) -> Resu
 }
 
 /// Creates the version; `Transient` if another took the number meanwhile.
-pub(crate) fn admit(model: &str, number: u32, evaluation: &Evaluation, evaluation_key: &str, host: &dyn Host) -> Result<Version> {
+pub(crate) fn admit(model: &str, number: u32, evaluation: &Evaluation, evaluation_key: &str, host: &dyn Host) -> Result<ModelVersion> {
     let (training, features) = (&evaluation.training, &evaluation.training.features);
-    let version = Version {
+    let version = ModelVersion {
         model: model.to_owned(),
         version: number,
         as_of: host.context().as_of,
@@ -63,8 +63,8 @@ pub(crate) fn admit(model: &str, number: u32, evaluation: &Evaluation, evaluatio
     let key = key(model, number);
     let bytes = json(&key, &version)?;
     match host.objects().create(&key, &bytes)? {
-        Put::Written | Put::Unchanged => Ok(version),
-        Put::Conflict => Err(Error::transient(format!("`{key}` was taken by another candidate meanwhile"))),
+        PutResult::Written | PutResult::Unchanged => Ok(version),
+        PutResult::Conflict => Err(Error::transient(format!("`{key}` was taken by another candidate meanwhile"))),
     }
 }
 

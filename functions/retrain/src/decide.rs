@@ -3,49 +3,49 @@
 
 use tidemill_core::{
     Host, ObjectsExt, Outcome, Result,
-    record::{DriftDecision, Report, Request, RetrainDecision},
+    record::{MonitoringReport, RetrainAction, RetrainDecision, TrainingRequest},
     spec::Model,
     time::key_time,
 };
 
 use crate::{
-    causes,
+    policy,
     state::{self, State},
 };
 
 /// Decides for the report's window.
-pub(crate) fn window(model: &Model, report: &Report, host: &dyn Host) -> Result<Outcome> {
+pub(crate) fn decide_window(model: &Model, report: &MonitoringReport, host: &dyn Host) -> Result<Outcome> {
     let key = state::window_key(&model.name, report.start);
-    if let Some(decided) = host.objects().find_json::<DriftDecision>(&key)? {
+    if let Some(decided) = host.objects().find_json::<RetrainDecision>(&key)? {
         if decided.report.as_deref() != Some(report.key.as_str()) {
             return Ok(Outcome::skipped(format!(
                 "window {} is decided already, on an earlier report",
                 report.start
             )));
         }
-        return commit(&key, decided, report, host);
+        return commit_decision(&key, decided, report, host);
     }
-    let state = state::before(report, host)?;
+    let state = state::state_before(report, host)?;
     let has_version = !host
         .objects()
         .list(&format!("models/{}/versions/", model.name), None, 1)?
         .is_empty();
-    let causes = causes::of_window(model, report, &state, has_version)?;
+    let causes = policy::window_causes(model, report, &state, has_version)?;
     let request = format!("requests/{}/{}.json", model.name, key_time(report.start));
-    let decision = decision(model, report, &state, causes, request, true);
-    commit(&key, decision, report, host)
+    let decision = weigh(model, report, &state, causes, request, true);
+    commit_decision(&key, decision, report, host)
 }
 
 /// Weighs causes against what stands against training; `heeds` is false where a person asked.
-pub(crate) fn decision(
+pub(crate) fn weigh(
     model: &Model,
-    report: &Report,
+    report: &MonitoringReport,
     state: &State,
     causes: Vec<(String, String)>,
     request: String,
     heeds: bool,
-) -> DriftDecision {
-    let obstacle = causes::obstacle(&model.retrain, report.rows, report.as_of, state).filter(|_| heeds);
+) -> RetrainDecision {
+    let obstacle = policy::find_obstacle(&model.retrain, report.rows, report.as_of, state).filter(|_| heeds);
     let train = !causes.is_empty() && obstacle.is_none();
     let (causes, why): (Vec<String>, Vec<String>) = causes.into_iter().unzip();
     let reason = match (why.is_empty(), obstacle) {
@@ -54,11 +54,11 @@ pub(crate) fn decision(
         (false, None) => why.join("; "),
         (false, Some(obstacle)) => format!("{}; but {obstacle}", why.join("; ")),
     };
-    DriftDecision {
+    RetrainDecision {
         model: model.name.clone(),
         window: report.start,
         as_of: report.as_of,
-        decision: if train { RetrainDecision::Train } else { RetrainDecision::Keep },
+        decision: if train { RetrainAction::Train } else { RetrainAction::Keep },
         causes,
         reason,
         report: Some(report.key.clone()),
@@ -70,18 +70,18 @@ pub(crate) fn decision(
 }
 
 /// Writes the decision, then the request: a crash in between is mended by the next attempt, which finds the decision.
-pub(crate) fn commit(key: &str, decision: DriftDecision, report: &Report, host: &dyn Host) -> Result<Outcome> {
+pub(crate) fn commit_decision(key: &str, decision: RetrainDecision, report: &MonitoringReport, host: &dyn Host) -> Result<Outcome> {
     host.objects().create_json(key, &decision)?;
     if let Some(request) = &decision.request {
-        let content = Request {
+        let content = TrainingRequest {
             model: decision.model.clone(),
             window: decision.window,
             as_of: decision.as_of,
-            parts: report.parts.clone(),
+            data_files: report.data_files.clone(),
         };
         host.objects().create_json(request, &content)?;
     }
-    let verb = if decision.decision == RetrainDecision::Train {
+    let verb = if decision.decision == RetrainAction::Train {
         "train"
     } else {
         "keep"

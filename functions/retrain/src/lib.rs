@@ -1,16 +1,16 @@
 //! The one place that decides to train. Decisions are a fold over windows: each needs the one before, and a window is decided once,
 //! so that events which come twice, late or out of order train nothing twice.
 //!
-//! A window's decision stands at `decisions/<model>/<start>.json`, a tick's at `decisions/<model>/ticks/<time>.json`, both create-only.
+//! A window's decision stands at `decisions/<model>/<start>.json`, a tick's at `decisions/<model>/schedules/<time>.json`, both create-only.
 //! A decision to train writes `requests/<model>/…json`, which triggers `featurize`.
 
-mod causes;
 mod decide;
+mod policy;
+mod scheduled;
 mod state;
-mod tick;
 
 use serde::Deserialize;
-use tidemill_core::{Host, ObjectsExt, Outcome, Result, Stage, Trigger, record::OutcomeRecord, record::Report, spec::Model};
+use tidemill_core::{Host, ObjectsExt, Outcome, Result, Stage, Trigger, record::MonitoringReport, record::OutcomeRecord, spec::Model};
 
 /// The stage.
 pub struct Retrain;
@@ -29,13 +29,13 @@ impl Stage for Retrain {
     const SQL: bool = false;
 
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
-        if trigger.key.starts_with("ticks/") {
-            return tick::run(trigger, &config.model, host);
+        if trigger.key.starts_with("schedules/") {
+            return scheduled::run(trigger, &config.model, host);
         }
         let record: OutcomeRecord = host.objects().get_json(&trigger.key)?;
-        let report: Report = serde_json::from_value(record.facts)
+        let report: MonitoringReport = serde_json::from_value(record.result)
             .map_err(|e| tidemill_core::Error::input(format!("`{}` holds no report: {e}", trigger.key)))?;
-        decide::window(&config.model, &report, host)
+        decide::decide_window(&config.model, &report, host)
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tidemill_core::{
     Error, Host, ObjectsExt, Result,
-    record::{DriftDecision, Report, RetrainDecision},
+    record::{MonitoringReport, RetrainAction, RetrainDecision},
     time::key_time,
 };
 
@@ -21,42 +21,42 @@ pub(crate) fn window_key(model: &str, start: Timestamp) -> String {
     format!("decisions/{model}/{}.json", key_time(start))
 }
 
-/// `decisions/<model>/ticks/`.
-pub(crate) fn ticks_prefix(model: &str) -> String {
-    format!("decisions/{model}/ticks/")
+/// `decisions/<model>/schedules/`.
+pub(crate) fn schedules_prefix(model: &str) -> String {
+    format!("decisions/{model}/schedules/")
 }
 
 /// The state before the report's window: the decision before it, and what ticks trained since.
-pub(crate) fn before(report: &Report, host: &dyn Host) -> Result<State> {
+pub(crate) fn state_before(report: &MonitoringReport, host: &dyn Host) -> Result<State> {
     let model = &report.model;
     let mut state = match report.previous {
         None => State::default(),
         Some(previous) => {
             let key = window_key(model, previous);
-            let decision: DriftDecision = host.objects().find_json(&key)?.ok_or_else(|| {
+            let decision: RetrainDecision = host.objects().find_json(&key)?.ok_or_else(|| {
                 Error::transient(format!(
                     "the decision for window `{previous}` of `{model}` is not there yet (`{key}`); windows are decided in order"
                 ))
             })?;
-            after(&decision, host)?
+            state_after(&decision, host)?
         }
     };
-    for meta in host.objects().list_all(&ticks_prefix(model))? {
-        let decision: DriftDecision = host.objects().get_json(&meta.key)?;
-        if decision.decision == RetrainDecision::Train && decision.window < report.start {
-            state = later(state, after(&decision, host)?);
+    for meta in host.objects().list_all(&schedules_prefix(model))? {
+        let decision: RetrainDecision = host.objects().get_json(&meta.key)?;
+        if decision.decision == RetrainAction::Train && decision.window < report.start {
+            state = latest_state(state, state_after(&decision, host)?);
         }
     }
     Ok(state)
 }
 
 /// The state that a decision left.
-pub(crate) fn after(decision: &DriftDecision, host: &dyn Host) -> Result<State> {
+pub(crate) fn state_after(decision: &RetrainDecision, host: &dyn Host) -> Result<State> {
     let trained = match decision.trained {
         None => None,
         Some(window) if window == decision.window => Some((window, decision.as_of)),
         Some(window) => {
-            let trained: DriftDecision = host.objects().get_json(&window_key(&decision.model, window))?;
+            let trained: RetrainDecision = host.objects().get_json(&window_key(&decision.model, window))?;
             Some((window, trained.as_of))
         }
     };
@@ -66,7 +66,7 @@ pub(crate) fn after(decision: &DriftDecision, host: &dyn Host) -> Result<State> 
     })
 }
 
-pub(crate) fn later(a: State, b: State) -> State {
+pub(crate) fn latest_state(a: State, b: State) -> State {
     if (b.trained, b.trained_rows) > (a.trained, a.trained_rows) {
         b
     } else {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use tidemill_core::{
     Error, Host, ObjectsExt, Result,
     gate::Metrics,
-    record::{FeatureSet, Training},
+    record::{FeatureSet, TrainingResult},
     spec::Model,
 };
 
 /// What is to be said of the model itself.
-pub(crate) struct Learned {
+pub(crate) struct ModelSummary {
     /// Rounds kept; 0 for a model from elsewhere.
     pub(crate) rounds: u32,
     /// By transformed column.
@@ -19,13 +19,19 @@ pub(crate) struct Learned {
 }
 
 /// Writes `candidates/<model>/<run>/model.onnx` and `training.json` beside it.
-pub(crate) fn keep(model: &Model, set: FeatureSet, file: &[u8], learned: Learned, host: &dyn Host) -> Result<Training> {
+pub(crate) fn write_candidate(
+    model: &Model,
+    set: FeatureSet,
+    file: &[u8],
+    learned: ModelSummary,
+    host: &dyn Host,
+) -> Result<TrainingResult> {
     let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
     let onnx = format!("{folder}/model.onnx");
-    let training = Training {
+    let training = TrainingResult {
         model: model.name.clone(),
         task: model.task,
-        onnx_digest: host.objects().create_same(&onnx, file)?,
+        onnx_digest: host.objects().create_immutable(&onnx, file)?,
         onnx,
         parameters: serde_json::to_value(&model.trainer)
             .map_err(|error| Error::bug(format!("the trainer cannot be written as JSON: {error}")))?,

@@ -8,7 +8,7 @@ use tidemill_core::{
 };
 use tidemill_ml::Transform;
 
-use crate::candidate::{Learned, keep};
+use crate::candidate::{ModelSummary, write_candidate};
 
 pub(crate) fn run(model: &Model, set: FeatureSet, transform: &Transform, host: &dyn Host) -> Result<Outcome> {
     let wanted = model.trainer.onnx.as_ref();
@@ -21,18 +21,18 @@ pub(crate) fn run(model: &Model, set: FeatureSet, transform: &Transform, host: &
         )),
         _ => error,
     })?;
-    if Digest::of(&file) != *wanted {
+    if Digest::sha256(&file) != *wanted {
         return Err(Error::input(format!(
             "`{from}` holds other bytes than its name says; delete it and import the model again"
         )));
     }
-    let rows = [("train-rows", set.train_rows), ("stop-rows", set.stop_rows)];
-    let learned = Learned {
+    let rows = [("train-rows", set.train_rows), ("validation-rows", set.validation_rows)];
+    let learned = ModelSummary {
         rounds: 0,
         importances: Default::default(),
         metrics: rows.map(|(name, rows)| (name.to_owned(), rows as f64)).into_iter().collect(),
     };
-    let training = keep(model, set, &file, learned, host)?;
+    let training = write_candidate(model, set, &file, learned, host)?;
     let reason = format!(
         "took the model {} from elsewhere, for {} columns: {}",
         wanted.short(),

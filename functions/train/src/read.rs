@@ -1,12 +1,12 @@
 //! A slice of a feature set as matrix and labels, through the set's own transform.
 
 use tidemill_core::{Error, Host, Result, Table, record::FeatureSet};
-use tidemill_ml::{Columns, Matrix, Transform, model::labels};
+use tidemill_ml::{Columns, Matrix, Transform, model::encode_labels};
 
 /// The transform, checked against the digest in the feature set.
-pub(crate) fn transform(set: &FeatureSet, host: &dyn Host) -> Result<Transform> {
+pub(crate) fn read_transform(set: &FeatureSet, host: &dyn Host) -> Result<Transform> {
     let bytes = host.objects().get(&set.transform)?;
-    let digest = tidemill_core::Digest::of(&bytes);
+    let digest = tidemill_core::Digest::sha256(&bytes);
     if digest != set.transform_digest {
         let (key, found, wanted) = (&set.transform, digest.short(), set.transform_digest.short());
         return Err(Error::input(format!(
@@ -17,11 +17,11 @@ pub(crate) fn transform(set: &FeatureSet, host: &dyn Host) -> Result<Transform> 
 }
 
 /// The rows of a slice, in their order.
-pub(crate) fn slice(set: &FeatureSet, key: &str, transform: &Transform, host: &dyn Host) -> Result<(Matrix, Vec<f64>)> {
+pub(crate) fn read_slice(set: &FeatureSet, key: &str, transform: &Transform, host: &dyn Host) -> Result<(Matrix, Vec<f64>)> {
     let names = transform.signature().inputs.iter().map(|input| &input.name).chain([&set.label]);
     let list: Vec<String> = names.map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
     let sql = format!("SELECT {} FROM slice", list.join(", "));
-    let columns = Columns::from_batches(&tidemill_sdk::batches(host.sql(), &sql, &[Table::parquet("slice", [key])])?)?;
+    let columns = Columns::from_batches(&tidemill_sdk::query_batches(host.sql(), &sql, &[Table::parquet("slice", [key])])?)?;
     if columns.rows() == 0 {
         return Ok((
             Matrix {
@@ -31,7 +31,7 @@ pub(crate) fn slice(set: &FeatureSet, key: &str, transform: &Transform, host: &d
             Vec::new(),
         ));
     }
-    let label = labels(columns.need(&set.label)?, &set.classes)?;
+    let label = encode_labels(columns.require(&set.label)?, &set.classes)?;
     Ok((
         Matrix {
             values: transform.apply(&columns)?,

@@ -8,8 +8,8 @@ use tidemill_core::{
 };
 
 use crate::{
-    header::Columns,
-    values::{literal, quoted, shown, text},
+    header::FileColumns,
+    values::{format_scalar, literal_sql, quote_identifier, quote_string},
 };
 
 /// One check.
@@ -17,39 +17,39 @@ use crate::{
 pub(crate) struct Check {
     pub(crate) name: String,
     /// A column, a list of columns, or the dataset.
-    pub(crate) subject: String,
+    pub(crate) target: String,
     pub(crate) severity: Severity,
     /// The share of non-null values that must pass.
     pub(crate) mostly: f64,
     /// True on a bad row.
-    pub(crate) fails: String,
+    pub(crate) failure_sql: String,
     /// Counts bad rows without looking at each: for `unique`, whose condition needs a sort.
-    pub(crate) counted: Option<String>,
+    pub(crate) count_sql: Option<String>,
     /// How many rows the share is of.
-    pub(crate) of: String,
+    pub(crate) population_sql: String,
     /// What to show of a bad row.
-    pub(crate) shows: String,
+    pub(crate) example_sql: String,
     /// Of the row: "`distance` is below 1".
     pub(crate) reason: String,
 }
 
 /// The name of what stood in the file.
-pub(crate) fn raw_name(column: &str) -> String {
-    quoted(&format!("__raw_{column}"))
+pub(crate) fn raw_column(column: &str) -> String {
+    quote_identifier(&format!("__raw_{column}"))
 }
 
 /// All checks on rows, in the contract's order. Assertions about the whole part are the profile's.
-pub(crate) fn of(dataset: &Dataset, columns: &Columns) -> Result<Vec<Check>> {
+pub(crate) fn compile_checks(dataset: &Dataset, columns: &FileColumns) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for (name, column) in &dataset.contract.columns {
         let needed = !column.nullable || *name == dataset.time || dataset.key.contains(name);
-        if columns.sources.contains_key(name) {
+        if columns.types.contains_key(name) {
             of_column(name, column, needed, &mut checks)?;
         }
     }
-    let key = dataset.key.iter().map(|k| quoted(k)).collect::<Vec<_>>().join(", ");
+    let key = dataset.key.iter().map(|k| quote_identifier(k)).collect::<Vec<_>>().join(", ");
     if !key.is_empty() {
-        checks.push(unique("key", &dataset.key.join(", "), &key, Severity::Error, 1.0));
+        checks.push(unique_check("key", &dataset.key.join(", "), &key, Severity::Error, 1.0));
     }
     for assertion in &dataset.contract.sql {
         if let Assertion::Row(sql) = &assertion.assertion {
@@ -57,20 +57,20 @@ pub(crate) fn of(dataset: &Dataset, columns: &Columns) -> Result<Vec<Check>> {
             let shows = columns.map(|name| {
                 format!(
                     "{} || coalesce(CAST({} AS VARCHAR), 'null')",
-                    text(&format!("{name}=")),
-                    quoted(name)
+                    quote_string(&format!("{name}=")),
+                    quote_identifier(name)
                 )
             });
             let shows = shows.collect::<Vec<_>>().join(", ");
             checks.push(Check {
                 name: assertion.name.clone(),
-                subject: dataset.name.clone(),
+                target: dataset.name.clone(),
                 severity: assertion.severity,
                 mostly: 1.0,
-                fails: format!("NOT ({sql})"),
-                counted: None,
-                of: "count(*)".into(),
-                shows: if shows.is_empty() {
+                failure_sql: format!("NOT ({sql})"),
+                count_sql: None,
+                population_sql: "count(*)".into(),
+                example_sql: if shows.is_empty() {
                     "CAST(__row AS VARCHAR)".into()
                 } else {
                     format!("concat_ws(' ', {shows})")
@@ -83,16 +83,16 @@ pub(crate) fn of(dataset: &Dataset, columns: &Columns) -> Result<Vec<Check>> {
 }
 
 fn of_column(name: &str, column: &Column, needed: bool, checks: &mut Vec<Check>) -> Result<()> {
-    let (value, raw) = (quoted(name), raw_name(name));
+    let (value, raw) = (quote_identifier(name), raw_column(name));
     let check = |kind: &str, fails: String, reason: String| Check {
         name: kind.into(),
-        subject: name.into(),
+        target: name.into(),
         severity: column.severity,
         mostly: column.mostly,
-        fails,
-        counted: None,
-        of: format!("count({value})"),
-        shows: format!("CAST({raw} AS VARCHAR)"),
+        failure_sql: fails,
+        count_sql: None,
+        population_sql: format!("count({value})"),
+        example_sql: format!("CAST({raw} AS VARCHAR)"),
         reason: format!("`{name}` {reason}"),
     };
     // Only a column that may be missing can do without a value that cannot be read.
@@ -103,24 +103,35 @@ fn of_column(name: &str, column: &Column, needed: bool, checks: &mut Vec<Check>)
     };
     if column.kind != ColumnType::Text {
         let fails = format!("{raw} IS NOT NULL AND {value} IS NULL");
-        checks.push(strict(check("type", fails, format!("is no {}", column.kind.sql()))));
+        checks.push(strict(check("type", fails, format!("is no {}", column.kind.sql_type()))));
     }
     if needed {
         let mut missing = strict(check("not-null", format!("{raw} IS NULL"), "is missing".into()));
-        missing.shows = "'row ' || CAST(__row AS VARCHAR)".into();
+        missing.example_sql = "'row ' || CAST(__row AS VARCHAR)".into();
         checks.push(missing);
     }
     if let Some(minimum) = &column.minimum {
-        let limit = literal(minimum, column.kind, name)?;
-        checks.push(check("range", format!("{value} < {limit}"), format!("is below {}", shown(minimum))));
+        let limit = literal_sql(minimum, column.kind, name)?;
+        checks.push(check(
+            "range",
+            format!("{value} < {limit}"),
+            format!("is below {}", format_scalar(minimum)),
+        ));
     }
     if let Some(maximum) = &column.maximum {
-        let limit = literal(maximum, column.kind, name)?;
-        checks.push(check("range", format!("{value} > {limit}"), format!("is above {}", shown(maximum))));
+        let limit = literal_sql(maximum, column.kind, name)?;
+        checks.push(check(
+            "range",
+            format!("{value} > {limit}"),
+            format!("is above {}", format_scalar(maximum)),
+        ));
     }
     if let Some(values) = &column.values {
-        let literals = values.iter().map(|v| literal(v, column.kind, name)).collect::<Result<Vec<_>>>()?;
-        let list = values.iter().map(shown).collect::<Vec<_>>().join(", ");
+        let literals = values
+            .iter()
+            .map(|v| literal_sql(v, column.kind, name))
+            .collect::<Result<Vec<_>>>()?;
+        let list = values.iter().map(format_scalar).collect::<Vec<_>>().join(", ");
         let fails = if literals.is_empty() {
             format!("{value} IS NOT NULL")
         } else {
@@ -132,23 +143,23 @@ fn of_column(name: &str, column: &Column, needed: bool, checks: &mut Vec<Check>)
         if column.kind != ColumnType::Text {
             return Err(Error::config(format!(
                 "contract, column `{name}`: `pattern` is for text, and it is {}",
-                column.kind.sql()
+                column.kind.sql_type()
             )));
         }
         checks.push(check(
             "pattern",
-            format!("NOT regexp_full_match({value}, {})", text(pattern)),
+            format!("NOT regexp_full_match({value}, {})", quote_string(pattern)),
             format!("does not match `{pattern}`"),
         ));
     }
     if column.unique {
-        checks.push(unique("unique", name, &value, column.severity, column.mostly));
+        checks.push(unique_check("unique", name, &value, column.severity, column.mostly));
     }
     Ok(())
 }
 
 /// The first row with a value stays good, the later ones are bad.
-fn unique(kind: &str, subject: &str, columns: &str, severity: Severity, mostly: f64) -> Check {
+fn unique_check(kind: &str, resource: &str, columns: &str, severity: Severity, mostly: f64) -> Check {
     let all = columns
         .split(", ")
         .map(|c| format!("{c} IS NOT NULL"))
@@ -156,16 +167,16 @@ fn unique(kind: &str, subject: &str, columns: &str, severity: Severity, mostly: 
         .join(" AND ");
     Check {
         name: kind.into(),
-        subject: subject.into(),
+        target: resource.into(),
         severity,
         mostly,
-        fails: format!("{all} AND row_number() OVER (PARTITION BY {columns} ORDER BY __row) > 1"),
+        failure_sql: format!("{all} AND row_number() OVER (PARTITION BY {columns} ORDER BY __row) > 1"),
         // A collision of hashes only costs the exact count that follows.
-        counted: Some(format!(
+        count_sql: Some(format!(
             "count(*) FILTER (WHERE {all}) - count(DISTINCT hash({columns})) FILTER (WHERE {all})"
         )),
-        of: format!("count(*) FILTER (WHERE {all})"),
-        shows: format!("concat_ws(', ', {columns})"),
-        reason: format!("`{subject}` came before"),
+        population_sql: format!("count(*) FILTER (WHERE {all})"),
+        example_sql: format!("concat_ws(', ', {columns})"),
+        reason: format!("`{resource}` came before"),
     }
 }

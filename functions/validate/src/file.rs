@@ -2,23 +2,28 @@
 
 use tidemill_core::{Finding, Format, Objects, Result};
 
-use crate::error;
+use crate::error_finding;
 
 /// How much of a text file is looked at; bad bytes further on send their lines to quarantine. A NUL
 /// byte is valid UTF-8: further on it is a character of its value, and only the contract can refuse it.
-const HEAD: u64 = 1 << 20;
+const HEAD_BYTES: u64 = 1 << 20;
 
 /// A key whose ending says nothing.
-pub(crate) fn unknown(key: &str) -> Finding {
+pub(crate) fn unknown_format(key: &str) -> Finding {
     let message = format!("`{key}` ends in none of `.csv`, `.jsonl`, `.ndjson`, `.parquet`; rename it to what it is");
-    error("readable", key, message, 0)
+    error_finding("readable", key, message, 0)
 }
 
 /// Why the file cannot be what its name says.
-pub(crate) fn broken(key: &str, format: Format, objects: &dyn Objects) -> Result<Option<Finding>> {
+pub(crate) fn find_defect(key: &str, format: Format, objects: &dyn Objects) -> Result<Option<Finding>> {
     let size = objects.head(key)?.map_or(0, |meta| meta.size);
     if size == 0 {
-        return Ok(Some(error("rows", key, format!("`{key}` is empty: it has not even a header"), 0)));
+        return Ok(Some(error_finding(
+            "rows",
+            key,
+            format!("`{key}` is empty: it has not even a header"),
+            0,
+        )));
     }
     if format == Format::Parquet {
         let (first, last) = (objects.get_range(key, 0, 4)?, objects.get_range(key, size.saturating_sub(4), 4)?);
@@ -29,13 +34,14 @@ pub(crate) fn broken(key: &str, format: Format, objects: &dyn Objects) -> Result
             }
             _ => format!("`{key}` is not a Parquet file: it does not start with `PAR1`"),
         };
-        return Ok(Some(error("readable", key, message, 0)));
+        return Ok(Some(error_finding("readable", key, message, 0)));
     }
-    let head = objects.get_range(key, 0, HEAD)?;
-    Ok(encoding(&head, size > HEAD).map(|what| error("encoding", key, format!("`{key}` {what}; save it as UTF-8"), 0)))
+    let head = objects.get_range(key, 0, HEAD_BYTES)?;
+    Ok(find_encoding_error(&head, size > HEAD_BYTES)
+        .map(|what| error_finding("encoding", key, format!("`{key}` {what}; save it as UTF-8"), 0)))
 }
 
-fn encoding(head: &[u8], more: bool) -> Option<String> {
+fn find_encoding_error(head: &[u8], more: bool) -> Option<String> {
     if head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF]) || head.contains(&0) {
         return Some("is not UTF-8 but UTF-16 or binary".to_owned());
     }
@@ -55,18 +61,18 @@ mod tests {
 
     #[test]
     fn other_encodings_are_named() {
-        assert_eq!(encoding("name\nzoë\n".as_bytes(), false), None);
+        assert_eq!(find_encoding_error("name\nzoë\n".as_bytes(), false), None);
         assert!(
-            encoding(b"name\nzo\xEB\n", false)
+            find_encoding_error(b"name\nzo\xEB\n", false)
                 .unwrap()
                 .contains("byte 0xEB in line 2 (it may be latin-1)")
         );
-        assert!(encoding(b"\xFF\xFEn\0", false).unwrap().contains("UTF-16"));
+        assert!(find_encoding_error(b"\xFF\xFEn\0", false).unwrap().contains("UTF-16"));
     }
 
     #[test]
     fn a_character_that_the_cut_splits_is_fine() {
-        assert_eq!(encoding(&"ë".as_bytes()[..1], true), None);
-        assert!(encoding(&"ë".as_bytes()[..1], false).is_some());
+        assert_eq!(find_encoding_error(&"ë".as_bytes()[..1], true), None);
+        assert!(find_encoding_error(&"ë".as_bytes()[..1], false).is_some());
     }
 }

@@ -8,11 +8,11 @@ use tidemill_core::{
     spec::{ColumnType, Contract},
 };
 
-use crate::error;
+use crate::error_finding;
 
 /// How a column stands in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum FileType {
     /// To be parsed.
     Text,
     Integer,
@@ -20,25 +20,25 @@ pub(crate) enum Source {
     Boolean,
     Timestamp,
     /// All null, or not there at all.
-    Nothing,
+    Absent,
     /// A list, a struct, bytes.
     Other,
 }
 
 /// By contract column; and all columns of the file in its order.
-pub(crate) struct Columns {
-    pub(crate) sources: BTreeMap<String, Source>,
-    pub(crate) all: Vec<String>,
+pub(crate) struct FileColumns {
+    pub(crate) types: BTreeMap<String, FileType>,
+    pub(crate) names: Vec<String>,
 }
 
 /// Reads the header; what is wrong with it is a finding each.
-pub(crate) fn read(contract: &Contract, table: &Table, sql: &dyn Sql) -> Result<Result<Columns, Vec<Finding>>> {
+pub(crate) fn read_header(contract: &Contract, table: &Table, sql: &dyn Sql) -> Result<Result<FileColumns, Vec<Finding>>> {
     // One row always comes, so that an empty file still shows its columns.
     let select = "SELECT r.* FROM (SELECT 1 AS one) LEFT JOIN (SELECT * FROM raw LIMIT 1) AS r ON true";
     let key = table.keys.first().map_or("", String::as_str);
-    let batches = match tidemill_sdk::batches(sql, select, std::slice::from_ref(table)) {
+    let batches = match tidemill_sdk::query_batches(sql, select, std::slice::from_ref(table)) {
         Err(e) if matches!(e.kind, ErrorKind::Input | ErrorKind::Config) => {
-            return Ok(Err(vec![error(
+            return Ok(Err(vec![error_finding(
                 "readable",
                 key,
                 format!("`{key}` cannot be read: {}", e.message),
@@ -48,43 +48,46 @@ pub(crate) fn read(contract: &Contract, table: &Table, sql: &dyn Sql) -> Result<
         other => other?,
     };
     let schema = batches.first().map(|batch| batch.schema());
-    let found: Vec<(String, Source)> = schema
+    let found: Vec<(String, FileType)> = schema
         .iter()
         .flat_map(|s| {
             s.fields()
                 .iter()
-                .map(|f| (f.name().clone(), source(f.data_type())))
+                .map(|f| (f.name().clone(), file_type(f.data_type())))
                 .collect::<Vec<_>>()
         })
         .collect();
-    let findings = compare(contract, &found, table.format, key);
+    let findings = compare_columns(contract, &found, table.format, key);
     if !findings.is_empty() {
         return Ok(Err(findings));
     }
     let all = found.iter().map(|(name, _)| name.clone()).collect();
-    let found: BTreeMap<String, Source> = found.into_iter().collect();
+    let found: BTreeMap<String, FileType> = found.into_iter().collect();
     let sources = contract
         .columns
         .keys()
-        .map(|name| (name.clone(), found.get(name).copied().unwrap_or(Source::Nothing)))
+        .map(|name| (name.clone(), found.get(name).copied().unwrap_or(FileType::Absent)))
         .collect();
-    Ok(Ok(Columns { sources, all }))
+    Ok(Ok(FileColumns {
+        types: sources,
+        names: all,
+    }))
 }
 
-fn source(kind: &DataType) -> Source {
+fn file_type(kind: &DataType) -> FileType {
     match kind {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Source::Text,
-        kind if kind.is_integer() => Source::Integer,
-        kind if kind.is_floating() => Source::Number,
-        DataType::Decimal128(..) | DataType::Decimal256(..) => Source::Number,
-        DataType::Boolean => Source::Boolean,
-        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Source::Timestamp,
-        DataType::Null => Source::Nothing,
-        _ => Source::Other,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => FileType::Text,
+        kind if kind.is_integer() => FileType::Integer,
+        kind if kind.is_floating() => FileType::Number,
+        DataType::Decimal128(..) | DataType::Decimal256(..) => FileType::Number,
+        DataType::Boolean => FileType::Boolean,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => FileType::Timestamp,
+        DataType::Null => FileType::Absent,
+        _ => FileType::Other,
     }
 }
 
-fn compare(contract: &Contract, found: &[(String, Source)], format: Format, key: &str) -> Vec<Finding> {
+fn compare_columns(contract: &Contract, found: &[(String, FileType)], format: Format, key: &str) -> Vec<Finding> {
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     let missing: Vec<&str> = contract
         .columns
@@ -98,27 +101,27 @@ fn compare(contract: &Contract, found: &[(String, Source)], format: Format, key:
     if !missing.is_empty() {
         let message = format!(
             "{} missing; the contract has {}, the file has {}",
-            listed(&missing),
-            listed(&has),
-            listed(&names)
+            quote_list(&missing),
+            quote_list(&has),
+            quote_list(&names)
         );
-        findings.push(error("header", key, message, missing.len() as u64));
+        findings.push(error_finding("header", key, message, missing.len() as u64));
     }
     if !unexpected.is_empty() && !contract.allow_extra_columns {
         let message = format!(
             "{} not in the contract, which has {}; add it there, or set `allow-extra-columns = true`",
-            listed(&unexpected),
-            listed(&has)
+            quote_list(&unexpected),
+            quote_list(&has)
         );
-        findings.push(error("header", key, message, unexpected.len() as u64));
+        findings.push(error_finding("header", key, message, unexpected.len() as u64));
     }
     if format != Format::Csv {
         findings.extend(found.iter().filter_map(|(name, source)| {
             let column = contract.columns.get(name)?;
-            let fits = fits(*source, column.kind) || format == Format::JsonLines && *source != Source::Other;
-            let kind = column.kind.sql();
+            let fits = is_compatible(*source, column.kind) || format == Format::JsonLines && *source != FileType::Other;
+            let kind = column.kind.sql_type();
             (!fits).then(|| {
-                error(
+                error_finding(
                     "type",
                     name,
                     format!("column `{name}` is {source:?} in the file; the contract wants {kind}: cast it"),
@@ -130,17 +133,17 @@ fn compare(contract: &Contract, found: &[(String, Source)], format: Format, key:
     findings
 }
 
-fn fits(source: Source, kind: ColumnType) -> bool {
+fn is_compatible(source: FileType, kind: ColumnType) -> bool {
     match kind {
-        _ if source == Source::Nothing => true,
-        ColumnType::Integer => source == Source::Integer,
-        ColumnType::Number => matches!(source, Source::Integer | Source::Number),
-        ColumnType::Text => source == Source::Text,
-        ColumnType::Boolean => source == Source::Boolean,
-        ColumnType::Timestamp => source == Source::Timestamp,
+        _ if source == FileType::Absent => true,
+        ColumnType::Integer => source == FileType::Integer,
+        ColumnType::Number => matches!(source, FileType::Integer | FileType::Number),
+        ColumnType::Text => source == FileType::Text,
+        ColumnType::Boolean => source == FileType::Boolean,
+        ColumnType::Timestamp => source == FileType::Timestamp,
     }
 }
 
-fn listed(names: &[&str]) -> String {
+fn quote_list(names: &[&str]) -> String {
     format!("`{}`", names.join("`, `"))
 }

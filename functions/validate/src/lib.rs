@@ -11,7 +11,7 @@ mod scan;
 mod values;
 
 use serde::Deserialize;
-use tidemill_core::{Finding, Format, Host, ObjectsExt, Outcome, Result, Severity, Stage, Table, Trigger, record::Part, spec::Dataset};
+use tidemill_core::{Finding, Format, Host, ObjectsExt, Outcome, Result, Severity, Stage, Table, Trigger, record::DataFile, spec::Dataset};
 
 /// What it is told by `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,41 +31,41 @@ impl Stage for Validate {
 
     /// Triggered by a file in `raw/<dataset>/`; its facts are a `Part`.
     fn run(trigger: &Trigger, Config { dataset }: Config, host: &dyn Host) -> Result<Outcome> {
-        let Some(format) = Format::of_key(&trigger.key) else {
-            return Ok(refused("the file's kind is unknown", vec![file::unknown(&trigger.key)]));
+        let Some(format) = Format::from_key(&trigger.key) else {
+            return Ok(reject("the file's kind is unknown", vec![file::unknown_format(&trigger.key)]));
         };
-        if let Some(finding) = file::broken(&trigger.key, format, host.objects())? {
-            return Ok(refused("the file cannot be read", vec![finding]));
+        if let Some(finding) = file::find_defect(&trigger.key, format, host.objects())? {
+            return Ok(reject("the file cannot be read", vec![finding]));
         }
         let table = Table {
             name: "raw".into(),
             keys: vec![trigger.key.clone()],
             format,
         };
-        let columns = match header::read(&dataset.contract, &table, host.sql())? {
+        let columns = match header::read_header(&dataset.contract, &table, host.sql())? {
             Ok(columns) => columns,
-            Err(findings) => return Ok(refused("its columns are not the contract's", findings)),
+            Err(findings) => return Ok(reject("its columns are not the contract's", findings)),
         };
-        host.progress(0.2, "checking");
-        let checks = checks::of(&dataset, &columns)?;
+        host.report_progress(0.2, "checking");
+        let checks = checks::compile_checks(&dataset, &columns)?;
         let scan = scan::Scan::new(&dataset, &columns, checks, &table, host.sql())?;
-        host.progress(0.5, "writing");
+        host.report_progress(0.5, "writing");
         let folder = format!("{}/{}", dataset.name, host.context().run_key);
-        let bad = scan.quarantine(&format!("quarantine/{folder}/rejected.parquet"))?;
+        let bad = scan.write_quarantine(&format!("quarantine/{folder}/rejected.parquet"))?;
         let mut findings = scan.findings()?;
-        if let Some(refusal) = scan.refusal(bad) {
+        if let Some(refusal) = scan.find_rejection(bad) {
             let reason = refusal.message.clone();
             findings.push(refusal);
-            return Ok(refused(&reason, findings));
+            return Ok(reject(&reason, findings));
         }
         let good = profile::of(&scan)?;
         findings.extend(good.failed.iter().cloned());
         if good.failed.iter().any(|finding| finding.severity == Severity::Error) {
-            return Ok(refused("an assertion about the whole part is false", findings));
+            return Ok(reject("an assertion about the whole part is false", findings));
         }
-        let part = Part {
+        let part = DataFile {
             data: format!("datasets/{folder}/data.parquet"),
-            digest: scan.export(&format!("datasets/{folder}/data.parquet"))?.digest,
+            digest: scan.write_good(&format!("datasets/{folder}/data.parquet"))?.digest,
             profile: format!("datasets/{folder}/profile.json"),
             rows: good.profile.rows,
             quarantined: bad,
@@ -80,15 +80,15 @@ impl Stage for Validate {
     }
 }
 
-fn refused(reason: &str, findings: Vec<Finding>) -> Outcome {
+fn reject(reason: &str, findings: Vec<Finding>) -> Outcome {
     Outcome::rejected(reason, findings)
 }
 
 /// A finding that rejects.
-fn error(check: &str, subject: &str, message: String, count: u64) -> Finding {
+fn error_finding(check: &str, resource: &str, message: String, count: u64) -> Finding {
     Finding {
         check: check.into(),
-        subject: subject.into(),
+        target: resource.into(),
         severity: Severity::Error,
         message,
         count,

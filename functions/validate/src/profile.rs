@@ -13,8 +13,8 @@ use tidemill_core::{
 };
 
 use crate::{
-    scan::{Scan, aliased},
-    values::{number, quoted},
+    scan::{Scan, alias_columns},
+    values::{double_literal, quote_identifier},
 };
 
 /// Most values listed of a category.
@@ -36,7 +36,7 @@ pub(crate) struct Good {
 /// Profiles the good rows. There is at least one.
 pub(crate) fn of(scan: &Scan<'_>) -> Result<Good> {
     let contract = &scan.dataset.contract;
-    let time = quoted(&scan.dataset.time);
+    let time = quote_identifier(&scan.dataset.time);
     let parts: Vec<_> = contract.sql.iter().filter(|a| matches!(a.assertion, Assertion::Part(_))).collect();
     let mut select: Vec<String> = vec![
         "count(*)".into(),
@@ -63,7 +63,7 @@ pub(crate) fn of(scan: &Scan<'_>) -> Result<Good> {
             let message = format!("false for the part: `{sql}`");
             failed.push(Finding {
                 check: part.name.clone(),
-                subject: scan.dataset.name.clone(),
+                target: scan.dataset.name.clone(),
                 severity: part.severity,
                 message,
                 count: rows,
@@ -111,12 +111,15 @@ pub(crate) fn of(scan: &Scan<'_>) -> Result<Good> {
 }
 
 fn query(scan: &Scan<'_>, select: &[String]) -> Result<Vec<Option<String>>> {
-    scan.row(&format!("WITH {} SELECT {} FROM good", scan.good(), aliased(select)), select.len())
+    scan.query_row(
+        &format!("WITH {} SELECT {} FROM good", scan.good_cte(), alias_columns(select)),
+        select.len(),
+    )
 }
 
 /// A column's values as DOUBLE.
 fn double(name: &str, kind: ColumnType) -> String {
-    let name = quoted(name);
+    let name = quote_identifier(name);
     match kind {
         ColumnType::Timestamp => format!("(CAST(epoch_us({name}) AS DOUBLE) / 1e6::DOUBLE)"),
         ColumnType::Boolean => format!("CAST(CAST({name} AS INTEGER) AS DOUBLE)"),
@@ -126,9 +129,9 @@ fn double(name: &str, kind: ColumnType) -> String {
 
 /// Non-null values, then the least and the greatest, or the number of distinct ones.
 fn first(name: &str, kind: ColumnType) -> [String; 3] {
-    let present = format!("count({})", quoted(name));
+    let present = format!("count({})", quote_identifier(name));
     if kind == ColumnType::Text {
-        return [present, format!("count(DISTINCT {})", quoted(name)), "NULL".into()];
+        return [present, format!("count(DISTINCT {})", quote_identifier(name)), "NULL".into()];
     }
     let value = double(name, kind);
     [present, format!("min({value})"), format!("max({value})")]
@@ -137,7 +140,7 @@ fn first(name: &str, kind: ColumnType) -> [String; 3] {
 /// Quantiles, and the edges of the histogram that follow from them.
 fn quantiles(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
     let shares = (0..=20).map(|i| format!("{}", f64::from(i) / 20.0)).collect::<Vec<_>>().join(", ");
-    let row: Vec<String> = profile.columns.keys().map(|name| quoted(name)).collect();
+    let row: Vec<String> = profile.columns.keys().map(|name| quote_identifier(name)).collect();
     let mut select = vec!["count(*)".to_owned()];
     for (name, column) in &profile.columns {
         let present = profile.rows - column.nulls;
@@ -207,10 +210,10 @@ fn shape(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
         } = &column.detail
         {
             let value = double(name, column.kind);
-            let unit = format!("(({value} - {}) / {})", number(*low), number(width(*low, *high)));
-            let scaled = |e: &str| format!("CAST(sum(CAST(round({e} * {}) AS BIGINT)) AS VARCHAR)", number(SCALE));
+            let unit = format!("(({value} - {}) / {})", double_literal(*low), double_literal(width(*low, *high)));
+            let scaled = |e: &str| format!("CAST(sum(CAST(round({e} * {}) AS BIGINT)) AS VARCHAR)", double_literal(SCALE));
             // DuckDB's bins hold their upper edge and ours their lower one: counted over the negated values.
-            let negated: Vec<String> = edges.iter().rev().map(|edge| number(-edge)).collect();
+            let negated: Vec<String> = edges.iter().rev().map(|edge| double_literal(-edge)).collect();
             let bins = match negated.as_slice() {
                 [] => "NULL".to_owned(),
                 edges => format!("CAST(map_values(histogram(-{value}, [{}])) AS VARCHAR)", edges.join(", ")),
@@ -255,13 +258,13 @@ fn categories(scan: &Scan<'_>, profile: &mut Profile) -> Result<()> {
         let ProfileKind::Categorical { top, other, .. } = &mut column.detail else {
             continue;
         };
-        let value = quoted(name);
+        let value = quote_identifier(name);
         let select = format!(
             "WITH {} SELECT CAST(count(*) AS VARCHAR) || ' ' || {value} AS c0 FROM good WHERE {value} IS NOT NULL \
              GROUP BY {value} ORDER BY count(*) DESC, {value} LIMIT {TOP}",
-            scan.good()
+            scan.good_cte()
         );
-        for line in scan.texts(&select, "c0")?.into_iter().flatten() {
+        for line in scan.query_texts(&select, "c0")?.into_iter().flatten() {
             if let Some((n, value)) = line.split_once(' ') {
                 let n = n.parse().unwrap_or_default();
                 *other = other.saturating_sub(n);

@@ -9,7 +9,7 @@ use tidemill_demo::server::Server;
 
 use crate::{
     Arguments,
-    numbers::{millis, share},
+    numbers::{quantile, to_millis},
 };
 
 const EVENTS: usize = 40;
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
         }
     }
     server.stop()?;
-    let (half, most) = (millis(share(&mut took, 0.5)), millis(share(&mut took, 0.99)));
+    let (half, most) = (to_millis(quantile(&mut took, 0.5)), to_millis(quantile(&mut took, 0.99)));
     println!("event to stage start: p50 {half:.1} ms, p99 {most:.1} ms of {EVENTS} (aim: 20 ms at p50)");
     Ok(serde_json::json!({ "event_to_start_p50_ms": half, "event_to_start_p99_ms": most, "events": EVENTS }))
 }
@@ -42,14 +42,14 @@ fn post(server: &Server, flight: usize) -> Result<Duration> {
     let key = answer["key"].as_str().context("the answer to a POST names no key")?;
     let root = server.store.local_root().context("the store is a folder")?;
     let written = Timestamp::try_from(std::fs::metadata(root.join(key))?.modified()?)?;
-    server.quiet()?;
-    let run = of(server, key)?;
+    server.wait_until_idle()?;
+    let run = run_record(server, key)?;
     let after = run.started.duration_since(written);
     ensure!(!after.is_negative(), "`{key}` was run before it was written");
     Ok(Duration::try_from(after)?)
 }
 
-fn of(server: &Server, key: &str) -> Result<RunRecord> {
+fn run_record(server: &Server, key: &str) -> Result<RunRecord> {
     for outcome in server.keys("outcomes/validate/flights/")? {
         let record: tidemill_core::record::OutcomeRecord = server.json(&outcome)?.context("an outcome vanished")?;
         if record.trigger.key == key {

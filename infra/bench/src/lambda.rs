@@ -11,24 +11,24 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidemill_core::{pipeline::Pipeline, record::Version};
+use tidemill_core::{pipeline::Pipeline, record::ModelVersion};
 use tidemill_demo::{
-    lambda::{Emulators, cloud},
+    lambda::{Emulators, deployment},
     traffic,
 };
 use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{NodeSettings, Serving};
+use tidemill_lambda::{NodeSettings, ServingConfig};
 
 use crate::{
     Arguments, Lambda,
-    numbers::{millis, share},
+    numbers::{quantile, to_millis},
     project::with_champion,
 };
 
 /// Cold starts of each function.
-const COLD: usize = 7;
+const COLD_STARTS: usize = 7;
 /// Calls of a warm one.
-const WARM: usize = 50;
+const WARM_CALLS: usize = 50;
 
 struct Function {
     name: String,
@@ -40,7 +40,7 @@ struct Function {
     package: Vec<PathBuf>,
 }
 
-struct Measured {
+struct Figures {
     cold: Duration,
     warm: Duration,
     memory_bytes: u64,
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
     let folder = arguments.dir.join("lambda");
     std::fs::create_dir_all(&folder)?;
     let names: Vec<String> = functions.iter().map(|function| function.name.clone()).collect();
-    let mut emulators = Emulators::lambda(&folder, &lambda.cargo_lambda, &names)?;
+    let mut emulators = Emulators::start_lambda(&folder, &lambda.cargo_lambda, &names)?;
     let mut report = serde_json::Map::new();
     println!("{:20} {:>10} {:>10} {:>9} {:>9}", "function", "cold", "warm", "memory", "zip");
     for function in &functions {
@@ -78,12 +78,12 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
         println!(
             "{:20} {:>7.1} ms {:>7.2} ms {memory:>5.0} MiB {zip:>5.1} MiB",
             function.name,
-            millis(m.cold),
-            millis(m.warm)
+            to_millis(m.cold),
+            to_millis(m.warm)
         );
         report.insert(
             function.name.clone(),
-            json!({ "cold-ms": millis(m.cold), "warm-ms": millis(m.warm), "memory-mib": memory, "zip-mib": zip }),
+            json!({ "cold-ms": to_millis(m.cold), "warm-ms": to_millis(m.warm), "memory-mib": memory, "zip-mib": zip }),
         );
     }
     let cold = |name: &str| report[name]["cold-ms"].as_f64().unwrap_or(f64::NAN);
@@ -98,15 +98,15 @@ fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>
     let read = |path: &str| std::fs::read_to_string(project.join(path)).map_err(|e| tidemill_core::Error::config(e.to_string()));
     let pipeline = Pipeline::parse(&read("tidemill.toml")?, &read)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let outcomes = runtime.block_on(Ledger::new(Store::local(store)?).outcomes(None, None))?;
+    let outcomes = runtime.block_on(Ledger::new(Store::local(store)?).list_outcomes(None, None))?;
     let mut functions = Vec::new();
     for node in &pipeline.nodes {
         let Some(outcome) = outcomes.iter().find(|outcome| outcome.stage == node.stage) else {
             continue;
         };
-        let mut settings = NodeSettings::of(&pipeline, node);
+        let mut settings = NodeSettings::new(&pipeline, node);
         settings.component = Some(format!("components/{}", outcome.component));
-        let as_component = cloud::COMPONENTS.contains(&node.stage.as_str());
+        let as_component = deployment::COMPONENT_STAGES.contains(&node.stage.as_str());
         let program = if as_component { "component" } else { &node.stage };
         functions.push(Function {
             name: node.stage.clone(),
@@ -129,15 +129,15 @@ fn predict(lambda: &Lambda, project: &Path, request: &str) -> Result<Function> {
         package: package(program.clone())?,
         program,
         arguments: Vec::new(),
-        config: serde_json::to_value(Serving::of(&Pipeline::parse(&read("tidemill.toml")?, &read)?))?,
-        payload: asked(request),
+        config: serde_json::to_value(ServingConfig::from_pipeline(&Pipeline::parse(&read("tidemill.toml")?, &read)?))?,
+        payload: function_url_event(request),
     })
 }
 
 /// The same model by onnxruntime in Python.
 fn python(lambda: &Lambda, store: &Path, version: u32, request: &str) -> Result<Function> {
     let version = std::fs::read(store.join(format!("models/late/versions/{version}.json")))?;
-    let version: Version = serde_json::from_slice(&version)?;
+    let version: ModelVersion = serde_json::from_slice(&version)?;
     let packages = Command::new(&lambda.python)
         .args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
         .output()?;
@@ -148,7 +148,7 @@ fn python(lambda: &Lambda, store: &Path, version: u32, request: &str) -> Result<
         program: lambda.python.clone(),
         arguments: vec![lambda.script.clone(), store.join(version.onnx)],
         config: json!({}),
-        payload: asked(request),
+        payload: function_url_event(request),
         package: package.into_iter().filter(|path| path.exists()).collect(),
     })
 }
@@ -167,7 +167,7 @@ fn package(program: PathBuf) -> Result<Vec<PathBuf>> {
 }
 
 /// As a function URL hands it over.
-fn asked(request: &str) -> Value {
+fn function_url_event(request: &str) -> Value {
     let path = "/v2/models/late/infer";
     json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
@@ -179,37 +179,37 @@ fn asked(request: &str) -> Value {
     })
 }
 
-fn measure(emulators: &mut Emulators, function: &Function, store: &Path, folder: &Path) -> Result<Measured> {
+fn measure(emulators: &mut Emulators, function: &Function, store: &Path, folder: &Path) -> Result<Figures> {
     let mut cold = Vec::new();
     let mut warm = Vec::new();
     let mut memory_bytes = 0;
-    for round in 0..COLD {
+    for round in 0..COLD_STARTS {
         let started = Instant::now();
         let (program, arguments) = (&function.program, &function.arguments);
-        emulators.function(&function.name, program, arguments, &store.to_string_lossy(), &function.config)?;
+        emulators.start_function(&function.name, program, arguments, &store.to_string_lossy(), &function.config)?;
         let answer = emulators.invoke(&function.name, &function.payload)?;
         cold.push(started.elapsed());
         let status = answer.get("statusCode").map_or(200, |status| status.as_u64().unwrap_or_default());
         ensure!(status == 200, "`{}` answered {answer}", function.name);
         if round == 0 {
-            for _ in 0..WARM {
+            for _ in 0..WARM_CALLS {
                 let started = Instant::now();
                 emulators.invoke(&function.name, &function.payload)?;
                 warm.push(started.elapsed());
             }
         }
-        memory_bytes = memory_bytes.max(emulators.end(&function.name)?);
+        memory_bytes = memory_bytes.max(emulators.stop_function(&function.name)?);
     }
-    Ok(Measured {
-        cold: share(&mut cold, 0.5),
-        warm: share(&mut warm, 0.5),
+    Ok(Figures {
+        cold: quantile(&mut cold, 0.5),
+        warm: quantile(&mut warm, 0.5),
         memory_bytes,
-        zipped_bytes: zipped(&function.package, &folder.join(&function.name))?,
+        zipped_bytes: zip_size(&function.package, &folder.join(&function.name))?,
     })
 }
 
 /// The size of a zip of these files and folders, programs stripped.
-fn zipped(package: &[PathBuf], folder: &Path) -> Result<u64> {
+fn zip_size(package: &[PathBuf], folder: &Path) -> Result<u64> {
     let (made, stripped) = (folder.join("package.zip"), folder.join("bootstrap"));
     let mut command = Command::new("python3");
     command.args(["-m", "zipfile", "-c"]).arg(&made);

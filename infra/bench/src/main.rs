@@ -32,11 +32,11 @@ struct Arguments {
     #[arg(long, default_value = "templates/flights/data", global = true)]
     data: PathBuf,
     #[command(subcommand)]
-    what: What,
+    what: Measurement,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Measurement {
     /// From an object's appearance to the start of its stage.
     Events,
     /// Cold start, memory and size of each Lambda function, beside Python's.
@@ -69,11 +69,11 @@ struct Lambda {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let report = match &arguments.what {
-        What::Events => events::run(&arguments)?,
-        What::Lambda(lambda) => lambda::run(&arguments, lambda)?,
-        What::Stages => stages::run(&arguments)?,
-        What::Serve => serve::run(&arguments)?,
-        What::Validate => validate::run(&arguments)?,
+        Measurement::Events => events::run(&arguments)?,
+        Measurement::Lambda(lambda) => lambda::run(&arguments, lambda)?,
+        Measurement::Stages => stages::run(&arguments)?,
+        Measurement::Serve => serve::run(&arguments)?,
+        Measurement::Validate => validate::run(&arguments)?,
     };
     if arguments.json {
         println!("{report}");

@@ -12,9 +12,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::json;
-use tidemill_core::record::Version;
+use tidemill_core::record::ModelVersion;
 use tidemill_demo::{months, server::Server, traffic};
-use tidemill_host::nn::{Nn, OnnxRuntime, Tensor, Tract, Trained, find_onnxruntime};
+use tidemill_host::nn::{Backend, NativeFirst, OnnxRuntime, Tensor, Tract, find_onnxruntime};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     Arguments,
-    numbers::{micros, millis, share},
+    numbers::{quantile, to_micros, to_millis},
     project,
 };
 
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     let inputs = traffic::inputs(&server)?;
     let requests = traffic::requests(&server, &inputs, &months::raw_key(&files[2]), Some(1))?;
     let (rate, mut took) = load(&server, &requests)?;
-    let (half, most) = (millis(share(&mut took, 0.5)), millis(share(&mut took, 0.99)));
+    let (half, most) = (to_millis(quantile(&mut took, 0.5)), to_millis(quantile(&mut took, 0.99)));
     println!("serve: {rate:.0} requests/s of one row by {CLIENTS} clients, p50 {half:.2} ms, p99 {most:.2} ms (aim: 8000 requests/s)");
     let mut report = json!({ "requests_per_second": rate, "clients": CLIENTS, "p50_ms": half, "p99_ms": most });
     for (name, engine) in engines() {
@@ -44,18 +44,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
         let ratio = cores / rate / native.as_secs_f64();
         println!(
             "  {name} in the process: {:.1} µs a row; a request over HTTP takes {ratio:.1} times as much of a core",
-            micros(native)
+            to_micros(native)
         );
-        report[format!("native_{name}_us")] = json!(micros(native));
+        report[format!("native_{name}_us")] = json!(to_micros(native));
         report[format!("http_over_native_{name}")] = json!(ratio);
     }
     server.stop()?;
     Ok(report)
 }
 
-fn engines() -> Vec<(&'static str, Arc<dyn Nn>)> {
-    let mut engines: Vec<(&'static str, Arc<dyn Nn>)> =
-        vec![("tract", Arc::new(Tract)), ("own", Arc::new(Trained::before(Arc::new(Tract))))];
+fn engines() -> Vec<(&'static str, Arc<dyn Backend>)> {
+    let mut engines: Vec<(&'static str, Arc<dyn Backend>)> =
+        vec![("tract", Arc::new(Tract)), ("own", Arc::new(NativeFirst::new(Arc::new(Tract))))];
     if let Some(Ok(native)) = find_onnxruntime().map(|path| OnnxRuntime::open(&path)) {
         engines.insert(0, ("onnxruntime", Arc::new(native)));
     }
@@ -174,12 +174,12 @@ fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
 }
 
 /// One row at a time through the champion, without HTTP, parsing, transform or log.
-fn native(server: &Server, engine: &dyn Nn) -> Result<Duration> {
-    let version: Version = server.json("models/late/versions/1.json")?.context("there is no version 1")?;
+fn native(server: &Server, engine: &dyn Backend) -> Result<Duration> {
+    let version: ModelVersion = server.json("models/late/versions/1.json")?.context("there is no version 1")?;
     let onnx = server.runtime.block_on(server.store.get(&version.onnx))?;
     let graph = engine.load(&version.onnx, &onnx)?;
     let transform = server.runtime.block_on(server.store.get(&version.transform))?;
-    let width = tidemill_demo::months::width(&transform)?;
+    let width = tidemill_demo::months::feature_count(&transform)?;
     let row: Vec<f32> = (0..width).map(|column| column as f32).collect();
     let once = || -> Result<()> {
         let features = Tensor::from_f32(vec![1, width], &row)?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tidemill_core::record::{OutcomeRecord, Report};
+use tidemill_core::record::{MonitoringReport, OutcomeRecord};
 use tidemill_demo::{months::Year, server::Server};
 
 use crate::{Arguments, project};
@@ -10,12 +10,12 @@ use crate::{Arguments, project};
 pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     let (server, files) = project::with_champion(arguments)?;
     Year::default().play(&server, &files[3])?;
-    let validate = pace(&server, "validate", "flights", |facts| facts["rows"].as_f64())?;
-    let train = pace(&server, "train", "late", |facts| {
-        Some(facts["metrics"]["train-rows"].as_f64()? + facts["metrics"]["stop-rows"].as_f64()?)
+    let validate = rows_per_second(&server, "validate", "flights", |facts| facts["rows"].as_f64())?;
+    let train = rows_per_second(&server, "train", "late", |facts| {
+        Some(facts["metrics"]["train-rows"].as_f64()? + facts["metrics"]["validation-rows"].as_f64()?)
     })?;
-    let monitor = pace(&server, "monitor", "late", |facts| {
-        let report: Report = serde_json::from_value(facts.clone()).ok()?;
+    let monitor = rows_per_second(&server, "monitor", "late", |facts| {
+        let report: MonitoringReport = serde_json::from_value(facts.clone()).ok()?;
         (report.predictions > 0).then_some((report.window_rows + report.predictions) as f64)
     })?;
     server.stop()?;
@@ -24,12 +24,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
 }
 
 /// Rows over seconds of the fastest run of a stage whose facts say how many rows it had.
-fn pace(server: &Server, stage: &str, subject: &str, rows: impl Fn(&Value) -> Option<f64>) -> Result<f64> {
+fn rows_per_second(server: &Server, stage: &str, resource: &str, rows: impl Fn(&Value) -> Option<f64>) -> Result<f64> {
     let mut best = 0f64;
-    for key in server.keys(&format!("outcomes/{stage}/{subject}/"))? {
+    for key in server.keys(&format!("outcomes/{stage}/{resource}/"))? {
         let outcome: OutcomeRecord = server.json(&key)?.context("an outcome vanished")?;
         let run = server.json::<Value>(&key.replacen("outcomes/", "runs/", 1))?;
-        if let (Some(rows), Some(run)) = (rows(&outcome.facts), run) {
+        if let (Some(rows), Some(run)) = (rows(&outcome.result), run) {
             let seconds = run["duration-ms"].as_f64().context("a run has no duration")?.max(1.0) / 1e3;
             best = best.max(rows / seconds);
         }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use tidemill_core::{Batches, Digest, Exported, FetchResponse, Host, Level, Objects, RunContext, Sql, Stage as _, Table, Trigger};
+use tidemill_core::{Batches, Digest, ExportedFile, FetchResponse, Host, Level, Objects, RunContext, Sql, Stage as _, Table, Trigger};
 use tidemill_host::{Grants, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
 use tidemill_validate::{Config, Validate};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     let runtime = tokio::runtime::Runtime::new()?;
     let trigger = Trigger {
         key: "raw/million/million.parquet".into(),
-        digest: Digest::of(&bytes),
+        digest: Digest::sha256(&bytes),
     };
     runtime.block_on(store.create(&trigger.key, bytes))?;
     let sql = SqlEngine::new(SqlOptions {
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
         threads: THREADS,
         timeout: Duration::from_secs(300),
     })?;
-    let host = Timed {
+    let host = TimedSql {
         inner: host(store, sql, trigger.clone(), runtime.handle().clone()),
         took: RefCell::default(),
     };
@@ -127,7 +127,7 @@ fn host(store: Store, sql: SqlEngine, trigger: Trigger, handle: tokio::runtime::
             as_of: jiff::Timestamp::UNIX_EPOCH,
             seed: 0,
             run_key: "0".repeat(32),
-            subject: "million".into(),
+            resource: "million".into(),
         },
         trigger,
         grants: Grants {
@@ -141,12 +141,12 @@ fn host(store: Store, sql: SqlEngine, trigger: Trigger, handle: tokio::runtime::
 }
 
 /// A host that notes how long each query took, to its last row.
-struct Timed {
+struct TimedSql {
     inner: RunHost,
     took: RefCell<Vec<(String, Duration)>>,
 }
 
-impl Timed {
+impl TimedSql {
     fn note(&self, sql: &str, start: Instant) {
         let end = sql.char_indices().rev().nth(60).map_or(0, |(at, _)| at);
         let what = format!("{} … {}", sql.chars().take(30).collect::<String>(), &sql[end..]).replace('\n', " ");
@@ -154,7 +154,7 @@ impl Timed {
     }
 }
 
-impl Sql for Timed {
+impl Sql for TimedSql {
     fn query<'a>(&'a self, sql: &str, tables: &[Table]) -> tidemill_core::Result<Batches<'a>> {
         let start = Instant::now();
         let all: Vec<_> = self.inner.sql().query(sql, tables)?.collect();
@@ -162,7 +162,7 @@ impl Sql for Timed {
         Ok(Box::new(all.into_iter()))
     }
 
-    fn export(&self, sql: &str, tables: &[Table], key: &str) -> tidemill_core::Result<Exported> {
+    fn export(&self, sql: &str, tables: &[Table], key: &str) -> tidemill_core::Result<ExportedFile> {
         let start = Instant::now();
         let exported = self.inner.sql().export(sql, tables, key);
         self.note(sql, start);
@@ -170,7 +170,7 @@ impl Sql for Timed {
     }
 }
 
-impl Host for Timed {
+impl Host for TimedSql {
     fn context(&self) -> &RunContext {
         self.inner.context()
     }
@@ -180,8 +180,8 @@ impl Host for Timed {
     fn sql(&self) -> &dyn Sql {
         self
     }
-    fn progress(&self, fraction: f64, message: &str) {
-        self.inner.progress(fraction, message);
+    fn report_progress(&self, fraction: f64, message: &str) {
+        self.inner.report_progress(fraction, message);
     }
     fn log(&self, level: Level, message: &str) {
         self.inner.log(level, message);

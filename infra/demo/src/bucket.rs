@@ -14,19 +14,19 @@ use tidemill_core::Digest;
 
 use crate::{
     months::Year,
-    outage::{self, Outages},
+    outages::{self, OutageCounts},
     proxy::Proxy,
-    server::{STORE, Server},
+    seaweedfs::{BUCKET, SeaweedFs},
+    server::{STORE_VARIABLE, Server},
     snapshot,
-    weed::{BUCKET, Weed},
 };
 
 /// How long the server is disturbed in one way, and then left alone.
-const BEAT: std::time::Duration = std::time::Duration::from_secs(4);
+const FAULT_DURATION: std::time::Duration = std::time::Duration::from_secs(4);
 
 /// What one year came to.
 #[derive(Debug, Serialize)]
-pub struct Played {
+pub struct ReplayedYear {
     /// SHA-256 of the champion's `model.onnx`.
     pub champion_digest: String,
     /// Versions of the model.
@@ -44,13 +44,13 @@ pub struct Played {
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// Over a folder.
-    pub folder: Played,
+    pub folder: ReplayedYear,
     /// Over the bucket.
-    pub bucket: Played,
+    pub bucket: ReplayedYear,
     /// Over the bucket while its server was disturbed.
-    pub disturbed: Played,
+    pub disturbed: ReplayedYear,
     /// How.
-    pub outages: Outages,
+    pub outages: OutageCounts,
     /// Objects of the folder's store that one of the others lacks, or has with other bytes, and objects that only they have.
     pub differences: Vec<String>,
     /// The champion of all three, if it is one.
@@ -81,15 +81,15 @@ pub fn run(setup: &Setup<'_>) -> Result<Summary> {
     if data.exists() {
         std::fs::remove_dir_all(&data)?;
     }
-    let mut weed = Weed::start(setup.weed, &data, None)?;
-    let bucket = setup.play("bucket", &environment(&weed.endpoint(), "quiet"), None)?;
+    let mut weed = SeaweedFs::start(setup.weed, &data, None)?;
+    let bucket = setup.play("bucket", &store_environment(&weed.endpoint(), "quiet"), None)?;
     let proxy = Proxy::start(weed.port())?;
-    let mut disturbing = environment(&proxy.endpoint(), "disturbed");
+    let mut disturbing = store_environment(&proxy.endpoint(), "disturbed");
     disturbing.push(("AWS_TIMEOUT".into(), "3s".into()));
     let direct = weed.store("disturbed")?;
     let stop = AtomicBool::new(false);
     let (disturbed, outages) = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| outage::disturb(&mut weed, &proxy, &stop, BEAT));
+        let thread = scope.spawn(|| outages::inject(&mut weed, &proxy, &stop, FAULT_DURATION));
         let played = setup.play("disturbed", &disturbing, Some(direct));
         stop.store(true, Ordering::SeqCst);
         let outages = thread.join().ok().context("what disturbs the server ended")??;
@@ -97,7 +97,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Summary> {
     })?;
     let mut differences = Vec::new();
     for other in [&bucket, &disturbed] {
-        differences.extend(snapshot::difference(&folder.objects, &other.objects));
+        differences.extend(snapshot::diff(&folder.objects, &other.objects));
     }
     let one = [&bucket, &disturbed]
         .iter()
@@ -112,19 +112,19 @@ pub fn run(setup: &Setup<'_>) -> Result<Summary> {
     })
 }
 
-fn environment(endpoint: &str, prefix: &str) -> Vec<(String, String)> {
-    let mut environment = Weed::environment(endpoint);
-    environment.push((STORE.into(), format!("s3://{BUCKET}/{prefix}")));
+fn store_environment(endpoint: &str, prefix: &str) -> Vec<(String, String)> {
+    let mut environment = SeaweedFs::environment(endpoint);
+    environment.push((STORE_VARIABLE.into(), format!("s3://{BUCKET}/{prefix}")));
     environment
 }
 
 impl Setup<'_> {
-    fn play(&self, name: &str, environment: &[(String, String)], look: Option<tidemill_host::Store>) -> Result<Played> {
+    fn play(&self, name: &str, environment: &[(String, String)], look: Option<tidemill_host::Store>) -> Result<ReplayedYear> {
         let started = Instant::now();
         let borrowed: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let server = Server::start(self.tidemill, &self.folder.join(name), &borrowed)?;
         let server = match look {
-            Some(store) => server.looking(store),
+            Some(store) => server.with_store(store),
             None => server,
         };
         let mut year = Year::default();
@@ -136,12 +136,12 @@ impl Setup<'_> {
             ));
         }
         let champion = server.champion("late")?.context("there is no champion")?;
-        let objects = server.runtime.block_on(snapshot::of(&server.store))?;
+        let objects = server.runtime.block_on(snapshot::of_store(&server.store))?;
         server.stop()?;
-        Ok(Played {
+        Ok(ReplayedYear {
             champion_digest: champion.onnx_digest.to_string(),
             versions: objects.keys().filter(|key| key.starts_with("models/late/versions/")).count(),
-            failed_requests: year.failed(),
+            failed_requests: year.failed_requests(),
             seconds: started.elapsed().as_secs_f64(),
             objects,
         })
@@ -162,7 +162,7 @@ impl Summary {
             "{} requests failed without a disturbance",
             self.bucket.failed_requests
         );
-        let Outages {
+        let OutageCounts {
             refused,
             stalled,
             restarted,

@@ -54,7 +54,7 @@ fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
     let mut moves = Vec::new();
     let mut day = first;
     while day.month() == first.month() {
-        let hash = Digest::of(format!("control {day}").as_bytes());
+        let hash = Digest::sha256(format!("control {day}").as_bytes());
         let from = quarter + (u64::from_str_radix(&hash.as_str()[..8], 16)? as i64 % 90).days();
         moves.push(format!("(DATE '{from}', {})", from.until(day)?.get_days()));
         day += 1.day();
@@ -67,7 +67,7 @@ fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
          ORDER BY scheduled_departure, time_hour, carrier, flight",
         moves.join(", ")
     );
-    let host = months::reader(server, "control")?;
+    let host = months::open_reader(server, "control")?;
     let keys: Vec<String> = files[..3].iter().map(|f| months::raw_key(f)).collect();
     let key = format!("demo/control/{month}.parquet");
     host.sql().export(&sql, &[Table::parquet("flights", keys)], &key)?;

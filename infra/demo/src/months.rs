@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tidemill_core::{
     Digest, Host as _, ObjectsExt as _, RunContext, Table, Trigger,
-    record::{DriftDecision, Report, RetrainDecision, Version},
+    record::{ModelVersion, MonitoringReport, RetrainAction, RetrainDecision},
     time::{key_time, parse_time},
 };
 use tidemill_host::{Grants, RunHost, RunSetup, SqlEngine, SqlOptions};
@@ -67,7 +67,7 @@ pub fn month_of(file: &str) -> &str {
 }
 
 /// How many numbers a fitted transform makes of a row.
-pub fn width(transform: &[u8]) -> Result<usize> {
+pub fn feature_count(transform: &[u8]) -> Result<usize> {
     Ok(Transform::from_json(transform)?.names().len())
 }
 
@@ -85,7 +85,7 @@ pub struct Year {
 
 impl Year {
     /// Prediction requests of all months that were not answered with 200 and a score.
-    pub fn failed(&self) -> u64 {
+    pub fn failed_requests(&self) -> u64 {
         self.failed
     }
 
@@ -98,9 +98,9 @@ impl Year {
             server.runtime.block_on(server.store.create(&staged, bytes))?;
             self.failed += traffic::send(server, &traffic::requests(server, &inputs, &staged, None)?)?;
         }
-        server.command(&["put", "flights", file])?;
-        server.decided("late", &window(month_of(file))?)?;
-        let month = read(server, month_of(file))?;
+        server.run_command(&["put", "flights", file])?;
+        server.wait_for_decision("late", &window(month_of(file))?)?;
+        let month = read_month(server, month_of(file))?;
         self.months.push(month.clone());
         Ok(month)
     }
@@ -124,15 +124,15 @@ pub fn window(month: &str) -> Result<String> {
     Ok(key_time(parse_time(&format!("{month}-01"))?))
 }
 
-fn read(server: &Server, month: &str) -> Result<Month> {
+fn read_month(server: &Server, month: &str) -> Result<Month> {
     let start = window(month)?;
-    let decision: DriftDecision = server
+    let decision: RetrainDecision = server
         .json(&format!("decisions/late/{start}.json"))?
         .with_context(|| format!("nothing was decided for {month}"))?;
     let key = decision
         .report
         .with_context(|| format!("the decision for {month} names no report"))?;
-    let report: Report = server.json(&key)?.with_context(|| format!("`{key}` is not there"))?;
+    let report: MonitoringReport = server.json(&key)?.with_context(|| format!("`{key}` is not there"))?;
     let drifted_columns: Vec<String> = report.drift.iter().filter(|c| c.drifted).map(|c| c.column.clone()).collect();
     Ok(Month {
         month: month.into(),
@@ -150,13 +150,13 @@ fn read(server: &Server, month: &str) -> Result<Month> {
 pub fn retrainings(server: &Server) -> Result<Vec<Retraining>> {
     let mut by_request = BTreeMap::new();
     for key in server.keys("models/late/versions/")? {
-        let version: Version = server.json(&key)?.context("a version vanished")?;
+        let version: ModelVersion = server.json(&key)?.context("a version vanished")?;
         by_request.insert(version.request, version.version);
     }
     let mut found = Vec::new();
     for key in server.keys("decisions/late/")? {
-        let decision: DriftDecision = server.json(&key)?.context("a decision vanished")?;
-        if decision.decision == RetrainDecision::Train && !decision.causes.iter().any(|c| c == "first") {
+        let decision: RetrainDecision = server.json(&key)?.context("a decision vanished")?;
+        if decision.decision == RetrainAction::Train && !decision.causes.iter().any(|c| c == "first") {
             found.push(Retraining {
                 month: decision.window.to_string()[..7].to_owned(),
                 cause: decision.causes.join("+"),
@@ -169,7 +169,7 @@ pub fn retrainings(server: &Server) -> Result<Vec<Retraining>> {
 }
 
 /// A host that may read all, for looking at the store as a stage would.
-pub fn reader(server: &Server, purpose: &str) -> Result<RunHost> {
+pub fn open_reader(server: &Server, purpose: &str) -> Result<RunHost> {
     let sql = SqlEngine::new(SqlOptions {
         cache_dir: server.project.join(".tidemill/demo-cache"),
         memory_bytes: 2 << 30,
@@ -183,11 +183,11 @@ pub fn reader(server: &Server, purpose: &str) -> Result<RunHost> {
             as_of: Timestamp::UNIX_EPOCH,
             seed: 0,
             run_key: purpose.into(),
-            subject: "demo".into(),
+            resource: "demo".into(),
         },
         trigger: Trigger {
             key: "demo".into(),
-            digest: Digest::of(b""),
+            digest: Digest::sha256(b""),
         },
         grants: Grants {
             reads: vec!["**".into()],
@@ -208,8 +208,8 @@ struct Frozen {
 
 impl Frozen {
     fn load(server: &Server) -> Result<Self> {
-        let host = reader(server, "frozen")?;
-        let version: Version = host.objects().get_json("models/late/versions/1.json")?;
+        let host = open_reader(server, "frozen")?;
+        let version: ModelVersion = host.objects().get_json("models/late/versions/1.json")?;
         Ok(Self {
             transform: Transform::from_json(&host.objects().get(&version.transform)?)?,
             scorer: Scorer::new(&host.objects().get(&version.onnx)?)?,
@@ -221,9 +221,9 @@ impl Frozen {
     }
 
     fn auc(&self, server: &Server, key: &str) -> Result<f64> {
-        let host = reader(server, "frozen")?;
+        let host = open_reader(server, "frozen")?;
         let sql = format!("SELECT * FROM ({}) WHERE late IS NOT NULL", self.sql);
-        let batches = tidemill_sdk::batches(host.sql(), &sql, &[Table::parquet("flights", [key])])?;
+        let batches = tidemill_sdk::query_batches(host.sql(), &sql, &[Table::parquet("flights", [key])])?;
         let columns = Columns::from_batches(&batches)?;
         let features = self.transform.apply(&columns)?;
         let rows = columns.rows();
@@ -240,7 +240,7 @@ impl Frozen {
 }
 
 /// Mean of live less static from May to October.
-pub fn gain(months: &[Month]) -> f64 {
+pub fn auc_gain(months: &[Month]) -> f64 {
     let gains: Vec<f64> = months
         .iter()
         .filter(|m| ("2013-05".."2013-11").contains(&m.month.as_str()))
@@ -250,7 +250,7 @@ pub fn gain(months: &[Month]) -> f64 {
 }
 
 /// The table for people.
-pub fn render(months: &[Month], retrainings: &[Retraining]) -> String {
+pub fn render_table(months: &[Month], retrainings: &[Retraining]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
     table.set_header([

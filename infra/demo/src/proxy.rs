@@ -15,9 +15,9 @@ use anyhow::Result;
 /// What happens to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Wire {
+pub enum Fault {
     /// All goes through.
-    Whole,
+    None,
     /// Nobody is there: each connection is closed as soon as it is made, and those that are open are cut.
     Refuse,
     /// Everything is taken, and nothing passed on or answered.
@@ -26,13 +26,13 @@ pub enum Wire {
     LoseAnswers,
 }
 
-impl Wire {
-    const ALL: [Self; 4] = [Self::Whole, Self::Refuse, Self::Stall, Self::LoseAnswers];
+impl Fault {
+    const ALL: [Self; 4] = [Self::None, Self::Refuse, Self::Stall, Self::LoseAnswers];
 }
 
 #[derive(Default)]
 struct Shared {
-    wire: AtomicU8,
+    fault: AtomicU8,
     writes: AtomicU64,
     lost: AtomicU64,
     ended: AtomicBool,
@@ -69,12 +69,12 @@ impl Proxy {
     }
 
     /// From now on.
-    pub fn set(&self, wire: Wire) {
-        self.shared.wire.store(wire as u8, Ordering::SeqCst);
+    pub fn set(&self, wire: Fault) {
+        self.shared.fault.store(wire as u8, Ordering::SeqCst);
     }
 
     /// Answers that were lost so far.
-    pub fn lost(&self) -> u64 {
+    pub fn lost_answers(&self) -> u64 {
         self.shared.lost.load(Ordering::SeqCst)
     }
 }
@@ -88,12 +88,12 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn wire(&self) -> Wire {
-        Wire::ALL[usize::from(self.wire.load(Ordering::SeqCst)) % Wire::ALL.len()]
+    fn fault(&self) -> Fault {
+        Fault::ALL[usize::from(self.fault.load(Ordering::SeqCst)) % Fault::ALL.len()]
     }
 
     fn connect(self: Arc<Self>, client: TcpStream, port: u16) -> std::io::Result<()> {
-        if self.wire() == Wire::Refuse {
+        if self.fault() == Fault::Refuse {
             return Ok(());
         }
         let server = TcpStream::connect(("127.0.0.1", port))?;
@@ -101,24 +101,24 @@ impl Shared {
         let losing = Arc::new(AtomicBool::new(false));
         let (asked, answered) = (client.try_clone()?, server.try_clone()?);
         let (shared, flag) = (self.clone(), losing.clone());
-        std::thread::spawn(move || drop(shared.pass(asked, server, &flag, true)));
-        self.pass(answered, client, &losing, false)
+        std::thread::spawn(move || drop(shared.forward(asked, server, &flag, true)));
+        self.forward(answered, client, &losing, false)
     }
 
     /// Waits while nothing is passed on; whether the connection then lives on.
-    fn open(&self) -> bool {
-        while self.wire() == Wire::Stall && !self.ended.load(Ordering::SeqCst) {
+    fn is_open(&self) -> bool {
+        while self.fault() == Fault::Stall && !self.ended.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.wire() != Wire::Refuse && !self.ended.load(Ordering::SeqCst)
+        self.fault() != Fault::Refuse && !self.ended.load(Ordering::SeqCst)
     }
 
     /// Copies until an end, a cut or a loss; then both directions are closed.
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream, losing: &AtomicBool, asking: bool) -> std::io::Result<()> {
+    fn forward(&self, mut from: TcpStream, mut to: TcpStream, losing: &AtomicBool, asking: bool) -> std::io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         from.set_read_timeout(Some(Duration::from_millis(50)))?;
         let copied = loop {
-            if !self.open() {
+            if !self.is_open() {
                 break Ok(());
             }
             let length = match from.read(&mut buffer) {
@@ -128,10 +128,10 @@ impl Shared {
                 Err(e) => break Err(e),
             };
             // What was read while the wire changed.
-            if !self.open() {
+            if !self.is_open() {
                 break Ok(());
             }
-            if asking && self.wire() == Wire::LoseAnswers && is_write(&buffer[..length]) {
+            if asking && self.fault() == Fault::LoseAnswers && is_write(&buffer[..length]) {
                 losing.store(self.writes.fetch_add(1, Ordering::SeqCst) % 3 == 2, Ordering::SeqCst);
             }
             if !asking && losing.load(Ordering::SeqCst) {

@@ -10,17 +10,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
-use tidemill_core::{ErrorKind, record::Alias};
+use tidemill_core::{ErrorKind, record::ModelAlias};
 use tidemill_host::Store;
 
 /// The variable that says where the store is.
-pub const STORE: &str = "TIDEMILL_STORE";
+pub const STORE_VARIABLE: &str = "TIDEMILL_STORE";
 
 /// Among an environment, the address to listen at; otherwise a free port is taken.
-pub const ADDRESS: &str = "TIDEMILL_ADDR";
+pub const ADDRESS_VARIABLE: &str = "TIDEMILL_ADDR";
 
 /// How long a store may be away while it is looked at.
-const AWAY: Duration = Duration::from_secs(120);
+const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A project with its running `tidemill up`.
 pub struct Server {
@@ -63,7 +63,7 @@ impl Server {
                 "--addr",
                 environment
                     .iter()
-                    .find(|(name, _)| *name == ADDRESS)
+                    .find(|(name, _)| *name == ADDRESS_VARIABLE)
                     .map_or("127.0.0.1:0", |(_, at)| at),
             ])
             .current_dir(project)
@@ -91,11 +91,13 @@ impl Server {
         };
         std::thread::spawn(move || lines.for_each(drop));
         let runtime = tokio::runtime::Runtime::new()?;
-        let store = match environment.iter().find(|(name, _)| *name == STORE) {
+        let store = match environment.iter().find(|(name, _)| *name == STORE_VARIABLE) {
             Some((_, location)) => Store::open_with(location, environment)?,
             None => Store::local(&project.join(".tidemill/store"))?,
         };
-        let of_store = environment.iter().filter(|(name, _)| *name == STORE || name.starts_with("AWS_"));
+        let of_store = environment
+            .iter()
+            .filter(|(name, _)| *name == STORE_VARIABLE || name.starts_with("AWS_"));
         Ok(Self {
             environment: of_store.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             child,
@@ -109,7 +111,7 @@ impl Server {
 
     /// Looks at the store by another way than the process does.
     #[must_use]
-    pub fn looking(mut self, store: Store) -> Self {
+    pub fn with_store(mut self, store: Store) -> Self {
         self.store = store;
         self
     }
@@ -120,7 +122,7 @@ impl Server {
     }
 
     /// The process's id.
-    pub fn process(&self) -> u32 {
+    pub fn process_id(&self) -> u32 {
         self.child.id()
     }
 
@@ -137,7 +139,7 @@ impl Server {
     }
 
     /// Runs `tidemill <arguments>` in the project.
-    pub fn command(&self, arguments: &[&str]) -> Result<()> {
+    pub fn run_command(&self, arguments: &[&str]) -> Result<()> {
         let environment = self.environment.iter().map(|(name, value)| (name, value));
         run(Command::new(&self.tidemill)
             .args(arguments)
@@ -146,22 +148,22 @@ impl Server {
     }
 
     /// Waits until something was decided for the window with this start, and the chain is quiet after it.
-    pub fn decided(&self, model: &str, start: &str) -> Result<()> {
+    pub fn wait_for_decision(&self, model: &str, start: &str) -> Result<()> {
         let key = format!("decisions/{model}/{start}.json");
         let patience = Instant::now() + Duration::from_secs(900);
         while self.json::<serde_json::Value>(&key)?.is_none() {
             ensure!(Instant::now() < patience, "`{key}` was not there within 15 minutes");
-            self.rests()?;
+            self.is_idle()?;
             std::thread::sleep(Duration::from_millis(50));
         }
-        self.quiet()
+        self.wait_until_idle()
     }
 
     /// Waits until the chain is quiet.
-    pub fn quiet(&self) -> Result<()> {
+    pub fn wait_until_idle(&self) -> Result<()> {
         let patience = Instant::now() + Duration::from_secs(900);
         while Instant::now() < patience {
-            if self.rests()? {
+            if self.is_idle()? {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -170,7 +172,7 @@ impl Server {
     }
 
     /// Whether the chain is quiet. While the store is away nobody can say so.
-    fn rests(&self) -> Result<bool> {
+    fn is_idle(&self) -> Result<bool> {
         let status = match self.status() {
             Err(_) if self.store.bucket().is_some() => return Ok(false),
             other => other?,
@@ -185,7 +187,7 @@ impl Server {
 
     /// An object that holds JSON.
     pub fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        match self.look(|| self.store.get(key)) {
+        match self.retry_read(|| self.store.get(key)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("`{key}`"))?)),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e.into()),
@@ -194,13 +196,13 @@ impl Server {
 
     /// All keys under a prefix.
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
-        let listed = self.look(|| self.store.list(prefix, None, 10_000))?;
+        let listed = self.retry_read(|| self.store.list(prefix, None, 10_000))?;
         Ok(listed.into_iter().map(|m| m.key).collect())
     }
 
     /// Asks the store again while it is away: a bucket's server may be gone for longer than its client has patience.
-    fn look<T, F: Future<Output = tidemill_core::Result<T>>>(&self, ask: impl Fn() -> F) -> tidemill_core::Result<T> {
-        let until = Instant::now() + AWAY;
+    fn retry_read<T, F: Future<Output = tidemill_core::Result<T>>>(&self, ask: impl Fn() -> F) -> tidemill_core::Result<T> {
+        let until = Instant::now() + STORE_TIMEOUT;
         loop {
             match self.runtime.block_on(ask()) {
                 Err(error) if error.kind == ErrorKind::Transient && Instant::now() < until => {
@@ -212,7 +214,7 @@ impl Server {
     }
 
     /// The champion alias, if there is one.
-    pub fn champion(&self, model: &str) -> Result<Option<Alias>> {
+    pub fn champion(&self, model: &str) -> Result<Option<ModelAlias>> {
         self.json(&format!("models/{model}/aliases/champion.json"))
     }
 

@@ -11,11 +11,11 @@ use tidemill_host::Store;
 pub const EXCLUDED: [&str; 4] = ["runs/", "audit/", "predictions/", "logs/"];
 
 /// Key → SHA-256, of any store.
-pub async fn of(store: &Store) -> Result<BTreeMap<String, Digest>> {
+pub async fn of_store(store: &Store) -> Result<BTreeMap<String, Digest>> {
     let mut found = BTreeMap::new();
     for meta in store.list("", None, usize::MAX).await? {
         if !EXCLUDED.iter().any(|prefix| meta.key.starts_with(prefix)) {
-            let digest = Digest::of(&store.get(&meta.key).await?);
+            let digest = Digest::sha256(&store.get(&meta.key).await?);
             found.insert(meta.key, digest);
         }
     }
@@ -23,7 +23,7 @@ pub async fn of(store: &Store) -> Result<BTreeMap<String, Digest>> {
 }
 
 /// Key → SHA-256, of a store that is a folder.
-pub fn take(store: &Path) -> Result<BTreeMap<String, Digest>> {
+pub fn of_folder(store: &Path) -> Result<BTreeMap<String, Digest>> {
     let mut found = BTreeMap::new();
     walk(store, store, &mut found)?;
     Ok(found)
@@ -39,14 +39,14 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Digest>) -> Res
         if path.is_dir() {
             walk(root, &path, found)?;
         } else {
-            found.insert(key, Digest::of(&std::fs::read(&path)?));
+            found.insert(key, Digest::sha256(&std::fs::read(&path)?));
         }
     }
     Ok(())
 }
 
 /// What differs, for a message.
-pub fn difference(expected: &BTreeMap<String, Digest>, found: &BTreeMap<String, Digest>) -> Vec<String> {
+pub fn diff(expected: &BTreeMap<String, Digest>, found: &BTreeMap<String, Digest>) -> Vec<String> {
     let missing = expected
         .iter()
         .filter(|(k, _)| !found.contains_key(*k))

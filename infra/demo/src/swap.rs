@@ -41,7 +41,7 @@ pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
                     }
                     let request = request.replacen("{\"id\":\"", &format!("{{\"id\":\"swap-{client}-{n}-"), 1);
                     asked.fetch_add(1, Ordering::Relaxed);
-                    if !traffic::ask(&agent, url, &request) {
+                    if !traffic::send_one(&agent, url, &request) {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -63,16 +63,16 @@ fn swap(server: &Server, asked: &AtomicU64) -> Result<u32> {
     let last = server.champion("late")?.context("there is no champion")?.version;
     let mut swaps = 0;
     for version in [1, last, 1, last, 1, last] {
-        wait_for(asked, 200)?;
-        server.command(&["models", "alias", "late", "champion", &version.to_string()])?;
+        wait_for_requests(asked, 200)?;
+        server.run_command(&["models", "alias", "late", "champion", &version.to_string()])?;
         swaps += 1;
     }
-    wait_for(asked, 200)?;
+    wait_for_requests(asked, 200)?;
     Ok(swaps)
 }
 
 /// Until so many more requests were made.
-fn wait_for(asked: &AtomicU64, more: u64) -> Result<()> {
+fn wait_for_requests(asked: &AtomicU64, more: u64) -> Result<()> {
     let (goal, patience) = (asked.load(Ordering::Relaxed) + more, Instant::now() + Duration::from_secs(60));
     while asked.load(Ordering::Relaxed) < goal {
         ensure!(Instant::now() < patience, "the load stalled");

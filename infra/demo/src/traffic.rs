@@ -17,7 +17,7 @@ const CLIENTS: usize = 4;
 /// The bodies of one month's requests, in order of departure, with `rows` flights each (256 if `None`). `inputs` are the columns to send,
 /// `table` is the key of the month's Parquet object.
 pub fn requests(server: &Server, inputs: &[String], table: &str, rows: Option<usize>) -> Result<Vec<String>> {
-    let columns = flights(server, inputs, table)?;
+    let columns = read_flights(server, inputs, table)?;
     let total = columns.rows();
     let size = rows.unwrap_or(BATCH);
     Ok((0..total)
@@ -45,7 +45,7 @@ pub fn send(server: &Server, requests: &[String]) -> Result<u64> {
             scope.spawn(|| {
                 let agent = ureq::Agent::new_with_defaults();
                 while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    if !ask(&agent, &url, request) {
+                    if !send_one(&agent, &url, request) {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -56,13 +56,13 @@ pub fn send(server: &Server, requests: &[String]) -> Result<u64> {
 }
 
 /// Whether one request was answered with 200 and a score for it.
-pub fn ask(agent: &ureq::Agent, url: &str, request: &str) -> bool {
+pub fn send_one(agent: &ureq::Agent, url: &str, request: &str) -> bool {
     let answer = agent.post(url).header("content-type", "application/json").send(request);
     let Ok(mut answer) = answer else { return false };
     answer.status() == 200 && answer.body_mut().read_json::<Value>().is_ok_and(|v| v["outputs"].is_array())
 }
 
-fn flights(server: &Server, inputs: &[String], key: &str) -> Result<Columns> {
+fn read_flights(server: &Server, inputs: &[String], key: &str) -> Result<Columns> {
     let names: Vec<String> = inputs.iter().map(|name| format!("\"{name}\"")).collect();
     let sql = format!(
         "SELECT {} FROM flights ORDER BY scheduled_departure, time_hour, carrier, flight",
@@ -73,8 +73,8 @@ fn flights(server: &Server, inputs: &[String], key: &str) -> Result<Columns> {
         keys: vec![key.into()],
         format: Format::Parquet,
     };
-    let host = crate::months::reader(server, "traffic")?;
-    let batches = tidemill_sdk::batches(tidemill_core::Host::sql(&host) as &dyn Sql, &sql, &[table])?;
+    let host = crate::months::open_reader(server, "traffic")?;
+    let batches = tidemill_sdk::query_batches(tidemill_core::Host::sql(&host) as &dyn Sql, &sql, &[table])?;
     Ok(Columns::from_batches(&batches)?)
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::{
     demo::programs,
     lambda,
-    machine::{Environment, Machine, loud, quiet},
+    machine::{Environment, Machine, capture, run_command},
     setup,
     step::step,
     venv,
@@ -20,10 +20,10 @@ use crate::{
 struct Bench {
     name: &'static str,
     what: &'static str,
-    how: How,
+    how: Program,
 }
 
-enum How {
+enum Program {
     /// A command of `tidemill-bench`.
     Command,
     /// An example, given a component's file.
@@ -38,37 +38,37 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "start",
         what: "instance start: a component, pooled and compiled ahead of time (aim: 50 µs)",
-        how: How::Example("instance_start", "tidemill_validate.wasm"),
+        how: Program::Example("instance_start", "tidemill_validate.wasm"),
     },
     Bench {
         name: "events",
         what: "from an object's appearance to the start of its stage",
-        how: How::Command,
+        how: Program::Command,
     },
     Bench {
         name: "stages",
         what: "rows a second of validate, train and monitor, as they run in `tidemill up`",
-        how: How::Command,
+        how: Program::Command,
     },
     Bench {
         name: "validate",
         what: "twenty checks on a million rows, beside one DuckDB scan by hand",
-        how: How::Command,
+        how: Program::Command,
     },
     Bench {
         name: "serve",
         what: "one prediction over HTTP, beside the same ONNX in the process",
-        how: How::Command,
+        how: Program::Command,
     },
     Bench {
         name: "lambda",
         what: "cold start, memory and zipped size of each Lambda function under cargo-lambda's emulator, beside Python with onnxruntime",
-        how: How::Lambda("lambda_predict.py", &["onnxruntime==1.32.0", "numpy"]),
+        how: Program::Lambda("lambda_predict.py", &["onnxruntime==1.32.0", "numpy"]),
     },
     Bench {
         name: "train",
         what: "AUC and speed of training beside scikit-learn's HistGradientBoostingClassifier, on the same rows",
-        how: How::Python("train.py", &["pandas", "pyarrow", "scikit-learn"], "train_bench"),
+        how: Program::Python("train.py", &["pandas", "pyarrow", "scikit-learn"], "train_bench"),
     },
 ];
 
@@ -97,7 +97,7 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
         println!("\n{}: {}", bench.name, bench.what);
         let built = |name: &str| machine.target.join("debug").join(name);
         let mut command = match bench.how {
-            How::Command => {
+            Program::Command => {
                 let mut command = machine.command(built("tidemill-bench"));
                 command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
                 if !options.is_empty() {
@@ -105,33 +105,33 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
                 }
                 command
             }
-            How::Lambda(script, packages) => {
+            Program::Lambda(script, packages) => {
                 lambda::functions(machine, &environment)?;
                 let emulators = lambda::emulators(machine)?;
                 let mut command = machine.command(built("tidemill-bench"));
                 command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
                 command.arg("--functions").arg(machine.target.join("debug"));
                 command.arg("--cargo-lambda").arg(emulators.join("cargo-lambda"));
-                command.arg("--python").arg(packaged(machine, packages)?);
+                command.arg("--python").arg(python_with(machine, packages)?);
                 command.arg("--script").arg(machine.root.join("infra/bench").join(script));
                 if !options.is_empty() {
                     command.arg("--json");
                 }
                 command
             }
-            How::Example(example, component) => {
+            Program::Example(example, component) => {
                 let mut command = machine.command(built("examples").join(example));
                 command.arg(machine.target.join("components").join(component));
                 command
             }
-            How::Python(script, packages, example) => {
+            Program::Python(script, packages, example) => {
                 let mut command = python(machine, script, packages)?;
                 command.arg(built("examples").join(example));
                 command
             }
         };
         environment.apply(&mut command);
-        loud(&mut command)?;
+        run_command(&mut command)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -141,20 +141,20 @@ fn build(machine: &Machine, environment: &Environment) -> Result<()> {
         let mut command = machine.cargo(environment);
         // The whole workspace's features, as everything else is built.
         command.args(["build", "--quiet", "--workspace", "--bin", "tidemill-bench"]);
-        loud(command.args(["--example", "instance_start", "--example", "train_bench"]))?;
+        run_command(command.args(["--example", "instance_start", "--example", "train_bench"]))?;
         Ok(((), "tidemill-bench, instance_start, train_bench".into()))
     })
 }
 
 /// A Python with packages of its own, in a virtual environment under the target folder.
-fn packaged(machine: &Machine, packages: &[&str]) -> Result<PathBuf> {
+fn python_with(machine: &Machine, packages: &[&str]) -> Result<PathBuf> {
     let programs = step("Python packages", || venv::packages(machine, "bench-venv", packages))?;
     Ok(programs.join("python"))
 }
 
 /// A script over the demo's store.
 fn python(machine: &Machine, script: &str, packages: &[&str]) -> Result<Command> {
-    let mut command = machine.command(packaged(machine, packages)?);
+    let mut command = machine.command(python_with(machine, packages)?);
     command
         .arg(machine.root.join("infra/bench").join(script))
         .arg(machine.target.join("demo/flights/.tidemill/store"));
@@ -177,7 +177,7 @@ fn header(machine: &Machine, environment: &Environment) {
         value(&file("/proc/cpuinfo"), "model name"),
         value(&file("/proc/meminfo"), "MemTotal")
     );
-    let said = |command: &mut Command| quiet(command).map_or("unknown".to_owned(), |text| text.trim().to_owned());
+    let said = |command: &mut Command| capture(command).map_or("unknown".to_owned(), |text| text.trim().to_owned());
     println!("compiler: {}", said(machine.command("rustc").arg("--version")));
     println!(
         "commit:   {}",
@@ -186,7 +186,7 @@ fn header(machine: &Machine, environment: &Environment) {
     let lock = file(&machine.root.join("Cargo.lock").display().to_string());
     let versions: Vec<String> = ["wasmtime", "duckdb", "tract-onnx", "ort"]
         .iter()
-        .map(|name| format!("{name} {}", locked(&lock, name)))
+        .map(|name| format!("{name} {}", locked_version(&lock, name)))
         .collect();
     println!("crates:   {}", versions.join(", "));
     let mut tidemill = machine.command(machine.target.join("debug/tidemill"));
@@ -194,7 +194,7 @@ fn header(machine: &Machine, environment: &Environment) {
     println!("tidemill: {}", said(tidemill.arg("--version")));
 }
 
-fn locked<'a>(lock: &'a str, name: &str) -> &'a str {
+fn locked_version<'a>(lock: &'a str, name: &str) -> &'a str {
     let marker = format!("name = \"{name}\"\nversion = \"");
     lock.split_once(&marker)
         .and_then(|(_, rest)| rest.split('"').next())
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_version_is_read_from_the_lock_file() {
         let lock = "[[package]]\nname = \"ort-sys\"\nversion = \"1\"\n\n[[package]]\nname = \"ort\"\nversion = \"2.0.0-rc.15\"\n";
-        assert_eq!(locked(lock, "ort"), "2.0.0-rc.15");
-        assert_eq!(locked(lock, "none"), "unknown");
+        assert_eq!(locked_version(lock, "ort"), "2.0.0-rc.15");
+        assert_eq!(locked_version(lock, "none"), "unknown");
     }
 }

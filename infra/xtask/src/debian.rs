@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    machine::{Machine, quiet},
+    machine::{Machine, capture},
     step::note,
     wasm::TARGET,
 };
@@ -52,9 +52,9 @@ impl Debian {
         note("fetching Debian's compiler (about 175 MB, 1 GB unpacked)");
         let home = machine.folder("debian")?;
         let apt = Apt::new(&home)?;
-        quiet(apt.command(machine, "apt-get").arg("update")).context("Debian's package lists cannot be had")?;
+        capture(apt.command(machine, "apt-get").arg("update")).context("Debian's package lists cannot be had")?;
         let install = ["install", "--yes", "--download-only", "--no-install-recommends", "--reinstall"];
-        quiet(apt.command(machine, "apt-get").args(install).args(PACKAGES)).with_context(|| {
+        capture(apt.command(machine, "apt-get").args(install).args(PACKAGES)).with_context(|| {
             format!(
                 "Debian's packages {} cannot be had; they are in bookworm-security and later",
                 PACKAGES.join(", ")
@@ -65,7 +65,7 @@ impl Debian {
         fs::remove_dir_all(&fresh).ok();
         fs::create_dir_all(&fresh)?;
         for archive in files(&home.join("cache/archives"), "deb")? {
-            quiet(machine.command("dpkg").arg("-x").arg(archive).arg(&fresh))?;
+            capture(machine.command("dpkg").arg("-x").arg(archive).arg(&fresh))?;
         }
         fs::rename(&fresh, &root)?;
         fs::remove_dir_all(home.join("cache")).ok();
@@ -76,7 +76,7 @@ impl Debian {
     /// `rustc 1.96.0 …`
     pub(crate) fn version(&self) -> Result<String> {
         let mut command = Command::new(self.root.join("usr/bin/rustc"));
-        let said = quiet(command.env("LD_LIBRARY_PATH", self.libraries()).arg("--version"))?;
+        let said = capture(command.env("LD_LIBRARY_PATH", self.libraries()).arg("--version"))?;
         Ok(said.split('(').next().unwrap_or(&said).trim().to_owned())
     }
 
@@ -120,7 +120,7 @@ impl Debian {
 
 /// Every rustup toolchain ships the tool that turns a core module into a component; Debian does not.
 fn component_linker(machine: &Machine) -> Result<PathBuf> {
-    let sysroot = quiet(machine.command("rustc").args(["--print", "sysroot"]))?;
+    let sysroot = capture(machine.command("rustc").args(["--print", "sysroot"]))?;
     let libraries = Path::new(sysroot.trim()).join("lib/rustlib");
     let found = fs::read_dir(&libraries)?
         .filter_map(|entry| Some(entry.ok()?.path().join("bin/wasm-component-ld")))

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     lambda,
-    machine::{Environment, Machine, loud},
+    machine::{Environment, Machine, run_command},
     setup,
     step::{note, step},
 };
@@ -36,7 +36,7 @@ fn one_process(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     programs(machine, &mut environment)?;
     let mut command = machine.command(machine.target.join("debug/tidemill-demo"));
     environment.apply(&mut command);
-    passed_on(command.args(arguments).args(folder_of(machine, arguments)))
+    run_to_exit_code(command.args(arguments).args(folder_of(machine, arguments)))
 }
 
 /// `cargo xtask run <command>`.
@@ -51,7 +51,7 @@ pub(crate) fn any(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     if let Ok(here) = std::env::current_dir() {
         command.current_dir(here);
     }
-    passed_on(command.args(rest))
+    run_to_exit_code(command.args(rest))
 }
 
 /// `cargo xtask env`: what a shell needs to call `tidemill`. Progress goes to standard error, so that a shell can take the rest.
@@ -73,7 +73,7 @@ pub(crate) fn shell(machine: &Machine) -> Result<ExitCode> {
 pub(crate) fn programs(machine: &Machine, environment: &mut Environment) -> Result<()> {
     note("building `tidemill`; the first time takes minutes");
     step("programs", || {
-        loud(
+        run_command(
             machine
                 .cargo(environment)
                 // The whole workspace's features, as the tests have them: nothing is compiled twice.
@@ -94,7 +94,7 @@ fn folder_of(machine: &Machine, arguments: &[String]) -> Vec<String> {
 }
 
 /// Runs the command; its code is ours.
-pub(crate) fn passed_on(command: &mut Command) -> Result<ExitCode> {
+pub(crate) fn run_to_exit_code(command: &mut Command) -> Result<ExitCode> {
     let status = command
         .status()
         .with_context(|| format!("`{}` cannot be started", command.get_program().to_string_lossy()))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::machine::{Machine, quiet, there};
+use crate::machine::{Machine, capture, is_installed};
 
 const VERSION: &str = "1.5.6-r.1";
 
@@ -58,7 +58,7 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(PathBuf, String)> {
         return Ok((folder, how.into()));
     }
     let package = package()?;
-    if !there("npm") {
+    if !is_installed("npm") {
         bail!(
             "DuckDB's library comes from npm's `{package}`, and there is no `npm` here\n\
              hint: install it (Debian: `apt-get install npm`; macOS: `brew install node`)\n{}",
@@ -72,7 +72,7 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(PathBuf, String)> {
 
 fn download(machine: &Machine, package: &str, folder: &Path) -> Result<()> {
     let scratch = machine.folder("duckdb/download")?;
-    let name = quiet(
+    let name = capture(
         machine
             .command("npm")
             .args(["pack", "--silent", "--pack-destination"])
@@ -80,7 +80,7 @@ fn download(machine: &Machine, package: &str, folder: &Path) -> Result<()> {
             .arg(format!("{package}@{VERSION}")),
     )?;
     let archive = scratch.join(name.trim().lines().last().context("npm named no file")?);
-    quiet(machine.command("tar").arg("-xzf").arg(&archive).arg("-C").arg(&scratch))?;
+    capture(machine.command("tar").arg("-xzf").arg(&archive).arg("-C").arg(&scratch))?;
     // Renamed last: a folder that holds the file holds all of it.
     std::fs::rename(scratch.join("package").join(FILE), folder.join(FILE)).with_context(|| format!("{package} holds no {FILE}"))?;
     std::fs::remove_dir_all(&scratch).ok();

@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 
 use crate::{
-    demo::{passed_on, programs},
-    machine::{Environment, Machine, loud},
+    demo::{programs, run_to_exit_code},
+    machine::{Environment, Machine, run_command},
     setup,
     step::{note, step},
     venv,
@@ -27,7 +27,7 @@ const FUNCTIONS: [&str; 11] = [
     "tidemill-retrain",
     "tidemill-predict",
     "tidemill-component",
-    "tidemill-keeper",
+    "tidemill-coordinator",
 ];
 
 /// Runs the demo; the arguments are its own.
@@ -63,7 +63,7 @@ pub(crate) fn demo(machine: &Machine, arguments: &[String]) -> Result<ExitCode> 
     if !arguments.iter().any(|a| a == "--dir" || a.starts_with("--dir=")) {
         command.arg("--dir").arg(machine.target.join("demo-lambda"));
     }
-    passed_on(command.args(arguments))
+    run_to_exit_code(command.args(arguments))
 }
 
 /// Builds what is deployed.
@@ -75,7 +75,7 @@ pub(crate) fn functions(machine: &Machine, environment: &Environment) -> Result<
         for name in FUNCTIONS {
             command.args(["--bin", name]);
         }
-        loud(&mut command)?;
+        run_command(&mut command)?;
         Ok(((), FUNCTIONS.join(", ")))
     })
 }

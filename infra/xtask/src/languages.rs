@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::{
-    machine::{Environment, Machine, quiet, there},
+    machine::{Environment, Machine, capture, is_installed},
     step::step,
     venv,
 };
@@ -33,14 +33,14 @@ fn jco(machine: &Machine) -> Result<(PathBuf, String)> {
     if std::fs::read_to_string(&stamp).is_ok_and(|there| there == JCO) {
         return Ok((folder, "there".into()));
     }
-    if !there("npm") {
+    if !is_installed("npm") {
         bail!(
             "jco comes from npm, and there is no `npm` here\nhint: install Node 20 or later (Debian: `apt-get install npm`; macOS: `brew install node`)"
         );
     }
     std::fs::create_dir_all(&folder)?;
     let npm = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
-    quiet(machine.command("npm").args(npm).arg(&folder).arg(JCO))?;
+    capture(machine.command("npm").args(npm).arg(&folder).arg(JCO))?;
     std::fs::write(&stamp, JCO)?;
     Ok((folder, JCO.into()))
 }

@@ -106,8 +106,8 @@ fn with_first(folder: &Path, rest: Option<std::ffi::OsString>) -> std::ffi::OsSt
 }
 
 /// Runs a command quietly; an error holds what it said.
-pub(crate) fn quiet(command: &mut Command) -> Result<String> {
-    let shown = shown(command);
+pub(crate) fn capture(command: &mut Command) -> Result<String> {
+    let shown = display(command);
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -122,8 +122,8 @@ pub(crate) fn quiet(command: &mut Command) -> Result<String> {
 }
 
 /// Runs a command that the person sees; an error names it.
-pub(crate) fn loud(command: &mut Command) -> Result<()> {
-    let shown = shown(command);
+pub(crate) fn run_command(command: &mut Command) -> Result<()> {
+    let shown = display(command);
     let status = command.status().with_context(|| format!("`{shown}` cannot be started"))?;
     if !status.success() {
         bail!("`{shown}` failed ({status})");
@@ -132,7 +132,7 @@ pub(crate) fn loud(command: &mut Command) -> Result<()> {
 }
 
 /// Whether a program can be started.
-pub(crate) fn there(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     let mut command = Command::new(program);
     command
         .arg("--version")
@@ -142,7 +142,7 @@ pub(crate) fn there(program: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn shown(command: &Command) -> String {
+fn display(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     let mut text = words.join(" ");
@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn a_failure_tells_what_was_said() {
-        let error = quiet(Command::new("sh").args(["-c", "echo the reason >&2; exit 3"]))
+        let error = capture(Command::new("sh").args(["-c", "echo the reason >&2; exit 3"]))
             .unwrap_err()
             .to_string();
         assert!(error.contains("the reason") && error.contains("3"), "{error}");
         assert!(
-            quiet(&mut Command::new("no-such-program-here"))
+            capture(&mut Command::new("no-such-program-here"))
                 .unwrap_err()
                 .to_string()
                 .contains("cannot be started")

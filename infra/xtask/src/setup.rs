@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use crate::{
     duckdb, guests,
-    machine::{Environment, Machine, there},
-    onnx,
+    machine::{Environment, Machine, is_installed},
+    onnx, seaweedfs,
     step::{note, step},
     wasm::{self, Wasm},
-    wasmtime, weed,
+    wasmtime,
 };
 
 /// Libraries and the wasm target; what they make of the environment.
@@ -37,7 +37,12 @@ pub(crate) fn tools(machine: &Machine) -> Result<(Environment, Wasm)> {
         Result::<()>::Ok(())
     };
     optional("ONNX Runtime's library", "ORT_DYLIB_PATH", "models run on tract", onnx::prepare)?;
-    optional("SeaweedFS", "TIDEMILL_WEED", "what needs an S3 server is left out", weed::prepare)?;
+    optional(
+        "SeaweedFS",
+        "TIDEMILL_WEED",
+        "what needs an S3 server is left out",
+        seaweedfs::prepare,
+    )?;
     optional(
         "wasmtime's command",
         "TIDEMILL_WASMTIME",
@@ -92,7 +97,7 @@ pub(crate) fn doctor(machine: &Machine) -> Result<ExitCode> {
         "not there; `cargo xtask setup` adds it, or `rustup target add wasm32-wasip2`",
     );
     let duckdb = duckdb::find(machine)?.map(|folder| folder.display().to_string());
-    let npm = if there("npm") {
+    let npm = if is_installed("npm") {
         "not there; `cargo xtask setup` gets it from npm"
     } else {
         "not there, and no `npm` to get it with"
@@ -114,7 +119,7 @@ pub(crate) fn doctor(machine: &Machine) -> Result<ExitCode> {
         (Some(library), _) => println!("✓ ONNX Runtime's library: {}", library.display()),
         (None, why) => println!("· ONNX Runtime's library (optional): {why}"),
     }
-    match weed::prepare(machine, false) {
+    match seaweedfs::prepare(machine, false) {
         (Some(program), _) => println!("✓ SeaweedFS: {}", program.display()),
         (None, why) => println!("· SeaweedFS (optional, for tests over S3): {why}"),
     }
@@ -122,7 +127,7 @@ pub(crate) fn doctor(machine: &Machine) -> Result<ExitCode> {
         (Some(program), _) => println!("✓ wasmtime's command: {}", program.display()),
         (None, why) => println!("· wasmtime's command (optional, a second host for the components): {why}"),
     }
-    let runner = if there("cargo-nextest") {
+    let runner = if is_installed("cargo-nextest") {
         "cargo nextest"
     } else {
         "cargo test (`cargo install cargo-nextest` is faster)"

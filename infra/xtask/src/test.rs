@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use crate::{
     aws,
-    demo::{passed_on, programs},
+    demo::{programs, run_to_exit_code},
     languages,
-    machine::{Machine, loud, there},
+    machine::{Machine, is_installed, run_command},
     setup,
     step::{note, step},
 };
@@ -17,14 +17,14 @@ use crate::{
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let (mut environment, wasm) = setup::tools(machine)?;
     step("format", || {
-        loud(machine.cargo(&environment).args(["fmt", "--all", "--check"]))?;
+        run_command(machine.cargo(&environment).args(["fmt", "--all", "--check"]))?;
         Ok(((), "as rustfmt writes it".into()))
     })?;
     note("linting; the first time takes minutes");
     step("lints", || {
         // What is checked is not what is built: the dependencies are gone through once more, without code generation.
         let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        loud(machine.cargo(&environment).args(lints))?;
+        run_command(machine.cargo(&environment).args(lints))?;
         Ok(((), "clippy has nothing to say".into()))
     })?;
     setup::guests_with(machine, &mut environment, &wasm, &[])?;
@@ -34,10 +34,10 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let mut command = machine.cargo(&environment);
     // With `CI` set, a test whose backend is missing fails instead of being left out.
     command.env("CI", "1");
-    if there("cargo-nextest") {
+    if is_installed("cargo-nextest") {
         command.args(["nextest", "run", "--workspace", "--lib", "--tests", "--no-fail-fast"]);
     } else {
         command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--tests"]);
     }
-    passed_on(command.args(arguments))
+    run_to_exit_code(command.args(arguments))
 }

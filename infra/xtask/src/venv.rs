@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::machine::{Machine, quiet};
+use crate::machine::{Machine, capture};
 
 /// The environment's folder of programs, `python` among them, and what was done. Installs when the list is another than the last time.
 pub(crate) fn packages(machine: &Machine, name: &str, packages: &[&str]) -> Result<(PathBuf, String)> {
@@ -17,7 +17,7 @@ pub(crate) fn packages(machine: &Machine, name: &str, packages: &[&str]) -> Resu
         return Ok((programs, "there".into()));
     }
     if !programs.join("python").is_file() {
-        quiet(machine.command("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+        capture(machine.command("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     }
     let pip = [
         "-m",
@@ -28,7 +28,7 @@ pub(crate) fn packages(machine: &Machine, name: &str, packages: &[&str]) -> Resu
         "--only-binary",
         ":all:",
     ];
-    quiet(machine.command(programs.join("python")).args(pip).args(packages))?;
+    capture(machine.command(programs.join("python")).args(pip).args(packages))?;
     std::fs::write(&stamp, &wanted)?;
     Ok((programs, wanted))
 }

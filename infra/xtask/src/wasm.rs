@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     debian::Debian,
-    machine::{Environment, Machine, quiet, there},
+    machine::{Environment, Machine, capture, is_installed},
 };
 
 /// The target that components are built for.
@@ -38,7 +38,7 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(Wasm, String)> {
     if has_target(machine) {
         return Ok((Wasm::Rustup, "there".into()));
     }
-    let refused = match quiet(machine.command("rustup").args(["target", "add", TARGET])) {
+    let refused = match capture(machine.command("rustup").args(["target", "add", TARGET])) {
         Ok(_) if has_target(machine) => return Ok((Wasm::Rustup, "added by rustup".into())),
         Ok(_) => anyhow::anyhow!("rustup added the target to another toolchain than the `rustc` that is called here"),
         Err(error) => error,
@@ -52,7 +52,7 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(Wasm, String)> {
 }
 
 fn debian(machine: &Machine) -> Result<(Wasm, String)> {
-    if !there("apt-get") || !there("dpkg") {
+    if !is_installed("apt-get") || !is_installed("dpkg") {
         bail!(
             "there is no `apt-get` here to fetch Debian's compiler with\n\
              hint: get the target on a machine with a network (`rustup target add {TARGET}`) and copy `lib/rustlib/{TARGET}` \
@@ -65,7 +65,7 @@ fn debian(machine: &Machine) -> Result<(Wasm, String)> {
 }
 
 fn has_target(machine: &Machine) -> bool {
-    let libraries = quiet(machine.command("rustc").args(["--print", "target-libdir", "--target", TARGET]));
+    let libraries = capture(machine.command("rustc").args(["--print", "target-libdir", "--target", TARGET]));
     libraries.is_ok_and(|folder| std::fs::read_dir(folder.trim()).is_ok_and(|mut files| files.next().is_some()))
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     machine::Machine,
-    program::{Program, found_or_fetched},
+    program::{Program, find_or_fetch},
 };
 
 const WASMTIME: Program = Program {
@@ -16,5 +16,5 @@ const WASMTIME: Program = Program {
 
 /// The program, and where it was found or why it is not there.
 pub(crate) fn prepare(machine: &Machine, may_download: bool) -> (Option<PathBuf>, String) {
-    found_or_fetched(machine, &WASMTIME, machine.wasmtime.as_deref(), may_download)
+    find_or_fetch(machine, &WASMTIME, machine.wasmtime.as_deref(), may_download)
 }

@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node};
 use tidemill_engine::{Engine, EngineOptions, Limits, StageComponent};
 use tidemill_flow::{Runner, Usage};
-use tidemill_host::{Recorded, RunHost, Store};
-use tidemill_lambda::{Component, NodeSettings};
+use tidemill_host::{AccessLog, RunHost, Store};
+use tidemill_lambda::{ComponentSource, NodeSettings};
 use tokio::runtime::Handle;
 
 /// Runs one component.
-pub struct Compiled {
+pub struct ComponentRunner {
     component: StageComponent,
     /// What the package brought: the store has it not yet.
     bytes: Option<Vec<u8>>,
 }
 
-impl Compiled {
+impl ComponentRunner {
     /// The component that the node's settings name, compiled or taken from `compiled`. Blocks on `handle`.
     ///
     /// # Errors
@@ -37,17 +37,17 @@ impl Compiled {
             cache_dir: compiled.to_owned(),
         })?;
         let compile = |bytes: &[u8]| engine.component(bytes).map_err(|e| e.context(format!("component `{name}`")));
-        match Component::named(name) {
-            Component::File(path) => {
-                let bytes = Component::read(&path)?;
+        match ComponentSource::from_name(name) {
+            ComponentSource::File(path) => {
+                let bytes = ComponentSource::read(&path)?;
                 Ok(Self {
                     component: compile(&bytes)?,
                     bytes: Some(bytes),
                 })
             }
-            Component::Stored(digest) => {
-                let bytes = handle.block_on(store.get(name)).map_err(|e| missing(e, name))?;
-                if Digest::of(&bytes) != digest {
+            ComponentSource::Stored(digest) => {
+                let bytes = handle.block_on(store.get(name)).map_err(|e| missing_component(e, name))?;
+                if Digest::sha256(&bytes) != digest {
                     return Err(Error::input(format!("`{name}` is not what its name says: deploy it again")));
                 }
                 Ok(Self {
@@ -60,7 +60,7 @@ impl Compiled {
 }
 
 /// Where compiled components are: beside the program if the package brings them, else in `/tmp`.
-pub fn compiled() -> PathBuf {
+pub fn compiled_dir() -> PathBuf {
     let beside = std::env::current_exe()
         .ok()
         .and_then(|program| Some(program.parent()?.join("compiled")));
@@ -68,15 +68,15 @@ pub fn compiled() -> PathBuf {
     beside.unwrap_or_else(|| std::env::temp_dir().join("tidemill-compiled"))
 }
 
-fn missing(error: Error, name: &str) -> Error {
+fn missing_component(error: Error, name: &str) -> Error {
     match error.kind {
         ErrorKind::NotFound => Error::config(format!("`{name}` is not in the store: put the stage's component there")),
         _ => error,
     }
 }
 
-impl Runner for Compiled {
-    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage) {
+impl Runner for ComponentRunner {
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
         let limits = Limits {
             timeout: node.timeout,
             memory_bytes: node.memory_bytes,

@@ -8,11 +8,11 @@ use std::{
 use tidemill_core::{Digest, Error, Outcome, Result, Trigger, pipeline::Node};
 use tidemill_engine::{Engine, EngineOptions, Limits, StageComponent};
 use tidemill_flow::{Runner, Usage};
-use tidemill_host::{Recorded, RunHost};
+use tidemill_host::{AccessLog, RunHost};
 
 use crate::project::Project;
 
-struct Loaded {
+struct LoadedComponent {
     bytes: Vec<u8>,
     digest: Digest,
     component: Mutex<Option<Arc<StageComponent>>>,
@@ -22,28 +22,28 @@ struct Loaded {
 pub(crate) struct EngineRunner {
     project: Project,
     engine: Engine,
-    loaded: Mutex<HashMap<String, Arc<Loaded>>>,
+    loaded: Mutex<HashMap<String, Arc<LoadedComponent>>>,
 }
 
 impl EngineRunner {
     /// A runner for a project; nothing is compiled yet.
     pub(crate) fn new(project: &Project) -> Result<Self> {
         Ok(Self {
-            engine: engine(project)?,
+            engine: open_engine(project)?,
             project: project.clone(),
             loaded: Mutex::default(),
         })
     }
 
-    fn load(&self, name: &str) -> Result<Arc<Loaded>> {
+    fn load(&self, name: &str) -> Result<Arc<LoadedComponent>> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = loaded.get(name) {
             return Ok(found.clone());
         }
-        let path = self.project.component(name)?;
+        let path = self.project.component_path(name)?;
         let bytes = std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))?;
-        let fresh = Arc::new(Loaded {
-            digest: Digest::of(&bytes),
+        let fresh = Arc::new(LoadedComponent {
+            digest: Digest::sha256(&bytes),
             bytes,
             component: Mutex::default(),
         });
@@ -51,7 +51,7 @@ impl EngineRunner {
         Ok(fresh)
     }
 
-    fn compiled(&self, name: &str) -> Result<Arc<StageComponent>> {
+    fn compile(&self, name: &str) -> Result<Arc<StageComponent>> {
         let loaded = self.load(name)?;
         let mut slot = loaded.component.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(component) = slot.as_ref() {
@@ -68,20 +68,20 @@ impl EngineRunner {
 }
 
 /// The engine of a project.
-pub(crate) fn engine(project: &Project) -> Result<Engine> {
+pub(crate) fn open_engine(project: &Project) -> Result<Engine> {
     Engine::new(EngineOptions {
-        cache_dir: project.compiled(),
+        cache_dir: project.compile_cache_dir(),
     })
 }
 
 /// Runs a component under a node's limits.
-pub(crate) fn run(
+pub(crate) fn run_component(
     component: &StageComponent,
     node: &Node,
     config: &str,
     trigger: &Trigger,
     host: RunHost,
-) -> (Result<Outcome>, Recorded, Usage) {
+) -> (Result<Outcome>, AccessLog, Usage) {
     let limits = Limits {
         timeout: node.timeout,
         memory_bytes: node.memory_bytes,
@@ -95,9 +95,9 @@ pub(crate) fn run(
 }
 
 impl Runner for EngineRunner {
-    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage) {
-        match self.compiled(&node.component) {
-            Ok(component) => run(&component, node, &node.config.to_string(), trigger, host),
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
+        match self.compile(&node.component) {
+            Ok(component) => run_component(&component, node, &node.config.to_string(), trigger, host),
             Err(error) => (Err(error), host.finish(), Usage::default()),
         }
     }

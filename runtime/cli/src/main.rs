@@ -17,9 +17,9 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    no_backtraces();
+    disable_backtraces();
     let arguments = commands::Arguments::parse();
-    let filter = EnvFilter::try_from_env("TIDEMILL_LOG").unwrap_or_else(|_| EnvFilter::new(arguments.log_level()));
+    let filter = EnvFilter::try_from_env("TIDEMILL_LOG").unwrap_or_else(|_| EnvFilter::new(arguments.default_log_filter()));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -30,14 +30,14 @@ fn main() -> ExitCode {
         .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return output::fail(&error.into()),
+        Err(error) => return output::report_error(&error.into()),
     };
     let result = runtime.block_on(commands::run(arguments));
     // A stage that overran its time may still hold a thread: do not wait for it.
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
-        Err(error) => output::fail(&error),
+        Err(error) => output::report_error(&error),
     }
 }
 
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     unsafe_code,
     reason = "the first thing that the process does: no other thread reads the environment yet"
 )]
-fn no_backtraces() {
+fn disable_backtraces() {
     // SAFETY: no thread was started.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
 }

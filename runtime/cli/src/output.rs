@@ -15,18 +15,18 @@ pub(crate) struct Output {
 
 impl Output {
     /// Writes a result: as JSON, or what `people` says.
-    pub(crate) fn show<T: Serialize>(self, value: &T, people: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+    pub(crate) fn print<T: Serialize>(self, value: &T, render_text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let text = if self.json {
             serde_json::to_string_pretty(value)?
         } else {
-            people(value)
+            render_text(value)
         };
-        write(format!("{}\n", text.trim_end()).as_bytes())
+        write_stdout(format!("{}\n", text.trim_end()).as_bytes())
     }
 }
 
 /// Writes to the standard output.
-pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -52,28 +52,28 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Str
 
 /// An error with a line of advice.
 #[derive(Debug)]
-pub(crate) struct Hinted {
+pub(crate) struct HintedError {
     pub(crate) error: tidemill_core::Error,
     pub(crate) hint: String,
 }
 
-impl std::fmt::Display for Hinted {
+impl std::fmt::Display for HintedError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Hinted {}
+impl std::error::Error for HintedError {}
 
 /// Adds a line of advice.
-pub(crate) fn hint(error: tidemill_core::Error, hint: impl Into<String>) -> anyhow::Error {
-    Hinted { error, hint: hint.into() }.into()
+pub(crate) fn with_hint(error: tidemill_core::Error, hint: impl Into<String>) -> anyhow::Error {
+    HintedError { error, hint: hint.into() }.into()
 }
 
 /// Says what went wrong and gives the exit code.
-pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
-    let hinted = error.downcast_ref::<Hinted>();
+    let hinted = error.downcast_ref::<HintedError>();
     if let Some(hinted) = hinted {
         eprintln!("hint: {}", hinted.hint);
     }

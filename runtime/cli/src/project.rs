@@ -37,7 +37,7 @@ pub(crate) struct StoreSettings {
 }
 
 /// The file that makes a folder a project.
-pub(crate) const FILE: &str = "tidemill.toml";
+pub(crate) const PROJECT_FILE: &str = "tidemill.toml";
 
 impl Project {
     /// The project of `dir` (default: here), looking upwards; its store is at `store`, or else where `tidemill.toml` says.
@@ -49,17 +49,20 @@ impl Project {
         let start = start
             .canonicalize()
             .map_err(|e| Error::not_found(format!("`{}` cannot be opened: {e}", start.display())))?;
-        let root = start.ancestors().find(|folder| folder.join(FILE).is_file()).ok_or_else(|| {
-            Error::not_found(format!(
-                "there is no {FILE} in `{}` or above; go to a project, or make one with `tidemill new <dir>`",
-                start.display()
-            ))
-        })?;
+        let root = start
+            .ancestors()
+            .find(|folder| folder.join(PROJECT_FILE).is_file())
+            .ok_or_else(|| {
+                Error::not_found(format!(
+                    "there is no {PROJECT_FILE} in `{}` or above; go to a project, or make one with `tidemill new <dir>`",
+                    start.display()
+                ))
+            })?;
         Self::open(root, store)
     }
 
     fn open(root: &Path, store: Option<&str>) -> Result<Self> {
-        let text = read(root, FILE)?;
+        let text = read(root, PROJECT_FILE)?;
         let (text, settings) = split_store(&text)?;
         let pipeline = Pipeline::parse(&text, &|path| read(root, path))?;
         Ok(Self {
@@ -68,42 +71,42 @@ impl Project {
             location: match store {
                 // As typed, from where it was typed.
                 Some(store) => store.to_owned(),
-                None => placed(root, settings.path.as_deref().unwrap_or(".tidemill/store")),
+                None => resolve_location(root, settings.path.as_deref().unwrap_or(".tidemill/store")),
             },
             settings,
         })
     }
     /// Where compiled components are kept: they follow from the component alone, so all projects of a user share them.
-    pub(crate) fn compiled(&self) -> PathBuf {
+    pub(crate) fn compile_cache_dir(&self) -> PathBuf {
         let home = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
         home.filter(|folder| folder.is_absolute())
-            .map_or_else(|| self.own("cache/components"), |folder| folder.join("tidemill/components"))
+            .map_or_else(|| self.state_path("cache/components"), |folder| folder.join("tidemill/components"))
     }
 
     /// A file or folder that the flow keeps.
-    pub(crate) fn own(&self, name: &str) -> PathBuf {
+    pub(crate) fn state_path(&self, name: &str) -> PathBuf {
         self.root.join(".tidemill").join(name)
     }
 
     /// The store.
-    pub(crate) fn store(&self) -> Result<Store> {
+    pub(crate) fn open_store(&self) -> Result<Store> {
         Store::open(&self.location)
     }
 
     /// The file of the flow's queue. What waits is about one store: each bucket has a queue of its own.
-    pub(crate) fn queue(&self) -> PathBuf {
+    pub(crate) fn queue_file(&self) -> PathBuf {
         match self.location.contains("://") {
-            true => self.own(&format!("queue-{}.redb", Digest::of(self.location.as_bytes()).short())),
-            false => self.own("queue.redb"),
+            true => self.state_path(&format!("queue-{}.redb", Digest::sha256(self.location.as_bytes()).short())),
+            false => self.state_path("queue.redb"),
         }
     }
 
     /// SQL for stages.
-    pub(crate) fn sql(&self, threads: Option<usize>) -> Result<SqlEngine> {
+    pub(crate) fn sql_engine(&self, threads: Option<usize>) -> Result<SqlEngine> {
         SqlEngine::new(SqlOptions {
-            cache_dir: self.own("cache/sql"),
+            cache_dir: self.state_path("cache/sql"),
             memory_bytes: 2 << 30,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             timeout: Duration::from_secs(600),
@@ -111,17 +114,17 @@ impl Project {
     }
 
     /// The file of a component: `tidemill:<stage>`, or a path from the project's folder.
-    pub(crate) fn component(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn component_path(&self, name: &str) -> Result<PathBuf> {
         let Some(stage) = name.strip_prefix("tidemill:") else {
             let path = self.root.join(name);
             return path.is_file().then_some(path).ok_or_else(|| {
                 Error::config(format!(
-                    "the component `{name}` is not in the project; build it, or correct `component` in {FILE}"
+                    "the component `{name}` is not in the project; build it, or correct `component` in {PROJECT_FILE}"
                 ))
             });
         };
         let file = format!("tidemill_{}.wasm", stage.replace('-', "_"));
-        let folders = self.component_folders();
+        let folders = self.component_dirs();
         folders
             .iter()
             .map(|folder| folder.join(&file))
@@ -136,21 +139,21 @@ impl Project {
     }
 
     /// Where Tidemill's own components may be.
-    pub(crate) fn component_folders(&self) -> Vec<PathBuf> {
+    pub(crate) fn component_dirs(&self) -> Vec<PathBuf> {
         let named = std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from);
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("components")));
         named.into_iter().chain(beside).chain([self.root.join("components")]).collect()
     }
 
     /// The address of the `tidemill up` that runs on this project, if one said so; it may be gone.
-    pub(crate) fn address(&self) -> Option<String> {
-        let text = std::fs::read_to_string(self.own("address")).ok()?;
+    pub(crate) fn running_address(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.state_path("address")).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 }
 
 /// Why a file that the user named cannot be read.
-pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+pub(crate) fn read_error(path: &Path, error: &std::io::Error) -> Error {
     let path = path.display();
     match error.kind() {
         std::io::ErrorKind::NotFound => Error::not_found(format!("there is no file `{path}`")),
@@ -160,7 +163,7 @@ pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
 }
 
 /// Goes into run records, for people.
-pub(crate) fn environment() -> BTreeMap<String, String> {
+pub(crate) fn run_environment() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("tidemill".into(), env!("CARGO_PKG_VERSION").into()),
         ("machine".into(), format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
@@ -176,7 +179,7 @@ fn read(root: &Path, path: &str) -> Result<String> {
 }
 
 /// A location of `tidemill.toml`: folders are named from the project's.
-fn placed(root: &Path, path: &str) -> String {
+fn resolve_location(root: &Path, path: &str) -> String {
     match path.contains("://") {
         true => path.to_owned(),
         false => root.join(path).display().to_string(),
@@ -194,12 +197,12 @@ fn split_store(text: &str) -> Result<(String, StoreSettings)> {
     };
     let settings = store.try_into().map_err(|e: toml::de::Error| {
         Error::config(format!(
-            "{FILE}: [store] is not what it must be: {}; it takes `path` (a folder, or `s3://bucket/prefix`), `queue` (the URL of an \
+            "{PROJECT_FILE}: [store] is not what it must be: {}; it takes `path` (a folder, or `s3://bucket/prefix`), `queue` (the URL of an \
              SQS queue) and `poll-seconds`",
             e.message()
         ))
     })?;
-    let rest = toml::to_string(&whole).map_err(|e| Error::config(format!("{FILE}: {e}")))?;
+    let rest = toml::to_string(&whole).map_err(|e| Error::config(format!("{PROJECT_FILE}: {e}")))?;
     Ok((rest, settings))
 }
 
@@ -214,9 +217,9 @@ mod tests {
         assert_eq!(settings.poll_seconds, Some(60));
         let error = split_store("[store]\npaht = 1\n").unwrap_err().message;
         assert!(error.contains("`paht`") && error.contains("`path` (a folder"), "{error}");
-        assert_eq!(placed(Path::new("/project"), "data"), "/project/data");
-        assert_eq!(placed(Path::new("/project"), "/data"), "/data");
-        assert_eq!(placed(Path::new("/project"), "s3://tide/mill"), "s3://tide/mill");
+        assert_eq!(resolve_location(Path::new("/project"), "data"), "/project/data");
+        assert_eq!(resolve_location(Path::new("/project"), "/data"), "/data");
+        assert_eq!(resolve_location(Path::new("/project"), "s3://tide/mill"), "s3://tide/mill");
     }
 
     #[test]
@@ -229,13 +232,13 @@ mod tests {
                 .message
                 .contains("tidemill new")
         );
-        std::fs::write(folder.path().join(FILE), "[project]\nname = \"x\"\n").unwrap();
+        std::fs::write(folder.path().join(PROJECT_FILE), "[project]\nname = \"x\"\n").unwrap();
         let project = Project::find(Some(&folder.path().join("a/b")), None).unwrap();
         assert_eq!(project.pipeline.project, "x");
         // A name that no folder of components has, wherever the environment points.
         assert!(
             project
-                .component("tidemill:tide")
+                .component_path("tidemill:tide")
                 .unwrap_err()
                 .message
                 .contains("tidemill_tide.wasm")

@@ -10,7 +10,7 @@ pub struct Digest(String);
 
 impl Digest {
     /// The digest of some bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn sha256(bytes: &[u8]) -> Self {
         Self(hex(&Sha256::digest(bytes)))
     }
     /// A digest that was computed elsewhere; `None` unless it is 64 lower-case hex digits.
@@ -66,17 +66,17 @@ fn hex(bytes: &[u8]) -> String {
 /// The digest of a value as JSON with its object keys sorted.
 pub fn digest_json(value: &impl Serialize) -> Digest {
     let mut value = serde_json::to_value(value).unwrap_or_default();
-    sort(&mut value);
-    Digest::of(value.to_string().as_bytes())
+    sort_keys(&mut value);
+    Digest::sha256(value.to_string().as_bytes())
 }
 
-fn sort(value: &mut serde_json::Value) {
+fn sort_keys(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(map) => {
             map.sort_keys();
-            map.values_mut().for_each(sort);
+            map.values_mut().for_each(sort_keys);
         }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(sort),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(sort_keys),
         _ => {}
     }
 }
@@ -84,11 +84,11 @@ fn sort(value: &mut serde_json::Value) {
 /// Names a run by what determines it: 32 hex digits.
 ///
 /// `component` and `config` are digests, `engines` the versions of what can change the bytes, `trigger` the digest of the trigger's content.
-pub fn run_key(stage: &str, subject: &str, component: &Digest, config: &Digest, engines: &str, trigger: &Digest) -> String {
-    named(&[
+pub fn run_key(stage: &str, resource: &str, component: &Digest, config: &Digest, engines: &str, trigger: &Digest) -> String {
+    hash_parts(&[
         "run",
         stage,
-        subject,
+        resource,
         component.as_str(),
         config.as_str(),
         engines,
@@ -98,11 +98,11 @@ pub fn run_key(stage: &str, subject: &str, component: &Digest, config: &Digest, 
 
 /// Names the one outcome that a trigger may have: 32 hex digits. It holds neither code nor configuration,
 /// so that new code applies to new triggers only.
-pub fn trigger_id(stage: &str, subject: &str, key: &str, digest: &Digest) -> String {
-    named(&["trigger", stage, subject, key, digest.as_str()])
+pub fn trigger_id(stage: &str, resource: &str, key: &str, digest: &Digest) -> String {
+    hash_parts(&["trigger", stage, resource, key, digest.as_str()])
 }
 
-fn named(parts: &[&str]) -> String {
+fn hash_parts(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());
@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_together() {
-        let digest = Digest::of(b"");
+        let digest = Digest::sha256(b"");
         assert_ne!(trigger_id("ab", "c", "k", &digest), trigger_id("a", "bc", "k", &digest));
     }
 
     #[test]
     fn known_digest() {
         assert_eq!(
-            Digest::of(b"abc").as_str(),
+            Digest::sha256(b"abc").as_str(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert!(Digest::parse("BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD").is_none());

@@ -51,7 +51,7 @@ impl ErrorKind {
     }
 
     /// Whether the flow tries the run again.
-    pub fn is_retried(self) -> bool {
+    pub fn is_retryable(self) -> bool {
         self == Self::Transient
     }
 

@@ -23,7 +23,7 @@ pub struct Gate {
 #[derive(Debug, Clone, PartialEq)]
 enum Base {
     Number(f64),
-    Of { scope: String, metric: String },
+    ScopedMetric { scope: String, metric: String },
 }
 
 const OPERATORS: [&str; 4] = ["<", "<=", ">", ">="];
@@ -49,7 +49,7 @@ impl Gate {
         let number = |word: &str| word.parse::<f64>().ok().filter(|n| n.is_finite());
         let base = match (number(base), base.split_once('.')) {
             (Some(number), _) => Base::Number(number),
-            (None, Some((scope, metric))) if SCOPES.contains(&scope) => Base::Of {
+            (None, Some((scope, metric))) if SCOPES.contains(&scope) => Base::ScopedMetric {
                 scope: scope.into(),
                 metric: metric.into(),
             },
@@ -82,15 +82,15 @@ impl Gate {
 
     /// Whether it compares with the champion.
     pub fn needs_champion(&self) -> bool {
-        matches!(&self.base, Base::Of { scope, .. } if scope == "champion")
+        matches!(&self.base, Base::ScopedMetric { scope, .. } if scope == "champion")
     }
 
     /// `Some((holds, value, threshold))`, or `None` where a metric is missing or not a number.
-    pub fn holds(&self, metrics: &Metrics, scopes: &BTreeMap<String, Metrics>) -> Option<(bool, f64, f64)> {
+    pub fn evaluate(&self, metrics: &Metrics, scopes: &BTreeMap<String, Metrics>) -> Option<(bool, f64, f64)> {
         let value = *metrics.get(&self.metric)?;
         let base = match &self.base {
             Base::Number(number) => *number,
-            Base::Of { scope, metric } => *scopes.get(scope)?.get(metric)?,
+            Base::ScopedMetric { scope, metric } => *scopes.get(scope)?.get(metric)?,
         };
         let threshold = base + self.offset;
         if value.is_nan() || threshold.is_nan() {
@@ -137,10 +137,10 @@ mod tests {
     fn compares_with_the_champion() {
         let gate = Gate::parse("auc >= champion.auc - 0.002").unwrap();
         let scopes = BTreeMap::from([("champion".to_owned(), metrics(0.75))]);
-        assert_eq!(gate.holds(&metrics(0.749), &scopes).map(|g| g.0), Some(true));
-        assert_eq!(gate.holds(&metrics(0.747), &scopes).map(|g| g.0), Some(false));
-        assert_eq!(gate.holds(&metrics(0.747), &BTreeMap::new()), None);
-        assert_eq!(gate.holds(&metrics(f64::NAN), &scopes), None);
+        assert_eq!(gate.evaluate(&metrics(0.749), &scopes).map(|g| g.0), Some(true));
+        assert_eq!(gate.evaluate(&metrics(0.747), &scopes).map(|g| g.0), Some(false));
+        assert_eq!(gate.evaluate(&metrics(0.747), &BTreeMap::new()), None);
+        assert_eq!(gate.evaluate(&metrics(f64::NAN), &scopes), None);
     }
 
     #[test]

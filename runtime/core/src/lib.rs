@@ -18,5 +18,6 @@ pub use digest::{Digest, Hasher, digest_json, run_key, trigger_id};
 pub use error::{Error, ErrorKind, Result};
 pub use outcome::{Decision, Finding, Outcome, Severity};
 pub use stage::{
-    Batches, Exported, FetchResponse, Format, Host, Level, Meta, Objects, ObjectsExt, Put, RunContext, Sql, Stage, Table, Trigger,
+    Batches, ExportedFile, FetchResponse, Format, Host, Level, ObjectMeta, Objects, ObjectsExt, PutResult, RunContext, Sql, Stage, Table,
+    Trigger,
 };

@@ -34,7 +34,7 @@ pub struct Finding {
     /// The check's name: `range`, `not-null`, `auc >= 0.6`.
     pub check: String,
     /// A column, a metric, a file.
-    pub subject: String,
+    pub target: String,
     /// How bad.
     pub severity: Severity,
     /// For a person.
@@ -55,7 +55,7 @@ pub struct Outcome {
     /// What the checks found.
     pub findings: Vec<Finding>,
     /// A JSON object: what the next stage needs to know (see [`record`](crate::record)).
-    pub facts: serde_json::Value,
+    pub result: serde_json::Value,
     /// The data time that this run established, if it did.
     pub as_of: Option<Timestamp>,
 }
@@ -66,14 +66,14 @@ impl Outcome {
             decision,
             reason: reason.into(),
             findings: Vec::new(),
-            facts: serde_json::json!({}),
+            result: serde_json::json!({}),
             as_of: None,
         }
     }
     /// The stage did its work; `facts` is one of the types in [`record`](crate::record).
     pub fn done(reason: impl Into<String>, facts: &impl Serialize) -> Self {
         Self {
-            facts: serde_json::to_value(facts).unwrap_or_default(),
+            result: serde_json::to_value(facts).unwrap_or_default(),
             ..Self::new(Decision::Done, reason)
         }
     }
@@ -96,8 +96,8 @@ impl Outcome {
     }
     /// With facts.
     #[must_use]
-    pub fn with_facts(mut self, facts: &impl Serialize) -> Self {
-        self.facts = serde_json::to_value(facts).unwrap_or_default();
+    pub fn with_result(mut self, facts: &impl Serialize) -> Self {
+        self.result = serde_json::to_value(facts).unwrap_or_default();
         self
     }
     /// With a data time.

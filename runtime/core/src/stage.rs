@@ -41,7 +41,7 @@ pub struct RunContext {
     /// 32 hex digits: names the run and the folder of its outputs.
     pub run_key: String,
     /// The dataset or model that the run is about.
-    pub subject: String,
+    pub resource: String,
 }
 
 /// What a stage may use.
@@ -53,7 +53,7 @@ pub trait Host {
     /// SQL over granted objects.
     fn sql(&self) -> &dyn Sql;
     /// Tells the person who waits; `fraction` is 0 to 1.
-    fn progress(&self, fraction: f64, message: &str);
+    fn report_progress(&self, fraction: f64, message: &str);
     /// A line for the log; never part of the result.
     fn log(&self, level: Level, message: &str);
     /// HTTP GET, to granted hosts.
@@ -84,7 +84,7 @@ pub struct FetchResponse {
 
 /// An object's key and size in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meta {
+pub struct ObjectMeta {
     /// From the store's root.
     pub key: String,
     /// Bytes.
@@ -93,7 +93,7 @@ pub struct Meta {
 
 /// What a conditional write did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
+pub enum PutResult {
     /// Written.
     Written,
     /// The same bytes were there already.
@@ -109,24 +109,24 @@ pub trait Objects {
     /// `length` bytes from `offset`; fewer at the object's end.
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>>;
     /// Its size, or `None` if it is not there.
-    fn head(&self, key: &str) -> Result<Option<Meta>>;
+    fn head(&self, key: &str) -> Result<Option<ObjectMeta>>;
     /// The SHA-256 of its bytes; `NotFound` if it is not there. A store that can reads it piece by piece.
     fn digest(&self, key: &str) -> Result<Digest> {
-        self.get(key).map(|bytes| Digest::of(&bytes))
+        self.get(key).map(|bytes| Digest::sha256(&bytes))
     }
     /// Writes where nothing is.
-    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put>;
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult>;
     /// Replaces exactly the bytes whose SHA-256 is `expected`; `None` = nothing may be there.
-    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<Put>;
+    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<PutResult>;
     /// Up to `limit` keys under `prefix` (which ends in `/`), ascending, after `after`.
-    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Meta>>;
+    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<ObjectMeta>>;
 }
 
 /// Sugar over [`Objects`].
 pub trait ObjectsExt: Objects {
     /// All keys under `prefix`, ascending.
-    fn list_all(&self, prefix: &str) -> Result<Vec<Meta>> {
-        let mut all: Vec<Meta> = Vec::new();
+    fn list_all(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        let mut all: Vec<ObjectMeta> = Vec::new();
         loop {
             let page = self.list(prefix, all.last().map(|m| m.key.as_str()), 1000)?;
             let last = page.len() < 1000;
@@ -151,13 +151,13 @@ pub trait ObjectsExt: Objects {
     fn create_json(&self, key: &str, value: &impl Serialize) -> Result<Digest> {
         let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::bug(format!("`{key}` cannot be written as JSON: {e}")))?;
         bytes.push(b'\n');
-        self.create_same(key, &bytes)
+        self.create_immutable(key, &bytes)
     }
     /// Writes bytes where nothing is; the same bytes again are fine; others are an error. Returns their digest.
-    fn create_same(&self, key: &str, bytes: &[u8]) -> Result<Digest> {
+    fn create_immutable(&self, key: &str, bytes: &[u8]) -> Result<Digest> {
         match self.create(key, bytes)? {
-            Put::Written | Put::Unchanged => Ok(Digest::of(bytes)),
-            Put::Conflict => Err(Error::input(format!(
+            PutResult::Written | PutResult::Unchanged => Ok(Digest::sha256(bytes)),
+            PutResult::Conflict => Err(Error::input(format!(
                 "`{key}` exists with other content; it is written once and never changed"
             ))),
         }
@@ -180,7 +180,7 @@ pub enum Format {
 
 impl Format {
     /// From a key's ending: `.csv`, `.jsonl` or `.ndjson`, `.parquet`.
-    pub fn of_key(key: &str) -> Option<Self> {
+    pub fn from_key(key: &str) -> Option<Self> {
         let ending = key.rsplit('.').next()?;
         match ending.to_ascii_lowercase().as_str() {
             "csv" => Some(Self::Csv),
@@ -218,7 +218,7 @@ pub type Batches<'a> = Box<dyn Iterator<Item = Result<Vec<u8>>> + 'a>;
 
 /// What an export wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exported {
+pub struct ExportedFile {
     /// Rows of the file.
     pub rows: u64,
     /// Its bytes.
@@ -232,5 +232,5 @@ pub trait Sql {
     /// Runs it and returns the rows.
     fn query<'a>(&'a self, sql: &str, tables: &[Table]) -> Result<Batches<'a>>;
     /// Runs it and writes the rows as Parquet to `key`, create-only; the bytes stay in the host.
-    fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<Exported>;
+    fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile>;
 }

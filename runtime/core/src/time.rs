@@ -10,11 +10,11 @@ use crate::{Error, Result};
 #[serde(try_from = "String", into = "String")]
 pub struct Span {
     count: u32,
-    unit: Calendar,
+    unit: CalendarUnit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Calendar {
+enum CalendarUnit {
     Minute,
     Hour,
     Day,
@@ -22,12 +22,12 @@ enum Calendar {
     Month,
 }
 
-const UNITS: [(&str, Calendar); 5] = [
-    ("minute", Calendar::Minute),
-    ("hour", Calendar::Hour),
-    ("day", Calendar::Day),
-    ("week", Calendar::Week),
-    ("month", Calendar::Month),
+const UNITS: [(&str, CalendarUnit); 5] = [
+    ("minute", CalendarUnit::Minute),
+    ("hour", CalendarUnit::Hour),
+    ("day", CalendarUnit::Day),
+    ("week", CalendarUnit::Week),
+    ("month", CalendarUnit::Month),
 ];
 
 impl Span {
@@ -35,7 +35,7 @@ impl Span {
     pub const fn days(count: u32) -> Self {
         Self {
             count,
-            unit: Calendar::Day,
+            unit: CalendarUnit::Day,
         }
     }
 
@@ -59,14 +59,14 @@ impl Span {
     }
 
     /// The time this much later (or earlier, with a negative `times`).
-    pub fn after(self, time: Timestamp, times: i64) -> Timestamp {
+    pub fn advance(self, time: Timestamp, times: i64) -> Timestamp {
         let count = i64::from(self.count) * times;
         let span = match self.unit {
-            Calendar::Minute => count.minutes(),
-            Calendar::Hour => count.hours(),
-            Calendar::Day => count.days(),
-            Calendar::Week => count.weeks(),
-            Calendar::Month => count.months(),
+            CalendarUnit::Minute => count.minutes(),
+            CalendarUnit::Hour => count.hours(),
+            CalendarUnit::Day => count.days(),
+            CalendarUnit::Week => count.weeks(),
+            CalendarUnit::Month => count.months(),
         };
         let zoned = time.to_zoned(TimeZone::UTC);
         zoned
@@ -75,21 +75,21 @@ impl Span {
     }
 
     /// The start of the window of this length that holds `time`. Windows are counted from 1970-01-01 (weeks from Monday 1970-01-05).
-    pub fn start_of(self, time: Timestamp) -> Timestamp {
+    pub fn window_start(self, time: Timestamp) -> Timestamp {
         let count = i64::from(self.count.max(1));
-        if self.unit == Calendar::Month {
+        if self.unit == CalendarUnit::Month {
             let date = time.to_zoned(TimeZone::UTC).date();
             let months = (i64::from(date.year()) - 1970) * 12 + i64::from(date.month()) - 1;
             return Self {
                 count: 1,
-                unit: Calendar::Month,
+                unit: CalendarUnit::Month,
             }
-            .after(Timestamp::UNIX_EPOCH, months.div_euclid(count) * count);
+            .advance(Timestamp::UNIX_EPOCH, months.div_euclid(count) * count);
         }
         let (unit, origin) = match self.unit {
-            Calendar::Minute => (60, 0),
-            Calendar::Hour => (3600, 0),
-            Calendar::Day => (86_400, 0),
+            CalendarUnit::Minute => (60, 0),
+            CalendarUnit::Hour => (3600, 0),
+            CalendarUnit::Day => (86_400, 0),
             _ => (7 * 86_400, 4 * 86_400),
         };
         let length = unit * count;
@@ -100,12 +100,12 @@ impl Span {
     }
 
     /// The start of the window after the one that starts at `start`.
-    pub fn next(self, start: Timestamp) -> Timestamp {
+    pub fn next_window(self, start: Timestamp) -> Timestamp {
         Self {
             count: self.count.max(1),
             unit: self.unit,
         }
-        .after(start, 1)
+        .advance(start, 1)
     }
 }
 
@@ -155,7 +155,7 @@ pub fn parse_time(text: &str) -> Result<Timestamp> {
 }
 
 /// The clock of a run: the `as-of` of its trigger's content, or 1970 where it has none.
-pub fn as_of(key: &str, bytes: &[u8]) -> Timestamp {
+pub fn parse_as_of(key: &str, bytes: &[u8]) -> Timestamp {
     #[derive(Deserialize)]
     struct Clock {
         #[serde(rename = "as-of")]
@@ -179,24 +179,30 @@ mod tests {
     #[test]
     fn months_are_calendar_months() {
         let month = Span::parse("1 month").unwrap();
-        assert_eq!(month.start_of(at("2013-02-28T23:59:59Z")), at("2013-02-01"));
-        assert_eq!(month.next(at("2013-12-01")), at("2014-01-01"));
-        assert_eq!(Span::parse("3 months").unwrap().start_of(at("2013-05-31")), at("2013-04-01"));
+        assert_eq!(month.window_start(at("2013-02-28T23:59:59Z")), at("2013-02-01"));
+        assert_eq!(month.next_window(at("2013-12-01")), at("2014-01-01"));
+        assert_eq!(Span::parse("3 months").unwrap().window_start(at("2013-05-31")), at("2013-04-01"));
     }
 
     #[test]
     fn weeks_start_on_monday() {
-        assert_eq!(Span::parse("1 week").unwrap().start_of(at("2013-01-01")), at("2012-12-31"));
-        assert_eq!(Span::days(1).start_of(Timestamp::from_microsecond(-5).unwrap()), at("1969-12-31"));
-        assert_eq!(Span::parse("1 week").unwrap().start_of(at("1969-12-31")), at("1969-12-29"));
+        assert_eq!(Span::parse("1 week").unwrap().window_start(at("2013-01-01")), at("2012-12-31"));
+        assert_eq!(
+            Span::days(1).window_start(Timestamp::from_microsecond(-5).unwrap()),
+            at("1969-12-31")
+        );
+        assert_eq!(Span::parse("1 week").unwrap().window_start(at("1969-12-31")), at("1969-12-29"));
     }
 
     #[test]
     fn the_clock_is_the_triggers() {
         let time = at("2013-02-01");
-        assert_eq!(as_of("windows/m/x.json", br#"{"as-of":"2013-02-01T00:00:00Z","x":1}"#), time);
-        assert_eq!(as_of("raw/d/x.csv", br#"{"as-of":"2013-02-01T00:00:00Z"}"#), Timestamp::UNIX_EPOCH);
-        assert_eq!(as_of("raw/d/x.json", b"not json"), Timestamp::UNIX_EPOCH);
+        assert_eq!(parse_as_of("windows/m/x.json", br#"{"as-of":"2013-02-01T00:00:00Z","x":1}"#), time);
+        assert_eq!(
+            parse_as_of("raw/d/x.csv", br#"{"as-of":"2013-02-01T00:00:00Z"}"#),
+            Timestamp::UNIX_EPOCH
+        );
+        assert_eq!(parse_as_of("raw/d/x.json", b"not json"), Timestamp::UNIX_EPOCH);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct Assumptions {
     pub call_log_bytes: f64,
     /// Bytes of the object that holds one request's rows.
     pub request_object_bytes: f64,
-    /// Milliseconds that one look of the keeper is billed.
+    /// Milliseconds that one look of the coordinator is billed.
     pub keeper_milliseconds: f64,
 }
 
@@ -138,7 +138,7 @@ pub fn of(sam: &Sam, assumptions: &Assumptions) -> Cost {
             queues * a.empty_receives_month * a.sqs_million_requests / 1e6,
         ),
         line(format!("{essential} alarms"), essential * a.alarm_month),
-        line(format!("{} looks of the keeper", sam.looks.round()), looks(sam, a)),
+        line(format!("{} looks of the coordinator", sam.looks.round()), looks(sam, a)),
     ];
     let predictions = if sam.programs.iter().any(|program| program == "tidemill-predict") {
         predictions(sam, a)

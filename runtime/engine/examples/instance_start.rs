@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
     let trigger = Trigger {
         key: "raw/none/none.csv".into(),
-        digest: Digest::of(b""),
+        digest: Digest::sha256(b""),
     };
     let folder = std::env::temp_dir().join(format!("instance-start-{}", std::process::id()));
     let host: Arc<dyn StageHost> = Arc::new(RunHost::new(RunSetup {
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             as_of: jiff::Timestamp::UNIX_EPOCH,
             seed: 1,
             run_key: "0".repeat(32),
-            subject: "none".into(),
+            resource: "none".into(),
         },
         trigger: trigger.clone(),
         grants: Grants::default(),

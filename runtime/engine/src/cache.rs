@@ -10,7 +10,7 @@ use std::{
 use tidemill_core::{Digest, Result};
 use wasmtime::{Engine, component::Component};
 
-use crate::fault;
+use crate::error;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
@@ -49,20 +49,20 @@ impl Cache {
         make_private(&self.folder)?;
         // The digest last: without it the code is not used.
         replace(path, code)?;
-        replace(&beside(path), Digest::of(code).as_str().as_bytes())
+        replace(&beside(path), Digest::sha256(code).as_str().as_bytes())
     }
 }
 
 /// Compiles a component.
 pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component> {
-    fault::check_is_component(bytes)?;
-    Component::from_binary(engine, bytes).map_err(|error| fault::not_a_component(&format!("it is damaged: {error:#}")))
+    error::check_is_component(bytes)?;
+    Component::from_binary(engine, bytes).map_err(|error| error::invalid_component(&format!("it is damaged: {error:#}")))
 }
 
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
     let code = std::fs::read(path).ok()?;
     let digest = std::fs::read_to_string(beside(path)).ok()?;
-    if Digest::of(&code).as_str() != digest {
+    if Digest::sha256(&code).as_str() != digest {
         tracing::warn!("`{}` is damaged and is compiled again", path.display());
         return None;
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tidemill_core::{Digest, Error, Outcome, Result, Trigger};
-use tidemill_host::{Recorded, RunHost};
+use tidemill_host::{AccessLog, RunHost};
 use wasmtime::{
     Store, UpdateDeadline,
     component::{Component, HasSelf, Linker},
@@ -16,9 +16,9 @@ use wasmtime::{
 use crate::{
     StageHost,
     bindings::{Stage, StagePre, tidemill::stage::types},
-    engine::TICK,
-    fault,
-    state::State,
+    engine::EPOCH_INTERVAL,
+    error,
+    state::RunState,
 };
 
 /// Bytes that one call of a guest may hand to the host.
@@ -45,7 +45,7 @@ pub struct Usage {
 /// A compiled and linked stage.
 pub struct StageComponent {
     engine: wasmtime::Engine,
-    pre: StagePre<State>,
+    pre: StagePre<RunState>,
     digest: Digest,
 }
 
@@ -63,8 +63,8 @@ impl StageComponent {
         let kind = component.component_type();
         let pre = linker
             .instantiate_pre(component)
-            .map_err(|error| fault::unlinkable(kind.imports(&engine).map(|(name, _)| name), &error))?;
-        let pre = StagePre::new(pre).map_err(|error| fault::no_run(&error))?;
+            .map_err(|error| error::link_error(kind.imports(&engine).map(|(name, _)| name), &error))?;
+        let pre = StagePre::new(pre).map_err(|error| error::missing_run_export(&error))?;
         Ok(Self { engine, pre, digest })
     }
 
@@ -74,12 +74,12 @@ impl StageComponent {
     }
 
     /// Runs the stage once. Blocks: call it where blocking is allowed. `config` is a JSON object.
-    pub fn run(&self, trigger: &Trigger, config: &str, host: RunHost, limits: &Limits) -> (Result<Outcome>, Recorded, Usage) {
+    pub fn run(&self, trigger: &Trigger, config: &str, host: RunHost, limits: &Limits) -> (Result<Outcome>, AccessLog, Usage) {
         let host = Arc::new(host);
         let (result, usage) = self.run_with(trigger, config, host.clone(), limits);
         match Arc::into_inner(host) {
             Some(host) => (result, host.finish(), usage),
-            None => (Err(Error::bug("a run's host outlived the run")), Recorded::default(), usage),
+            None => (Err(Error::bug("a run's host outlived the run")), AccessLog::default(), usage),
         }
     }
 
@@ -92,12 +92,12 @@ impl StageComponent {
             Err(error) => Err(error),
         };
         let result = match result {
-            Ok(Ok(outcome)) => fault::outcome_in(outcome),
-            Ok(Err(error)) => Err(fault::error_in(error)),
-            Err(error) => Err(fault::trapped(&error, store.data(), limits)),
+            Ok(Ok(outcome)) => error::outcome_from_wit(outcome),
+            Ok(Err(error)) => Err(error::error_from_wit(error)),
+            Err(error) => Err(error::trap_error(&error, store.data(), limits)),
         };
         let usage = Usage {
-            memory_bytes: store.data().memory.taken,
+            memory_bytes: store.data().memory.allocated,
             duration: started.elapsed(),
         };
         (result, usage)
@@ -112,18 +112,18 @@ impl StageComponent {
         let mut store = self.store(trigger, host, limits);
         let made = self.pre.instantiate(&mut store);
         let took = started.elapsed();
-        made.map(|_| took).map_err(|error| fault::trapped(&error, store.data(), limits))
+        made.map(|_| took).map_err(|error| error::trap_error(&error, store.data(), limits))
     }
 
-    fn store(&self, trigger: &Trigger, host: Arc<dyn StageHost>, limits: &Limits) -> Store<State> {
-        let mut store = Store::new(&self.engine, State::new(host, trigger, limits));
+    fn store(&self, trigger: &Trigger, host: Arc<dyn StageHost>, limits: &Limits) -> Store<RunState> {
+        let mut store = Store::new(&self.engine, RunState::new(host, trigger, limits));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(CALL_BYTES);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut context| match context.data().left() {
+        store.epoch_deadline_callback(|mut context| match context.data().remaining() {
             Some(left) => Ok(UpdateDeadline::Continue(ticks(left))),
             None => {
-                context.data_mut().is_late = true;
+                context.data_mut().is_timed_out = true;
                 Err(wasmtime::Error::msg("the timeout is over"))
             }
         });
@@ -133,12 +133,14 @@ impl StageComponent {
 
 /// At least one, and no more than a second's: the ticker may be late, the clock is not.
 fn ticks(left: Duration) -> u64 {
-    u64::try_from(left.as_millis() / TICK.as_millis()).unwrap_or(100).clamp(1, 100)
+    u64::try_from(left.as_millis() / EPOCH_INTERVAL.as_millis())
+        .unwrap_or(100)
+        .clamp(1, 100)
 }
 
 type Answer = std::result::Result<types::Outcome, types::Error>;
 
-fn answer(stage: &Stage, store: &mut Store<State>, trigger: &Trigger, config: &str) -> wasmtime::Result<Answer> {
+fn answer(stage: &Stage, store: &mut Store<RunState>, trigger: &Trigger, config: &str) -> wasmtime::Result<Answer> {
     let trigger = types::Trigger {
         key: trigger.key.clone(),
         digest: trigger.digest.to_string(),
@@ -146,7 +148,7 @@ fn answer(stage: &Stage, store: &mut Store<State>, trigger: &Trigger, config: &s
     stage.call_run(store, &trigger, config)
 }
 
-fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     Stage::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;

@@ -13,7 +13,7 @@ use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocation
 use crate::{StageComponent, cache::Cache};
 
 /// How often a running guest looks at the clock.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+pub(crate) const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Where compiled components are kept.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +58,7 @@ impl Engine {
     /// # Errors
     /// `Config` if it is not a component, imports what no stage may, or does not export `run`.
     pub fn component(&self, bytes: &[u8]) -> Result<StageComponent> {
-        let digest = Digest::of(bytes);
+        let digest = Digest::sha256(bytes);
         let compiled = match &self.cache {
             Some(cache) => cache.component(&self.inner, bytes, &digest)?,
             None => crate::cache::compile(&self.inner, bytes)?,
@@ -100,7 +100,7 @@ fn tick(engine: &wasmtime::Engine) {
     TICKER.call_once(|| {
         std::thread::spawn(|| {
             loop {
-                std::thread::sleep(TICK);
+                std::thread::sleep(EPOCH_INTERVAL);
                 let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
                 engines.retain(|weak| weak.upgrade().inspect(wasmtime::Engine::increment_epoch).is_some());
             }

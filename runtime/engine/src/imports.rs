@@ -1,13 +1,13 @@
 //! The contract's imports over a [`Host`]. Nothing is decided here: grants, recording and limits of SQL are the host's.
 
-use tidemill_core::{Digest, Error, ErrorKind, Format, Host, Level, Meta, Put, Result, Table};
+use tidemill_core::{Digest, Error, ErrorKind, Format, Host, Level, ObjectMeta, PutResult, Result, Table};
 use tidemill_host::RunHost;
 use wasmtime::component::Resource;
 
 use crate::{
     bindings::tidemill::stage::{fetch, objects, progress, run_context, sql, types},
-    fault,
-    state::State,
+    error,
+    state::RunState,
 };
 
 /// Batches that own what they read from.
@@ -34,7 +34,7 @@ impl StageHost for RunHost {
 
 type Answer<T> = std::result::Result<T, types::Error>;
 
-pub(crate) fn error_out(error: Error) -> types::Error {
+pub(crate) fn error_to_wit(error: Error) -> types::Error {
     let kind = match error.kind {
         ErrorKind::Config => types::ErrorKind::Config,
         ErrorKind::Input => types::ErrorKind::Input,
@@ -49,18 +49,18 @@ pub(crate) fn error_out(error: Error) -> types::Error {
     }
 }
 
-fn meta(meta: Meta) -> objects::Meta {
+fn meta(meta: ObjectMeta) -> objects::Meta {
     objects::Meta {
         key: meta.key,
         size: meta.size,
     }
 }
 
-fn put(put: Put) -> objects::PutResult {
+fn put(put: PutResult) -> objects::PutResult {
     match put {
-        Put::Written => objects::PutResult::Written,
-        Put::Unchanged => objects::PutResult::Unchanged,
-        Put::Conflict => objects::PutResult::Conflict,
+        PutResult::Written => objects::PutResult::Written,
+        PutResult::Unchanged => objects::PutResult::Unchanged,
+        PutResult::Conflict => objects::PutResult::Conflict,
     }
 }
 
@@ -77,59 +77,59 @@ fn tables(tables: Vec<sql::Table>) -> Vec<Table> {
     tables.into_iter().map(table).collect()
 }
 
-impl types::Host for State {}
+impl types::Host for RunState {}
 
-impl run_context::Host for State {
+impl run_context::Host for RunState {
     fn get(&mut self) -> run_context::Context {
         let context = self.host.context();
         run_context::Context {
             as_of: context.as_of.to_string(),
             seed: context.seed,
             run_key: context.run_key.clone(),
-            subject: context.subject.clone(),
+            resource: context.resource.clone(),
         }
     }
 }
 
-impl objects::Host for State {
+impl objects::Host for RunState {
     fn get(&mut self, key: String) -> Answer<Vec<u8>> {
-        self.host.objects().get(&key).map_err(error_out)
+        self.host.objects().get(&key).map_err(error_to_wit)
     }
     fn get_range(&mut self, key: String, offset: u64, length: u64) -> Answer<Vec<u8>> {
-        self.host.objects().get_range(&key, offset, length).map_err(error_out)
+        self.host.objects().get_range(&key, offset, length).map_err(error_to_wit)
     }
     fn head(&mut self, key: String) -> Answer<Option<objects::Meta>> {
-        Ok(self.host.objects().head(&key).map_err(error_out)?.map(meta))
+        Ok(self.host.objects().head(&key).map_err(error_to_wit)?.map(meta))
     }
     fn create(&mut self, key: String, bytes: Vec<u8>) -> Answer<objects::PutResult> {
-        self.host.objects().create(&key, &bytes).map(put).map_err(error_out)
+        self.host.objects().create(&key, &bytes).map(put).map_err(error_to_wit)
     }
     fn swap(&mut self, key: String, expected: Option<String>, bytes: Vec<u8>) -> Answer<objects::PutResult> {
         let expected = expected
-            .map(|text| Digest::parse(&text).ok_or_else(|| fault::wrong_digest(&text)))
+            .map(|text| Digest::parse(&text).ok_or_else(|| error::invalid_digest(&text)))
             .transpose();
-        let expected = expected.map_err(error_out)?;
+        let expected = expected.map_err(error_to_wit)?;
         self.host
             .objects()
             .swap(&key, expected.as_ref(), &bytes)
             .map(put)
-            .map_err(error_out)
+            .map_err(error_to_wit)
     }
     fn list(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<objects::Meta>> {
-        let page = self.host.objects().list(&prefix, after.as_deref(), limit).map_err(error_out)?;
+        let page = self.host.objects().list(&prefix, after.as_deref(), limit).map_err(error_to_wit)?;
         Ok(page.into_iter().map(meta).collect())
     }
 }
 
-impl sql::Host for State {
+impl sql::Host for RunState {
     fn query(&mut self, sql: String, bound: Vec<sql::Table>) -> Answer<Resource<Reader>> {
-        let batches = self.host.reader(&sql, &tables(bound)).map_err(error_out)?;
+        let batches = self.host.reader(&sql, &tables(bound)).map_err(error_to_wit)?;
         self.table
             .push(Reader(batches))
-            .map_err(|error| error_out(Error::limit(format!("too many query results are open: {error}"))))
+            .map_err(|error| error_to_wit(Error::limit(format!("too many query results are open: {error}"))))
     }
     fn export(&mut self, sql: String, bound: Vec<sql::Table>, key: String) -> Answer<sql::Exported> {
-        let exported = self.host.sql().export(&sql, &tables(bound), &key).map_err(error_out)?;
+        let exported = self.host.sql().export(&sql, &tables(bound), &key).map_err(error_to_wit)?;
         Ok(sql::Exported {
             rows: exported.rows,
             size: exported.size,
@@ -138,13 +138,13 @@ impl sql::Host for State {
     }
 }
 
-impl sql::HostReader for State {
+impl sql::HostReader for RunState {
     fn next(&mut self, reader: Resource<Reader>) -> Answer<Option<Vec<u8>>> {
         let reader = self
             .table
             .get_mut(&reader)
-            .map_err(|error| error_out(Error::bug(error.to_string())))?;
-        reader.0.next().transpose().map_err(error_out)
+            .map_err(|error| error_to_wit(Error::bug(error.to_string())))?;
+        reader.0.next().transpose().map_err(error_to_wit)
     }
     fn drop(&mut self, reader: Resource<Reader>) -> wasmtime::Result<()> {
         self.table.delete(reader)?;
@@ -152,10 +152,10 @@ impl sql::HostReader for State {
     }
 }
 
-impl progress::Host for State {
+impl progress::Host for RunState {
     fn report(&mut self, fraction: f64, message: String) {
         self.host
-            .progress(if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) }, &message);
+            .report_progress(if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) }, &message);
     }
     fn log(&mut self, level: progress::Level, message: String) {
         let level = match level {
@@ -167,9 +167,9 @@ impl progress::Host for State {
     }
 }
 
-impl fetch::Host for State {
+impl fetch::Host for RunState {
     fn get(&mut self, url: String, headers: Vec<(String, String)>) -> Answer<fetch::Response> {
-        let response = self.host.fetch(&url, &headers).map_err(error_out)?;
+        let response = self.host.fetch(&url, &headers).map_err(error_to_wit)?;
         Ok(fetch::Response {
             status: response.status,
             headers: response.headers,

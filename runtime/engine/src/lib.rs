@@ -10,19 +10,19 @@ mod bindings {
         with: { "tidemill:stage/sql.reader": crate::imports::Reader },
     });
 }
-mod accept;
 mod cache;
 mod component;
 mod engine;
+mod error;
 mod expiration;
-mod fault;
+mod http_server;
 mod imports;
 pub mod serve;
 pub mod spin;
 mod state;
 mod wasi;
 
-pub use accept::Running;
 pub use component::{Limits, StageComponent, Usage};
 pub use engine::{Engine, EngineOptions};
+pub use http_server::ServerHandle;
 pub use imports::StageHost;

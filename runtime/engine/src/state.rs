@@ -11,22 +11,22 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::{Limits, StageHost, wasi};
 
-pub(crate) struct State {
+pub(crate) struct RunState {
     pub(crate) host: Arc<dyn StageHost>,
     pub(crate) table: ResourceTable,
     pub(crate) memory: Memory,
-    pub(crate) stderr: wasi::Output,
+    pub(crate) stderr: wasi::CapturedOutput,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) is_late: bool,
+    pub(crate) is_timed_out: bool,
     wasi: WasiCtx,
 }
 
-impl State {
+impl RunState {
     pub(crate) fn new(host: Arc<dyn StageHost>, trigger: &Trigger, limits: &Limits) -> Self {
         let context: RunContext = host.context().clone();
-        let stderr = wasi::Output::default();
+        let stderr = wasi::CapturedOutput::default();
         Self {
-            wasi: wasi::context(&context, trigger, &stderr),
+            wasi: wasi::build_context(&context, trigger, &stderr),
             host,
             table: ResourceTable::new(),
             memory: Memory {
@@ -35,12 +35,12 @@ impl State {
             },
             stderr,
             deadline: Instant::now().checked_add(limits.timeout),
-            is_late: false,
+            is_timed_out: false,
         }
     }
 
     /// Time left, or `None` if the run is late.
-    pub(crate) fn left(&self) -> Option<Duration> {
+    pub(crate) fn remaining(&self) -> Option<Duration> {
         match self.deadline {
             None => Some(Duration::from_secs(3600)),
             Some(deadline) => deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()),
@@ -48,7 +48,7 @@ impl State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for RunState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
             ctx: &mut self.wasi,
@@ -61,19 +61,19 @@ impl WasiView for State {
 #[derive(Default)]
 pub(crate) struct Memory {
     limit: u64,
-    pub(crate) taken: u64,
+    pub(crate) allocated: u64,
     /// More was asked for than allowed.
-    pub(crate) is_refused: bool,
+    pub(crate) is_exceeded: bool,
 }
 
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let wanted = self.taken + (desired.saturating_sub(current)) as u64;
+        let wanted = self.allocated + (desired.saturating_sub(current)) as u64;
         let allowed = wanted <= self.limit;
         if allowed {
-            self.taken = wanted;
+            self.allocated = wanted;
         } else {
-            self.is_refused = true;
+            self.is_exceeded = true;
         }
         Ok(allowed)
     }

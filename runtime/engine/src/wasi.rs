@@ -21,7 +21,7 @@ use wasmtime_wasi::{
 /// How much of standard error is kept: a panic's message is at its end.
 const KEPT: usize = 16 << 10;
 
-pub(crate) fn context(run: &RunContext, trigger: &Trigger, stderr: &Output) -> WasiCtx {
+pub(crate) fn build_context(run: &RunContext, trigger: &Trigger, stderr: &CapturedOutput) -> WasiCtx {
     let mut hash = Sha256::new();
     hash.update(run.seed.to_le_bytes());
     hash.update(run.run_key.as_bytes());
@@ -32,7 +32,7 @@ pub(crate) fn context(run: &RunContext, trigger: &Trigger, stderr: &Output) -> W
     let since = run.as_of.as_duration();
     let mut builder = WasiCtx::builder();
     builder
-        .stdout(Output::default())
+        .stdout(CapturedOutput::default())
         .stderr(stderr.clone())
         .wall_clock(Wall(since.unsigned_abs()))
         .monotonic_clock(Steady(AtomicU64::new(0)))
@@ -113,9 +113,9 @@ impl rand_core::TryRng for Seeded {
 
 /// A guest's output: to our log, its end kept.
 #[derive(Clone, Default)]
-pub(crate) struct Output(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
-impl Output {
+impl CapturedOutput {
     /// The last of it.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
@@ -129,13 +129,13 @@ impl Output {
     }
 }
 
-impl IsTerminal for Output {
+impl IsTerminal for CapturedOutput {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Output {
+impl StdoutStream for CapturedOutput {
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
     }
@@ -145,11 +145,11 @@ impl StdoutStream for Output {
 }
 
 #[async_trait::async_trait]
-impl Pollable for Output {
+impl Pollable for CapturedOutput {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for Output {
+impl OutputStream for CapturedOutput {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
         self.push(&bytes);
         Ok(())
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn output_keeps_its_end() {
-        let output = Output::default();
+        let output = CapturedOutput::default();
         output.push(&vec![b'a'; KEPT]);
         output.push(b"end");
         assert!(output.text().ends_with("end") && output.text().len() == KEPT);

@@ -12,8 +12,8 @@ use std::{
 };
 
 use tidemill_core::{
-    Batches, Digest, Error, ErrorKind, Exported, FetchResponse, Host, Level, Meta, Objects, Outcome, Put, Result, RunContext, Sql, Table,
-    Trigger,
+    Batches, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Host, Level, ObjectMeta, Objects, Outcome, PutResult, Result,
+    RunContext, Sql, Table, Trigger,
 };
 use tidemill_engine::{Engine, EngineOptions, Limits, StageHost};
 
@@ -32,7 +32,7 @@ impl Host for Twin {
     fn sql(&self) -> &dyn Sql {
         self
     }
-    fn progress(&self, _: f64, _: &str) {}
+    fn report_progress(&self, _: f64, _: &str) {}
     fn log(&self, _: Level, _: &str) {}
     fn fetch(&self, _: &str, _: &[(String, String)]) -> Result<FetchResponse> {
         Err(refused("fetch"))
@@ -54,20 +54,20 @@ impl Objects for Twin {
     fn get_range(&self, key: &str, _: u64, _: u64) -> Result<Vec<u8>> {
         Err(refused(key))
     }
-    fn head(&self, key: &str) -> Result<Option<Meta>> {
+    fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
         Err(refused(key))
     }
-    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult> {
         if !key.starts_with("counts/") {
             return Err(refused(key));
         }
         self.written.lock().unwrap().push((key.to_owned(), bytes.to_vec()));
-        Ok(Put::Written)
+        Ok(PutResult::Written)
     }
-    fn swap(&self, key: &str, _: Option<&Digest>, _: &[u8]) -> Result<Put> {
+    fn swap(&self, key: &str, _: Option<&Digest>, _: &[u8]) -> Result<PutResult> {
         Err(refused(key))
     }
-    fn list(&self, prefix: &str, _: Option<&str>, _: u32) -> Result<Vec<Meta>> {
+    fn list(&self, prefix: &str, _: Option<&str>, _: u32) -> Result<Vec<ObjectMeta>> {
         Err(refused(prefix))
     }
 }
@@ -76,7 +76,7 @@ impl Sql for Twin {
     fn query<'a>(&'a self, _: &str, _: &[Table]) -> Result<Batches<'a>> {
         Err(refused("sql"))
     }
-    fn export(&self, _: &str, _: &[Table], key: &str) -> Result<Exported> {
+    fn export(&self, _: &str, _: &[Table], key: &str) -> Result<ExportedFile> {
         Err(refused(key))
     }
 }
@@ -108,13 +108,13 @@ fn run(bytes: &[u8]) -> (Result<Outcome>, Arc<Twin>) {
             as_of: "2013-05-01T00:00:00Z".parse().unwrap(),
             seed: 7,
             run_key: "0".repeat(32),
-            subject: "flights".into(),
+            resource: "flights".into(),
         },
         written: Mutex::default(),
     });
     let trigger = Trigger {
         key: "raw/lines.txt".into(),
-        digest: Digest::of(b"one\ntwo\n"),
+        digest: Digest::sha256(b"one\ntwo\n"),
     };
     let limits = Limits {
         timeout: Duration::from_millis(500),
@@ -156,7 +156,7 @@ fn misbehaviour_has_its_kind_and_its_words() {
 fn what_is_not_granted_is_refused() {
     let Some(bytes) = guest("ungranted") else { return };
     let (outcome, host) = run(&bytes);
-    let facts = outcome.unwrap().facts;
+    let facts = outcome.unwrap().result;
     assert_eq!(facts["read"], "`secrets/key` is not granted");
     assert_eq!(facts["written"], "`secrets/made` is not granted");
     assert!(host.written.lock().unwrap().is_empty());
@@ -167,13 +167,13 @@ fn clock_and_randomness_are_the_run_s() {
     let Some(bytes) = guest("chance") else { return };
     let first = run(&bytes).0.unwrap();
     assert_eq!(first, run(&bytes).0.unwrap());
-    assert_eq!(first.facts["clock"], 1_367_366_400);
+    assert_eq!(first.result["clock"], 1_367_366_400);
 }
 
 #[test]
 fn the_stage_of_the_guide_runs() {
     let Some(bytes) = guest("ten-line") else { return };
     let (outcome, host) = run(&bytes);
-    assert_eq!(outcome.unwrap().facts["lines"], 2);
+    assert_eq!(outcome.unwrap().result["lines"], 2);
     assert_eq!(host.written.lock().unwrap().len(), 1);
 }

@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use tidemill_core::{Result, record::RunRecord};
 use tidemill_host::Store;
 
-use crate::{route::lock, scan::list_all};
+use crate::{scan::list_all, state::lock};
 
 /// Start times of trainings by key of their run record.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Budget {
 
 impl Budget {
     /// `Some(when the next day begins)` if `model` has used up its `limit` today. A run that starts is counted at once.
-    pub async fn hold(&self, store: &Store, model: &str, id: &str, limit: u32, now: Timestamp) -> Result<Option<Timestamp>> {
+    pub async fn reserve(&self, store: &Store, model: &str, id: &str, limit: u32, now: Timestamp) -> Result<Option<Timestamp>> {
         let prefix = format!("runs/featurize/{model}/");
         for meta in list_all(store, &prefix).await? {
             if !lock(&self.started).contains_key(&meta.key)
@@ -52,13 +52,13 @@ mod tests {
         let (store, budget) = (Store::memory(), Budget::default());
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let noon = at("2026-01-02T12:00:00Z");
-        assert_eq!(budget.hold(&store, "m", "1", 1, noon).await.unwrap(), None);
-        assert_eq!(budget.hold(&store, "m", "1", 1, noon).await.unwrap(), None, "the same run again");
-        assert_eq!(budget.hold(&store, "other", "2", 1, noon).await.unwrap(), None);
+        assert_eq!(budget.reserve(&store, "m", "1", 1, noon).await.unwrap(), None);
+        assert_eq!(budget.reserve(&store, "m", "1", 1, noon).await.unwrap(), None, "the same run again");
+        assert_eq!(budget.reserve(&store, "other", "2", 1, noon).await.unwrap(), None);
         assert_eq!(
-            budget.hold(&store, "m", "2", 1, noon).await.unwrap(),
+            budget.reserve(&store, "m", "2", 1, noon).await.unwrap(),
             Some(at("2026-01-03T00:00:00Z"))
         );
-        assert_eq!(budget.hold(&store, "m", "2", 1, at("2026-01-03T00:00:01Z")).await.unwrap(), None);
+        assert_eq!(budget.reserve(&store, "m", "2", 1, at("2026-01-03T00:00:01Z")).await.unwrap(), None);
     }
 }

@@ -14,32 +14,32 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemill_core::{Digest, Error, Put, Result, pipeline::Pipeline};
+use tidemill_core::{Digest, Error, PutResult, Result, pipeline::Pipeline};
 use tidemill_host::{Ledger, SqlEngine, Store};
 use tokio::sync::mpsc;
 
 use crate::{
     budget::Budget,
-    close::Windows,
     execute::execute,
-    queue::{Item, Queue},
-    route::{Inner, lock, now},
+    queue::{Queue, QueueItem},
     runner::Runner,
     scan::{LOOK_GAP, is_foreign, looking},
-    ticks,
+    schedule,
+    state::{Inner, lock, now},
     watch::{Notice, watch},
+    windows::WindowSource,
 };
 
 /// Tells how a run gets on: node, fraction, message.
-pub type Progress = Arc<dyn Fn(&str, f64, &str) + Send + Sync>;
+pub type ProgressCallback = Arc<dyn Fn(&str, f64, &str) + Send + Sync>;
 
 /// How the flow works.
 #[derive(Clone)]
 pub struct FlowOptions {
     /// Between two listings of the places where objects appear.
-    pub poll: Duration,
+    pub poll_interval: Duration,
     /// The queue's file; `None` keeps it in memory.
-    pub queue: Option<PathBuf>,
+    pub queue_path: Option<PathBuf>,
     /// Most runs at once, over all stages.
     pub concurrency: usize,
     /// Whether a local store is watched (else only listed).
@@ -51,14 +51,14 @@ pub struct FlowOptions {
     /// Goes into run records: machine, version.
     pub environment: BTreeMap<String, String>,
     /// Called while stages run.
-    pub progress: Option<Progress>,
+    pub progress: Option<ProgressCallback>,
 }
 
 impl Default for FlowOptions {
     fn default() -> Self {
         Self {
-            poll: Duration::from_secs(5),
-            queue: None,
+            poll_interval: Duration::from_secs(5),
+            queue_path: None,
             concurrency: std::thread::available_parallelism().map_or(2, usize::from),
             watch: true,
             duplicate: 1,
@@ -80,7 +80,7 @@ pub struct FlowSetup {
     /// Runs stages.
     pub runner: Arc<dyn Runner>,
     /// The prediction log.
-    pub windows: Arc<dyn Windows>,
+    pub windows: Arc<dyn WindowSource>,
     /// How it works.
     pub options: FlowOptions,
 }
@@ -111,8 +111,8 @@ pub struct Flow {
 impl Flow {
     /// Rebuilds what is to do from the store, and begins. Call within a multi-threaded tokio runtime.
     pub async fn start(setup: FlowSetup) -> Result<Self> {
-        let queue = Queue::open(setup.options.queue.as_deref())?;
-        queue.retain(|item| setup.pipeline.node(&item.stage, &item.subject).is_some());
+        let queue = Queue::open(setup.options.queue_path.as_deref())?;
+        queue.retain(|item| setup.pipeline.node(&item.stage, &item.resource).is_some());
         let inner = Arc::new(Inner {
             pipeline: setup.pipeline,
             ledger: Ledger::new(setup.store.clone()),
@@ -149,9 +149,9 @@ impl Flow {
     }
 
     /// Writes an object where nothing is, and takes it in at once if it triggers something.
-    pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<Put> {
+    pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<PutResult> {
         let put = self.inner.store.create(key, bytes.into()).await?;
-        if put != Put::Conflict && is_foreign(&self.inner.pipeline, key) {
+        if put != PutResult::Conflict && is_foreign(&self.inner.pipeline, key) {
             self.inner.take_in(key).await?;
         }
         Ok(put)
@@ -163,7 +163,7 @@ impl Flow {
 
     /// Takes in an object that others wrote and somebody announced, by its key in the store, without waiting for the next listing. What
     /// triggers nothing, or is gone, is passed over.
-    pub async fn noticed(&self, key: &str) -> Result<()> {
+    pub async fn notify_key(&self, key: &str) -> Result<()> {
         match is_foreign(&self.inner.pipeline, key) {
             true => self.inner.take_in(key).await,
             false => Ok(()),
@@ -171,7 +171,7 @@ impl Flow {
     }
 
     /// Returns when nothing is running, waiting or about to happen. Events that are held back by a daily budget do not count.
-    pub async fn quiet(&self) -> Result<()> {
+    pub async fn wait_idle(&self) -> Result<()> {
         while !self.is_quiet().await? {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -204,7 +204,7 @@ impl Flow {
     }
 
     /// What waits or runs (then `true`).
-    pub fn events(&self) -> Vec<(Item, bool)> {
+    pub fn items(&self) -> Vec<(QueueItem, bool)> {
         self.inner.queue.items()
     }
 
@@ -228,21 +228,21 @@ impl Inner {
             && !self.queue.any(|item| !item.held)
     }
 
-    fn next(&self) -> Option<Item> {
+    fn next(&self) -> Option<QueueItem> {
         if self.running.load(Ordering::SeqCst) >= self.options.concurrency {
             return None;
         }
-        let limit = |item: &Item| {
+        let limit = |item: &QueueItem| {
             self.pipeline
-                .node(&item.stage, &item.subject)
+                .node(&item.stage, &item.resource)
                 .map_or(1, |node| node.concurrency.max(1))
         };
         self.queue.take(now(), &limit)
     }
 
     async fn tick(&self) -> Result<()> {
-        for (key, bytes) in ticks::write_due(&self.pipeline, &self.store, Timestamp::now()).await? {
-            self.route_object(&key, &Digest::of(&bytes), 0, None);
+        for (key, bytes) in schedule::write_due_events(&self.pipeline, &self.store, Timestamp::now()).await? {
+            self.route_object(&key, &Digest::sha256(&bytes), 0, None);
         }
         Ok(())
     }
@@ -257,7 +257,7 @@ impl Inner {
 }
 
 async fn drive(inner: Arc<Inner>, mut notices: mpsc::UnboundedReceiver<Notice>, watcher: Option<notify::RecommendedWatcher>) {
-    let mut next_scan = Instant::now() + inner.options.poll;
+    let mut next_scan = Instant::now() + inner.options.poll_interval;
     let mut next_tick = Instant::now();
     let mut next_close = Instant::now();
     while !inner.stopping.load(Ordering::SeqCst) {
@@ -268,7 +268,7 @@ async fn drive(inner: Arc<Inner>, mut notices: mpsc::UnboundedReceiver<Notice>, 
         }
         if at >= next_scan {
             report(inner.scan(false).await);
-            next_scan = Instant::now() + inner.options.poll;
+            next_scan = Instant::now() + inner.options.poll_interval;
         }
         if !lock(&inner.looks).is_empty() {
             report(inner.look_again().await);

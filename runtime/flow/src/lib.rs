@@ -4,26 +4,26 @@
 //! The queue is a convenience. Everything in it follows from the store, and losing its file loses nothing (see `scan.rs`).
 
 mod budget;
-mod close;
-mod dead;
+mod dead_letters;
 mod execute;
 mod flow;
 mod kill;
-mod notices;
+mod notifications;
 mod queue;
-mod route;
 mod runner;
 mod scan;
-mod ticks;
+mod schedule;
+mod state;
 mod watch;
+mod windows;
 
 pub use budget::Budget;
-pub use close::{Closing, Cut, NoWindows, WindowSummary, Windows};
-pub use dead::{dead_letters, drop_letter, retry_letter};
-pub use flow::{Flow, FlowOptions, FlowSetup, Progress, Status};
+pub use dead_letters::{drop_dead_letter, list_dead_letters, retry_dead_letter};
+pub use flow::{Flow, FlowOptions, FlowSetup, ProgressCallback, Status};
 pub use kill::pass as kill_point;
-pub use queue::Item;
+pub use queue::QueueItem;
 pub use runner::{Runner, Usage};
 pub use scan::list_all;
-pub use ticks::{Tick, tick_key, write_tick};
-pub use tidemill_host::{DeadLetter, is_ignored, write_letter};
+pub use schedule::{ScheduledEvent, scheduled_event_key, write_scheduled_event};
+pub use tidemill_host::{DeadLetter, is_ignored, write_dead_letter};
+pub use windows::{NoPredictions, WindowCloser, WindowPolicy, WindowSource, WindowSummary};

@@ -21,21 +21,21 @@ const SEEN: TableDefinition<&str, &[u8]> = TableDefinition::new("seen");
 /// One trigger that waits for one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Item {
+pub struct QueueItem {
     /// The stage that is to run.
     pub stage: String,
     /// The dataset or model that it runs for.
-    pub subject: String,
+    pub resource: String,
     /// The trigger's key.
     pub key: String,
     /// SHA-256 of the trigger's bytes.
     pub digest: Digest,
     /// Steps since a person or a schedule put something in.
-    pub hops: u32,
+    pub depth: u32,
     /// Runs so far.
     pub attempt: u32,
-    /// Runs since the last progress of its subject: this drives the backoff.
-    pub tries: u32,
+    /// Runs since the last progress of its resource: this drives the backoff.
+    pub retries: u32,
     /// Unix milliseconds, wall clock.
     pub due: i64,
     /// Held back by the daily budget.
@@ -46,16 +46,16 @@ pub struct Item {
     pub waits_for: Option<String>,
 }
 
-impl Item {
-    pub(crate) fn new(stage: &str, subject: &str, key: &str, digest: &Digest, hops: u32) -> Self {
+impl QueueItem {
+    pub(crate) fn new(stage: &str, resource: &str, key: &str, digest: &Digest, depth: u32) -> Self {
         Self {
             stage: stage.into(),
-            subject: subject.into(),
+            resource: resource.into(),
             key: key.into(),
             digest: digest.clone(),
-            hops,
+            depth: depth,
             attempt: 0,
-            tries: 0,
+            retries: 0,
             due: 0,
             held: false,
             copy: 0,
@@ -64,7 +64,7 @@ impl Item {
     }
     /// Names the outcome that it may have.
     pub fn trigger_id(&self) -> String {
-        trigger_id(&self.stage, &self.subject, &self.key, &self.digest)
+        trigger_id(&self.stage, &self.resource, &self.key, &self.digest)
     }
     fn id(&self) -> String {
         format!("{}.{}", self.trigger_id(), self.copy)
@@ -82,7 +82,7 @@ pub(crate) struct Seen {
 
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<String, (Item, bool)>,
+    entries: BTreeMap<String, (QueueItem, bool)>,
     seen: BTreeMap<String, Seen>,
 }
 
@@ -115,7 +115,7 @@ impl Queue {
             let read = database.begin_read().map_err(failed)?;
             for row in read.open_table(ITEMS).map_err(failed)?.iter().map_err(failed)? {
                 let (key, value) = row.map_err(failed)?;
-                if let Ok(item) = serde_json::from_slice::<Item>(value.value()) {
+                if let Ok(item) = serde_json::from_slice::<QueueItem>(value.value()) {
                     state.entries.insert(key.value().to_owned(), (item, false));
                 }
             }
@@ -137,7 +137,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, items: &[Item], removed: Option<&str>, seen: Option<(&str, &Seen)>) {
+    fn write(&self, items: &[QueueItem], removed: Option<&str>, seen: Option<(&str, &Seen)>) {
         let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let behind = slot.is_none();
         let result = match slot.take() {
@@ -164,7 +164,7 @@ impl Queue {
         write.commit().map_err(failed)?;
         let (items, seen) = {
             let state = self.state();
-            let items: Vec<Item> = state.entries.values().map(|(item, _)| item.clone()).collect();
+            let items: Vec<QueueItem> = state.entries.values().map(|(item, _)| item.clone()).collect();
             (items, state.seen.clone())
         };
         written(&database, &items, None, seen.iter().map(|(key, seen)| (key.as_str(), seen)))?;
@@ -173,8 +173,8 @@ impl Queue {
     }
 
     /// Adds what is not there yet, together with the note that a foreign object was taken in.
-    pub(crate) fn put(&self, items: Vec<Item>, seen: Option<(&str, Seen)>) {
-        let fresh: Vec<Item> = {
+    pub(crate) fn put(&self, items: Vec<QueueItem>, seen: Option<(&str, Seen)>) {
+        let fresh: Vec<QueueItem> = {
             let state = self.state();
             items.into_iter().filter(|item| !state.entries.contains_key(&item.id())).collect()
         };
@@ -193,14 +193,14 @@ impl Queue {
     }
 
     /// Takes the next item that is due and may run now; `limit` is the most runs at once of the item's node.
-    pub(crate) fn take(&self, now: i64, limit: &dyn Fn(&Item) -> usize) -> Option<Item> {
+    pub(crate) fn take(&self, now: i64, limit: &dyn Fn(&QueueItem) -> usize) -> Option<QueueItem> {
         let mut state = self.state();
         let mut running: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for (item, _) in state.entries.values().filter(|(_, runs)| *runs) {
-            *running.entry((&item.stage, &item.subject)).or_default() += 1;
+            *running.entry((&item.stage, &item.resource)).or_default() += 1;
         }
         let training = training_subjects(&state);
-        let mut ready: Vec<(&String, &Item)> = state
+        let mut ready: Vec<(&String, &QueueItem)> = state
             .entries
             .iter()
             .filter(|(_, (item, runs))| !runs && item.due <= now)
@@ -208,8 +208,8 @@ impl Queue {
             .collect();
         ready.sort_by(|(_, a), (_, b)| (a.due, &a.key).cmp(&(b.due, &b.key)));
         let (id, _) = ready.into_iter().find(|(_, item)| {
-            let at_once = running.get(&(item.stage.as_str(), item.subject.as_str())).copied().unwrap_or(0);
-            let waits = item.stage == "featurize" && training.get(item.subject.as_str()).is_some_and(|key| *key != item.key);
+            let at_once = running.get(&(item.stage.as_str(), item.resource.as_str())).copied().unwrap_or(0);
+            let waits = item.stage == "featurize" && training.get(item.resource.as_str()).is_some_and(|key| *key != item.key);
             at_once < limit(item) && !waits
         })?;
         let id = id.clone();
@@ -219,23 +219,23 @@ impl Queue {
     }
 
     /// Removes what is done.
-    pub(crate) fn ack(&self, item: &Item) {
+    pub(crate) fn ack(&self, item: &QueueItem) {
         kill::pass("ack");
         self.write(&[], Some(&item.id()), None);
         self.state().entries.remove(&item.id());
     }
 
     /// Puts a taken item back, changed.
-    pub(crate) fn give_back(&self, item: Item) {
+    pub(crate) fn give_back(&self, item: QueueItem) {
         self.state().entries.insert(item.id(), (item.clone(), false));
         self.write(&[item], None, None);
     }
 
-    /// Something of this subject was committed: whoever waits for it looks again at once.
-    pub(crate) fn wake(&self, subject: &str) {
+    /// Something of this resource was committed: whoever waits for it looks again at once.
+    pub(crate) fn wake(&self, resource: &str) {
         for (item, runs) in self.state().entries.values_mut() {
-            if !*runs && !item.held && item.subject == subject && item.tries > 0 {
-                (item.due, item.tries) = (0, 0);
+            if !*runs && !item.held && item.resource == resource && item.retries > 0 {
+                (item.due, item.retries) = (0, 0);
             }
         }
     }
@@ -250,11 +250,11 @@ impl Queue {
             .min()
     }
 
-    pub(crate) fn items(&self) -> Vec<(Item, bool)> {
+    pub(crate) fn items(&self) -> Vec<(QueueItem, bool)> {
         self.state().entries.values().cloned().collect()
     }
 
-    pub(crate) fn any(&self, what: impl Fn(&Item) -> bool) -> bool {
+    pub(crate) fn any(&self, what: impl Fn(&QueueItem) -> bool) -> bool {
         self.state().entries.values().any(|(item, _)| what(item))
     }
 
@@ -263,7 +263,7 @@ impl Queue {
     }
 
     /// Forgets items that the pipeline has no stage for any more.
-    pub(crate) fn retain(&self, keep: impl Fn(&Item) -> bool) {
+    pub(crate) fn retain(&self, keep: impl Fn(&QueueItem) -> bool) {
         let items = self.items().into_iter().map(|(item, _)| item);
         for item in items.filter(|item| !keep(item)) {
             self.write(&[], Some(&item.id()), None);
@@ -275,7 +275,7 @@ impl Queue {
 /// One transaction.
 fn written<'a>(
     database: &Database,
-    items: &[Item],
+    items: &[QueueItem],
     removed: Option<&str>,
     seen: impl IntoIterator<Item = (&'a str, &'a Seen)>,
 ) -> Result<()> {
@@ -298,23 +298,23 @@ fn written<'a>(
 }
 
 /// Trainings of one model go one after the other, in the order of their requests, so that each candidate meets the champion
-/// that the one before it left. By subject: the key of the request that may be featurized now, or an empty one if none may.
+/// that the one before it left. By resource: the key of the request that may be featurized now, or an empty one if none may.
 fn training_subjects(state: &State) -> BTreeMap<&str, &str> {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     let mut busy: BTreeSet<&str> = BTreeSet::new();
     for (item, _) in state.entries.values() {
         match item.stage.as_str() {
             "featurize" if !item.held => {
-                let key = first.entry(&item.subject).or_insert(&item.key);
+                let key = first.entry(&item.resource).or_insert(&item.key);
                 *key = (*key).min(&item.key);
             }
             "train" | "evaluate" | "register" => {
-                busy.insert(&item.subject);
+                busy.insert(&item.resource);
             }
             _ => {}
         }
     }
-    first.extend(busy.into_iter().map(|subject| (subject, "")));
+    first.extend(busy.into_iter().map(|resource| (resource, "")));
     first
 }
 
@@ -356,8 +356,8 @@ mod erased {
 mod tests {
     use super::*;
 
-    fn item(stage: &str, key: &str) -> Item {
-        Item::new(stage, "m", key, &Digest::of(key.as_bytes()), 0)
+    fn item(stage: &str, key: &str) -> QueueItem {
+        QueueItem::new(stage, "m", key, &Digest::sha256(key.as_bytes()), 0)
     }
 
     #[test]
@@ -420,7 +420,7 @@ mod tests {
         let queue = Queue::open(None).unwrap();
         queue.put(vec![item("retrain", "k")], None);
         let mut taken = queue.take(0, &|_| 1).unwrap();
-        (taken.due, taken.tries) = (1000, 1);
+        (taken.due, taken.retries) = (1000, 1);
         queue.give_back(taken);
         assert!(queue.take(10, &|_| 1).is_none());
         queue.wake("other");

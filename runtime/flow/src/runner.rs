@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidemill_core::{Digest, Outcome, Result, Trigger, pipeline::Node};
-use tidemill_host::{Recorded, RunHost};
+use tidemill_host::{AccessLog, RunHost};
 
 /// What a run cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,7 +17,7 @@ pub struct Usage {
 /// Runs stages. Called on a thread that may block, several at once.
 pub trait Runner: Send + Sync + 'static {
     /// Runs one stage once, within the node's timeout and memory, and gives back what the host recorded.
-    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage);
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage);
 
     /// The digest of the node's component: part of its run keys.
     fn component_digest(&self, node: &Node) -> Result<Digest>;

@@ -10,16 +10,16 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use tidemill_core::{
-    Digest, Error, ErrorKind, Meta, Result,
+    Digest, Error, ErrorKind, ObjectMeta, Result,
     pipeline::{Pipeline, matches},
     record::OutcomeRecord,
 };
-use tidemill_host::{DeadLetter, Stamped, Store, is_ignored};
+use tidemill_host::{DeadLetter, ListedObject, Store, is_ignored};
 
 use crate::{
-    dead,
+    dead_letters,
     queue::Seen,
-    route::{Inner, Look, lock},
+    state::{Inner, Look, lock},
 };
 
 /// Between two looks at a file that may still grow.
@@ -31,7 +31,7 @@ const SETTLED_AGE: Duration = Duration::from_secs(2);
 const READS: usize = 16;
 
 /// All objects under a prefix.
-pub async fn list_all(store: &Store, prefix: &str) -> Result<Vec<Meta>> {
+pub async fn list_all(store: &Store, prefix: &str) -> Result<Vec<ObjectMeta>> {
     store.list(prefix, None, usize::MAX).await
 }
 
@@ -39,7 +39,7 @@ pub async fn list_all(store: &Store, prefix: &str) -> Result<Vec<Meta>> {
 pub(crate) fn is_foreign(pipeline: &Pipeline, key: &str) -> bool {
     !key.starts_with("outcomes/")
         && !is_ignored(key)
-        && pipeline.matching(key).next().is_some()
+        && pipeline.triggered_nodes(key).next().is_some()
         && !pipeline
             .nodes
             .iter()
@@ -70,7 +70,7 @@ impl Inner {
     /// The start: everything that is in the store and not settled is queued, whatever the queue's file knew.
     pub(crate) async fn rebuild(&self) -> Result<()> {
         let outcomes = list_all(&self.store, "outcomes/").await?;
-        let letters = dead::dead_letters(&self.store).await?;
+        let letters = dead_letters::list_dead_letters(&self.store).await?;
         {
             let mut settled = lock(&self.settled);
             settled.extend(outcomes.iter().filter_map(|meta| id_of(&meta.key)).map(str::to_owned));
@@ -81,7 +81,7 @@ impl Inner {
         while let Some((meta, bytes)) = read.next().await {
             let bytes = bytes?;
             match (serde_json::from_slice::<OutcomeRecord>(&bytes), id_of(&meta.key)) {
-                (Ok(record), Some(id)) => self.route_outcome(&record, id, Some(Digest::of(&bytes))).await?,
+                (Ok(record), Some(id)) => self.route_outcome(&record, id, Some(Digest::sha256(&bytes))).await?,
                 (Err(e), _) => tracing::warn!("`{}` is not an outcome and is passed over: {e}", meta.key),
                 (_, None) => {}
             }
@@ -95,7 +95,7 @@ impl Inner {
     pub(crate) async fn scan(&self, first: bool) -> Result<()> {
         let _one_at_a_time = self.scanning.lock().await;
         for prefix in foreign_prefixes(&self.pipeline) {
-            for found in self.store.list_stamped(&prefix).await? {
+            for found in self.store.list_with_tokens(&prefix).await? {
                 if is_foreign(&self.pipeline, &found.meta.key) {
                     self.look_at(&found, false, first).await?;
                 }
@@ -127,8 +127,8 @@ impl Inner {
         }
         match self.store.head(key).await? {
             Some(meta) => {
-                let stamp = self.store.file_stamp(key);
-                self.look_at(&Stamped { meta, stamp }, whole, false).await
+                let stamp = self.store.file_change_token(key);
+                self.look_at(&ListedObject { meta, change_token: stamp }, whole, false).await
             }
             None => {
                 lock(&self.looks).remove(key);
@@ -137,8 +137,8 @@ impl Inner {
         }
     }
 
-    async fn look_at(&self, found: &Stamped, whole: bool, first: bool) -> Result<()> {
-        let (meta, modified) = (&found.meta, found.stamp);
+    async fn look_at(&self, found: &ListedObject, whole: bool, first: bool) -> Result<()> {
+        let (meta, modified) = (&found.meta, found.change_token);
         let key = &meta.key;
         if let Some(seen) = self
             .queue
@@ -168,14 +168,14 @@ impl Inner {
         };
         let seen = Seen {
             size: found.size,
-            modified: found.stamp,
+            modified: found.change_token,
             digest: found.digest,
         };
         self.route_object(key, &seen.digest.clone(), 0, Some(seen));
         Ok(())
     }
 
-    fn is_stable(&self, meta: &Meta, modified: i128) -> bool {
+    fn is_stable(&self, meta: &ObjectMeta, modified: i128) -> bool {
         let age = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |now| now.as_nanos() as i128 - modified);
@@ -204,7 +204,7 @@ impl Inner {
         if known.is_empty() {
             return Ok(());
         }
-        let there = dead::dead_letters(&self.store).await?;
+        let there = dead_letters::list_dead_letters(&self.store).await?;
         for letter in known {
             match there.iter().find(|other| other.id == letter.id) {
                 Some(other) => {
@@ -214,7 +214,7 @@ impl Inner {
                     lock(&self.settled).remove(&letter.id);
                     // At no moment it is in neither, and one that fails again meanwhile is not forgotten.
                     let mut dead = lock(&self.dead);
-                    self.queue.put(vec![dead::item(&letter)], None);
+                    self.queue.put(vec![dead_letters::item(&letter)], None);
                     dead.remove(&letter.id);
                     drop(dead);
                     self.wake.notify_one();

@@ -21,13 +21,13 @@ use tidemill_core::{
     pipeline::{Node, Pipeline},
     record::OutcomeRecord,
 };
-use tidemill_flow::{Flow, FlowOptions, FlowSetup, NoWindows, Runner, Usage, dead_letters, drop_letter, retry_letter};
-use tidemill_host::{Ledger, Recorded, RunHost, SqlEngine, SqlOptions, Store};
+use tidemill_flow::{Flow, FlowOptions, FlowSetup, NoPredictions, Runner, Usage, drop_dead_letter, list_dead_letters, retry_dead_letter};
+use tidemill_host::{AccessLog, Ledger, RunHost, SqlEngine, SqlOptions, Store};
 
 const CHAIN: &str = r#"
     [project]
     name = "chain"
-    hop-limit = 6
+    max-depth = 6
     [[stage]]
     name = "double"
     component = "double.wasm"
@@ -79,13 +79,13 @@ impl Plain {
                 let text = String::from_utf8_lossy(&objects.get(&trigger.key)?).into_owned();
                 let number: i64 = text.trim().parse().map_err(|_| Error::input(format!("`{text}` is not a number")))?;
                 let key = format!("doubled/{run}.txt");
-                objects.create_same(&key, (2 * number).to_string().as_bytes())?;
+                objects.create_immutable(&key, (2 * number).to_string().as_bytes())?;
                 Ok(Outcome::done("doubled", &key))
             }
             "sum" => {
                 let earlier: OutcomeRecord = objects.get_json(&trigger.key)?;
-                let text = objects.get(earlier.facts.as_str().unwrap_or_default())?;
-                objects.create_same(&format!("sums/{run}.txt"), &text)?;
+                let text = objects.get(earlier.result.as_str().unwrap_or_default())?;
+                objects.create_immutable(&format!("sums/{run}.txt"), &text)?;
                 Ok(Outcome::done("summed", &String::from_utf8_lossy(&text).into_owned()))
             }
             _ => Ok(Outcome::done("mirrored", &trigger.key)),
@@ -94,12 +94,12 @@ impl Plain {
 }
 
 impl Runner for Plain {
-    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage) {
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
         let result = self.outcome(node, trigger, &host);
         (result, host.finish(), Usage::default())
     }
     fn component_digest(&self, node: &Node) -> Result<Digest> {
-        Ok(Digest::of(node.component.as_bytes()))
+        Ok(Digest::sha256(node.component.as_bytes()))
     }
 }
 
@@ -120,7 +120,7 @@ async fn start(text: &str, store: &Store, runner: &Arc<Plain>, options: FlowOpti
         store: store.clone(),
         sql: sql(),
         runner: runner.clone(),
-        windows: Arc::new(NoWindows),
+        windows: Arc::new(NoPredictions),
         options,
     })
     .await
@@ -129,14 +129,14 @@ async fn start(text: &str, store: &Store, runner: &Arc<Plain>, options: FlowOpti
 
 fn options(queue: Option<PathBuf>) -> FlowOptions {
     FlowOptions {
-        poll: Duration::from_millis(200),
-        queue,
+        poll_interval: Duration::from_millis(200),
+        queue_path: queue,
         ..FlowOptions::default()
     }
 }
 
 async fn quiet(flow: &Flow) {
-    tokio::time::timeout(Duration::from_secs(30), flow.quiet())
+    tokio::time::timeout(Duration::from_secs(30), flow.wait_idle())
         .await
         .expect("the flow came to rest")
         .unwrap();
@@ -148,7 +148,7 @@ async fn snapshot(store: &Store) -> BTreeMap<String, Digest> {
     for prefix in ["outcomes/", "doubled/", "sums/", "dead/"] {
         for meta in store.list(prefix, None, 10_000).await.unwrap() {
             let bytes = store.get(&meta.key).await.unwrap();
-            found.insert(meta.key, Digest::of(&bytes));
+            found.insert(meta.key, Digest::sha256(&bytes));
         }
     }
     found
@@ -253,23 +253,26 @@ async fn the_dead_can_be_tried_again_and_dropped() {
     let flow = start(CHAIN, &store, &runner, options(None)).await;
     put(&flow, 2).await;
     quiet(&flow).await;
-    let letters = dead_letters(&store).await.unwrap();
+    let letters = list_dead_letters(&store).await.unwrap();
     assert_eq!((letters.len(), flow.status().await.unwrap().dead), (2, 2));
     assert_eq!(letters[0].message, "`x` is not a number");
-    assert!(Ledger::new(store.clone()).outcomes(None, None).await.unwrap().is_empty());
+    assert!(Ledger::new(store.clone()).list_outcomes(None, None).await.unwrap().is_empty());
 
-    drop_letter(&store, &letters[0]).await.unwrap();
+    drop_dead_letter(&store, &letters[0]).await.unwrap();
     *runner.broken.lock().unwrap() = false;
-    retry_letter(&store, &letters[1]).await.unwrap();
+    retry_dead_letter(&store, &letters[1]).await.unwrap();
     quiet(&flow).await;
     assert_eq!(flow.status().await.unwrap().dead, 0);
-    let outcomes = Ledger::new(store.clone()).outcomes(Some("double"), None).await.unwrap();
+    let outcomes = Ledger::new(store.clone()).list_outcomes(Some("double"), None).await.unwrap();
     assert_eq!(outcomes.iter().map(|o| &o.trigger).collect::<Vec<_>>(), [&letters[1].trigger]);
     flow.stop().await.unwrap();
     // A dropped one stays dropped at the next start.
     let flow = start(CHAIN, &store, &runner, options(None)).await;
     quiet(&flow).await;
-    assert_eq!(Ledger::new(store.clone()).outcomes(Some("double"), None).await.unwrap().len(), 1);
+    assert_eq!(
+        Ledger::new(store.clone()).list_outcomes(Some("double"), None).await.unwrap().len(),
+        1
+    );
     flow.stop().await.unwrap();
 }
 
@@ -284,7 +287,9 @@ async fn a_letter_on_its_way_back_is_never_out_of_sight() {
     quiet(&flow).await;
     let patience = std::time::Instant::now() + Duration::from_secs(60);
     for runs in 2..=40 {
-        retry_letter(&store, &dead_letters(&store).await.unwrap()[0]).await.unwrap();
+        retry_dead_letter(&store, &list_dead_letters(&store).await.unwrap()[0])
+            .await
+            .unwrap();
         loop {
             assert!(std::time::Instant::now() < patience, "it never came back");
             let ran = runner.runs.load(Ordering::SeqCst);
@@ -313,7 +318,7 @@ async fn a_loop_ends_in_a_dead_letter_that_names_it() {
         store: store.clone(),
         sql: sql(),
         runner: runner.clone(),
-        windows: Arc::new(NoWindows),
+        windows: Arc::new(NoPredictions),
         options: options(None),
     })
     .await
@@ -321,7 +326,7 @@ async fn a_loop_ends_in_a_dead_letter_that_names_it() {
     put(&flow, 1).await;
     quiet(&flow).await;
     flow.stop().await.unwrap();
-    let letters = dead_letters(&store).await.unwrap();
+    let letters = list_dead_letters(&store).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert!(
         letters[0].message.contains("mirror:mirror → mirror:mirror"),

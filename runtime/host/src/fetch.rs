@@ -3,7 +3,7 @@
 use std::{io::Read, time::Duration};
 
 use tidemill_core::{Error, FetchResponse, Result};
-use tidemill_run::{Grants, LARGEST_FETCH, fetch, too_large};
+use tidemill_run::{Grants, MAX_FETCH_BYTES, fetch, response_too_large};
 use ureq::Agent;
 
 /// Fetches a URL.
@@ -15,27 +15,27 @@ pub(crate) fn get(grants: &Grants, url: &str, headers: &[(String, String)]) -> R
         .user_agent("tidemill")
         .build()
         .into();
-    fetch(grants, url, headers, |url, headers| once(&agent, url, headers))
+    fetch(grants, url, headers, |url, headers| fetch_once(&agent, url, headers))
 }
 
-fn once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
+fn fetch_once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
     let mut request = agent.get(url);
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let mut response = request.call().map_err(|e| failed(url, &e))?;
+    let mut response = request.call().map_err(|e| fetch_error(url, &e))?;
     let mut body = Vec::new();
     let mut reader = response
         .body_mut()
         .with_config()
-        .limit(LARGEST_FETCH + 1)
+        .limit(MAX_FETCH_BYTES + 1)
         .reader()
-        .take(LARGEST_FETCH + 1);
+        .take(MAX_FETCH_BYTES + 1);
     reader
         .read_to_end(&mut body)
         .map_err(|e| Error::transient(format!("`{url}` broke off: {e}; it is tried again")))?;
-    if body.len() as u64 > LARGEST_FETCH {
-        return Err(too_large(url));
+    if body.len() as u64 > MAX_FETCH_BYTES {
+        return Err(response_too_large(url));
     }
     let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Ok(FetchResponse {
@@ -49,10 +49,10 @@ fn once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<FetchR
     })
 }
 
-fn failed(url: &str, error: &ureq::Error) -> Error {
+fn fetch_error(url: &str, error: &ureq::Error) -> Error {
     match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => Error::input(format!("`{url}` cannot be fetched: {error}")),
-        ureq::Error::BodyExceedsLimit(_) => too_large(url),
+        ureq::Error::BodyExceedsLimit(_) => response_too_large(url),
         _ => Error::transient(format!("`{url}` cannot be fetched: {error}; it is tried again")),
     }
 }

@@ -9,15 +9,15 @@ use std::{
 };
 
 use tidemill_core::{
-    Batches, Digest, Error, ErrorKind, Exported, FetchResponse, Format, Host, Level, Objects, Put, Result, RunContext, Sql, Table, Trigger,
-    record::Read,
+    Batches, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Format, Host, Level, Objects, PutResult, Result, RunContext, Sql,
+    Table, Trigger, record::ReadRecord,
 };
-use tidemill_run::{Attempt, Granted, Grants, Recorded};
+use tidemill_run::{AccessLog, Attempt, Grants, ScopedObjects};
 
-use crate::{BlockingStore, SqlEngine, SqlReader, Store, at_once::at_once, fetch, sql};
+use crate::{BlockingStore, SqlEngine, SqlReader, Store, fetch, parallel::parallel_map, sql};
 
 /// Objects that are made files at once: each of a remote store is a round trip, and a window's log may have thousands.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// Told how far a run is: a fraction of 1, and what it is doing.
 pub type ProgressFn = Arc<dyn Fn(f64, &str) + Send + Sync>;
@@ -52,18 +52,18 @@ impl std::fmt::Debug for RunSetup {
 /// The host interface of one run.
 #[derive(Debug)]
 pub struct RunHost {
-    objects: Granted<BlockingStore>,
+    objects: ScopedObjects<BlockingStore>,
     sql: SqlEngine,
     context: RunContext,
-    progress: Progress,
+    progress: ProgressSink,
     /// Within a run, what was bound to a table stays as it was then.
-    placed: Mutex<BTreeMap<String, Arc<sql::Placed>>>,
+    placed: Mutex<BTreeMap<String, Arc<sql::CachedFile>>>,
 }
 
 /// Told when the stage reports.
-struct Progress(Option<ProgressFn>);
+struct ProgressSink(Option<ProgressFn>);
 
-impl std::fmt::Debug for Progress {
+impl std::fmt::Debug for ProgressSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.is_some() { "told" } else { "dropped" })
     }
@@ -73,17 +73,17 @@ impl RunHost {
     /// A host for one run.
     pub fn new(setup: RunSetup) -> Self {
         Self {
-            objects: Granted::new(setup.store.blocking_on(setup.handle), setup.grants, setup.trigger),
+            objects: ScopedObjects::new(setup.store.blocking_on(setup.handle), setup.grants, setup.trigger),
             sql: setup.sql,
             context: setup.context,
-            progress: Progress(setup.progress),
+            progress: ProgressSink(setup.progress),
             placed: Mutex::default(),
         }
     }
 
     /// What the stage sees in an attempt: the store and SQL as far as its node was granted. Call within the tokio runtime that drives
     /// the store; the stage itself must run where blocking is allowed.
-    pub fn of(attempt: &Attempt, store: Store, sql: SqlEngine, progress: Option<ProgressFn>) -> Self {
+    pub fn for_attempt(attempt: &Attempt, store: Store, sql: SqlEngine, progress: Option<ProgressFn>) -> Self {
         Self::new(RunSetup {
             store,
             sql,
@@ -97,39 +97,41 @@ impl RunHost {
 
     /// Like [`Sql::query`], with a result that owns itself.
     pub fn reader(&self, sql: &str, tables: &[Table]) -> Result<SqlReader> {
-        self.sql.read(sql, &self.bound(tables)?)
+        self.sql.query(sql, &self.bind_tables(tables)?)
     }
 
     /// What the run looked at and wrote.
-    pub fn finish(self) -> Recorded {
+    pub fn finish(self) -> AccessLog {
         self.objects.finish()
     }
 
-    fn bound(&self, tables: &[Table]) -> Result<Vec<sql::Bound>> {
+    fn bind_tables(&self, tables: &[Table]) -> Result<Vec<sql::BoundTable>> {
         let bind = |table: &Table| {
-            Ok(sql::Bound {
+            Ok(sql::BoundTable {
                 name: table.name.clone(),
                 format: table.format,
-                objects: self.placed(&table.keys, table.format)?,
+                objects: self.cache_files(&table.keys, table.format)?,
             })
         };
         tables.iter().map(bind).collect()
     }
 
     /// The objects as files, many of them fetched at once; what is recorded does not depend on which came first.
-    fn placed(&self, keys: &[String], format: Format) -> Result<Vec<Arc<sql::Placed>>> {
+    fn cache_files(&self, keys: &[String], format: Format) -> Result<Vec<Arc<sql::CachedFile>>> {
         keys.iter().try_for_each(|key| self.objects.check_read(key))?;
         let name = |key: &str| format!("{format:?} {key}");
         let known = || self.placed.lock().unwrap_or_else(PoisonError::into_inner);
         let new: Vec<&String> = keys.iter().filter(|key| !known().contains_key(&name(key))).collect();
-        let made = at_once(&new, AT_ONCE, |key| self.sql.place(self.objects.all(), key, format));
+        let made = parallel_map(&new, CONCURRENCY, |key| {
+            self.sql.cache_object(self.objects.unrestricted(), key, format)
+        });
         for (key, placed) in new.into_iter().zip(made) {
             let placed = placed.inspect_err(|error| {
                 if error.kind == ErrorKind::NotFound {
-                    self.objects.saw_nothing(key);
+                    self.objects.record_absent(key);
                 }
             })?;
-            self.objects.saw(Read::Object {
+            self.objects.record_read(ReadRecord::Object {
                 key: key.clone(),
                 digest: placed.digest.clone(),
             });
@@ -152,17 +154,17 @@ impl Host for RunHost {
     fn sql(&self) -> &dyn Sql {
         self
     }
-    fn progress(&self, fraction: f64, message: &str) {
+    fn report_progress(&self, fraction: f64, message: &str) {
         if let Some(progress) = &self.progress.0 {
             progress(if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) }, message);
         }
     }
     fn log(&self, level: Level, message: &str) {
-        let (subject, run) = (&self.context.subject, &self.context.run_key);
+        let (resource, run) = (&self.context.resource, &self.context.run_key);
         match level {
-            Level::Debug => tracing::debug!(%subject, %run, "{message}"),
-            Level::Info => tracing::info!(%subject, %run, "{message}"),
-            Level::Warning => tracing::warn!(%subject, %run, "{message}"),
+            Level::Debug => tracing::debug!(%resource, %run, "{message}"),
+            Level::Info => tracing::info!(%resource, %run, "{message}"),
+            Level::Warning => tracing::warn!(%resource, %run, "{message}"),
         }
     }
     fn fetch(&self, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
@@ -175,22 +177,22 @@ impl Sql for RunHost {
         Ok(Box::new(self.reader(sql, tables)?))
     }
 
-    fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<Exported> {
+    fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile> {
         self.objects.grants().check_write(key)?;
-        let (file, rows) = self.sql.export(sql, &self.bound(tables)?)?;
+        let (file, rows) = self.sql.export(sql, &self.bind_tables(tables)?)?;
         let mut bytes = Vec::new();
         file.reopen()
             .and_then(|mut file| file.read_to_end(&mut bytes))
             .map_err(|e| Error::transient(format!("the rows for `{key}` could not be read back: {e}")))?;
-        if self.objects.create(key, &bytes)? == Put::Conflict {
+        if self.objects.create(key, &bytes)? == PutResult::Conflict {
             return Err(Error::input(format!(
                 "`{key}` exists with other content; it is written once and never changed: export under the run's key"
             )));
         }
-        Ok(Exported {
+        Ok(ExportedFile {
             rows,
             size: bytes.len() as u64,
-            digest: Digest::of(&bytes),
+            digest: Digest::sha256(&bytes),
         })
     }
 }

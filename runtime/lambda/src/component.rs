@@ -6,16 +6,16 @@ use tidemill_core::{Digest, Error, Result};
 
 /// As `component` of the settings names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Component {
+pub enum ComponentSource {
     /// `components/<digest>` in the store.
     Stored(Digest),
     /// A file of the package.
     File(PathBuf),
 }
 
-impl Component {
+impl ComponentSource {
     /// Reads the name.
-    pub fn named(name: &str) -> Self {
+    pub fn from_name(name: &str) -> Self {
         let digest = name.strip_prefix("components/").and_then(Digest::parse);
         digest.map_or_else(|| Self::File(name.into()), Self::Stored)
     }
@@ -37,13 +37,16 @@ mod tests {
 
     #[test]
     fn names() {
-        let digest = Digest::of(b"");
-        assert_eq!(Component::named(&format!("components/{digest}")), Component::Stored(digest));
+        let digest = Digest::sha256(b"");
         assert_eq!(
-            Component::named("components/train.wasm"),
-            Component::File("components/train.wasm".into())
+            ComponentSource::from_name(&format!("components/{digest}")),
+            ComponentSource::Stored(digest)
         );
-        let error = Component::read(Path::new("nowhere.wasm")).unwrap_err();
+        assert_eq!(
+            ComponentSource::from_name("components/train.wasm"),
+            ComponentSource::File("components/train.wasm".into())
+        );
+        let error = ComponentSource::read(Path::new("nowhere.wasm")).unwrap_err();
         assert!(error.message.contains("`nowhere.wasm`"), "{error}");
     }
 }

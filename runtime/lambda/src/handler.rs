@@ -17,21 +17,23 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tidemill_core::{
     Error, Result,
-    notification::{Kind, Notice, messages, notices, scheduled},
+    notification::{EventKind, ObjectEvent, parse_events, parse_messages, parse_scheduled_time},
     pipeline::Node,
     record::OutcomeRecord,
 };
-use tidemill_flow::{Budget, Runner, write_tick};
-use tidemill_host::{Attempt, Came, Caused, Ledger, Met, Pending, Ran, RunHost, SqlEngine, SqlOptions, Store, caused};
+use tidemill_flow::{Budget, Runner, write_scheduled_event};
+use tidemill_host::{
+    Admission, Attempt, Delivery, Disposition, Ledger, RunHost, RunReport, SqlEngine, SqlOptions, Store, TriggerRef, resolve_triggers,
+};
 
-use crate::{Settings, order};
+use crate::{StageEnvironment, training_order};
 
 /// How much longer than its timeout a run may take before it is given up.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A stage over a store.
 pub struct Handler {
-    settings: Settings,
+    settings: StageEnvironment,
     node: Node,
     store: Store,
     ledger: Ledger,
@@ -44,7 +46,7 @@ pub struct Handler {
 
 impl Handler {
     /// A function that runs its node's stage by `runner`.
-    pub fn new(settings: Settings, store: Store, runner: Arc<dyn Runner>) -> Result<Self> {
+    pub fn new(settings: StageEnvironment, store: Store, runner: Arc<dyn Runner>) -> Result<Self> {
         let sql = SqlEngine::on_small_disk(SqlOptions {
             cache_dir: std::env::temp_dir().join("tidemill-cache"),
             memory_bytes: settings.memory_bytes / 2,
@@ -52,7 +54,7 @@ impl Handler {
             timeout: Duration::from_secs(settings.node.timeout_seconds),
         })?;
         Ok(Self {
-            node: settings.node.node(),
+            node: settings.node.to_node(),
             ledger: Ledger::new(store.clone()),
             settings,
             store,
@@ -66,52 +68,55 @@ impl Handler {
     /// Handles whatever Lambda hands over. For an SQS batch the answer names the items that are to come again; for anything else it
     /// holds the decisions by key.
     pub async fn handle(&self, payload: &Value) -> Result<Value> {
-        if let Some(messages) = messages(payload)? {
+        if let Some(messages) = parse_messages(payload)? {
             let mut failures = Vec::new();
             for message in messages {
-                let handled = match message.notices {
-                    Ok(notices) => self.all(&notices, message.receives).await.map(drop),
+                let handled = match message.events {
+                    Ok(notices) => self.all(&notices, message.receive_count).await.map(drop),
                     Err(error) => Err(error),
                 };
                 if let Err(error) = handled {
-                    self.report(&format!("message {}, delivery {}", message.id, message.receives), &error);
+                    self.report(&format!("message {}, delivery {}", message.id, message.receive_count), &error);
                     failures.push(json!({ "itemIdentifier": message.id }));
                 }
             }
             return Ok(json!({ "batchItemFailures": failures }));
         }
-        let notices = match scheduled(payload) {
+        let notices = match parse_scheduled_time(payload) {
             Some(time) => self.tick(time).await?,
-            None => notices(payload)?,
+            None => parse_events(payload)?,
         };
         let decisions = self.all(&notices, 1).await?;
         Ok(Value::Object(
-            decisions.into_iter().map(|(key, came)| (key, came.json())).collect::<Map<_, _>>(),
+            decisions
+                .into_iter()
+                .map(|(key, came)| (key, came.to_json()))
+                .collect::<Map<_, _>>(),
         ))
     }
 
     /// A schedule may call the function itself: its tick is the trigger.
-    async fn tick(&self, time: Timestamp) -> Result<Vec<Notice>> {
+    async fn tick(&self, time: Timestamp) -> Result<Vec<ObjectEvent>> {
         let node = &self.settings.node;
         let every = node.every.filter(|every| !every.is_zero()).ok_or_else(|| {
             Error::config(format!(
                 "a schedule called stage `{}` of `{}`, which has no `every`: say how often it runs",
-                node.stage, node.subject
+                node.stage, node.resource
             ))
         })?;
-        write_tick(&self.store, &node.stage, &node.subject, every, time).await?;
-        Ok(vec![Notice {
+        write_scheduled_event(&self.store, &node.stage, &node.resource, every, time).await?;
+        Ok(vec![ObjectEvent {
             bucket: String::new(),
-            key: tidemill_flow::tick_key(&node.stage, &node.subject, every.start_of(time)),
-            kind: Kind::Created,
+            key: tidemill_flow::scheduled_event_key(&node.stage, &node.resource, every.window_start(time)),
+            kind: EventKind::Created,
         }])
     }
 
     /// All that these notices cause, also where one of them fails; then the first error.
-    async fn all(&self, notices: &[Notice], receives: u32) -> Result<Vec<(String, Came)>> {
+    async fn all(&self, notices: &[ObjectEvent], receives: u32) -> Result<Vec<(String, Disposition)>> {
         let (mut came, mut first) = (Vec::new(), None);
         for notice in notices {
-            let causes = match caused(&self.store, &self.settings.node, notice).await {
+            let causes = match resolve_triggers(&self.store, &self.settings.node, notice).await {
                 Ok(causes) => causes,
                 Err(error) => {
                     self.report(&format!("`{}`", notice.key), &error);
@@ -133,46 +138,46 @@ impl Handler {
     }
 
     /// `None` if the object is gone.
-    async fn one(&self, caused: &Caused, receives: u32) -> Result<Option<Came>> {
-        let pending = match Pending::meet(&self.store, &self.ledger, &self.settings.node, caused, receives).await? {
-            Met::Gone => {
+    async fn one(&self, caused: &TriggerRef, receives: u32) -> Result<Option<Disposition>> {
+        let pending = match Delivery::admit(&self.store, &self.ledger, &self.settings.node, caused, receives).await? {
+            Admission::Gone => {
                 tracing::info!("`{}` is gone before it was read", caused.key);
                 return Ok(None);
             }
-            Met::Before(came) => return Ok(Some(came)),
-            Met::New(pending) => pending,
+            Admission::Settled(came) => return Ok(Some(came)),
+            Admission::Admitted(pending) => pending,
         };
         // Who waits has not failed: this goes back to the queue however often it came.
-        order::check(&self.store, &self.ledger, &self.budget, &self.node, pending.key(), pending.id()).await?;
+        training_order::check(&self.store, &self.ledger, &self.budget, &self.node, pending.key(), pending.id()).await?;
         let result = self.run(&pending, receives).await;
         pending.settle(&self.store, &self.settings.node, result).await.map(Some)
     }
 
-    async fn run(&self, pending: &Pending, receives: u32) -> Result<OutcomeRecord> {
+    async fn run(&self, pending: &Delivery, receives: u32) -> Result<OutcomeRecord> {
         let node = &self.node;
         let attempt = pending.attempt(&self.settings.node, node, self.runner.component_digest(node)?)?;
         if !self.kept.load(Ordering::SeqCst) {
-            attempt.keep(&self.store, self.runner.component_bytes(node)?).await?;
+            attempt.persist_inputs(&self.store, self.runner.component_bytes(node)?).await?;
             self.kept.store(true, Ordering::SeqCst);
         }
         let ran = self.call(&attempt, receives).await?;
         attempt.commit(&self.ledger, ran).await
     }
 
-    async fn call(&self, attempt: &Attempt, receives: u32) -> Result<Ran> {
-        let host = RunHost::of(attempt, self.store.clone(), self.sql.clone(), None);
+    async fn call(&self, attempt: &Attempt, receives: u32) -> Result<RunReport> {
+        let host = RunHost::for_attempt(attempt, self.store.clone(), self.sql.clone(), None);
         let (runner, node, trigger) = (self.runner.clone(), self.node.clone(), attempt.trigger().clone());
         let started = Timestamp::now();
         let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host));
         // Lambda would end the process a little later, and nobody would learn why.
         let ran = tokio::time::timeout(self.node.timeout + GRACE, ran)
             .await
-            .map_err(|_| self.node.too_slow())?;
+            .map_err(|_| self.node.timeout_error())?;
         let (result, recorded, usage) = ran.map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", self.node.stage)))?;
-        Ok(Ran {
+        Ok(RunReport {
             started,
             result,
-            recorded,
+            accesses: recorded,
             duration_ms: usage.duration.as_millis().try_into().unwrap_or(u64::MAX),
             memory_bytes: usage.memory_bytes,
             attempt: receives,
@@ -181,7 +186,7 @@ impl Handler {
     }
 
     fn report(&self, what: &str, error: &Error) {
-        tracing::error!("{} {}, {what}: {error}", self.node.stage, self.node.subject);
+        tracing::error!("{} {}, {what}: {error}", self.node.stage, self.node.resource);
     }
 }
 

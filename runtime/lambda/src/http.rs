@@ -12,7 +12,7 @@ use lambda_http::{
 };
 use tidemill_core::Result;
 
-use crate::{ServeSettings, exit_code};
+use crate::{ServingEnvironment, exit_code};
 
 /// Answers requests with JSON.
 pub trait Serve: Send + Sync + 'static {
@@ -21,16 +21,16 @@ pub trait Serve: Send + Sync + 'static {
 }
 
 /// Serves until Lambda ends the process; what a serving function's `main` calls. Ends the process with the error kind's exit code.
-pub fn run_http<S: Serve>(open: impl FnOnce(ServeSettings) -> Result<S>) {
+pub fn run_http<S: Serve>(open: impl FnOnce(ServingEnvironment) -> Result<S>) {
     if let Err(error) = serve(open) {
         eprintln!("error: {error:#}");
         std::process::exit(i32::from(exit_code(&error)));
     }
 }
 
-fn serve<S: Serve>(open: impl FnOnce(ServeSettings) -> Result<S>) -> anyhow::Result<()> {
+fn serve<S: Serve>(open: impl FnOnce(ServingEnvironment) -> Result<S>) -> anyhow::Result<()> {
     lambda_http::tracing::init_default_subscriber();
-    let server = Arc::new(open(ServeSettings::from_environment()?)?);
+    let server = Arc::new(open(ServingEnvironment::from_environment()?)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

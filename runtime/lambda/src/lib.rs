@@ -1,17 +1,17 @@
 //! The Lambda shell: a stage for the objects that an AWS event names, natively ([`run`]) or as whatever a [`Runner`] runs
-//! ([`run_with`]); `predict` behind a function URL or API Gateway ([`run_http`]); and the keeper, which closes windows and writes ticks
+//! ([`run_with`]); `predict` behind a function URL or API Gateway ([`run_http`]); and the coordinator, which closes windows and writes ticks
 //! ([`run_keeper`]).
 //!
 //! A function is told which part of the project it is by `TIDEMILL_CONFIG`, and where the store is by `TIDEMILL_STORE`.
 //! It commits outcomes as the flow does, so an event that AWS delivers twice changes nothing.
 
 mod component;
+mod coordinator;
 mod handler;
 mod http;
-mod keeper;
 mod native;
-mod order;
 mod settings;
+mod training_order;
 
 use std::{future::Future, sync::Arc};
 
@@ -23,29 +23,31 @@ use tidemill_flow::Runner;
 use tidemill_host::Store;
 use tokio::runtime::Handle;
 
-pub use component::Component;
+pub use component::ComponentSource;
+pub use coordinator::{Coordinator, run_keeper};
 pub use handler::Handler;
 pub use http::{Serve, respond, run_http};
-pub use keeper::{Keeper, run_keeper};
-pub use native::call;
-pub use settings::{KeeperSettings, Kept, KeptModel, ServeSettings, Serving, Settings, Ticked};
-pub use tidemill_core::pipeline::{Made, NodeSettings};
-pub use tidemill_host::Came;
+pub use native::run_native;
+pub use settings::{
+    CoordinatorEnvironment, CoordinatorSettings, ModelWindows, Schedule, ServingConfig, ServingEnvironment, StageEnvironment,
+};
+pub use tidemill_core::pipeline::{DerivedObjects, NodeSettings};
+pub use tidemill_host::Disposition;
 
 /// Serves a stage natively until Lambda ends the process; what a stage's `main` calls. Ends the process with the error kind's exit code.
 pub fn run<S: Stage + 'static>() {
-    run_with(|settings, _, _| native::<S>(&settings.node));
+    run_with(|settings, _, _| native_runner::<S>(&settings.node));
 }
 
 /// A runner of the native stage `S` for this node, whose configuration is checked.
-pub fn native<S: Stage + 'static>(node: &NodeSettings) -> Result<Arc<dyn Runner>> {
+pub fn native_runner<S: Stage + 'static>(node: &NodeSettings) -> Result<Arc<dyn Runner>> {
     Ok(Arc::new(native::Native::<S>::new(node)?))
 }
 
 /// Like [`run`], with what `runner` makes of the settings and the store. It may block on the handle.
-pub fn run_with(runner: impl FnOnce(&Settings, &Store, &Handle) -> Result<Arc<dyn Runner>>) {
+pub fn run_with(runner: impl FnOnce(&StageEnvironment, &Store, &Handle) -> Result<Arc<dyn Runner>>) {
     serve(|handle| {
-        let settings = Settings::from_environment()?;
+        let settings = StageEnvironment::from_environment()?;
         let store = Store::open(&settings.store)?;
         let runner = runner(&settings, &store, handle)?;
         let what = format!("stage `{}`", settings.node.stage);
@@ -82,7 +84,7 @@ where
     let function = Arc::new(open(runtime.handle())?);
     let service = service_fn(move |event: LambdaEvent<Value>| {
         let function = function.clone();
-        async move { function(event.payload).await.map_err(told) }
+        async move { function(event.payload).await.map_err(to_lambda_error) }
     });
     runtime
         .block_on(lambda_runtime::run(service))
@@ -91,7 +93,7 @@ where
 }
 
 /// An error as Lambda reports it.
-fn told(error: Error) -> lambda_runtime::Error {
+fn to_lambda_error(error: Error) -> lambda_runtime::Error {
     tracing::error!("{error}");
     error.message.into()
 }

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidemill_core::{Digest, Error, Host, Outcome, Result, Stage, Trigger, pipeline::Node};
 use tidemill_flow::{Runner, Usage};
-use tidemill_host::{Recorded, RunHost};
+use tidemill_host::{AccessLog, RunHost};
 
-use crate::{Component, NodeSettings};
+use crate::{ComponentSource, NodeSettings};
 
 /// Runs `S`.
 pub(crate) struct Native<S> {
@@ -26,7 +26,7 @@ impl<S: Stage> Native<S> {
                 S::NAME
             )));
         }
-        parsed::<S::Config>(S::NAME, &node.config)?;
+        parse_config::<S::Config>(S::NAME, &node.config)?;
         Ok(Self {
             component: digest(node.component.as_deref())?,
             stage: PhantomData,
@@ -36,21 +36,21 @@ impl<S: Stage> Native<S> {
 
 /// Of the component that this program stands for; else of the program itself.
 fn digest(component: Option<&str>) -> Result<Digest> {
-    match component.map(Component::named) {
-        Some(Component::Stored(digest)) => Ok(digest),
-        Some(Component::File(path)) => Ok(Digest::of(&Component::read(&path)?)),
+    match component.map(ComponentSource::from_name) {
+        Some(ComponentSource::Stored(digest)) => Ok(digest),
+        Some(ComponentSource::File(path)) => Ok(Digest::sha256(&ComponentSource::read(&path)?)),
         None => {
             let program = std::env::current_exe().and_then(std::fs::read);
             let program = program.map_err(|e| Error::bug(format!("this program cannot be read: {e}")))?;
-            Ok(Digest::of(&program))
+            Ok(Digest::sha256(&program))
         }
     }
 }
 
 impl<S: Stage + 'static> Runner for Native<S> {
-    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, Recorded, Usage) {
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
         let started = Instant::now();
-        let result = call::<S>(trigger, &node.config, &host);
+        let result = run_native::<S>(trigger, &node.config, &host);
         let usage = Usage {
             memory_bytes: 0,
             duration: started.elapsed(),
@@ -65,13 +65,13 @@ impl<S: Stage + 'static> Runner for Native<S> {
 
 /// Runs a stage natively, to the same outcome as its component. Facts leave a component as JSON text, and reading a number back may
 /// change its last digit: they are read back here too.
-pub fn call<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
-    let mut outcome = S::run(trigger, parsed::<S::Config>(S::NAME, config)?, host)?;
-    outcome.facts = serde_json::from_str(&outcome.facts.to_string())
+pub fn run_native<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
+    let mut outcome = S::run(trigger, parse_config::<S::Config>(S::NAME, config)?, host)?;
+    outcome.result = serde_json::from_str(&outcome.result.to_string())
         .map_err(|e| Error::bug(format!("the facts of stage `{}` are not JSON: {e}", S::NAME)))?;
     Ok(outcome)
 }
 
-fn parsed<C: DeserializeOwned>(stage: &str, config: &Value) -> Result<C> {
+fn parse_config<C: DeserializeOwned>(stage: &str, config: &Value) -> Result<C> {
     C::deserialize(config).map_err(|e| Error::config(format!("`TIDEMILL_CONFIG` does not configure stage `{stage}`: {e}")))
 }

@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidemill_core::{Error, Result, pipeline::Pipeline, time::Span};
-pub use tidemill_host::log::Serving;
+pub use tidemill_host::log::ServingConfig;
 
 use crate::NodeSettings;
 
 /// A stage's settings.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct StageEnvironment {
     /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
     pub store: String,
     /// From `TIDEMILL_CONFIG`.
@@ -22,10 +22,10 @@ pub struct Settings {
     pub memory_bytes: u64,
 }
 
-impl Settings {
+impl StageEnvironment {
     /// Reads `TIDEMILL_STORE`, `TIDEMILL_CONFIG` and what Lambda sets.
     pub fn from_environment() -> Result<Self> {
-        let fields = "the node as JSON (`stage`, `subject`, `on`, `config` and more)";
+        let fields = "the node as JSON (`stage`, `resource`, `on`, `config` and more)";
         let (store, node) = read("a node", fields)?;
         let megabytes = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|megabytes| megabytes.parse::<u64>().ok());
         Ok(Self {
@@ -38,14 +38,14 @@ impl Settings {
 
 /// What a function that serves predictions is told.
 #[derive(Debug, Clone)]
-pub struct ServeSettings {
+pub struct ServingEnvironment {
     /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
     pub store: String,
     /// From `TIDEMILL_CONFIG`.
-    pub serving: Serving,
+    pub serving: ServingConfig,
 }
 
-impl ServeSettings {
+impl ServingEnvironment {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
         let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
@@ -53,31 +53,31 @@ impl ServeSettings {
     }
 }
 
-/// What the keeper is told: the function that closes windows and writes ticks.
+/// What the coordinator is told: the function that closes windows and writes ticks.
 #[derive(Debug, Clone)]
-pub struct KeeperSettings {
+pub struct CoordinatorEnvironment {
     /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
     pub store: String,
     /// From `TIDEMILL_CONFIG`.
-    pub kept: Kept,
+    pub coordinator: CoordinatorSettings,
 }
 
 /// What is closed and what is ticked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Kept {
+pub struct CoordinatorSettings {
     /// The windows of each model.
     #[serde(default)]
-    pub models: BTreeMap<String, KeptModel>,
+    pub models: BTreeMap<String, ModelWindows>,
     /// The stages that run by a schedule.
     #[serde(default)]
-    pub ticks: Vec<Ticked>,
+    pub schedules: Vec<Schedule>,
 }
 
 /// A model's windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct KeptModel {
+pub struct ModelWindows {
     /// The dataset that its features come from.
     pub dataset: String,
     /// The monitor's window.
@@ -89,20 +89,20 @@ pub struct KeptModel {
 /// A stage that runs by a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Ticked {
+pub struct Schedule {
     /// The stage's name.
     pub stage: String,
     /// The dataset or model that it is about.
-    pub subject: String,
+    pub resource: String,
     /// How often.
     pub every: Span,
 }
 
-impl Kept {
+impl CoordinatorSettings {
     /// All windows and ticks of a project.
-    pub fn of(pipeline: &Pipeline) -> Self {
+    pub fn from_pipeline(pipeline: &Pipeline) -> Self {
         let models = pipeline.models.values().filter_map(|model| {
-            let kept = KeptModel {
+            let kept = ModelWindows {
                 dataset: pipeline.features.get(&model.features)?.dataset.clone(),
                 window: model.monitor.window,
                 block: model.monitor.block,
@@ -111,19 +111,19 @@ impl Kept {
         });
         let ticks = pipeline.nodes.iter().filter_map(|node| {
             let every = node.every.filter(|every| !every.is_zero())?;
-            Some(Ticked {
+            Some(Schedule {
                 stage: node.stage.clone(),
-                subject: node.subject.clone(),
+                resource: node.resource.clone(),
                 every,
             })
         });
         Self {
             models: models.collect(),
-            ticks: ticks.collect(),
+            schedules: ticks.collect(),
         }
     }
 
-    /// The keys whose events the keeper waits for begin so: what is settled about a dataset's files.
+    /// The keys whose events the coordinator waits for begin so: what is settled about a dataset's files.
     pub fn prefixes(&self) -> Vec<String> {
         let mut datasets: Vec<&String> = self.models.values().map(|model| &model.dataset).collect();
         datasets.sort();
@@ -133,12 +133,12 @@ impl Kept {
     }
 }
 
-impl KeeperSettings {
+impl CoordinatorEnvironment {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
         let fields =
             "the windows and ticks as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"ticks\": []}`)";
-        read("what is kept", fields).map(|(store, kept)| Self { store, kept })
+        read("what is kept", fields).map(|(store, kept)| Self { store, coordinator: kept })
     }
 }
 
@@ -147,11 +147,11 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn read<T: DeserializeOwned>(what: &str, fields: &str) -> Result<(String, T)> {
-    let store = located(variable("TIDEMILL_STORE").as_deref())?;
-    Ok((store, described(variable("TIDEMILL_CONFIG").as_deref(), what, fields)?))
+    let store = parse_store(variable("TIDEMILL_STORE").as_deref())?;
+    Ok((store, parse_config(variable("TIDEMILL_CONFIG").as_deref(), what, fields)?))
 }
 
-fn located(store: Option<&str>) -> Result<String> {
+fn parse_store(store: Option<&str>) -> Result<String> {
     let store = store.filter(|store| !store.is_empty());
     store
         .map(str::to_owned)
@@ -159,7 +159,7 @@ fn located(store: Option<&str>) -> Result<String> {
 }
 
 /// `TIDEMILL_CONFIG`, which describes `what` by `fields`.
-fn described<T: DeserializeOwned>(config: Option<&str>, what: &str, fields: &str) -> Result<T> {
+fn parse_config<T: DeserializeOwned>(config: Option<&str>, what: &str, fields: &str) -> Result<T> {
     let config = config.ok_or_else(|| {
         Error::config(format!(
             "`TIDEMILL_CONFIG` is not set: give {fields}, or the path of a file with it"
@@ -179,10 +179,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        assert!(located(None).unwrap_err().message.contains("`TIDEMILL_STORE` is not set"));
-        assert!(located(Some("")).is_err());
-        assert_eq!(located(Some("s3://bucket/mill")).unwrap(), "s3://bucket/mill");
-        let message = |config| described::<NodeSettings>(config, "a node", "the node").unwrap_err().message;
+        assert!(parse_store(None).unwrap_err().message.contains("`TIDEMILL_STORE` is not set"));
+        assert!(parse_store(Some("")).is_err());
+        assert_eq!(parse_store(Some("s3://bucket/mill")).unwrap(), "s3://bucket/mill");
+        let message = |config| parse_config::<NodeSettings>(config, "a node", "the node").unwrap_err().message;
         assert!(message(None).contains("`TIDEMILL_CONFIG` is not set: give the node"));
         assert!(message(Some("{}")).contains("stage"));
         assert!(message(Some("/nowhere.json")).contains("`/nowhere.json`"));
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_served() {
-        let read = |config| described::<Serving>(Some(config), "what is served", "the models");
+        let read = |config| parse_config::<ServingConfig>(Some(config), "what is served", "the models");
         let message = |config| read(config).unwrap_err().message;
         assert!(message(r#"{"models":{"late":{"window":"1 moon","time":"at"}}}"#).contains("`1 moon` is not a span"));
         assert!(message(r#"{"models":{"late":{"window":"1 month"}}}"#).contains("`time`"));
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn the_keeper_waits_for_what_is_settled() {
         let model = r#"{"dataset":"flights","window":"1 month","block":"1 day"}"#;
-        let kept: Kept = described(Some(&format!(r#"{{"models":{{"a":{model},"b":{model}}}}}"#)), "", "").unwrap();
+        let kept: CoordinatorSettings = parse_config(Some(&format!(r#"{{"models":{{"a":{model},"b":{model}}}}}"#)), "", "").unwrap();
         assert_eq!(kept.prefixes(), ["outcomes/validate/flights/", "dead/validate/flights/"]);
     }
 }

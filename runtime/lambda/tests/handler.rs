@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidemill_core::{Error, ErrorKind, Host, Outcome, Result, Stage, Trigger};
-use tidemill_flow::dead_letters;
+use tidemill_flow::list_dead_letters;
 use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{Handler, NodeSettings, Settings, native};
+use tidemill_lambda::{Handler, NodeSettings, StageEnvironment, native_runner};
 
 /// Decides by the trigger's key, and leaves a mark for each run.
 struct Moody;
@@ -70,14 +70,14 @@ impl Function {
             store.create(key, key.as_bytes().to_vec().into()).await.unwrap();
         }
         let mut node =
-            json!({ "stage": S::NAME, "subject": "d", "config": {}, "on": ["raw/d/**", "ticks/moody/d/*"], "writes": ["marks/**"] });
+            json!({ "stage": S::NAME, "resource": "d", "config": {}, "on": ["raw/d/**", "schedules/moody/d/*"], "writes": ["marks/**"] });
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let settings = Settings {
+        let settings = StageEnvironment {
             store: String::new(),
             node: serde_json::from_value(node).unwrap(),
             memory_bytes: 1 << 30,
         };
-        let runner = native::<S>(&settings.node).unwrap();
+        let runner = native_runner::<S>(&settings.node).unwrap();
         Self {
             handler: Handler::new(settings, store.clone(), runner).unwrap(),
             store,
@@ -103,7 +103,7 @@ impl Function {
     }
 
     async fn decided(&self) -> Vec<String> {
-        let outcomes = Ledger::new(self.store.clone()).outcomes(None, None).await.unwrap();
+        let outcomes = Ledger::new(self.store.clone()).list_outcomes(None, None).await.unwrap();
         let mut keys: Vec<String> = outcomes.into_iter().map(|outcome| outcome.trigger.key).collect();
         keys.sort();
         keys
@@ -139,7 +139,7 @@ async fn one_bad_item_leaves_the_others_unharmed() {
     assert_eq!(function.failed(&batch).await, ["later", "not JSON", "escaped", "unknown"]);
     assert_eq!(function.decided().await, ["raw/d/a%2Fb+c.csv", "raw/d/one two.csv"]);
     assert_eq!(function.runs().await, 4, "each once, also the two that failed");
-    let letters = dead_letters(&function.store).await.unwrap();
+    let letters = list_dead_letters(&function.store).await.unwrap();
     let said: Vec<_> = letters
         .iter()
         .map(|l| (l.trigger.key.as_str(), l.message.as_str(), l.attempt))
@@ -168,10 +168,10 @@ async fn huge_batches() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_pass_is_given_up() {
-    let function = Function::open(json!({ "tries": 3 })).await;
+    let function = Function::open(json!({ "max-deliveries": 3 })).await;
     assert_eq!(function.failed(&[("later", 2, put("raw/d/later.csv"))]).await, ["later"]);
     assert!(function.failed(&[("later", 3, put("raw/d/later.csv"))]).await.is_empty());
-    let letters = dead_letters(&function.store).await.unwrap();
+    let letters = list_dead_letters(&function.store).await.unwrap();
     assert_eq!((letters.len(), letters[0].attempt), (1, 3));
     // Whoever deletes the letter may have it tried again, by hand too.
     function.store.delete(&letters[0].key()).await.unwrap();
@@ -184,7 +184,7 @@ async fn what_does_not_pass_is_given_up() {
 async fn a_run_that_does_not_end_is_given_up() {
     let function = Function::open(json!({ "timeout-seconds": 1 })).await;
     assert!(function.failed(&[("slow", 1, put("raw/d/slow.csv"))]).await.is_empty());
-    let letters = dead_letters(&function.store).await.unwrap();
+    let letters = list_dead_letters(&function.store).await.unwrap();
     assert_eq!((letters.len(), letters[0].kind), (1, ErrorKind::Limit));
     assert!(
         letters[0].message.contains("took longer than its 1 s; raise `timeout-seconds`"),
@@ -204,7 +204,7 @@ async fn whoever_waits_has_not_failed() {
     }
     let second = put("requests/d/2024-01-02.json");
     assert_eq!(function.failed(&[("second", 50, second)]).await, ["second"]);
-    assert!(dead_letters(&function.store).await.unwrap().is_empty());
+    assert!(list_dead_letters(&function.store).await.unwrap().is_empty());
     let first = put("requests/d/2024-01-01.json");
     assert!(function.failed(&[("first", 50, first)]).await.is_empty());
     assert_eq!(function.decided().await, ["requests/d/2024-01-01.json"]);
@@ -218,7 +218,7 @@ async fn events_without_a_queue_and_schedules() {
     assert_eq!(answer, json!({ "raw/d/one two.csv": { "decision": "done", "reason": "fine" } }));
     let schedule = json!({ "detail-type": "Scheduled Event", "source": "aws.events", "time": "2024-01-01T10:20:30Z", "detail": {} });
     let first = function.handler.handle(&schedule).await.unwrap();
-    let key = "ticks/moody/d/2024-01-01T10-00-00Z.json";
+    let key = "schedules/moody/d/2024-01-01T10-00-00Z.json";
     assert_eq!(first[key]["decision"], "done", "{first}");
     assert_eq!(function.handler.handle(&schedule).await.unwrap(), first);
     assert_eq!(function.runs().await, 2);
@@ -228,23 +228,23 @@ async fn events_without_a_queue_and_schedules() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_of_events_ends() {
-    let function = Function::open(json!({ "on": ["outcomes/moody/d/*"], "hop-limit": 3 })).await;
+    let function = Function::open(json!({ "on": ["outcomes/moody/d/*"], "max-depth": 3 })).await;
     let digest = "0".repeat(64);
     let record = json!({
-        "stage": "moody", "subject": "d", "trigger": { "key": "t", "digest": digest }, "run-key": "r", "component": digest, "config": digest,
-        "engines": "e", "as-of": "2013-01-01T00:00:00Z", "decision": "done", "reason": "", "findings": [], "facts": {}, "outputs": [], "hops": 3,
+        "stage": "moody", "resource": "d", "trigger": { "key": "t", "digest": digest }, "run-key": "r", "component": digest, "config": digest,
+        "engines": "e", "as-of": "2013-01-01T00:00:00Z", "decision": "done", "reason": "", "findings": [], "result": {}, "outputs": [], "depth": 3,
     });
     let key = "outcomes/moody/d/x.json";
     function.store.create(key, record.to_string().into_bytes().into()).await.unwrap();
     assert!(function.failed(&[("loop", 1, put(key))]).await.is_empty());
-    let letters = dead_letters(&function.store).await.unwrap();
+    let letters = list_dead_letters(&function.store).await.unwrap();
     assert!(letters[0].message.contains("after 3 steps"), "{}", letters[0].message);
 }
 
 #[test]
 fn a_program_refuses_another_stages_settings() {
-    let node: NodeSettings = serde_json::from_value(json!({ "stage": "train", "subject": "m", "config": {} })).unwrap();
-    let error = native::<Moody>(&node).err().unwrap();
+    let node: NodeSettings = serde_json::from_value(json!({ "stage": "train", "resource": "m", "config": {} })).unwrap();
+    let error = native_runner::<Moody>(&node).err().unwrap();
     assert!(
         error
             .message

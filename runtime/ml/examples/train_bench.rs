@@ -46,7 +46,7 @@ fn run() -> Result<String, String> {
     }
     Ok(serde_json::json!({
         "auc": auc(&positive, &test_label), "rounds": model.rounds(), "seconds": seconds,
-        "rows": rows.rows(), "columns": rows.width, "onnx": tidemill_core::Digest::of(&file),
+        "rows": rows.rows(), "columns": rows.width, "onnx": tidemill_core::Digest::sha256(&file),
     })
     .to_string())
 }

@@ -105,7 +105,7 @@ impl Columns {
         self.columns.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
     /// The column of this name; the error lists those that there are.
-    pub fn need(&self, name: &str) -> Result<&Values> {
+    pub fn require(&self, name: &str) -> Result<&Values> {
         self.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.columns.iter().map(|(n, _)| n.as_str()).collect();
             Error::input(format!("column `{name}` is missing; there are `{}`", names.join("`, `")))

@@ -16,7 +16,7 @@ pub mod trees;
 #[cfg(feature = "arrow")]
 pub use columns::column_type;
 pub use columns::{Columns, Values};
-pub use model::{Fitted, Matrix, Trained, train};
+pub use model::{Matrix, TrainedModel, TrainingOutput, train};
 #[cfg(feature = "score")]
 pub use score::Scorer;
 pub use transform::Transform;

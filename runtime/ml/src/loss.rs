@@ -17,7 +17,7 @@ pub enum Loss {
 
 impl Loss {
     /// The loss of a task; `classes` matters for multi-class alone.
-    pub fn of(task: Task, classes: usize) -> Self {
+    pub fn for_task(task: Task, classes: usize) -> Self {
         match task {
             Task::Binary => Self::Logistic,
             Task::Multiclass => Self::Softmax(classes),

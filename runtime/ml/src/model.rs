@@ -59,14 +59,14 @@ impl<'a> Rows<'a> {
 
 /// A trained model.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fitted {
+pub enum TrainedModel {
     /// Boosted trees.
     Trees(Trees),
     /// A linear model.
     Linear(Linear),
 }
 
-impl Fitted {
+impl TrainedModel {
     /// How margins become scores.
     pub fn loss(&self) -> Loss {
         match self {
@@ -123,11 +123,11 @@ impl Fitted {
 
 /// A trained model and what is known about its training.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trained {
+pub struct TrainingOutput {
     /// The model.
-    pub model: Fitted,
+    pub model: TrainedModel,
     /// The mean loss on the stop slice of the model that had not seen it; NaN if there is no such slice.
-    pub stop_loss: f64,
+    pub validation_loss: f64,
 }
 
 /// Trains on `train`, and stops by the loss on `stop`; then trains again on both, for as many rounds. A linear model has no rounds
@@ -140,9 +140,9 @@ pub fn train(
     train: (&Matrix, &[f64]),
     stop: (&Matrix, &[f64]),
     progress: &dyn Fn(f64),
-) -> Result<Trained> {
+) -> Result<TrainingOutput> {
     check(trainer, classes, train.0, train.1)?;
-    let loss = Loss::of(task, classes.len());
+    let loss = Loss::for_task(task, classes.len());
     let weights: Vec<f64> = classes
         .iter()
         .map(|class| trainer.class_weights.get(class).copied().unwrap_or(1.0))
@@ -150,9 +150,9 @@ pub fn train(
     let (fit_rows, stop_rows) = (Rows::new(train.0, train.1, &weights), Rows::new(stop.0, stop.1, &weights));
     let first = fit(trainer, loss, &fit_rows, &stop_rows, &|share| progress(share / 2.0))?;
     if stop.1.is_empty() {
-        return Ok(Trained {
+        return Ok(TrainingOutput {
             model: first,
-            stop_loss: f64::NAN,
+            validation_loss: f64::NAN,
         });
     }
     let stop_loss = first.mean_loss(&stop_rows);
@@ -173,13 +173,16 @@ pub fn train(
     };
     let (both, none) = (Rows::new(&matrix, &label, &weights), Rows::new(&rest, &[], &weights));
     let model = fit(&again, loss, &both, &none, &|share| progress(0.5 + share / 2.0))?;
-    Ok(Trained { model, stop_loss })
+    Ok(TrainingOutput {
+        model,
+        validation_loss: stop_loss,
+    })
 }
 
-fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Result<Fitted> {
+fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Result<TrainedModel> {
     match trainer.kind {
-        TrainerKind::Trees => Ok(Fitted::Trees(trees::fit(trainer, loss, train, stop, progress))),
-        TrainerKind::Linear => Ok(Fitted::Linear(linear::fit(trainer, loss, train, progress))),
+        TrainerKind::Trees => Ok(TrainedModel::Trees(trees::fit(trainer, loss, train, stop, progress))),
+        TrainerKind::Linear => Ok(TrainedModel::Linear(linear::fit(trainer, loss, train, progress))),
         TrainerKind::Onnx => Err(Error::config(
             "a trainer of kind `onnx` trains nothing: its model comes from elsewhere",
         )),
@@ -231,7 +234,7 @@ fn check(trainer: &Trainer, classes: &[String], matrix: &Matrix, label: &[f64]) 
 }
 
 /// The labels as numbers: the index in `classes`, or (without classes) the number. The error shows the value that is no class.
-pub fn labels(values: &Values, classes: &[String]) -> Result<Vec<f64>> {
+pub fn encode_labels(values: &Values, classes: &[String]) -> Result<Vec<f64>> {
     let of = |row: usize| {
         if classes.is_empty() {
             return Ok(values.number(row));

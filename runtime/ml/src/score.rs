@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidemill_core::{Error, Result};
 use tract_onnx::{prelude::*, tract_hir::internal::*};
 
-use crate::{Fitted, Matrix, onnx};
+use crate::{Matrix, TrainedModel, onnx};
 
 /// Rows that tract scores at once.
 const CHUNK: usize = 4096;
@@ -20,7 +20,7 @@ pub struct Scorer {
 }
 
 enum Plan {
-    Own(Fitted),
+    Own(TrainedModel),
     Tract(Arc<TypedRunnableModel>),
 }
 

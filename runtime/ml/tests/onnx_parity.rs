@@ -193,9 +193,9 @@ fn the_stop_slice_is_learned_from_once_it_has_stopped() {
         assert_eq!(trained.model, whole.model);
         let seen = trained.model.mean_loss(&tidemill_ml::model::Rows::new(&stop, &stop_label, &[]));
         assert!(
-            trained.stop_loss > seen && whole.stop_loss.is_nan(),
+            trained.validation_loss > seen && whole.validation_loss.is_nan(),
             "{kind:?}: {} {seen}",
-            trained.stop_loss
+            trained.validation_loss
         );
     }
 }

@@ -1,10 +1,10 @@
 //! ONNX models: bytes in, a graph out, named tensors through it. A graph is shared by all threads; loading is what costs,
 //! so take graphs from [`Graphs`], which loads each content once. Builds for wasm: a component may carry it.
 
-mod declared;
+mod metadata;
+mod native;
 mod tensor;
 mod tract;
-mod trained;
 
 use std::{
     collections::HashMap,
@@ -13,13 +13,13 @@ use std::{
 
 use tidemill_core::{Digest, Result};
 
-pub use declared::{Declared, Port};
+pub use metadata::{ModelMetadata, TensorInfo};
+pub use native::NativeFirst;
 pub use tensor::{ElementType, Tensor, arrange};
 pub use tract::Tract;
-pub use trained::Trained;
 
 /// What runs ONNX.
-pub trait Nn: Send + Sync {
+pub trait Backend: Send + Sync {
     /// Reads a model; `model` names it in messages. `Input` if the bytes are no model that this engine can run.
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>>;
 }
@@ -37,14 +37,14 @@ pub trait Graph: Send + Sync {
 type Slot = Arc<OnceLock<Result<Arc<dyn Graph>>>>;
 
 /// Graphs by the SHA-256 of their bytes. Append-only: a digest always means the same graph.
-pub struct Graphs {
-    backend: Arc<dyn Nn>,
+pub struct GraphCache {
+    backend: Arc<dyn Backend>,
     slots: Mutex<HashMap<Digest, Slot>>,
 }
 
-impl Graphs {
+impl GraphCache {
     /// An empty map over an engine.
-    pub fn new(backend: Arc<dyn Nn>) -> Self {
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self {
             backend,
             slots: Mutex::default(),
@@ -52,14 +52,14 @@ impl Graphs {
     }
 
     /// The graph with this digest, if it was loaded.
-    pub fn find(&self, digest: &Digest) -> Option<Arc<dyn Graph>> {
+    pub fn get(&self, digest: &Digest) -> Option<Arc<dyn Graph>> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.get(digest)?.get()?.as_ref().ok().cloned()
     }
 
     /// The graph of these bytes, loaded once however many ask at the same time. Bytes that are no model stay refused.
     pub fn load(&self, model: &str, bytes: &[u8]) -> Result<(Digest, Arc<dyn Graph>)> {
-        let digest = Digest::of(bytes);
+        let digest = Digest::sha256(bytes);
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.entry(digest.clone()).or_default().clone()
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn foreign_bytes_name_the_model() {
-        let graphs = Graphs::new(Arc::new(Tract));
+        let graphs = GraphCache::new(Arc::new(Tract));
         for bytes in [&b"not a model"[..], &[], &[0xff; 64]] {
             let Err(error) = graphs.load("candidates/late/1/model.onnx", bytes) else {
                 panic!("loaded {bytes:?}")
@@ -89,10 +89,10 @@ mod tests {
 
     #[test]
     fn one_content_is_one_graph() {
-        let graphs = Graphs::new(Arc::new(Tract));
+        let graphs = GraphCache::new(Arc::new(Tract));
         let bytes = tract::tests::doubling();
         let (digest, one) = graphs.load("a", &bytes).unwrap();
         let (_, two) = graphs.load("b", &bytes).unwrap();
-        assert!(Arc::ptr_eq(&one, &two) && graphs.find(&digest).is_some());
+        assert!(Arc::ptr_eq(&one, &two) && graphs.get(&digest).is_some());
     }
 }

@@ -65,16 +65,16 @@ impl Tensor {
     /// The values of a float tensor, widened to f64; `Input` for integers.
     pub fn to_f64(&self) -> Result<Vec<f64>> {
         Ok(match self.kind {
-            ElementType::F32 => self.each(|b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
-            ElementType::F64 => self.each(f64::from_le_bytes),
-            ElementType::F16 => self.each(|b: [u8; 2]| half::f16::from_le_bytes(b).to_f64()),
-            ElementType::Bf16 => self.each(|b: [u8; 2]| half::bf16::from_le_bytes(b).to_f64()),
+            ElementType::F32 => self.map_elements(|b: [u8; 4]| f64::from(f32::from_le_bytes(b))),
+            ElementType::F64 => self.map_elements(f64::from_le_bytes),
+            ElementType::F16 => self.map_elements(|b: [u8; 2]| half::f16::from_le_bytes(b).to_f64()),
+            ElementType::Bf16 => self.map_elements(|b: [u8; 2]| half::bf16::from_le_bytes(b).to_f64()),
             other => return Err(Error::input(format!("a tensor of {other:?} holds no floats"))),
         })
     }
 
     /// Every element through `read`; `N` must be the element's size.
-    pub fn each<const N: usize, T>(&self, read: impl Fn([u8; N]) -> T) -> Vec<T> {
+    pub fn map_elements<const N: usize, T>(&self, read: impl Fn([u8; N]) -> T) -> Vec<T> {
         self.data.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidemill_core::{Error, Result};
 use tract_onnx::{prelude::*, tract_hir::infer::Factoid as _};
 
-use crate::{Declared, ElementType, Graph, Nn, Tensor, arrange};
+use crate::{Backend, ElementType, Graph, ModelMetadata, Tensor, arrange};
 
 /// The default engine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,10 +18,10 @@ struct TractGraph {
     plan: Arc<TypedRunnableModel>,
 }
 
-impl Nn for Tract {
+impl Backend for Tract {
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
         // Where an operator is missing, tract's own words do not say which.
-        let foreign = |error: TractError| match Declared::read(model, bytes).map(|declared| declared.check_operators(model)) {
+        let foreign = |error: TractError| match ModelMetadata::read(model, bytes).map(|declared| declared.check_operators(model)) {
             Ok(Err(lacking)) => lacking,
             _ => Error::input(format!("`{model}` is not an ONNX model that can be run: {error:#}")),
         };
@@ -101,14 +101,14 @@ impl Graph for TractGraph {
 fn into_value(tensor: Tensor) -> TractResult<TValue> {
     let shape = &tensor.shape;
     Ok(match tensor.kind {
-        ElementType::F16 => shaped(shape, tensor.each(|b: [u8; 2]| f16::from_le_bytes(b)))?,
-        ElementType::F32 => shaped(shape, tensor.each(f32::from_le_bytes))?,
-        ElementType::F64 => shaped(shape, tensor.each(f64::from_le_bytes))?,
+        ElementType::F16 => shaped(shape, tensor.map_elements(|b: [u8; 2]| f16::from_le_bytes(b)))?,
+        ElementType::F32 => shaped(shape, tensor.map_elements(f32::from_le_bytes))?,
+        ElementType::F64 => shaped(shape, tensor.map_elements(f64::from_le_bytes))?,
         // Tract has no bf16: f32 holds each of its values exactly.
-        ElementType::Bf16 => shaped(shape, tensor.each(|b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()))?,
+        ElementType::Bf16 => shaped(shape, tensor.map_elements(|b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()))?,
         ElementType::U8 => shaped(shape, tensor.data)?,
-        ElementType::I32 => shaped(shape, tensor.each(i32::from_le_bytes))?,
-        ElementType::I64 => shaped(shape, tensor.each(i64::from_le_bytes))?,
+        ElementType::I32 => shaped(shape, tensor.map_elements(i32::from_le_bytes))?,
+        ElementType::I64 => shaped(shape, tensor.map_elements(i64::from_le_bytes))?,
     })
 }
 

@@ -11,7 +11,7 @@ use tidemill_core::{
 };
 use tidemill_store::Store;
 
-use crate::{ENGINES, Grants, Ledger, Recorded};
+use crate::{AccessLog, ENGINES, Grants, Ledger};
 
 /// A node, its trigger, and what follows from both.
 #[derive(Debug, Clone)]
@@ -21,18 +21,18 @@ pub struct Attempt {
     component: Digest,
     config: Digest,
     context: RunContext,
-    hops: u32,
+    depth: u32,
 }
 
 /// How a run went.
 #[derive(Debug)]
-pub struct Ran {
+pub struct RunReport {
     /// Wall clock.
     pub started: Timestamp,
     /// What was decided, or why nothing could be.
     pub result: Result<Outcome>,
     /// What the run looked at and wrote.
-    pub recorded: Recorded,
+    pub accesses: AccessLog,
     /// Wall-clock milliseconds inside the stage.
     pub duration_ms: u64,
     /// Greatest linear memory; 0 for a native stage.
@@ -45,14 +45,14 @@ pub struct Ran {
 
 impl Attempt {
     /// `component` is the digest of what runs, or of what a native stage stands for; `as_of` the trigger's time
-    /// ([`tidemill_core::time::as_of`]); `hops` the steps that led to the trigger.
-    pub fn new(node: &Node, component: Digest, trigger: Trigger, as_of: Timestamp, hops: u32) -> Self {
+    /// ([`tidemill_core::time::as_of`]); `depth` the steps that led to the trigger.
+    pub fn new(node: &Node, component: Digest, trigger: Trigger, as_of: Timestamp, depth: u32) -> Self {
         let config = digest_json(&node.config);
         let context = RunContext {
             as_of,
             seed: node.seed,
-            run_key: run_key(&node.stage, &node.subject, &component, &config, ENGINES, &trigger.digest),
-            subject: node.subject.clone(),
+            run_key: run_key(&node.stage, &node.resource, &component, &config, ENGINES, &trigger.digest),
+            resource: node.resource.clone(),
         };
         Self {
             node: node.clone(),
@@ -60,7 +60,7 @@ impl Attempt {
             component,
             config,
             context,
-            hops,
+            depth: depth,
         }
     }
 
@@ -71,7 +71,7 @@ impl Attempt {
 
     /// Names the outcome.
     pub fn id(&self) -> String {
-        trigger_id(&self.node.stage, &self.node.subject, &self.trigger.key, &self.trigger.digest)
+        trigger_id(&self.node.stage, &self.node.resource, &self.trigger.key, &self.trigger.digest)
     }
 
     /// What the stage is told of its run.
@@ -89,7 +89,7 @@ impl Attempt {
     }
 
     /// Keeps the component (where it has bytes) and the configuration, so that the run can be replayed.
-    pub async fn keep(&self, store: &Store, component: Option<Vec<u8>>) -> Result<()> {
+    pub async fn persist_inputs(&self, store: &Store, component: Option<Vec<u8>>) -> Result<()> {
         let key = format!("components/{}", self.component);
         if let Some(bytes) = component
             && store.head(&key).await?.is_none()
@@ -104,23 +104,23 @@ impl Attempt {
     }
 
     /// Writes how the run went. Returns the outcome that [`Ledger::settle`] makes final, or the run's error.
-    pub async fn close(&self, ledger: &Ledger, ran: Ran) -> Result<OutcomeRecord> {
+    pub async fn finish(&self, ledger: &Ledger, ran: RunReport) -> Result<OutcomeRecord> {
         let run = RunRecord {
             run_key: self.context.run_key.clone(),
             stage: self.node.stage.clone(),
-            subject: self.node.subject.clone(),
+            resource: self.node.resource.clone(),
             started: ran.started,
             duration_ms: ran.duration_ms,
             memory_bytes: ran.memory_bytes,
             attempt: ran.attempt,
-            reads: ran.recorded.reads,
+            reads: ran.accesses.reads,
             environment: ran.environment,
         };
         ledger.record_run(&run, &self.id()).await?;
         let outcome = ran.result?;
         Ok(OutcomeRecord {
             stage: run.stage,
-            subject: run.subject,
+            resource: run.resource,
             trigger: self.trigger.clone(),
             run_key: run.run_key,
             component: self.component.clone(),
@@ -131,9 +131,9 @@ impl Attempt {
             reason: outcome.reason,
             findings: outcome.findings,
             error: None,
-            facts: outcome.facts,
-            outputs: ran.recorded.outputs,
-            hops: self.hops + 1,
+            result: outcome.result,
+            outputs: ran.accesses.outputs,
+            depth: self.depth + 1,
         })
     }
 }

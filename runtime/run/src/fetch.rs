@@ -5,9 +5,9 @@ use tidemill_core::{Error, FetchResponse, Result};
 
 use crate::Grants;
 
-const REDIRECTS: usize = 5;
+const MAX_REDIRECTS: usize = 5;
 /// The largest body.
-pub const LARGEST_FETCH: u64 = 256 << 20;
+pub const MAX_FETCH_BYTES: u64 = 256 << 20;
 
 /// Fetches a URL; `once` asks without following.
 pub fn fetch(
@@ -18,7 +18,7 @@ pub fn fetch(
 ) -> Result<FetchResponse> {
     let first = host(url)?;
     let mut url = url.to_owned();
-    for _ in 0..=REDIRECTS {
+    for _ in 0..=MAX_REDIRECTS {
         let here = host(&url)?;
         grants.check_fetch(&here)?;
         // A header may be a credential: it is for the host that was asked, not for where that points.
@@ -30,12 +30,12 @@ pub fn fetch(
         }
     }
     Err(Error::input(format!(
-        "`{url}` redirects more than {REDIRECTS} times; give the address where it ends"
+        "`{url}` redirects more than {MAX_REDIRECTS} times; give the address where it ends"
     )))
 }
 
 /// A body that is too large.
-pub fn too_large(url: &str) -> Error {
+pub fn response_too_large(url: &str) -> Error {
     Error::limit(format!("`{url}` answers with more than 256 MiB; fetch it in parts"))
 }
 

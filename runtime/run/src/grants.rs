@@ -17,7 +17,9 @@ impl Grants {
     /// Whether a key may be read.
     pub fn check_read(&self, key: &str) -> Result<()> {
         let is_granted = self.reads.iter().chain(&self.writes).any(|pattern| matches(pattern, key));
-        is_granted.then_some(()).ok_or_else(|| refused("read", key, "reads", &self.reads))
+        is_granted
+            .then_some(())
+            .ok_or_else(|| denied_error("read", key, "reads", &self.reads))
     }
 
     /// Whether a key may be written.
@@ -25,16 +27,16 @@ impl Grants {
         let is_granted = self.writes.iter().any(|pattern| matches(pattern, key));
         is_granted
             .then_some(())
-            .ok_or_else(|| refused("write", key, "writes", &self.writes))
+            .ok_or_else(|| denied_error("write", key, "writes", &self.writes))
     }
 
     /// Whether all keys under a prefix may be known: the prefix lies inside a pattern.
     pub fn check_list(&self, prefix: &str) -> Result<()> {
         let bare = prefix.trim_end_matches('/');
-        let is_granted = self.reads.iter().chain(&self.writes).any(|pattern| holds(pattern, bare));
+        let is_granted = self.reads.iter().chain(&self.writes).any(|pattern| covers_listing(pattern, bare));
         is_granted.then_some(()).ok_or_else(|| {
             let wanted = if bare.is_empty() { "**".to_owned() } else { format!("{bare}/**") };
-            refused("list", &wanted, "reads", &self.reads)
+            denied_error("list", &wanted, "reads", &self.reads)
         })
     }
 
@@ -43,13 +45,13 @@ impl Grants {
         let is_granted = self.fetch.iter().any(|granted| granted.eq_ignore_ascii_case(host));
         is_granted
             .then_some(())
-            .ok_or_else(|| refused("fetch from", host, "fetch", &self.fetch))
+            .ok_or_else(|| denied_error("fetch from", host, "fetch", &self.fetch))
     }
 }
 
 /// Whether a listing of `prefix` shows nothing but keys that the pattern is about: each of its segments is matched, and
 /// then either `**` follows, or the one last segment.
-fn holds(pattern: &str, prefix: &str) -> bool {
+fn covers_listing(pattern: &str, prefix: &str) -> bool {
     let segments = prefix.split('/').filter(|segment| !segment.is_empty());
     let mut pattern = pattern.split('/').peekable();
     for segment in segments {
@@ -66,7 +68,7 @@ fn holds(pattern: &str, prefix: &str) -> bool {
     }
 }
 
-fn refused(doing: &str, object: &str, field: &str, granted: &[String]) -> Error {
+fn denied_error(doing: &str, object: &str, field: &str, granted: &[String]) -> Error {
     let list = granted.iter().map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ");
     Error::limit(format!(
         "the stage may not {doing} `{object}`: tidemill.toml grants it {field} = [{list}]; add `{object}` to its `{field}` if it should"

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tidemill_core::{
-    Error, ErrorKind, Put, Result,
+    Error, ErrorKind, PutResult, Result,
     record::{OutcomeRecord, RunRecord},
     trigger_id,
 };
 use tidemill_store::Store;
 
 /// Records that are read at once: a store may be far away.
-const AT_ONCE: usize = 32;
+const READ_CONCURRENCY: usize = 32;
 
 /// What a commit did.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub enum Commit {
     /// This record now stands.
     New,
     /// An earlier run's record stands, and is final.
-    Already(Box<OutcomeRecord>),
+    Existing(Box<OutcomeRecord>),
 }
 
 /// The outcomes in a store.
@@ -34,9 +34,9 @@ impl Ledger {
     }
 
     /// The outcome of a trigger, if it has one.
-    pub async fn find(&self, stage: &str, subject: &str, trigger_id: &str) -> Result<Option<OutcomeRecord>> {
-        match self.store.get(&outcome_key(stage, subject, trigger_id)).await {
-            Ok(bytes) => read(&outcome_key(stage, subject, trigger_id), &bytes).map(Some),
+    pub async fn find(&self, stage: &str, resource: &str, trigger_id: &str) -> Result<Option<OutcomeRecord>> {
+        match self.store.get(&outcome_key(stage, resource, trigger_id)).await {
+            Ok(bytes) => parse_outcome(&outcome_key(stage, resource, trigger_id), &bytes).map(Some),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -44,11 +44,13 @@ impl Ledger {
 
     /// Makes the outcome final, unless its trigger has one: then that one stands.
     pub async fn commit(&self, record: &OutcomeRecord) -> Result<Commit> {
-        let id = trigger_id(&record.stage, &record.subject, &record.trigger.key, &record.trigger.digest);
-        let key = outcome_key(&record.stage, &record.subject, &id);
-        match self.store.create(&key, json(&key, record)?).await? {
-            Put::Written => Ok(Commit::New),
-            Put::Unchanged | Put::Conflict => Ok(Commit::Already(Box::new(read(&key, &self.store.get(&key).await?)?))),
+        let id = trigger_id(&record.stage, &record.resource, &record.trigger.key, &record.trigger.digest);
+        let key = outcome_key(&record.stage, &record.resource, &id);
+        match self.store.create(&key, to_json(&key, record)?).await? {
+            PutResult::Written => Ok(Commit::New),
+            PutResult::Unchanged | PutResult::Conflict => {
+                Ok(Commit::Existing(Box::new(parse_outcome(&key, &self.store.get(&key).await?)?)))
+            }
         }
     }
 
@@ -56,46 +58,46 @@ impl Ledger {
     pub async fn settle(&self, record: OutcomeRecord) -> Result<OutcomeRecord> {
         Ok(match self.commit(&record).await? {
             Commit::New => record,
-            Commit::Already(earlier) => *earlier,
+            Commit::Existing(earlier) => *earlier,
         })
     }
 
-    /// All outcomes, of one stage or of all, about one subject or about all, in the order of their keys.
-    pub async fn outcomes(&self, stage: Option<&str>, subject: Option<&str>) -> Result<Vec<OutcomeRecord>> {
-        let prefix = match (stage, subject) {
-            (Some(stage), Some(subject)) => format!("outcomes/{stage}/{subject}/"),
+    /// All outcomes, of one stage or of all, about one resource or about all, in the order of their keys.
+    pub async fn list_outcomes(&self, stage: Option<&str>, resource: Option<&str>) -> Result<Vec<OutcomeRecord>> {
+        let prefix = match (stage, resource) {
+            (Some(stage), Some(resource)) => format!("outcomes/{stage}/{resource}/"),
             (Some(stage), None) => format!("outcomes/{stage}/"),
             (None, _) => "outcomes/".to_owned(),
         };
         let listed = self.store.list(&prefix, None, usize::MAX).await?;
-        let about = listed.into_iter().filter(|meta| is_about(&meta.key, subject));
-        let each = about.map(|meta| async move { read(&meta.key, &self.store.get(&meta.key).await?) });
-        stream::iter(each).buffered(AT_ONCE).try_collect().await
+        let about = listed.into_iter().filter(|meta| is_for_resource(&meta.key, resource));
+        let each = about.map(|meta| async move { parse_outcome(&meta.key, &self.store.get(&meta.key).await?) });
+        stream::iter(each).buffered(READ_CONCURRENCY).try_collect().await
     }
 
     /// Writes how a run went; the last attempt's record stands.
     pub async fn record_run(&self, record: &RunRecord, trigger_id: &str) -> Result<()> {
-        let key = format!("runs/{}/{}/{trigger_id}.json", record.stage, record.subject);
-        self.store.replace(&key, json(&key, record)?).await
+        let key = format!("runs/{}/{}/{trigger_id}.json", record.stage, record.resource);
+        self.store.replace(&key, to_json(&key, record)?).await
     }
 }
 
 /// Where the outcome of a trigger stands.
-fn outcome_key(stage: &str, subject: &str, trigger_id: &str) -> String {
-    format!("outcomes/{stage}/{subject}/{trigger_id}.json")
+fn outcome_key(stage: &str, resource: &str, trigger_id: &str) -> String {
+    format!("outcomes/{stage}/{resource}/{trigger_id}.json")
 }
 
-fn is_about(key: &str, subject: Option<&str>) -> bool {
-    subject.is_none_or(|subject| key.split('/').nth(2) == Some(subject))
+fn is_for_resource(key: &str, resource: Option<&str>) -> bool {
+    resource.is_none_or(|resource| key.split('/').nth(2) == Some(resource))
 }
 
-fn json(key: &str, value: &impl serde::Serialize) -> Result<Bytes> {
+fn to_json(key: &str, value: &impl serde::Serialize) -> Result<Bytes> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::bug(format!("`{key}` cannot be written as JSON: {e}")))?;
     bytes.push(b'\n');
     Ok(bytes.into())
 }
 
-fn read(key: &str, bytes: &[u8]) -> Result<OutcomeRecord> {
+fn parse_outcome(key: &str, bytes: &[u8]) -> Result<OutcomeRecord> {
     serde_json::from_slice(bytes).map_err(|e| {
         Error::input(format!(
             "`{key}` is not an outcome record: {e}; restore it, or remove it so that the run is made again"
@@ -109,26 +111,26 @@ mod tests {
 
     use super::*;
 
-    fn record(subject: &str, reason: &str) -> OutcomeRecord {
+    fn record(resource: &str, reason: &str) -> OutcomeRecord {
         OutcomeRecord {
             stage: "validate".into(),
-            subject: subject.into(),
+            resource: resource.into(),
             trigger: Trigger {
                 key: "raw/flights/a.csv".into(),
-                digest: Digest::of(b"a"),
+                digest: Digest::sha256(b"a"),
             },
             run_key: "0".repeat(32),
-            component: Digest::of(b"c"),
-            config: Digest::of(b"{}"),
+            component: Digest::sha256(b"c"),
+            config: Digest::sha256(b"{}"),
             engines: crate::ENGINES.into(),
             as_of: jiff::Timestamp::UNIX_EPOCH,
             decision: Decision::Done,
             reason: reason.into(),
             findings: vec![],
             error: None,
-            facts: serde_json::json!({}),
+            result: serde_json::json!({}),
             outputs: vec![],
-            hops: 1,
+            depth: 1,
         }
     }
 
@@ -139,15 +141,15 @@ mod tests {
         let id = trigger_id("validate", "flights", &first.trigger.key, &first.trigger.digest);
         assert_eq!(ledger.find("validate", "flights", &id).await, Ok(None));
         assert_eq!(ledger.commit(&first).await, Ok(Commit::New));
-        assert_eq!(ledger.commit(&second).await, Ok(Commit::Already(Box::new(first.clone()))));
-        assert_eq!(ledger.commit(&first).await, Ok(Commit::Already(Box::new(first.clone()))));
+        assert_eq!(ledger.commit(&second).await, Ok(Commit::Existing(Box::new(first.clone()))));
+        assert_eq!(ledger.commit(&first).await, Ok(Commit::Existing(Box::new(first.clone()))));
         assert_eq!(ledger.find("validate", "flights", &id).await, Ok(Some(first.clone())));
         let other = record("hotels", "other");
         assert_eq!(ledger.commit(&other).await, Ok(Commit::New));
-        assert_eq!(ledger.outcomes(None, None).await, Ok(vec![first, other.clone()]));
-        assert_eq!(ledger.outcomes(None, Some("hotels")).await, Ok(vec![other.clone()]));
-        assert_eq!(ledger.outcomes(Some("validate"), Some("hotels")).await, Ok(vec![other]));
-        assert_eq!(ledger.outcomes(Some("train"), None).await, Ok(vec![]));
+        assert_eq!(ledger.list_outcomes(None, None).await, Ok(vec![first, other.clone()]));
+        assert_eq!(ledger.list_outcomes(None, Some("hotels")).await, Ok(vec![other.clone()]));
+        assert_eq!(ledger.list_outcomes(Some("validate"), Some("hotels")).await, Ok(vec![other]));
+        assert_eq!(ledger.list_outcomes(Some("train"), None).await, Ok(vec![]));
     }
 
     #[tokio::test]
@@ -155,7 +157,7 @@ mod tests {
         let store = Store::memory();
         assert_eq!(
             store.create("outcomes/a/b/c.json", Bytes::from_static(b"{")).await,
-            Ok(Put::Written)
+            Ok(PutResult::Written)
         );
         let error = Ledger::new(store).find("a", "b", "c").await.unwrap_err();
         assert!(error.message.contains("`outcomes/a/b/c.json` is not an outcome record"), "{error}");

@@ -15,7 +15,7 @@ use crate::{
     config, convert,
 };
 
-/// What [`export!`](crate::export) exports: a stage behind the contract's `run`.
+/// Measurement [`export!`](crate::export) exports: a stage behind the contract's `run`.
 #[derive(Debug)]
 pub struct Component<S>(PhantomData<S>);
 
@@ -27,7 +27,7 @@ impl<S: Stage> Guest for Component<S> {
 
 fn run<S: Stage>(trigger: types::Trigger, text: &str) -> Result<types::Outcome> {
     let (trigger, config, host) = (convert::trigger(trigger)?, config::read::<S>(text)?, ComponentHost::new()?);
-    // What is never called is not imported: the choice is made when the stage is compiled.
+    // Measurement is never called is not imported: the choice is made when the stage is compiled.
     let outcome = if S::SQL {
         S::run(&trigger, config, &host)
     } else {
@@ -51,7 +51,7 @@ impl ComponentHost {
                 as_of,
                 seed: context.seed,
                 run_key: context.run_key,
-                subject: context.subject,
+                resource: context.resource,
             },
         })
     }

@@ -7,15 +7,15 @@ use tidemill_core::{Error, Result, Stage};
 /// # Errors
 /// `Config`, naming the stage and the field.
 pub fn read<S: Stage>(text: &str) -> Result<S::Config> {
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| wrong::<S>(&error))?;
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| invalid_config::<S>(&error))?;
     let empty = value.as_object().is_some_and(serde_json::Map::is_empty);
     match serde_json::from_value(value) {
-        Err(_) if empty && size_of::<S::Config>() == 0 => serde_json::from_str("null").map_err(|error| wrong::<S>(&error)),
-        other => other.map_err(|error| wrong::<S>(&error)),
+        Err(_) if empty && size_of::<S::Config>() == 0 => serde_json::from_str("null").map_err(|error| invalid_config::<S>(&error)),
+        other => other.map_err(|error| invalid_config::<S>(&error)),
     }
 }
 
-fn wrong<S: Stage>(error: &serde_json::Error) -> Error {
+fn invalid_config<S: Stage>(error: &serde_json::Error) -> Error {
     Error::config(format!("the configuration of stage `{}` cannot be read: {error}", S::NAME))
 }
 

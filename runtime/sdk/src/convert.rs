@@ -65,7 +65,7 @@ pub(crate) fn outcome_out(outcome: Outcome) -> Result<types::Outcome> {
 fn finding_out(finding: Finding) -> types::Finding {
     types::Finding {
         check: finding.check,
-        subject: finding.subject,
+        resource: finding.resource,
         severity: match finding.severity {
             Severity::Warning => types::Severity::Warning,
             Severity::Error => types::Severity::Error,

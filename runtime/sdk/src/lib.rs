@@ -32,18 +32,18 @@ pub mod config;
 mod convert;
 mod rows;
 #[cfg(not(target_family = "wasm"))]
-mod twin;
+mod testing;
 
-pub use rows::{batches, column_bool, column_f64, column_i64, column_text, column_time};
-pub use tidemill_core as core;
+pub use rows::{column_bool, column_f64, column_i64, column_text, column_time, query_batches};
 #[cfg(not(target_family = "wasm"))]
-pub use twin::Twin;
+pub use testing::TestHost;
+pub use tidemill_core as core;
 
 /// Everything that most stages name.
 pub mod prelude {
     pub use tidemill_core::{
-        Decision, Digest, Error, ErrorKind, Finding, Format, Host, Level, Objects, ObjectsExt, Outcome, Put, Result, RunContext, Severity,
-        Sql, Stage, Table, Trigger,
+        Decision, Digest, Error, ErrorKind, Finding, Format, Host, Level, Objects, ObjectsExt, Outcome, PutResult, Result, RunContext,
+        Severity, Sql, Stage, Table, Trigger,
     };
 }
 

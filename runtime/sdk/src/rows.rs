@@ -9,19 +9,19 @@ use tidemill_core::{Error, Result, Sql, Table};
 ///
 /// # Errors
 /// What the SQL engine said; `Bug` if its answer is not Arrow IPC.
-pub fn batches(sql: &dyn Sql, text: &str, tables: &[Table]) -> Result<Vec<RecordBatch>> {
+pub fn query_batches(sql: &dyn Sql, text: &str, tables: &[Table]) -> Result<Vec<RecordBatch>> {
     let mut all = Vec::new();
     for stream in sql.query(text, tables)? {
         let stream = stream?;
-        let reader = StreamReader::try_new(stream.as_slice(), None).map_err(undecodable)?;
+        let reader = StreamReader::try_new(stream.as_slice(), None).map_err(decode_error)?;
         for batch in reader {
-            all.push(batch.map_err(undecodable)?);
+            all.push(batch.map_err(decode_error)?);
         }
     }
     Ok(all)
 }
 
-fn undecodable(error: arrow_schema::ArrowError) -> Error {
+fn decode_error(error: arrow_schema::ArrowError) -> Error {
     Error::bug(format!("a query's result is not Arrow IPC: {error}"))
 }
 
@@ -30,7 +30,7 @@ fn undecodable(error: arrow_schema::ArrowError) -> Error {
 /// # Errors
 /// `Bug` if there is no such column, or its type cannot be read so.
 pub fn column_f64(batch: &RecordBatch, name: &str) -> Result<Vec<Option<f64>>> {
-    let array = converted(batch, name, &DataType::Float64)?;
+    let array = cast_column(batch, name, &DataType::Float64)?;
     Ok(array.as_primitive::<types::Float64Type>().iter().collect())
 }
 
@@ -39,7 +39,7 @@ pub fn column_f64(batch: &RecordBatch, name: &str) -> Result<Vec<Option<f64>>> {
 /// # Errors
 /// `Bug` if there is no such column, its type cannot be read so, or a value does not fit.
 pub fn column_i64(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
-    let array = converted(batch, name, &DataType::Int64)?;
+    let array = cast_column(batch, name, &DataType::Int64)?;
     Ok(array.as_primitive::<types::Int64Type>().iter().collect())
 }
 
@@ -48,7 +48,7 @@ pub fn column_i64(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
 /// # Errors
 /// `Bug` if there is no such column, or its type cannot be read so.
 pub fn column_text(batch: &RecordBatch, name: &str) -> Result<Vec<Option<String>>> {
-    let array = converted(batch, name, &DataType::Utf8)?;
+    let array = cast_column(batch, name, &DataType::Utf8)?;
     Ok(array.as_string::<i32>().iter().map(|value| value.map(str::to_owned)).collect())
 }
 
@@ -57,7 +57,7 @@ pub fn column_text(batch: &RecordBatch, name: &str) -> Result<Vec<Option<String>
 /// # Errors
 /// `Bug` if there is no such column, or its type cannot be read so.
 pub fn column_bool(batch: &RecordBatch, name: &str) -> Result<Vec<Option<bool>>> {
-    let array = converted(batch, name, &DataType::Boolean)?;
+    let array = cast_column(batch, name, &DataType::Boolean)?;
     Ok(array.as_boolean().iter().collect())
 }
 
@@ -66,7 +66,7 @@ pub fn column_bool(batch: &RecordBatch, name: &str) -> Result<Vec<Option<bool>>>
 /// # Errors
 /// `Bug` if there is no such column, its type cannot be read so, or a time is out of range.
 pub fn column_time(batch: &RecordBatch, name: &str) -> Result<Vec<Option<jiff::Timestamp>>> {
-    let array = converted(batch, name, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+    let array = cast_column(batch, name, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
     let time = |value: i64| {
         jiff::Timestamp::from_microsecond(value).map_err(|error| Error::bug(format!("column `{name}` holds a time out of range: {error}")))
     };
@@ -77,7 +77,7 @@ pub fn column_time(batch: &RecordBatch, name: &str) -> Result<Vec<Option<jiff::T
         .collect()
 }
 
-fn converted(batch: &RecordBatch, name: &str, to: &DataType) -> Result<arrow_array::ArrayRef> {
+fn cast_column(batch: &RecordBatch, name: &str, to: &DataType) -> Result<arrow_array::ArrayRef> {
     let array = batch.column_by_name(name).ok_or_else(|| {
         let schema = batch.schema();
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
@@ -104,7 +104,7 @@ mod tests {
 
     use arrow_array::{ArrayRef, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray};
     use arrow_ipc::writer::StreamWriter;
-    use tidemill_core::{Batches, Exported};
+    use tidemill_core::{Batches, ExportedFile};
 
     use super::*;
 
@@ -113,7 +113,7 @@ mod tests {
         fn query<'a>(&'a self, _: &str, _: &[Table]) -> Result<Batches<'a>> {
             Ok(Box::new(self.0.iter().cloned().map(Ok)))
         }
-        fn export(&self, _: &str, _: &[Table], _: &str) -> Result<Exported> {
+        fn export(&self, _: &str, _: &[Table], _: &str) -> Result<ExportedFile> {
             Err(Error::limit("not here"))
         }
     }
@@ -136,10 +136,10 @@ mod tests {
         writer.write(&batch()).unwrap();
         writer.finish().unwrap();
         drop(writer);
-        let all = batches(&Canned(vec![stream.clone(), stream]), "SELECT 1", &[]).unwrap();
+        let all = query_batches(&Canned(vec![stream.clone(), stream]), "SELECT 1", &[]).unwrap();
         assert_eq!(all.iter().map(RecordBatch::num_rows).sum::<usize>(), 4);
-        assert!(batches(&Canned(vec![]), "SELECT 1", &[]).unwrap().is_empty());
-        let error = batches(&Canned(vec![vec![1, 2, 3]]), "SELECT 1", &[]).unwrap_err();
+        assert!(query_batches(&Canned(vec![]), "SELECT 1", &[]).unwrap().is_empty());
+        let error = query_batches(&Canned(vec![vec![1, 2, 3]]), "SELECT 1", &[]).unwrap_err();
         assert_eq!(error.kind, tidemill_core::ErrorKind::Bug);
     }
 

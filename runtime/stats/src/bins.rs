@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sample::{deviation, mean_of, quantile, sorted};
+use crate::sample::{deviation, mean_of, quantile, sorted_finite};
 
 /// All edges, ascending: `edges.len() - 1` bins.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,26 +14,26 @@ pub struct Bins {
 impl Bins {
     /// Sturges' rule over these values: width = range / (log2 n + 1). `None` without values.
     pub fn sturges(values: &[f64]) -> Option<Self> {
-        let values = sorted(values);
-        let width = range(&values)? / (libm::log2(values.len() as f64) + 1.0);
-        Self::equal(&values, width)
+        let values = sorted_finite(values);
+        let width = value_range(&values)? / (libm::log2(values.len() as f64) + 1.0);
+        Self::equal_width(&values, width)
     }
 
     /// Doane's rule over these values: like Sturges', with more bins the more skewed they are. `None` without values.
     pub fn doane(values: &[f64]) -> Option<Self> {
-        let values = sorted(values);
-        let (range, n) = (range(&values)?, values.len() as f64);
+        let values = sorted_finite(values);
+        let (range, n) = (value_range(&values)?, values.len() as f64);
         let (mean, deviation) = (mean_of(&values)?, deviation(&values)?);
         if values.len() <= 2 || deviation == 0.0 {
-            return Self::equal(&values, 0.0);
+            return Self::equal_width(&values, 0.0);
         }
         let error = (6.0 * (n - 2.0) / ((n + 1.0) * (n + 3.0))).sqrt();
         let cube = |v: &f64| ((v - mean) / deviation) * ((v - mean) / deviation) * ((v - mean) / deviation);
         let skewness = values.iter().map(cube).sum::<f64>() / n;
-        Self::equal(&values, range / (1.0 + libm::log2(n) + libm::log2(1.0 + skewness.abs() / error)))
+        Self::equal_width(&values, range / (1.0 + libm::log2(n) + libm::log2(1.0 + skewness.abs() / error)))
     }
 
-    fn equal(sorted: &[f64], width: f64) -> Option<Self> {
+    fn equal_width(sorted: &[f64], width: f64) -> Option<Self> {
         let (mut low, mut high) = (*sorted.first()?, *sorted.last()?);
         let count = if width > 0.0 { ((high - low) / width).ceil().max(1.0) } else { 1.0 };
         if low == high {
@@ -74,13 +74,13 @@ impl Bins {
     }
 }
 
-fn range(sorted: &[f64]) -> Option<f64> {
+fn value_range(sorted: &[f64]) -> Option<f64> {
     Some(sorted.last()? - sorted.first()?)
 }
 
 /// The distinct inner deciles of the reference: a value x is in bin "number of edges ≤ x".
 pub(crate) fn decile_edges(reference: &[f64]) -> Vec<f64> {
-    let values = sorted(reference);
+    let values = sorted_finite(reference);
     let mut edges: Vec<f64> = (1..10).filter_map(|i| quantile(&values, f64::from(i) / 10.0)).collect();
     edges.dedup();
     edges
@@ -120,8 +120,8 @@ pub fn category_counts<T: Ord>(reference: &[T], current: &[T]) -> (Vec<u64>, Vec
 
 /// Evidently's bins of numbers: pooled Sturges above 20 distinct reference values, otherwise one bin a value.
 pub(crate) fn pooled_counts(reference: &[f64], current: &[f64]) -> Option<(Vec<u64>, Vec<u64>)> {
-    let sorted_reference = sorted(reference);
-    if crate::sample::distinct(&sorted_reference) <= 20 {
+    let sorted_reference = sorted_finite(reference);
+    if crate::sample::count_distinct(&sorted_reference) <= 20 {
         return Some(value_counts(reference, current));
     }
     let bins = Bins::sturges(&[reference, current].concat())?;
@@ -135,7 +135,7 @@ pub(crate) fn shares(counts: &[u64]) -> Option<Vec<f64>> {
 }
 
 /// Evidently's stand-in for empty bins: 1e-4, or a millionth of the smallest share where that is no more than 1e-4.
-pub(crate) fn filled(mut shares: Vec<f64>) -> Vec<f64> {
+pub(crate) fn fill_empty(mut shares: Vec<f64>) -> Vec<f64> {
     let smallest = shares.iter().copied().filter(|s| *s > 0.0).fold(f64::INFINITY, f64::min);
     let fill = if smallest <= 1e-4 { smallest / 1e6 } else { 1e-4 };
     for share in shares.iter_mut().filter(|s| **s == 0.0) {

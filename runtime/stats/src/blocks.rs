@@ -9,8 +9,8 @@
 //! is short by (B − 1)/B and its tails are a normal's rather than Student's; drawn distances are stretched for both. *Floor*: what is
 //! certain but smaller than `minimum_effect` is not drift.
 
-use crate::special::normal_upper_quantile;
-use crate::{AppliesTo, Random, Statistic, jensen_shannon, l_infinity, psi};
+use crate::special::normal_isf;
+use crate::{AppliesTo, SplitMix64, Statistic, jensen_shannon, l_infinity, psi};
 
 /// The table's entry.
 pub(crate) const BLOCKS: Statistic = Statistic {
@@ -22,11 +22,11 @@ pub(crate) const BLOCKS: Statistic = Statistic {
 };
 
 /// Fewest reference blocks from which a sampling error can be told; below, nothing is called drifted.
-pub const MINIMUM_BLOCKS: usize = 5;
+pub const MIN_BLOCKS: usize = 5;
 
 /// Most draws, and most cells added up for all of them (about two seconds in a component).
-const DRAWS: usize = 4000;
-const CELLS: usize = 1_500_000_000;
+const MAX_DRAWS: usize = 4000;
+const MAX_CELLS: usize = 1_500_000_000;
 
 /// How two lists of shares are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Distance {
 
 /// A column's counts by block and bin. All columns have the same blocks in the same order, and a column the same bins on both sides.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BlockColumn {
+pub struct BlockCounts {
     /// Whether the bins but the last (which is "missing") are in order of value.
     pub ordered: bool,
     /// `[blocks][bins]`.
@@ -52,7 +52,7 @@ pub struct BlockColumn {
 
 /// How to judge.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
+pub struct DriftSettings {
     /// What is measured between reference and current counts.
     pub distance: Distance,
     /// The chance that anything is called drifted where nothing is.
@@ -65,7 +65,7 @@ pub struct Settings {
 
 /// What was found for one column.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Verdict {
+pub struct DriftVerdict {
     /// The distance; 0 where a side has no rows.
     pub statistic: f64,
     /// It is drift above this: the greater of critical value and floor.
@@ -77,24 +77,27 @@ pub struct Verdict {
 }
 
 /// One verdict a column, in their order. The same input and seed give the same verdicts everywhere.
-pub fn judge(columns: &[BlockColumn], settings: &Settings) -> Vec<Verdict> {
+pub fn detect_drift(columns: &[BlockCounts], settings: &DriftSettings) -> Vec<DriftVerdict> {
     let observed: Vec<f64> = columns
         .iter()
-        .map(|c| distance(&pooled(&c.reference), &pooled(&c.current), c.ordered, settings.distance))
+        .map(|c| distance(&pool_blocks(&c.reference), &pool_blocks(&c.current), c.ordered, settings.distance))
         .collect();
     let blocks = columns.iter().map(|c| c.reference.len()).min().unwrap_or(0);
     let window = columns.iter().map(|c| c.current.len()).max().unwrap_or(0);
-    if blocks < MINIMUM_BLOCKS || window == 0 {
-        return observed.into_iter().map(|statistic| unjudged(statistic, settings)).collect();
+    if blocks < MIN_BLOCKS || window == 0 {
+        return observed
+            .into_iter()
+            .map(|statistic| undecided_verdict(statistic, settings))
+            .collect();
     }
     let drawn = draw(columns, blocks, window, settings);
-    let spreads: Vec<Spread> = drawn.iter().map(|distances| Spread::of(distances)).collect();
+    let spreads: Vec<Spread> = drawn.iter().map(|distances| Spread::from_distances(distances)).collect();
     let greatest: Vec<f64> = (0..drawn[0].len())
         .map(|draw| {
             spreads
                 .iter()
                 .zip(&drawn)
-                .map(|(s, d)| s.standardised(d[draw]))
+                .map(|(s, d)| s.standardize(d[draw]))
                 .fold(f64::NEG_INFINITY, f64::max)
         })
         .collect();
@@ -106,8 +109,8 @@ pub fn judge(columns: &[BlockColumn], settings: &Settings) -> Vec<Verdict> {
         .collect()
 }
 
-fn unjudged(statistic: f64, settings: &Settings) -> Verdict {
-    Verdict {
+fn undecided_verdict(statistic: f64, settings: &DriftSettings) -> DriftVerdict {
+    DriftVerdict {
         statistic,
         threshold: settings.minimum_effect,
         p_value: None,
@@ -115,16 +118,16 @@ fn unjudged(statistic: f64, settings: &Settings) -> Verdict {
     }
 }
 
-fn verdict(statistic: f64, spread: &Spread, critical: f64, greatest: &[f64], settings: &Settings) -> Verdict {
+fn verdict(statistic: f64, spread: &Spread, critical: f64, greatest: &[f64], settings: &DriftSettings) -> DriftVerdict {
     let threshold = (spread.mean + critical * spread.deviation).max(settings.minimum_effect);
     let place = match spread.deviation > 0.0 {
-        true => spread.standardised(statistic),
+        true => spread.standardize(statistic),
         // A column that never varied: anything else is out of all measure.
         false if statistic > spread.mean => f64::INFINITY,
         false => f64::NEG_INFINITY,
     };
     let as_great = greatest.iter().filter(|g| **g >= place).count();
-    Verdict {
+    DriftVerdict {
         statistic,
         threshold,
         p_value: Some((as_great + 1) as f64 / (greatest.len() + 1) as f64),
@@ -138,7 +141,7 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(distances: &[f64]) -> Self {
+    fn from_distances(distances: &[f64]) -> Self {
         let mean = distances.iter().sum::<f64>() / distances.len() as f64;
         let squares: f64 = distances.iter().map(|d| (d - mean) * (d - mean)).sum();
         Self {
@@ -147,7 +150,7 @@ impl Spread {
         }
     }
 
-    fn standardised(&self, distance: f64) -> f64 {
+    fn standardize(&self, distance: f64) -> f64 {
         if self.deviation > 0.0 {
             (distance - self.mean) / self.deviation
         } else {
@@ -165,7 +168,7 @@ fn upper_quantile(values: &[f64], rate: f64) -> f64 {
 }
 
 /// Distances under the null, `[columns][draws]`.
-fn draw(columns: &[BlockColumn], blocks: usize, window: usize, settings: &Settings) -> Vec<Vec<f64>> {
+fn draw(columns: &[BlockCounts], blocks: usize, window: usize, settings: &DriftSettings) -> Vec<Vec<f64>> {
     let bounds: Vec<(usize, usize)> = columns
         .iter()
         .scan(0, |end, c| {
@@ -178,9 +181,9 @@ fn draw(columns: &[BlockColumn], blocks: usize, window: usize, settings: &Settin
     let rows: Vec<Vec<f64>> = (0..blocks)
         .map(|block| columns.iter().flat_map(|c| c.reference[block].iter().map(|n| *n as f64)).collect())
         .collect();
-    let draws = (CELLS / (cells * (blocks + window).min(2 * blocks)).max(1)).clamp(500, DRAWS);
-    let stretch = stretch(blocks, columns.len(), settings);
-    let mut random = Random::new(settings.seed);
+    let draws = (MAX_CELLS / (cells * (blocks + window).min(2 * blocks)).max(1)).clamp(500, MAX_DRAWS);
+    let stretch = small_sample_correction(blocks, columns.len(), settings);
+    let mut random = SplitMix64::new(settings.seed);
     let mut distances = vec![Vec::with_capacity(draws); columns.len()];
     for _ in 0..draws {
         let reference = sum_of_draws(&rows, blocks, cells, &mut random);
@@ -193,10 +196,10 @@ fn draw(columns: &[BlockColumn], blocks: usize, window: usize, settings: &Settin
     distances
 }
 
-fn sum_of_draws(rows: &[Vec<f64>], count: usize, cells: usize, random: &mut Random) -> Vec<f64> {
+fn sum_of_draws(rows: &[Vec<f64>], count: usize, cells: usize, random: &mut SplitMix64) -> Vec<f64> {
     let mut times = vec![0u32; rows.len()];
     for _ in 0..count {
-        times[random.below(rows.len())] += 1;
+        times[random.next_below(rows.len())] += 1;
     }
     let mut sums = vec![0.0; cells];
     for (row, times) in rows.iter().zip(times).filter(|(_, times)| *times > 0) {
@@ -210,9 +213,9 @@ fn sum_of_draws(rows: &[Vec<f64>], count: usize, cells: usize, random: &mut Rand
 
 /// √(B/(B−1)), times Student's quantile over the normal's by its first Cornish-Fisher term, 1 + (z² + 1)/(4(B − 1)). PSI grows with
 /// the square of the error.
-fn stretch(blocks: usize, columns: usize, settings: &Settings) -> f64 {
+fn small_sample_correction(blocks: usize, columns: usize, settings: &DriftSettings) -> f64 {
     let (blocks, columns) = (blocks as f64, columns.max(1) as f64);
-    let z = normal_upper_quantile((settings.false_alarm_rate / columns / 2.0).clamp(1e-9, 0.5));
+    let z = normal_isf((settings.false_alarm_rate / columns / 2.0).clamp(1e-9, 0.5));
     let stretch = (blocks / (blocks - 1.0)).sqrt() * (1.0 + (z * z + 1.0) / (4.0 * (blocks - 1.0)));
     if settings.distance == Distance::Psi {
         stretch * stretch
@@ -221,7 +224,7 @@ fn stretch(blocks: usize, columns: usize, settings: &Settings) -> f64 {
     }
 }
 
-fn pooled(blocks: &[Vec<u64>]) -> Vec<f64> {
+fn pool_blocks(blocks: &[Vec<u64>]) -> Vec<f64> {
     let mut sums = vec![0.0; blocks.first().map_or(0, Vec::len)];
     for block in blocks {
         for (sum, count) in sums.iter_mut().zip(block) {
@@ -242,13 +245,13 @@ fn distance(reference: &[f64], current: &[f64], ordered: bool, distance: Distanc
     match distance {
         Distance::JensenShannon => (jensen_shannon::divergence(&p, &q) / std::f64::consts::LN_2).sqrt().min(1.0),
         Distance::Psi => {
-            let (p, q) = (psi::floored(p), psi::floored(q));
+            let (p, q) = (psi::floor_empty(p), psi::floor_empty(q));
             p.iter().zip(&q).map(|(p, q)| (p - q) * libm::log(p / q)).sum()
         }
         // "Missing" is the last bin: it has no place in the order, but its share can be the greatest difference.
         Distance::LInfinity if ordered => {
-            l_infinity::greatest_cumulated(&p, &q).max(p.last().zip(q.last()).map_or(0.0, |(p, q)| (p - q).abs()))
+            l_infinity::max_cumulative_difference(&p, &q).max(p.last().zip(q.last()).map_or(0.0, |(p, q)| (p - q).abs()))
         }
-        Distance::LInfinity => l_infinity::greatest(&p, &q),
+        Distance::LInfinity => l_infinity::max_difference(&p, &q),
     }
 }

@@ -1,7 +1,7 @@
 //! Chi-square tests on counts by category. Goodness of fit takes the reference as the truth (Evidently); the contingency test takes
 //! both sides as samples, with Yates's correction at one degree of freedom (NannyML, through SciPy).
 
-use crate::special::chi_square_upper;
+use crate::special::chi_square_sf;
 use crate::{AppliesTo, Statistic};
 
 /// The p-value of the goodness of fit.
@@ -28,14 +28,14 @@ pub struct ChiSquare {
     /// Infinite where the reference has none of a category that occurs now.
     pub statistic: f64,
     /// Degrees of freedom.
-    pub freedom: usize,
+    pub degrees_of_freedom: usize,
     /// The chance of a statistic as great or greater without a difference.
     pub p_value: f64,
 }
 
 /// Expected counts are the reference's shares of the current rows. A category that the reference lacks gives p = 0.
 /// `None` where a side has no rows or there is one category alone.
-pub fn goodness_of_fit(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
+pub fn chi_square_fit(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
     let (n, m) = (reference.iter().sum::<u64>(), current.iter().sum::<u64>());
     let seen: Vec<(u64, u64)> = reference
         .iter()
@@ -55,13 +55,13 @@ pub fn goodness_of_fit(reference: &[u64], current: &[u64]) -> Option<ChiSquare> 
     let freedom = seen.len() - 1;
     Some(ChiSquare {
         statistic,
-        freedom,
-        p_value: chi_square_upper(statistic, freedom as f64),
+        degrees_of_freedom: freedom,
+        p_value: chi_square_sf(statistic, freedom as f64),
     })
 }
 
 /// `None` where a side has no rows; statistic 0 and p = 1 with one category alone.
-pub fn contingency(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
+pub fn chi_square_contingency(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
     let (n, m) = (reference.iter().sum::<u64>(), current.iter().sum::<u64>());
     if n == 0 || m == 0 {
         return None;
@@ -76,7 +76,7 @@ pub fn contingency(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
     if freedom == 0 {
         return Some(ChiSquare {
             statistic: 0.0,
-            freedom,
+            degrees_of_freedom: freedom,
             p_value: 1.0,
         });
     }
@@ -89,8 +89,8 @@ pub fn contingency(reference: &[u64], current: &[u64]) -> Option<ChiSquare> {
     let statistic: f64 = seen.iter().map(|(r, c)| term(*r, n, r + c) + term(*c, m, r + c)).sum();
     Some(ChiSquare {
         statistic,
-        freedom,
-        p_value: chi_square_upper(statistic, freedom as f64),
+        degrees_of_freedom: freedom,
+        p_value: chi_square_sf(statistic, freedom as f64),
     })
 }
 
@@ -100,15 +100,15 @@ mod tests {
 
     #[test]
     fn unseen_categories() {
-        let fit = goodness_of_fit(&[10, 0], &[5, 5]).unwrap();
+        let fit = chi_square_fit(&[10, 0], &[5, 5]).unwrap();
         assert_eq!((fit.statistic, fit.p_value), (f64::INFINITY, 0.0));
-        assert!((contingency(&[10, 0], &[0, 10]).unwrap().statistic - 16.2).abs() < 1e-12);
+        assert!((chi_square_contingency(&[10, 0], &[0, 10]).unwrap().statistic - 16.2).abs() < 1e-12);
     }
 
     #[test]
     fn nothing_to_test() {
-        assert_eq!(goodness_of_fit(&[10], &[7]), None);
-        assert_eq!(contingency(&[10], &[7]).unwrap().p_value, 1.0);
-        assert_eq!((goodness_of_fit(&[], &[]), contingency(&[0], &[7])), (None, None));
+        assert_eq!(chi_square_fit(&[10], &[7]), None);
+        assert_eq!(chi_square_contingency(&[10], &[7]).unwrap().p_value, 1.0);
+        assert_eq!((chi_square_fit(&[], &[]), chi_square_contingency(&[0], &[7])), (None, None));
     }
 }

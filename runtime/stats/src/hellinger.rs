@@ -3,7 +3,7 @@
 
 use crate::bins::{Bins, shares};
 use crate::jensen_shannon::doane_counts;
-use crate::sample::sorted;
+use crate::sample::sorted_finite;
 use crate::{AppliesTo, Statistic};
 
 /// Evidently's bins.
@@ -25,7 +25,7 @@ pub fn hellinger(reference: &[u64], current: &[u64]) -> Option<f64> {
 
 /// Over Sturges bins of the pooled distinct values.
 pub fn hellinger_sturges(reference: &[f64], current: &[f64]) -> Option<f64> {
-    let mut values = sorted(&[reference, current].concat());
+    let mut values = sorted_finite(&[reference, current].concat());
     values.dedup();
     let bins = Bins::sturges(&values)?;
     hellinger(&bins.counts(reference).0, &bins.counts(current).0)

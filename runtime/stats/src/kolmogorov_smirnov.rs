@@ -1,8 +1,8 @@
 //! The two-sample Kolmogorov-Smirnov test. With ties the p-value is conservative, as in SciPy. Rows that depend on each other
 //! make it far too sure: see [`judge`](crate::judge).
 
-use crate::sample::sorted;
-use crate::special::kolmogorov_upper;
+use crate::sample::sorted_finite;
+use crate::special::kolmogorov_sf;
 use crate::{AppliesTo, Statistic};
 
 /// The p-value.
@@ -19,7 +19,7 @@ const EXACT_ROWS: usize = 10_000;
 
 /// The statistic D and its two-sided p-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Kolmogorov {
+pub struct KolmogorovSmirnov {
     /// D: the greatest gap between the two distribution functions, 0 to 1.
     pub statistic: f64,
     /// The chance of a gap as great or greater without a difference.
@@ -27,23 +27,23 @@ pub struct Kolmogorov {
 }
 
 /// `None` where a side has no finite value.
-pub fn kolmogorov_smirnov(reference: &[f64], current: &[f64]) -> Option<Kolmogorov> {
-    let (a, b) = (sorted(reference), sorted(current));
+pub fn kolmogorov_smirnov(reference: &[f64], current: &[f64]) -> Option<KolmogorovSmirnov> {
+    let (a, b) = (sorted_finite(reference), sorted_finite(current));
     let (n, m) = (a.len(), b.len());
     if n == 0 || m == 0 {
         return None;
     }
-    let gap = greatest_gap(&a, &b);
+    let gap = max_gap(&a, &b);
     let statistic = gap as f64 / (n as f64 * m as f64);
     let p_value = match n.max(m) <= EXACT_ROWS {
-        true => exact(n, m, gap),
-        false => kolmogorov_upper(statistic, (n as f64 * m as f64 / (n + m) as f64).round()),
+        true => exact_p_value(n, m, gap),
+        false => kolmogorov_sf(statistic, (n as f64 * m as f64 / (n + m) as f64).round()),
     };
-    Some(Kolmogorov { statistic, p_value })
+    Some(KolmogorovSmirnov { statistic, p_value })
 }
 
 /// n·m·D, a whole number.
-fn greatest_gap(a: &[f64], b: &[f64]) -> u64 {
+fn max_gap(a: &[f64], b: &[f64]) -> u64 {
     let (mut i, mut j, mut gap) = (0, 0, 0);
     while i < a.len() && j < b.len() {
         let here = a[i].min(b[j]);
@@ -57,7 +57,7 @@ fn greatest_gap(a: &[f64], b: &[f64]) -> u64 {
 /// The share of all orders of the two samples whose greatest gap is at least `gap`: the chance that a lattice path from (0, 0) to
 /// (n, m) leaves the band, from the chance at the last step of each point (Viehmann 2021, as in R's `psmirnov`). All terms are
 /// positive, so tiny p-values keep their digits. Time n·m.
-fn exact(n: usize, m: usize, gap: u64) -> f64 {
+fn exact_p_value(n: usize, m: usize, gap: u64) -> f64 {
     if gap == 0 {
         return 1.0;
     }
@@ -97,7 +97,7 @@ mod tests {
         let a: Vec<f64> = (0..10_001).map(f64::from).collect();
         let b: Vec<f64> = a.iter().map(|v| v + 136.0).collect();
         let test = kolmogorov_smirnov(&a, &b).unwrap();
-        let exact = exact(10_001, 10_001, (test.statistic * 10_001.0 * 10_001.0).round() as u64);
+        let exact = exact_p_value(10_001, 10_001, (test.statistic * 10_001.0 * 10_001.0).round() as u64);
         assert!((test.p_value / exact - 1.0).abs() < 0.01, "{test:?} {exact}");
     }
 }

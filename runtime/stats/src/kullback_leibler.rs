@@ -1,6 +1,6 @@
 //! The Kullback-Leibler divergence of the reference from the current sample, in nats. Not symmetric: reference first.
 
-use crate::bins::{filled, pooled_counts, shares};
+use crate::bins::{fill_empty, pooled_counts, shares};
 use crate::{AppliesTo, Statistic};
 
 /// Evidently's bins and fill.
@@ -15,7 +15,7 @@ pub const KULLBACK_LEIBLER: Statistic = Statistic {
 /// From counts: empty bins are filled as in [`psi`](crate::psi), then both sides sum to 1 again. `None` where a side has no rows.
 pub fn kullback_leibler(reference: &[u64], current: &[u64]) -> Option<f64> {
     let side = |counts| {
-        let shares = filled(shares(counts)?);
+        let shares = fill_empty(shares(counts)?);
         let total: f64 = shares.iter().sum();
         Some(shares.into_iter().map(|s| s / total).collect::<Vec<_>>())
     };

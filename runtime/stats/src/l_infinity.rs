@@ -15,19 +15,19 @@ pub const L_INFINITY: Statistic = Statistic {
 
 /// max |p − q| over categories. `None` where a side has no rows.
 pub fn l_infinity(reference: &[u64], current: &[u64]) -> Option<f64> {
-    Some(greatest(&shares(reference)?, &shares(current)?))
+    Some(max_difference(&shares(reference)?, &shares(current)?))
 }
 
 /// max |P − Q| over the distribution functions at the bins' edges. `None` where a side has no rows.
 pub fn l_infinity_ordered(reference: &[u64], current: &[u64]) -> Option<f64> {
-    Some(greatest_cumulated(&shares(reference)?, &shares(current)?))
+    Some(max_cumulative_difference(&shares(reference)?, &shares(current)?))
 }
 
-pub(crate) fn greatest(p: &[f64], q: &[f64]) -> f64 {
+pub(crate) fn max_difference(p: &[f64], q: &[f64]) -> f64 {
     p.iter().zip(q).map(|(p, q)| (p - q).abs()).fold(0.0, f64::max)
 }
 
-pub(crate) fn greatest_cumulated(p: &[f64], q: &[f64]) -> f64 {
+pub(crate) fn max_cumulative_difference(p: &[f64], q: &[f64]) -> f64 {
     let mut sum = 0.0;
     let mut largest: f64 = 0.0;
     for (p, q) in p.iter().zip(q) {

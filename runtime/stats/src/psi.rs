@@ -1,7 +1,7 @@
 //! The population stability index, Σ (p − q)·ln(p / q). It depends on the bins more than on the data: the same samples gave 0.09
 //! by reference deciles and 0.56 by pooled Sturges bins, so its name says which.
 
-use crate::bins::{counts_by_edges, decile_edges, filled, pooled_counts, shares};
+use crate::bins::{counts_by_edges, decile_edges, fill_empty, pooled_counts, shares};
 use crate::{AppliesTo, Statistic};
 
 /// Reference deciles; an empty bin counts as a share of 1e-4.
@@ -22,13 +22,13 @@ pub const PSI_POOLED: Statistic = Statistic {
     source: "Evidently 0.7 `psi`",
 };
 
-fn index(reference: &[f64], current: &[f64]) -> f64 {
+fn stability_index(reference: &[f64], current: &[f64]) -> f64 {
     reference.iter().zip(current).map(|(p, q)| (p - q) * libm::log(p / q)).sum()
 }
 
 /// From counts by category or bin, with Evidently's stand-in for empty ones. `None` where a side has no rows.
 pub fn psi(reference: &[u64], current: &[u64]) -> Option<f64> {
-    Some(index(&filled(shares(reference)?), &filled(shares(current)?)))
+    Some(stability_index(&fill_empty(shares(reference)?), &fill_empty(shares(current)?)))
 }
 
 /// Over Evidently's bins.
@@ -41,11 +41,11 @@ pub fn psi_pooled(reference: &[f64], current: &[f64]) -> Option<f64> {
 pub fn psi_deciles(reference: &[f64], current: &[f64]) -> Option<f64> {
     let edges = decile_edges(reference);
     let side = |values| shares(&counts_by_edges(&edges, values));
-    Some(index(&floored(side(reference)?), &floored(side(current)?)))
+    Some(stability_index(&floor_empty(side(reference)?), &floor_empty(side(current)?)))
 }
 
 /// The classic stand-in for empty bins.
-pub(crate) fn floored(mut shares: Vec<f64>) -> Vec<f64> {
+pub(crate) fn floor_empty(mut shares: Vec<f64>) -> Vec<f64> {
     for share in shares.iter_mut().filter(|s| **s == 0.0) {
         *share = 1e-4;
     }

@@ -2,16 +2,16 @@
 
 /// Its state.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct SplitMix64(u64);
 
-impl Random {
+impl SplitMix64 {
     /// From a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// 64 bits.
-    pub fn bits(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -19,13 +19,13 @@ impl Random {
     }
 
     /// A whole number under `bound`, 0 if that is 0 (the multiplication's bias is under `bound` / 2⁶⁴).
-    pub fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.bits()) * bound as u128) >> 64) as usize
+    pub fn next_below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next_u64()) * bound as u128) >> 64) as usize
     }
 
     /// A number from 0 (inclusive) to 1 (exclusive).
-    pub fn uniform(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    pub fn next_f64(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 
@@ -35,11 +35,11 @@ mod tests {
 
     #[test]
     fn the_published_sequence() {
-        let mut random = Random::new(1_234_567);
+        let mut random = SplitMix64::new(1_234_567);
         assert_eq!(
-            [random.bits(), random.bits()],
+            [random.next_u64(), random.next_u64()],
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
         );
-        assert_eq!(random.below(0), 0);
+        assert_eq!(random.next_below(0), 0);
     }
 }

@@ -2,12 +2,12 @@
 //! matter of its own.
 
 /// The finite values.
-pub fn clean(values: &[f64]) -> Vec<f64> {
+pub fn finite_values(values: &[f64]) -> Vec<f64> {
     values.iter().copied().filter(|v| v.is_finite()).collect()
 }
 
 /// The finite values, ascending; -0 becomes 0.
-pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
+pub(crate) fn sorted_finite(values: &[f64]) -> Vec<f64> {
     let mut values: Vec<f64> = values.iter().filter(|v| v.is_finite()).map(|v| v + 0.0).collect();
     values.sort_unstable_by(f64::total_cmp);
     values
@@ -40,7 +40,7 @@ pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 }
 
 /// How many distinct values; the values ascend.
-pub(crate) fn distinct(sorted: &[f64]) -> usize {
+pub(crate) fn count_distinct(sorted: &[f64]) -> usize {
     sorted.chunk_by(|a, b| a == b).count()
 }
 
@@ -50,8 +50,8 @@ mod tests {
 
     #[test]
     fn only_finite_values_count() {
-        assert_eq!(clean(&[1.0, f64::NAN, f64::INFINITY, -2.0]), [1.0, -2.0]);
-        assert_eq!(sorted(&[1.0, -0.0, f64::NEG_INFINITY])[0].to_bits(), 0.0f64.to_bits());
+        assert_eq!(finite_values(&[1.0, f64::NAN, f64::INFINITY, -2.0]), [1.0, -2.0]);
+        assert_eq!(sorted_finite(&[1.0, -0.0, f64::NEG_INFINITY])[0].to_bits(), 0.0f64.to_bits());
         assert_eq!((mean_of(&[]), deviation(&[]), quantile(&[], 0.5)), (None, None, None));
     }
 

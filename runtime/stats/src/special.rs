@@ -3,16 +3,16 @@
 use std::f64::consts::SQRT_2;
 
 /// P(Z > z) of the standard normal.
-pub(crate) fn normal_upper(z: f64) -> f64 {
+pub(crate) fn normal_sf(z: f64) -> f64 {
     0.5 * libm::erfc(z / SQRT_2)
 }
 
 /// The z with P(Z > z) = `share`, by bisection.
-pub(crate) fn normal_upper_quantile(share: f64) -> f64 {
+pub(crate) fn normal_isf(share: f64) -> f64 {
     let (mut low, mut high) = (-40.0, 40.0);
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
-        match normal_upper(middle) > share {
+        match normal_sf(middle) > share {
             true => low = middle,
             false => high = middle,
         }
@@ -22,7 +22,7 @@ pub(crate) fn normal_upper_quantile(share: f64) -> f64 {
 
 /// P(X > x) of chi-square with `freedom` > 0 degrees: the regularised upper incomplete gamma function Q(freedom/2, x/2)
 /// (series below a + 1, Lentz's continued fraction above: Numerical Recipes, 6.2).
-pub(crate) fn chi_square_upper(x: f64, freedom: f64) -> f64 {
+pub(crate) fn chi_square_sf(x: f64, freedom: f64) -> f64 {
     let (a, x) = (freedom / 2.0, x / 2.0);
     if x <= 0.0 {
         return 1.0;
@@ -64,7 +64,7 @@ fn non_zero(value: f64, tiny: f64) -> f64 {
 
 /// P(√n·D > √n·d) of Kolmogorov's limit for an effective sample of `rows`, with Vrbik's correction (2018) for finite n:
 /// x + 1/(6√n) + (x − 1)/(4n).
-pub(crate) fn kolmogorov_upper(distance: f64, rows: f64) -> f64 {
+pub(crate) fn kolmogorov_sf(distance: f64, rows: f64) -> f64 {
     let x = rows.sqrt() * distance;
     let x = x + 1.0 / (6.0 * rows.sqrt()) + (x - 1.0) / (4.0 * rows);
     if x < 0.3 {
@@ -88,13 +88,13 @@ mod tests {
 
     #[test]
     fn known_tails() {
-        assert!((normal_upper(1.959_963_984_540_054) - 0.025).abs() < 1e-15);
-        assert!((normal_upper_quantile(0.025) - 1.959_963_984_540_054).abs() < 1e-12);
-        assert!((chi_square_upper(3.841_458_820_694_124, 1.0) - 0.05).abs() < 1e-14);
-        assert!((chi_square_upper(10.0, 4.0) - 0.040_427_681_994_512_8).abs() < 1e-14);
+        assert!((normal_sf(1.959_963_984_540_054) - 0.025).abs() < 1e-15);
+        assert!((normal_isf(0.025) - 1.959_963_984_540_054).abs() < 1e-12);
+        assert!((chi_square_sf(3.841_458_820_694_124, 1.0) - 0.05).abs() < 1e-14);
+        assert!((chi_square_sf(10.0, 4.0) - 0.040_427_681_994_512_8).abs() < 1e-14);
         // scipy.stats.chi2.sf(371.59180056898884, 4)
-        assert!((chi_square_upper(371.591_800_568_988_84, 4.0) / 3.812_703_968_755_7e-79 - 1.0).abs() < 1e-10);
-        assert_eq!((chi_square_upper(0.0, 3.0), chi_square_upper(f64::INFINITY, 3.0)), (1.0, 0.0));
-        assert!((kolmogorov_upper(1.358_1 / 1e4, 1e8) - 0.05).abs() < 1e-4);
+        assert!((chi_square_sf(371.591_800_568_988_84, 4.0) / 3.812_703_968_755_7e-79 - 1.0).abs() < 1e-10);
+        assert_eq!((chi_square_sf(0.0, 3.0), chi_square_sf(f64::INFINITY, 3.0)), (1.0, 0.0));
+        assert!((kolmogorov_sf(1.358_1 / 1e4, 1e8) - 0.05).abs() < 1e-4);
     }
 }

@@ -1,7 +1,7 @@
 //! The first Wasserstein distance: the area between the two distribution functions, in the column's own unit. Normed by the
 //! reference's deviation it has none.
 
-use crate::sample::{clean, deviation, sorted};
+use crate::sample::{deviation, finite_values, sorted_finite};
 use crate::{AppliesTo, Statistic};
 
 /// In the column's unit: no threshold makes sense for all columns, so the default is none at all (0).
@@ -24,7 +24,7 @@ pub const WASSERSTEIN_NORMED: Statistic = Statistic {
 
 /// ∫ |F − G|. `None` where a side has no finite value.
 pub fn wasserstein(reference: &[f64], current: &[f64]) -> Option<f64> {
-    let (a, b) = (sorted(reference), sorted(current));
+    let (a, b) = (sorted_finite(reference), sorted_finite(current));
     if a.is_empty() || b.is_empty() {
         return None;
     }
@@ -46,7 +46,7 @@ pub fn wasserstein(reference: &[f64], current: &[f64]) -> Option<f64> {
 
 /// [`wasserstein`] over the reference's deviation.
 pub fn wasserstein_normed(reference: &[f64], current: &[f64]) -> Option<f64> {
-    let norm = deviation(&clean(reference))?.max(0.001);
+    let norm = deviation(&finite_values(reference))?.max(0.001);
     Some(wasserstein(reference, current)? / norm)
 }
 

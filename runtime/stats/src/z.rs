@@ -1,6 +1,6 @@
 //! The z-test of two proportions, pooled and two-sided: for columns with two values.
 
-use crate::special::normal_upper;
+use crate::special::normal_sf;
 use crate::{AppliesTo, Statistic};
 
 /// The p-value.
@@ -13,7 +13,7 @@ pub const Z: Statistic = Statistic {
 };
 
 /// The p-value for `hits` of `rows` on each side. 1 where both sides are all hits or all misses; `None` where a side has no rows.
-pub fn two_proportions(reference_hits: u64, reference_rows: u64, current_hits: u64, current_rows: u64) -> Option<f64> {
+pub fn two_proportion_z_test(reference_hits: u64, reference_rows: u64, current_hits: u64, current_rows: u64) -> Option<f64> {
     if reference_rows == 0 || current_rows == 0 {
         return None;
     }
@@ -22,7 +22,7 @@ pub fn two_proportions(reference_hits: u64, reference_rows: u64, current_hits: u
     let pooled = (reference_hits + current_hits) as f64 / (n + m);
     let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
     Some(if error > 0.0 {
-        (2.0 * normal_upper(((p - q) / error).abs())).min(1.0)
+        (2.0 * normal_sf(((p - q) / error).abs())).min(1.0)
     } else {
         1.0
     })
@@ -34,8 +34,8 @@ mod tests {
 
     #[test]
     fn edges() {
-        assert_eq!(two_proportions(3, 3, 5, 5), Some(1.0));
-        assert_eq!(two_proportions(0, 0, 5, 5), None);
-        assert!((two_proportions(25, 25, 0, 10).unwrap() - 3.297_053_297_046_659e-9).abs() < 1e-16);
+        assert_eq!(two_proportion_z_test(3, 3, 5, 5), Some(1.0));
+        assert_eq!(two_proportion_z_test(0, 0, 5, 5), None);
+        assert!((two_proportion_z_test(25, 25, 0, 10).unwrap() - 3.297_053_297_046_659e-9).abs() < 1e-16);
     }
 }

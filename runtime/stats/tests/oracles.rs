@@ -74,8 +74,8 @@ fn numeric(case: &Value, reference: &[f64], current: &[f64]) {
     if a.len() <= 5 && e["report_default"]["value"].is_number() {
         let (n, m) = (a.iter().sum(), b.iter().sum());
         let by_default = match evidently_default(true, rows, a.len()) {
-            "z" => two_proportions(n - a[0], n, m - b[0], m),
-            _ => goodness_of_fit(&a, &b).map(|t| t.p_value),
+            "z" => two_proportion_z_test(n - a[0], n, m - b[0], m),
+            _ => chi_square_fit(&a, &b).map(|t| t.p_value),
         };
         check(id, "default", by_default, &e["report_default"]["value"]);
     }
@@ -85,12 +85,12 @@ fn categorical(case: &Value, reference: &[i64], current: &[i64]) {
     let id = case["id"].as_str().unwrap();
     let (e, n) = (&case["evidently"], &case["nannyml"]);
     let (a, b) = category_counts(reference, current);
-    check(id, "fit", goodness_of_fit(&a, &b).map(|t| t.p_value), &e["chisquare"]["score"]);
-    let table = contingency(&a, &b);
+    check(id, "fit", chi_square_fit(&a, &b).map(|t| t.p_value), &e["chisquare"]["score"]);
+    let table = chi_square_contingency(&a, &b);
     check(id, "table", table.map(|t| t.statistic), &n["chi2"]);
     check(id, "table p", table.map(|t| t.p_value), &n["chi2_p"]);
     let (rows, now) = (a.iter().sum(), b.iter().sum());
-    check(id, "z", two_proportions(rows - a[0], rows, now - b[0], now), &e["z"]["score"]);
+    check(id, "z", two_proportion_z_test(rows - a[0], rows, now - b[0], now), &e["z"]["score"]);
     check(id, "psi", psi(&a, &b), &e["psi"]["score"]);
     check(id, "js", jensen_shannon_natural(&a, &b), &e["jensenshannon"]["score"]);
     check(id, "js2", jensen_shannon_binary(&a, &b), &n["jensen_shannon"]);

@@ -9,10 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemill_core::{Digest, Error, Meta, Objects, Put, Result};
+use tidemill_core::{Digest, Error, ObjectMeta, Objects, PutResult, Result};
 use tokio::runtime::{Handle, Runtime};
 
-use crate::{Backend, Store, key, metas};
+use crate::{Backend, Store, into_metas, key};
 
 impl Store {
     /// The same store for threads that may block. Never use it on a thread that drives a Tokio runtime.
@@ -41,8 +41,8 @@ pub struct BlockingStore {
 
 impl BlockingStore {
     /// The file that holds an object, where objects are files.
-    pub fn file(&self, key: &str) -> Result<Option<PathBuf>> {
-        key::check(key)?;
+    pub fn file_path(&self, key: &str) -> Result<Option<PathBuf>> {
+        key::validate(key)?;
         match &*self.store.backend {
             Backend::Local(local) => Ok(Some(local.path(key))),
             Backend::Remote(_) => Ok(None),
@@ -52,14 +52,14 @@ impl BlockingStore {
     /// Copies an object of a remote store into a file.
     pub fn download(&self, key: &str, file: &mut std::fs::File) -> Result<()> {
         match &*self.store.backend {
-            Backend::Remote(remote) => self.wait(remote.copy(key, file)).map(drop),
+            Backend::Remote(remote) => self.wait(remote.copy_to(key, file)).map(drop),
             Backend::Local(_) => Err(Error::bug("a local store was taken for a remote one")),
         }
     }
 
     /// Local files are read on this thread; a remote store's future is polled once (memory is done then), then waited for.
     fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        let handle = self.handle.clone().map_or_else(own_runtime, Ok)?;
+        let handle = self.handle.clone().map_or_else(fallback_runtime, Ok)?;
         let guard = handle.enter();
         let mut future = pin!(future);
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -72,59 +72,59 @@ impl BlockingStore {
 
 impl Objects for BlockingStore {
     fn get(&self, key: &str) -> Result<Vec<u8>> {
-        key::check(key)?;
+        key::validate(key)?;
         match &*self.store.backend {
             Backend::Local(local) => local.get(key),
             Backend::Remote(remote) => self.wait(remote.get(key)).map(Vec::from),
         }
     }
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
-        key::check(key)?;
+        key::validate(key)?;
         match &*self.store.backend {
             Backend::Local(local) => local.get_range(key, offset, length),
             Backend::Remote(remote) => self.wait(remote.get_range(key, offset, length)).map(Vec::from),
         }
     }
-    fn head(&self, key: &str) -> Result<Option<Meta>> {
-        key::check(key)?;
+    fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
+        key::validate(key)?;
         match &*self.store.backend {
             Backend::Local(local) => local.head(key),
             Backend::Remote(remote) => self.wait(remote.head(key)),
         }
     }
     fn digest(&self, key: &str) -> Result<Digest> {
-        key::check(key)?;
+        key::validate(key)?;
         match &*self.store.backend {
             Backend::Local(local) => local.digest(key).map(|(digest, _)| digest),
-            Backend::Remote(remote) => self.wait(remote.copy(key, &mut std::io::sink())).map(|of| of.digest),
+            Backend::Remote(remote) => self.wait(remote.copy_to(key, &mut std::io::sink())).map(|of| of.digest),
         }
     }
-    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {
-        key::check(key)?;
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult> {
+        key::validate(key)?;
         match &*self.store.backend {
             Backend::Local(local) => local.create(key, bytes),
             Backend::Remote(remote) => self.wait(remote.create(key, Bytes::copy_from_slice(bytes))),
         }
     }
-    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<Put> {
-        key::check(key)?;
+    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<PutResult> {
+        key::validate(key)?;
         match &*self.store.backend {
             Backend::Local(local) => local.swap(key, expected, bytes),
             Backend::Remote(remote) => self.wait(remote.swap(key, expected, Bytes::copy_from_slice(bytes))),
         }
     }
-    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Meta>> {
-        let prefix = key::prefix(prefix)?;
+    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<ObjectMeta>> {
+        let prefix = key::normalize_prefix(prefix)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         match &*self.store.backend {
             Backend::Local(local) => local.list(&prefix, after, limit),
-            Backend::Remote(remote) => self.wait(remote.list(&prefix, after, limit)).map(metas),
+            Backend::Remote(remote) => self.wait(remote.list(&prefix, after, limit)).map(into_metas),
         }
     }
 }
 
 /// For threads that no runtime started.
-fn own_runtime() -> Result<Handle> {
+fn fallback_runtime() -> Result<Handle> {
     static OWN: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
     let own = OWN.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build());
     match own {

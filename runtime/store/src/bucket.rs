@@ -15,7 +15,7 @@ impl Bucket {
     /// The store's key of an object of this bucket (its key decoded), unless it lies elsewhere or is none that a store has.
     pub fn key_of<'a>(&self, object: &'a str) -> Option<&'a str> {
         let key = object.strip_prefix(&self.prefix)?;
-        key::check(key).is_ok().then_some(key)
+        key::validate(key).is_ok().then_some(key)
     }
 
     /// `s3://bucket/prefix`.

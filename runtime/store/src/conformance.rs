@@ -3,12 +3,12 @@
 //! They panic on the first difference, so they are for tests. Each uses keys of its own: the store need not be empty.
 
 use bytes::Bytes;
-use tidemill_core::{Digest, ErrorKind, Put};
+use tidemill_core::{Digest, ErrorKind, PutResult};
 
 use crate::Store;
 
 /// Every check there is.
-pub async fn all(store: &Store) {
+pub async fn run_all(store: &Store) {
     reads_what_was_written(store).await;
     creates_once(store).await;
     one_creator_wins(store).await;
@@ -24,7 +24,7 @@ fn text(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-async fn put(store: &Store, key: &str, content: &str) -> Put {
+async fn put(store: &Store, key: &str, content: &str) -> PutResult {
     store.create(key, text(content)).await.expect("a create")
 }
 
@@ -33,7 +33,7 @@ pub async fn reads_what_was_written(store: &Store) {
     let key = "conformance/read/a";
     assert_eq!(store.get(key).await.expect_err("nothing is there").kind, ErrorKind::NotFound);
     assert_eq!(store.head(key).await, Ok(None));
-    assert_eq!(put(store, key, "one").await, Put::Written);
+    assert_eq!(put(store, key, "one").await, PutResult::Written);
     assert_eq!(store.get(key).await, Ok(text("one")));
     assert_eq!(store.head(key).await.expect("a head").map(|meta| meta.size), Some(3));
     assert_eq!(store.replace(key, text("two!")).await, Ok(()));
@@ -42,27 +42,27 @@ pub async fn reads_what_was_written(store: &Store) {
     assert_eq!(store.delete(key).await, Ok(()));
     assert_eq!(store.head(key).await, Ok(None));
     let large = Bytes::from(vec![7_u8; 3 << 20]);
-    assert_eq!(store.create("conformance/read/large", large.clone()).await, Ok(Put::Written));
+    assert_eq!(store.create("conformance/read/large", large.clone()).await, Ok(PutResult::Written));
     let whole = store.digest("conformance/read/large").await.expect("a digest");
-    assert_eq!((whole.digest, whole.size), (Digest::of(&large), 3 << 20));
-    let listed = store.list_stamped("conformance/read/").await.expect("a listing");
+    assert_eq!((whole.digest, whole.size), (Digest::sha256(&large), 3 << 20));
+    let listed = store.list_with_tokens("conformance/read/").await.expect("a listing");
     assert!(
         listed
             .iter()
-            .any(|found| found.meta.size == whole.size && found.stamp == whole.stamp)
+            .any(|found| found.meta.size == whole.size && found.change_token == whole.change_token)
     );
     assert_eq!(store.digest(key).await.expect_err("it was removed").kind, ErrorKind::NotFound);
     assert_eq!(store.get("conformance/read/large").await, Ok(large));
-    assert_eq!(put(store, "conformance/read/empty", "").await, Put::Written);
+    assert_eq!(put(store, "conformance/read/empty", "").await, PutResult::Written);
     assert_eq!(store.get("conformance/read/empty").await, Ok(Bytes::new()));
 }
 
 /// The same bytes again are unchanged, others a conflict that changes nothing.
 pub async fn creates_once(store: &Store) {
     let key = "conformance/create/a";
-    assert_eq!(put(store, key, "one").await, Put::Written);
-    assert_eq!(put(store, key, "one").await, Put::Unchanged);
-    assert_eq!(put(store, key, "two").await, Put::Conflict);
+    assert_eq!(put(store, key, "one").await, PutResult::Written);
+    assert_eq!(put(store, key, "one").await, PutResult::Unchanged);
+    assert_eq!(put(store, key, "two").await, PutResult::Conflict);
     assert_eq!(store.get(key).await, Ok(text("one")));
 }
 
@@ -78,19 +78,26 @@ pub async fn one_creator_wins(store: &Store) {
 /// Only the expected content is replaced.
 pub async fn swaps_by_content(store: &Store) {
     let key = "conformance/swap/a";
-    let one = Digest::of(b"one");
+    let one = Digest::sha256(b"one");
     assert_eq!(
         store.swap(key, Some(&one), text("two")).await,
-        Ok(Put::Conflict),
+        Ok(PutResult::Conflict),
         "nothing is there"
     );
     assert_eq!(store.head(key).await, Ok(None));
-    assert_eq!(store.swap(key, None, text("one")).await, Ok(Put::Written));
-    assert_eq!(store.swap(key, None, text("two")).await, Ok(Put::Conflict));
-    assert_eq!(store.swap(key, Some(&Digest::of(b"other")), text("two")).await, Ok(Put::Conflict));
-    assert_eq!(store.swap(key, Some(&one), text("two")).await, Ok(Put::Written));
-    assert_eq!(store.swap(key, Some(&one), text("two")).await, Ok(Put::Unchanged), "told twice");
-    assert_eq!(store.swap(key, Some(&one), text("three")).await, Ok(Put::Conflict));
+    assert_eq!(store.swap(key, None, text("one")).await, Ok(PutResult::Written));
+    assert_eq!(store.swap(key, None, text("two")).await, Ok(PutResult::Conflict));
+    assert_eq!(
+        store.swap(key, Some(&Digest::sha256(b"other")), text("two")).await,
+        Ok(PutResult::Conflict)
+    );
+    assert_eq!(store.swap(key, Some(&one), text("two")).await, Ok(PutResult::Written));
+    assert_eq!(
+        store.swap(key, Some(&one), text("two")).await,
+        Ok(PutResult::Unchanged),
+        "told twice"
+    );
+    assert_eq!(store.swap(key, Some(&one), text("three")).await, Ok(PutResult::Conflict));
     assert_eq!(store.get(key).await, Ok(text("two")));
 }
 
@@ -98,9 +105,9 @@ pub async fn swaps_by_content(store: &Store) {
 pub async fn one_swapper_wins(store: &Store) {
     let key = "conformance/swap-race/a";
     let mut current = "start".to_owned();
-    assert_eq!(put(store, key, &current).await, Put::Written);
+    assert_eq!(put(store, key, &current).await, PutResult::Written);
     for _ in 0..20 {
-        current = race(store, key, Some(&Digest::of(current.as_bytes()))).await;
+        current = race(store, key, Some(&Digest::sha256(current.as_bytes()))).await;
         assert_eq!(store.get(key).await, Ok(text(&current)));
     }
 }
@@ -117,8 +124,8 @@ async fn race(store: &Store, key: &str, expected: Option<&Digest>) -> String {
     let mut winners = Vec::new();
     for racer in racers {
         match racer.await.expect("a racer") {
-            (Ok(Put::Written), content) => winners.push(content),
-            (other, _) => assert_eq!(other, Ok(Put::Conflict)),
+            (Ok(PutResult::Written), content) => winners.push(content),
+            (other, _) => assert_eq!(other, Ok(PutResult::Conflict)),
         }
     }
     assert_eq!(winners.len(), 1, "{winners:?}");
@@ -128,7 +135,7 @@ async fn race(store: &Store, key: &str, expected: Option<&Digest>) -> String {
 /// Ranges end at the object's end.
 pub async fn gives_ranges(store: &Store) {
     let key = "conformance/range/a";
-    assert_eq!(put(store, key, "0123456789").await, Put::Written);
+    assert_eq!(put(store, key, "0123456789").await, PutResult::Written);
     for (offset, length, expected) in [
         (0, 4, "0123"),
         (3, 3, "345"),
@@ -200,7 +207,7 @@ pub async fn keeps_odd_keys(store: &Store) {
     ];
     for name in names {
         let key = format!("conformance/odd/{name}");
-        assert_eq!(put(store, &key, name).await, Put::Written, "{key}");
+        assert_eq!(put(store, &key, name).await, PutResult::Written, "{key}");
         assert_eq!(store.get(&key).await, Ok(text(name)), "{key}");
     }
     let listed = pages(store, "conformance/odd/", 1000).await;
@@ -237,12 +244,12 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn memory() {
-        all(&Store::memory()).await;
+        run_all(&Store::memory()).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn local_files() {
         let folder = tempfile::tempdir().expect("a folder");
-        all(&Store::local(folder.path()).expect("a store")).await;
+        run_all(&Store::local(folder.path()).expect("a store")).await;
     }
 }

@@ -3,11 +3,11 @@
 use tidemill_core::{Error, Result};
 
 /// The store's own folder: locks and half-written files. Never listed, never reachable by a key.
-pub(super) const OWN: &str = ".tidemill";
+pub(super) const RESERVED_DIR: &str = ".tidemill";
 
 /// Refuses a key that some backend could not hold, or would hold under another name.
-pub(super) fn check(key: &str) -> Result<()> {
-    match fault(key) {
+pub(super) fn validate(key: &str) -> Result<()> {
+    match describe_fault(key) {
         None => Ok(()),
         Some(fault) => Err(Error::input(format!(
             "`{}` cannot be the key of an object: {fault}; write it like `raw/flights/2013-05.csv`",
@@ -17,16 +17,16 @@ pub(super) fn check(key: &str) -> Result<()> {
 }
 
 /// A prefix as all backends take it: empty, or whole segments ending in `/`.
-pub(super) fn prefix(prefix: &str) -> Result<String> {
+pub(super) fn normalize_prefix(prefix: &str) -> Result<String> {
     let bare = prefix.strip_suffix('/').unwrap_or(prefix);
     if bare.is_empty() {
         return Ok(String::new());
     }
-    check(bare)?;
+    validate(bare)?;
     Ok(format!("{bare}/"))
 }
 
-fn fault(key: &str) -> Option<String> {
+fn describe_fault(key: &str) -> Option<String> {
     if key.is_empty() {
         return Some("it is empty".into());
     }
@@ -39,7 +39,7 @@ fn fault(key: &str) -> Option<String> {
     key.split('/').enumerate().find_map(|(index, segment)| match segment {
         "" => Some("a segment is empty (`//`, or a `/` at an end)".into()),
         "." | ".." => Some(format!("the segment `{segment}` is not allowed")),
-        OWN if index == 0 => Some(format!("`{OWN}/` belongs to the store itself")),
+        RESERVED_DIR if index == 0 => Some(format!("`{RESERVED_DIR}/` belongs to the store itself")),
         long if long.len() > 255 => Some(format!("a segment has {} bytes, at most 255 are allowed", long.len())),
         _ => None,
     })
@@ -52,21 +52,21 @@ mod tests {
     #[test]
     fn portable_keys_only() {
         for good in ["a", "a/b c/ü+%2F.csv", "x/.tidemill", ".hidden/x", "a/..b"] {
-            assert!(check(good).is_ok(), "{good}");
+            assert!(validate(good).is_ok(), "{good}");
         }
         for bad in ["", "/a", "a/", "a//b", "../a", "a/..", "a/./b", "a\\b", "a\nb", ".tidemill/locks/x"] {
-            let error = check(bad).unwrap_err();
+            let error = validate(bad).unwrap_err();
             assert!(error.message.contains("cannot be the key"), "{error}");
         }
-        assert!(check(&"x/".repeat(600)).unwrap_err().message.contains("at most 1024"));
-        assert!(check(&"x".repeat(256)).unwrap_err().message.contains("at most 255"));
+        assert!(validate(&"x/".repeat(600)).unwrap_err().message.contains("at most 1024"));
+        assert!(validate(&"x".repeat(256)).unwrap_err().message.contains("at most 255"));
     }
 
     #[test]
     fn prefixes_are_whole_segments() {
-        assert_eq!(prefix("raw").unwrap(), "raw/");
-        assert_eq!(prefix("raw/").unwrap(), "raw/");
-        assert_eq!(prefix("").unwrap(), "");
-        assert!(prefix("../").is_err());
+        assert_eq!(normalize_prefix("raw").unwrap(), "raw/");
+        assert_eq!(normalize_prefix("raw/").unwrap(), "raw/");
+        assert_eq!(normalize_prefix("").unwrap(), "");
+        assert!(normalize_prefix("../").is_err());
     }
 }

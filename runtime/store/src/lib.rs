@@ -7,14 +7,15 @@
 use std::{path::Path, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use tidemill_core::{Digest, Error, Meta, Put, Result};
+use tidemill_core::{Digest, Error, ObjectMeta, PutResult, Result};
 
+mod alias_cache;
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
 mod bucket;
 #[cfg(not(target_family = "wasm"))]
 pub mod conformance;
-mod fault;
+mod error;
 mod key;
 mod listing;
 #[cfg_attr(target_family = "wasm", path = "nowhere.rs")]
@@ -23,12 +24,12 @@ pub mod log;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 mod ready;
 mod remote;
-mod reread;
 mod s3;
-mod served;
+mod serving_view;
 mod time;
 mod variables;
 
+pub use alias_cache::FreshnessCache;
 #[cfg(not(target_family = "wasm"))]
 pub use blocking::BlockingStore;
 pub use bucket::Bucket;
@@ -36,15 +37,14 @@ use local::Local;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 pub use ready::{BlockingStore, ready};
 use remote::Remote;
-pub use reread::Rereads;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 pub use s3::send;
 #[cfg(not(target_family = "wasm"))]
-pub use s3::{Message, MessageQueue, https};
-pub use served::{Refusal, ServedObjects};
+pub use s3::{Message, MessageQueue, https_connector};
+pub use serving_view::{ReadError, ServingView};
 
 /// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
-const SMALL: u64 = 256 << 10;
+const MAX_INLINE_READ: u64 = 256 << 10;
 
 /// A store of objects. Cheap to clone; all clones are the same store.
 #[derive(Clone, Debug)]
@@ -53,29 +53,29 @@ pub struct Store {
 }
 
 /// Tells two states of an object from each other without reading it. Compare it with stamps of the same store only.
-pub type Stamp = i128;
+pub type ChangeToken = i128;
 
 /// An object as a listing has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamped {
+pub struct ListedObject {
     /// Its key and size.
-    pub meta: Meta,
+    pub meta: ObjectMeta,
     /// Changes when its content does.
-    pub stamp: Stamp,
+    pub change_token: ChangeToken,
 }
 
 /// An object without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digested {
+pub struct ObjectDigest {
     /// The SHA-256 of its bytes.
     pub digest: Digest,
     /// How many bytes it has.
     pub size: u64,
     /// As a listing has it.
-    pub stamp: Stamp,
+    pub change_token: ChangeToken,
 }
 
-fn metas(found: Vec<Stamped>) -> Vec<Meta> {
+fn into_metas(found: Vec<ListedObject>) -> Vec<ObjectMeta> {
     found.into_iter().map(|stamped| stamped.meta).collect()
 }
 
@@ -100,13 +100,13 @@ macro_rules! local {
 impl Store {
     /// An empty store that is gone with its last clone.
     pub fn memory() -> Self {
-        Self::over(Arc::new(object_store::memory::InMemory::new()))
+        Self::from_object_store(Arc::new(object_store::memory::InMemory::new()))
     }
 
     /// The store at `location`: a folder, or `s3://bucket/prefix`. For S3, credentials, region and server come from the usual AWS variables;
     /// nothing is asked of the server yet.
     pub fn open(location: &str) -> Result<Self> {
-        Self::open_from(location, s3::environment)
+        Self::open_from(location, s3::environment_settings)
     }
 
     /// Like [`open`](Self::open), with settings under the names of the AWS variables instead of the environment.
@@ -136,7 +136,7 @@ impl Store {
     }
 
     /// Any backend with create-only and conditional writes, a reliable order of listings, and entity tags or versions.
-    pub fn over(store: Arc<dyn object_store::ObjectStore>) -> Self {
+    pub fn from_object_store(store: Arc<dyn object_store::ObjectStore>) -> Self {
         Self {
             backend: Arc::new(Backend::Remote(Remote::new(store))),
         }
@@ -144,10 +144,10 @@ impl Store {
 
     /// An object's bytes; `NotFound` if it is not there.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
-        key::check(key)?;
+        key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.get(key).await,
-            Backend::Local(local) if local.head(key)?.is_none_or(|meta| meta.size <= SMALL) => local.get(key).map(Bytes::from),
+            Backend::Local(local) if local.head(key)?.is_none_or(|meta| meta.size <= MAX_INLINE_READ) => local.get(key).map(Bytes::from),
             Backend::Local(_) => {
                 let key = key.to_owned();
                 local!(self, |local| local.get(&key).map(Bytes::from))
@@ -157,10 +157,10 @@ impl Store {
 
     /// `length` bytes from `offset`; fewer at the object's end, none behind it.
     pub async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
-        key::check(key)?;
+        key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.get_range(key, offset, length).await,
-            Backend::Local(local) if length <= SMALL => local.get_range(key, offset, length).map(Bytes::from),
+            Backend::Local(local) if length <= MAX_INLINE_READ => local.get_range(key, offset, length).map(Bytes::from),
             Backend::Local(_) => {
                 let key = key.to_owned();
                 local!(self, |local| local.get_range(&key, offset, length).map(Bytes::from))
@@ -169,8 +169,8 @@ impl Store {
     }
 
     /// An object's size, or `None` if it is not there.
-    pub async fn head(&self, key: &str) -> Result<Option<Meta>> {
-        key::check(key)?;
+    pub async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
+        key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.head(key).await,
             Backend::Local(local) => local.head(key),
@@ -178,8 +178,8 @@ impl Store {
     }
 
     /// Writes where nothing is. Of many at once, exactly one is [`Put::Written`].
-    pub async fn create(&self, key: &str, bytes: Bytes) -> Result<Put> {
-        key::check(key)?;
+    pub async fn create(&self, key: &str, bytes: Bytes) -> Result<PutResult> {
+        key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.create(key, bytes).await,
             Backend::Local(_) => {
@@ -190,8 +190,8 @@ impl Store {
     }
 
     /// Replaces exactly the bytes whose SHA-256 is `expected`; `None` = nothing may be there.
-    pub async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<Put> {
-        key::check(key)?;
+    pub async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<PutResult> {
+        key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.swap(key, expected, bytes).await,
             Backend::Local(_) => {
@@ -203,7 +203,7 @@ impl Store {
 
     /// Writes whatever is there: only for what is neither hashed nor decided upon, such as how a run went.
     pub async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
-        key::check(key)?;
+        key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.replace(key, bytes).await,
             Backend::Local(_) => {
@@ -214,10 +214,10 @@ impl Store {
     }
 
     /// Up to `limit` keys under `prefix`, ascending by their bytes, greater than `after`. A prefix means whole segments.
-    pub async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Meta>> {
-        let prefix = key::prefix(prefix)?;
+    pub async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectMeta>> {
+        let prefix = key::normalize_prefix(prefix)?;
         match &*self.backend {
-            Backend::Remote(remote) => Ok(metas(remote.list(&prefix, after, limit).await?)),
+            Backend::Remote(remote) => Ok(into_metas(remote.list(&prefix, after, limit).await?)),
             Backend::Local(_) => {
                 let after = after.map(str::to_owned);
                 local!(self, |local| local.list(&prefix, after.as_deref(), limit))
@@ -226,34 +226,38 @@ impl Store {
     }
 
     /// All objects under `prefix`, ascending by key, each with its stamp.
-    pub async fn list_stamped(&self, prefix: &str) -> Result<Vec<Stamped>> {
+    pub async fn list_with_tokens(&self, prefix: &str) -> Result<Vec<ListedObject>> {
         if let Backend::Remote(remote) = &*self.backend {
-            return remote.list(&key::prefix(prefix)?, None, usize::MAX).await;
+            return remote.list(&key::normalize_prefix(prefix)?, None, usize::MAX).await;
         }
-        let stamped = |meta: Meta| Stamped {
-            stamp: self.file_stamp(&meta.key),
+        let stamped = |meta: ObjectMeta| ListedObject {
+            change_token: self.file_change_token(&meta.key),
             meta,
         };
         Ok(self.list(prefix, None, usize::MAX).await?.into_iter().map(stamped).collect())
     }
 
     /// What an object is, read piece by piece: it may be larger than memory. `NotFound` if it is not there.
-    pub async fn digest(&self, key: &str) -> Result<Digested> {
-        key::check(key)?;
+    pub async fn digest(&self, key: &str) -> Result<ObjectDigest> {
+        key::validate(key)?;
         match &*self.backend {
-            Backend::Remote(remote) => remote.copy(key, &mut std::io::sink()).await,
+            Backend::Remote(remote) => remote.copy_to(key, &mut std::io::sink()).await,
             Backend::Local(_) => {
                 // Looked at before it is read: a change in between is seen the next time.
-                let stamp = self.file_stamp(key);
+                let stamp = self.file_change_token(key);
                 let key = key.to_owned();
                 let (digest, size) = local!(self, |local| local.digest(&key))?;
-                Ok(Digested { digest, size, stamp })
+                Ok(ObjectDigest {
+                    digest,
+                    size,
+                    change_token: stamp,
+                })
             }
         }
     }
 
     /// The stamp of an object that is a file: its time in Unix nanoseconds. 0 where it is none.
-    pub fn file_stamp(&self, key: &str) -> Stamp {
+    pub fn file_change_token(&self, key: &str) -> ChangeToken {
         let modified = || std::fs::metadata(self.local_root()?.join(key)).ok()?.modified().ok();
         let since = modified().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         since.map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(0))
@@ -261,7 +265,7 @@ impl Store {
 
     /// Removes an object; it is no error if it is not there.
     pub async fn delete(&self, key: &str) -> Result<()> {
-        key::check(key)?;
+        key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.delete(key).await,
             Backend::Local(_) => {
@@ -283,7 +287,7 @@ impl Store {
     pub fn bucket(&self) -> Option<&Bucket> {
         match &*self.backend {
             Backend::Local(_) => None,
-            Backend::Remote(remote) => remote.place().bucket.as_ref(),
+            Backend::Remote(remote) => remote.endpoint().bucket.as_ref(),
         }
     }
 }

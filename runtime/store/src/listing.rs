@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use futures::{Stream, TryStreamExt, pin_mut};
-use tidemill_core::Meta;
+use tidemill_core::ObjectMeta;
 
-use crate::Stamped;
+use crate::ListedObject;
 
 /// In which order a backend lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum ListingOrder {
     /// By the bytes of the keys.
     Bytes,
     /// By bytes or folder by folder.
@@ -21,9 +21,9 @@ pub(super) enum Order {
     Unknown,
 }
 
-impl Order {
+impl ListingOrder {
     /// Where a listing under `prefix` must begin (exclusive) to hold every key greater than `after`; `None`: at the beginning.
-    pub(super) fn begin<'a>(self, prefix: &str, after: &'a str) -> Option<&'a str> {
+    pub(super) fn start_offset<'a>(self, prefix: &str, after: &'a str) -> Option<&'a str> {
         let rest = after.strip_prefix(prefix)?;
         let begin = match self {
             Self::Bytes => rest,
@@ -47,7 +47,7 @@ impl Order {
     }
 
     /// Up to which key (inclusive) nothing can be added to a listing under `prefix` any more when `last` was listed last.
-    fn settled<'a>(self, prefix: &str, last: &'a str) -> &'a str {
+    fn settled_key<'a>(self, prefix: &str, last: &'a str) -> &'a str {
         let rest = last.get(prefix.len()..).unwrap_or_default();
         let length = match self {
             Self::Bytes => rest.len(),
@@ -59,30 +59,30 @@ impl Order {
     }
 
     /// The first `limit` keys greater than `after` of a listing under `prefix`, in the order of their bytes.
-    pub(super) async fn first<E>(
+    pub(super) async fn collect_page<E>(
         self,
-        listed: impl Stream<Item = Result<Stamped, E>>,
+        listed: impl Stream<Item = Result<ListedObject, E>>,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Stamped>, E> {
+    ) -> Result<Vec<ListedObject>, E> {
         let mut found = BTreeMap::new();
         let mut settled = String::new();
         pin_mut!(listed);
         while found.len() < limit || found.range(..=settled.clone()).count() < limit {
-            let Some(Stamped { meta, stamp }) = listed.try_next().await? else {
+            let Some(ListedObject { meta, change_token: stamp }) = listed.try_next().await? else {
                 break;
             };
-            if self.settled(prefix, &meta.key) != settled {
-                self.settled(prefix, &meta.key).clone_into(&mut settled);
+            if self.settled_key(prefix, &meta.key) != settled {
+                self.settled_key(prefix, &meta.key).clone_into(&mut settled);
             }
             if after.is_none_or(|after| meta.key.as_str() > after) {
                 found.insert(meta.key, (meta.size, stamp));
             }
         }
-        let stamped = |(key, (size, stamp))| Stamped {
-            meta: Meta { key, size },
-            stamp,
+        let stamped = |(key, (size, stamp))| ListedObject {
+            meta: ObjectMeta { key, size },
+            change_token: stamp,
         };
         Ok(found.into_iter().take(limit).map(stamped).collect())
     }
@@ -118,15 +118,15 @@ mod tests {
     }
 
     /// A server's listing after a key, in its own order; one that walks folders leaves out the folder that it begins behind.
-    fn listing(keys: &[String], begin: Option<&str>, by_bytes: bool) -> Vec<Result<Stamped, Infallible>> {
+    fn listing(keys: &[String], begin: Option<&str>, by_bytes: bool) -> Vec<Result<ListedObject, Infallible>> {
         let behind = |key: &&String| match begin {
             None => true,
             Some(begin) if by_bytes => key.as_str() > begin,
             Some(begin) => key.split('/').cmp(begin.split('/')).is_gt() && !key.starts_with(&format!("{begin}/")),
         };
         let stamped = |key: &String| {
-            let meta = Meta { key: key.clone(), size: 1 };
-            Ok(Stamped { meta, stamp: 1 })
+            let meta = ObjectMeta { key: key.clone(), size: 1 };
+            Ok(ListedObject { meta, change_token: 1 })
         };
         keys.iter().filter(behind).map(stamped).collect()
     }
@@ -135,18 +135,18 @@ mod tests {
     async fn no_page_of_either_order_leaves_a_key_out() {
         let sorted = keys();
         for (order, served) in [
-            (Order::Bytes, sorted.clone()),
-            (Order::Folders, sorted.clone()),
-            (Order::Folders, walked(sorted.clone())),
+            (ListingOrder::Bytes, sorted.clone()),
+            (ListingOrder::Folders, sorted.clone()),
+            (ListingOrder::Folders, walked(sorted.clone())),
         ] {
             let by_bytes = served == sorted;
             for limit in [1, 2, 3, 7, 1000] {
                 let mut found: Vec<String> = Vec::new();
                 loop {
                     let after = found.last().map(String::as_str);
-                    let begin = after.and_then(|after| order.begin("p/", after));
+                    let begin = after.and_then(|after| order.start_offset("p/", after));
                     let listed = stream::iter(listing(&served, begin, by_bytes));
-                    let Ok(page) = order.first(listed, "p/", after, limit).await;
+                    let Ok(page) = order.collect_page(listed, "p/", after, limit).await;
                     let last = page.len() < limit;
                     found.extend(page.into_iter().map(|found| found.meta.key));
                     if last {
@@ -163,7 +163,7 @@ mod tests {
         let names = ["p/a", "p/b", "p/c"].map(String::from);
         let mut taken = 0;
         let listed = stream::iter(listing(&names, None, true)).inspect_ok(|_| taken += 1);
-        let Ok(page) = Order::Folders.first(listed, "p/", None, 2).await;
+        let Ok(page) = ListingOrder::Folders.collect_page(listed, "p/", None, 2).await;
         assert_eq!((page.len(), taken), (2, 2));
     }
 }

@@ -12,12 +12,12 @@ use std::{
 
 use fs4::fs_std::FileExt;
 use tempfile::NamedTempFile;
-use tidemill_core::{Digest, Error, Hasher, Meta, Put, Result};
+use tidemill_core::{Digest, Error, Hasher, ObjectMeta, PutResult, Result};
 
-use crate::key::OWN;
+use crate::key::RESERVED_DIR;
 
 /// How much of a file is held while it is hashed, in bytes.
-const PIECE: usize = 1 << 16;
+const CHUNK_SIZE: usize = 1 << 16;
 
 /// A folder that holds objects.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ impl Local {
     pub(super) fn open(root: &Path) -> Result<Self> {
         let local = Self {
             root: root.to_owned(),
-            temporary: root.join(OWN).join("tmp"),
-            locks: root.join(OWN).join("locks"),
+            temporary: root.join(RESERVED_DIR).join("tmp"),
+            locks: root.join(RESERVED_DIR).join("locks"),
         };
         for folder in [&local.temporary, &local.locks] {
-            fs::create_dir_all(folder).map_err(|e| local.failed("opened", &root.display().to_string(), &e))?;
+            fs::create_dir_all(folder).map_err(|e| local.io_error("opened", &root.display().to_string(), &e))?;
         }
-        local.sweep();
+        local.remove_stale_temporaries();
         Ok(local)
     }
 
@@ -56,14 +56,14 @@ impl Local {
             file.read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        read().map_err(|e| self.failed("read", key, &e))
+        read().map_err(|e| self.io_error("read", key, &e))
     }
 
     /// An object's digest and size, read piece by piece.
     pub(super) fn digest(&self, key: &str) -> Result<(Digest, u64)> {
         let read = || {
             let mut file = self.open_object(key)?;
-            let (mut hash, mut size, mut piece) = (Hasher::default(), 0, vec![0; PIECE]);
+            let (mut hash, mut size, mut piece) = (Hasher::default(), 0, vec![0; CHUNK_SIZE]);
             loop {
                 match file.read(&mut piece)? {
                     0 => return Ok((hash.finish(), size)),
@@ -74,7 +74,7 @@ impl Local {
                 }
             }
         };
-        read().map_err(|e| self.failed("read", key, &e))
+        read().map_err(|e| self.io_error("read", key, &e))
     }
 
     pub(super) fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
@@ -86,72 +86,72 @@ impl Local {
             file.take(rest).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        read().map_err(|e| self.failed("read", key, &e))
+        read().map_err(|e| self.io_error("read", key, &e))
     }
 
-    pub(super) fn head(&self, key: &str) -> Result<Option<Meta>> {
+    pub(super) fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
         match fs::metadata(self.path(key)) {
-            Ok(data) => Ok(data.is_file().then(|| Meta {
+            Ok(data) => Ok(data.is_file().then(|| ObjectMeta {
                 key: key.to_owned(),
                 size: data.len(),
             })),
             Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
-            Err(e) => Err(self.failed("read", key, &e)),
+            Err(e) => Err(self.io_error("read", key, &e)),
         }
     }
 
-    pub(super) fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {
-        if let Some(there) = self.find(key)? {
-            return Ok(same_or_conflict(&there, bytes));
+    pub(super) fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult> {
+        if let Some(there) = self.get_if_exists(key)? {
+            return Ok(compare_existing(&there, bytes));
         }
         match self.create_new(key, bytes) {
-            Ok(()) => Ok(Put::Written),
-            Err(e) if e.kind() == Io::AlreadyExists => match self.find(key)? {
-                Some(there) => Ok(same_or_conflict(&there, bytes)),
-                None => Err(self.failed("written", key, &io::Error::from(Io::IsADirectory))),
+            Ok(()) => Ok(PutResult::Written),
+            Err(e) if e.kind() == Io::AlreadyExists => match self.get_if_exists(key)? {
+                Some(there) => Ok(compare_existing(&there, bytes)),
+                None => Err(self.io_error("written", key, &io::Error::from(Io::IsADirectory))),
             },
-            Err(e) => Err(self.failed("written", key, &e)),
+            Err(e) => Err(self.io_error("written", key, &e)),
         }
     }
 
-    pub(super) fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<Put> {
+    pub(super) fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<PutResult> {
         let Some(expected) = expected else {
             return self.create(key, bytes);
         };
         let _lock = self.lock(key)?;
-        match self.find(key)? {
-            None => Ok(Put::Conflict),
-            Some(there) if there == bytes => Ok(Put::Unchanged),
-            Some(there) if Digest::of(&there) != *expected => Ok(Put::Conflict),
+        match self.get_if_exists(key)? {
+            None => Ok(PutResult::Conflict),
+            Some(there) if there == bytes => Ok(PutResult::Unchanged),
+            Some(there) if Digest::sha256(&there) != *expected => Ok(PutResult::Conflict),
             Some(_) => self
                 .rename(key, bytes)
-                .map(|()| Put::Written)
-                .map_err(|e| self.failed("written", key, &e)),
+                .map(|()| PutResult::Written)
+                .map_err(|e| self.io_error("written", key, &e)),
         }
     }
 
     pub(super) fn replace(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let _lock = self.lock(key)?;
-        self.rename(key, bytes).map_err(|e| self.failed("written", key, &e))
+        self.rename(key, bytes).map_err(|e| self.io_error("written", key, &e))
     }
 
     pub(super) fn delete(&self, key: &str) -> Result<()> {
         let _lock = self.lock(key)?;
         match fs::remove_file(self.path(key)) {
-            Err(e) if !matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Err(self.failed("removed", key, &e)),
+            Err(e) if !matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Err(self.io_error("removed", key, &e)),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Meta>> {
+    pub(super) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectMeta>> {
         let mut found = Vec::new();
         self.walk(prefix, after.unwrap_or(""), limit, &mut found)
-            .map_err(|e| self.failed("listed", prefix, &e))?;
+            .map_err(|e| self.io_error("listed", prefix, &e))?;
         Ok(found)
     }
 
     /// Adds the keys under `prefix` in the order of their bytes: a folder sorts as its name with the `/`.
-    fn walk(&self, prefix: &str, after: &str, limit: usize, found: &mut Vec<Meta>) -> io::Result<()> {
+    fn walk(&self, prefix: &str, after: &str, limit: usize, found: &mut Vec<ObjectMeta>) -> io::Result<()> {
         for (key, path) in self.entries(prefix, after)? {
             if found.len() >= limit {
                 return Ok(());
@@ -161,7 +161,7 @@ impl Local {
             } else if let Ok(data) = fs::metadata(path)
                 && data.is_file()
             {
-                found.push(Meta { key, size: data.len() });
+                found.push(ObjectMeta { key, size: data.len() });
             }
         }
         Ok(())
@@ -178,7 +178,7 @@ impl Local {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let is_folder = entry.file_type()?.is_dir();
-            if prefix.is_empty() && name == OWN || crate::key::check(&name).is_err() {
+            if prefix.is_empty() && name == RESERVED_DIR || crate::key::validate(&name).is_err() {
                 continue;
             }
             let key = format!("{prefix}{name}{}", if is_folder { "/" } else { "" });
@@ -199,7 +199,7 @@ impl Local {
         }
     }
 
-    fn find(&self, key: &str) -> Result<Option<Vec<u8>>> {
+    fn get_if_exists(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.head(key)? {
             Some(_) => self.get(key).map(Some),
             None => Ok(None),
@@ -208,14 +208,14 @@ impl Local {
 
     /// The link fails where something is: of many at once, exactly one wins.
     fn create_new(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
-        let file = self.write(bytes)?;
+        let file = self.write_temporary(bytes)?;
         let path = self.path(key);
-        self.make_folder(&path)?;
+        self.create_parent_dirs(&path)?;
         match fs::hard_link(file.path(), &path) {
             Err(e) if matches!(e.kind(), Io::Unsupported | Io::PermissionDenied | Io::TooManyLinks) => self.create_locked(key, file),
             other => other,
         }?;
-        sync_folder(&path)
+        sync_parent_dir(&path)
     }
 
     /// For file systems without hard links.
@@ -225,18 +225,18 @@ impl Local {
     }
 
     fn rename(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
-        let file = self.write(bytes)?;
+        let file = self.write_temporary(bytes)?;
         let path = self.path(key);
-        self.make_folder(&path)?;
+        self.create_parent_dirs(&path)?;
         file.persist(&path).map_err(|e| e.error)?;
-        sync_folder(&path)
+        sync_parent_dir(&path)
     }
 
     /// A synced file that vanishes unless it is given a name.
-    fn write(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    fn write_temporary(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
         let mut builder = tempfile::Builder::new();
         #[cfg(unix)]
-        builder.permissions(readable());
+        builder.permissions(object_permissions());
         let mut file = builder.tempfile_in(&self.temporary)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
@@ -244,7 +244,7 @@ impl Local {
     }
 
     /// Makes the folders above a file, each synced into the one above.
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
+    fn create_parent_dirs(&self, path: &Path) -> io::Result<()> {
         let mut missing = Vec::new();
         let mut folder = path.parent();
         while let Some(here) = folder.filter(|here| !here.is_dir()) {
@@ -256,18 +256,18 @@ impl Local {
                 Err(e) if e.kind() == Io::AlreadyExists && here.is_dir() => {}
                 other => other?,
             }
-            sync_folder(here)?;
+            sync_parent_dir(here)?;
         }
         Ok(())
     }
 
     fn lock(&self, key: &str) -> Result<File> {
-        self.lock_file(key).map_err(|e| self.failed("locked", key, &e))
+        self.lock_file(key).map_err(|e| self.io_error("locked", key, &e))
     }
 
     /// Held until the file is dropped. 256 locks for all keys: nothing holds two at once.
     fn lock_file(&self, key: &str) -> io::Result<File> {
-        let name = &Digest::of(key.as_bytes()).as_str()[..2].to_owned();
+        let name = &Digest::sha256(key.as_bytes()).as_str()[..2].to_owned();
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -278,7 +278,7 @@ impl Local {
     }
 
     /// Removes what a crash left half-written more than a day ago.
-    fn sweep(&self) {
+    fn remove_stale_temporaries(&self) {
         let old = SystemTime::now() - Duration::from_secs(86_400);
         for entry in fs::read_dir(&self.temporary).into_iter().flatten().flatten() {
             if entry.metadata().and_then(|data| data.modified()).is_ok_and(|time| time < old) {
@@ -287,7 +287,7 @@ impl Local {
         }
     }
 
-    fn failed(&self, doing: &str, key: &str, error: &io::Error) -> Error {
+    fn io_error(&self, doing: &str, key: &str, error: &io::Error) -> Error {
         let root = self.root.display();
         match error.kind() {
             Io::NotFound => Error::not_found(format!("`{key}` is not in the store")),
@@ -305,12 +305,16 @@ impl Local {
     }
 }
 
-fn same_or_conflict(there: &[u8], bytes: &[u8]) -> Put {
-    if there == bytes { Put::Unchanged } else { Put::Conflict }
+fn compare_existing(there: &[u8], bytes: &[u8]) -> PutResult {
+    if there == bytes {
+        PutResult::Unchanged
+    } else {
+        PutResult::Conflict
+    }
 }
 
 /// A new name survives a loss of power only when its folder was synced too.
-fn sync_folder(path: &Path) -> io::Result<()> {
+fn sync_parent_dir(path: &Path) -> io::Result<()> {
     if cfg!(unix)
         && let Some(folder) = path.parent()
     {
@@ -321,7 +325,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Objects are for whoever may enter the folder, unlike temporary files, which are for their owner.
 #[cfg(unix)]
-fn readable() -> fs::Permissions {
+fn object_permissions() -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     fs::Permissions::from_mode(0o644)
 }
@@ -336,10 +340,10 @@ mod tests {
     fn a_full_disk_teaches_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let local = Local::open(folder.path()).unwrap();
-        let error = local.failed("written", "raw/a.csv", &Io::StorageFull.into());
+        let error = local.io_error("written", "raw/a.csv", &Io::StorageFull.into());
         assert_eq!(error.kind, ErrorKind::Transient);
         assert!(error.message.contains("is full") && error.message.contains("make room"), "{error}");
-        let error = local.failed("written", "raw/a.csv", &Io::PermissionDenied.into());
+        let error = local.io_error("written", "raw/a.csv", &Io::PermissionDenied.into());
         assert_eq!(error.kind, ErrorKind::Limit);
         local.create("a/b", b"1").unwrap();
         assert!(fs::read_dir(&local.temporary).unwrap().next().is_none());

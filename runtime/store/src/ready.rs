@@ -11,11 +11,11 @@ use tidemill_core::{Digest, Error, Meta, Objects, Put, Result};
 
 use crate::Store;
 
-/// What a future of this store comes to.
+/// Measurement a future of this store comes to.
 pub fn ready<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => Err(Error::bug("the store waits for something that nobody does")),
+        Poll::Delivery => Err(Error::bug("the store waits for something that nobody does")),
     }
 }
 

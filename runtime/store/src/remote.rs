@@ -10,49 +10,55 @@ use futures::{StreamExt as _, TryStreamExt};
 use object_store::{
     Error as Remoted, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, path::Path,
 };
-use tidemill_core::{Digest, Error, ErrorKind, Hasher, Meta, Put, Result};
+use tidemill_core::{Digest, Error, ErrorKind, Hasher, ObjectMeta, PutResult, Result};
 
 use crate::{
-    Bucket, Digested, Stamp, Stamped,
-    fault::{Place, is_open, missing},
-    listing::Order,
-    s3::Large,
+    Bucket, ChangeToken, ListedObject, ObjectDigest,
+    error::{Endpoint, is_indeterminate, not_found},
+    listing::ListingOrder,
+    s3::MultipartWriter,
 };
 
 /// How often a conditional write is begun again before it is left to whoever asked for it.
-const TRIES: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 
 /// A backend that has conditional writes: create-only, and replace where the version is known.
 #[derive(Debug)]
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
-    place: Place,
+    place: Endpoint,
     /// Before each key in the backend: empty, or ending in `/`.
     prefix: String,
-    order: Order,
-    large: Option<Large>,
+    order: ListingOrder,
+    large: Option<MultipartWriter>,
 }
 
 impl Remote {
     /// A whole backend.
     pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
         let server = store.to_string();
-        let place = Place { bucket: None, server };
+        let place = Endpoint { bucket: None, server };
         Self {
             store,
             place,
             prefix: String::new(),
-            order: Order::Bytes,
+            order: ListingOrder::Bytes,
             large: None,
         }
     }
 
     /// A bucket, or what lies under a prefix of it, on `server`. Without `large`, every object is written in one piece.
-    pub(super) fn bucket(store: Arc<dyn ObjectStore>, bucket: Bucket, server: String, order: Order, large: Option<Large>) -> Self {
+    pub(super) fn bucket(
+        store: Arc<dyn ObjectStore>,
+        bucket: Bucket,
+        server: String,
+        order: ListingOrder,
+        large: Option<MultipartWriter>,
+    ) -> Self {
         Self {
             store,
             prefix: bucket.prefix.clone(),
-            place: Place {
+            place: Endpoint {
                 bucket: Some(bucket),
                 server,
             },
@@ -61,17 +67,17 @@ impl Remote {
         }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn endpoint(&self) -> &Endpoint {
         &self.place
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
         let read = async { self.store.get(&self.path(key)?).await?.bytes().await };
-        read.await.map_err(|e| self.failed("read", key, e))
+        read.await.map_err(|e| self.map_error("read", key, e))
     }
 
     pub(super) async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
-        let size = self.head(key).await?.ok_or_else(|| missing(key))?.size;
+        let size = self.head(key).await?.ok_or_else(|| not_found(key))?.size;
         let end = offset.saturating_add(length).min(size);
         if offset >= end {
             return Ok(Bytes::new());
@@ -81,62 +87,62 @@ impl Remote {
             ..GetOptions::default()
         };
         let read = async { self.store.get_opts(&self.path(key)?, options).await?.bytes().await };
-        read.await.map_err(|e| self.failed("read", key, e))
+        read.await.map_err(|e| self.map_error("read", key, e))
     }
 
     /// Copies an object to `to`, piece by piece.
-    pub(super) async fn copy(&self, key: &str, to: &mut (impl Write + Send)) -> Result<Digested> {
+    pub(super) async fn copy_to(&self, key: &str, to: &mut (impl Write + Send)) -> Result<ObjectDigest> {
         let open = async { self.store.get(&self.path(key)?).await };
-        let found = open.await.map_err(|e| self.failed("read", key, e))?;
-        let (mut hash, mut size, stamp) = (Hasher::default(), 0, stamp(&found.meta));
+        let found = open.await.map_err(|e| self.map_error("read", key, e))?;
+        let (mut hash, mut size, stamp) = (Hasher::default(), 0, change_token(&found.meta));
         let mut stream = found.into_stream();
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|e| self.failed("read", key, e))?;
+            let chunk = chunk.map_err(|e| self.map_error("read", key, e))?;
             hash.update(&chunk);
             size += chunk.len() as u64;
             to.write_all(&chunk)
                 .map_err(|e| Error::transient(format!("`{key}` could not be copied to the cache: {e}")))?;
         }
-        Ok(Digested {
+        Ok(ObjectDigest {
             digest: hash.finish(),
             size,
-            stamp,
+            change_token: stamp,
         })
     }
 
     /// An answer to HEAD has no body, so that it does not say why: where it is no, the same is asked by GET.
-    pub(super) async fn head(&self, key: &str) -> Result<Option<Meta>> {
-        let meta = |size| Some(Meta { key: key.to_owned(), size });
+    pub(super) async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
+        let meta = |size| Some(ObjectMeta { key: key.to_owned(), size });
         let head = async { self.store.head(&self.path(key)?).await };
         if let Ok(found) = head.await {
             return Ok(meta(found.size));
         }
         let get = async { self.store.get(&self.path(key)?).await };
-        match get.await.map_err(|e| self.failed("read", key, e)) {
+        match get.await.map_err(|e| self.map_error("read", key, e)) {
             Ok(found) => Ok(meta(found.meta.size)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn create(&self, key: &str, bytes: Bytes) -> Result<Put> {
+    pub(super) async fn create(&self, key: &str, bytes: Bytes) -> Result<PutResult> {
         let mut attempt = 0;
         loop {
             attempt += 1;
             match self.put(key, &bytes, PutMode::Create).await {
-                Ok(()) => return Ok(Put::Written),
-                Err(e) if undecided(&e) && attempt < TRIES => {}
-                Err(e) => return Err(self.failed("written", key, e)),
+                Ok(()) => return Ok(PutResult::Written),
+                Err(e) if is_undecided(&e) && attempt < MAX_ATTEMPTS => {}
+                Err(e) => return Err(self.map_error("written", key, e)),
             }
-            match self.find(key).await? {
-                Some(there) if there == bytes => return Ok(Put::Unchanged),
-                Some(_) => return Ok(Put::Conflict),
-                None => crate::time::sleep(pause(attempt)).await,
+            match self.get_if_exists(key).await? {
+                Some(there) if there == bytes => return Ok(PutResult::Unchanged),
+                Some(_) => return Ok(PutResult::Conflict),
+                None => crate::time::sleep(retry_delay(attempt)).await,
             }
         }
     }
 
-    pub(super) async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<Put> {
+    pub(super) async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<PutResult> {
         let Some(expected) = expected else {
             return self.create(key, bytes).await;
         };
@@ -144,18 +150,18 @@ impl Remote {
         loop {
             attempt += 1;
             let Some((there, version)) = self.get_version(key).await? else {
-                return Ok(Put::Conflict);
+                return Ok(PutResult::Conflict);
             };
             if there == bytes {
-                return Ok(Put::Unchanged);
+                return Ok(PutResult::Unchanged);
             }
-            if Digest::of(&there) != *expected {
-                return Ok(Put::Conflict);
+            if Digest::sha256(&there) != *expected {
+                return Ok(PutResult::Conflict);
             }
             match self.put(key, &bytes, PutMode::Update(version)).await {
-                Ok(()) => return Ok(Put::Written),
-                Err(e) if undecided(&e) && attempt < TRIES => crate::time::sleep(pause(attempt)).await,
-                Err(e) => return Err(self.failed("written", key, e)),
+                Ok(()) => return Ok(PutResult::Written),
+                Err(e) if is_undecided(&e) && attempt < MAX_ATTEMPTS => crate::time::sleep(retry_delay(attempt)).await,
+                Err(e) => return Err(self.map_error("written", key, e)),
             }
         }
     }
@@ -168,47 +174,47 @@ impl Remote {
                 .await
                 .map(drop)
         };
-        put.await.map_err(|e| self.failed("written", key, e))
+        put.await.map_err(|e| self.map_error("written", key, e))
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
         let delete = async { self.store.delete(&self.path(key)?).await };
         match delete.await {
             Ok(()) | Err(Remoted::NotFound { .. }) => Ok(()),
-            Err(e) => Err(self.failed("removed", key, e)),
+            Err(e) => Err(self.map_error("removed", key, e)),
         }
     }
 
-    pub(super) async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Stamped>> {
+    pub(super) async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ListedObject>> {
         if limit == 0 || after.is_some_and(|after| after > prefix && !after.starts_with(prefix)) {
             return Ok(Vec::new());
         }
         let read = async {
             let under = Path::parse(format!("{}{prefix}", self.prefix))?;
             let under = Some(&under).filter(|under| !under.as_ref().is_empty());
-            let stream = match after.and_then(|after| self.order.begin(prefix, after)) {
+            let stream = match after.and_then(|after| self.order.start_offset(prefix, after)) {
                 Some(begin) => self.store.list_with_offset(under, &self.path(begin)?),
                 None => self.store.list(under),
             };
-            let listed = stream.try_filter_map(|meta| async move { Ok(self.meta(prefix, &meta)) });
-            self.order.first(listed, prefix, after, limit).await
+            let listed = stream.try_filter_map(|meta| async move { Ok(self.to_listed(prefix, &meta)) });
+            self.order.collect_page(listed, prefix, after, limit).await
         };
-        read.await.map_err(|e| self.failed("listed", prefix, e))
+        read.await.map_err(|e| self.map_error("listed", prefix, e))
     }
 
     /// What stands in a listing, unless it is not an object of the store: consoles leave empty objects in the place of folders.
-    fn meta(&self, prefix: &str, meta: &object_store::ObjectMeta) -> Option<Stamped> {
+    fn to_listed(&self, prefix: &str, meta: &object_store::ObjectMeta) -> Option<ListedObject> {
         let key = meta.location.as_ref().strip_prefix(&self.prefix)?;
-        (key.starts_with(prefix) && crate::key::check(key).is_ok()).then(|| Stamped {
-            meta: Meta {
+        (key.starts_with(prefix) && crate::key::validate(key).is_ok()).then(|| ListedObject {
+            meta: ObjectMeta {
                 key: key.to_owned(),
                 size: meta.size,
             },
-            stamp: stamp(meta),
+            change_token: change_token(meta),
         })
     }
 
-    async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+    async fn get_if_exists(&self, key: &str) -> Result<Option<Bytes>> {
         match self.get(key).await {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
@@ -224,7 +230,7 @@ impl Remote {
             };
             Ok((result.bytes().await?, version))
         };
-        match read.await.map_err(|e| self.failed("read", key, e)) {
+        match read.await.map_err(|e| self.map_error("read", key, e)) {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
@@ -232,7 +238,7 @@ impl Remote {
 
     async fn put(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
         let path = self.path(key)?;
-        match self.large.as_ref().filter(|large| large.takes(bytes.len())) {
+        match self.large.as_ref().filter(|large| large.applies_to(bytes.len())) {
             Some(large) => large.put(&path, bytes, &mode).await,
             None => {
                 let payload = PutPayload::from(bytes.clone());
@@ -246,26 +252,26 @@ impl Remote {
         Ok(Path::parse(format!("{}{key}", self.prefix))?)
     }
 
-    fn failed(&self, doing: &str, key: &str, error: Remoted) -> Error {
-        self.place.failed(doing, key, &error)
+    fn map_error(&self, doing: &str, key: &str, error: Remoted) -> Error {
+        self.place.to_error(doing, key, &error)
     }
 }
 
 /// From the entity tag, without its quotes; where there is none, from the time.
-fn stamp(meta: &object_store::ObjectMeta) -> Stamp {
+fn change_token(meta: &object_store::ObjectMeta) -> ChangeToken {
     let text = meta.e_tag.clone().unwrap_or_else(|| meta.last_modified.to_string());
-    let digest = Digest::of(text.trim_matches('"').as_bytes());
-    Stamp::from_str_radix(&digest.as_str()[..16], 16).unwrap_or(1).max(1)
+    let digest = Digest::sha256(text.trim_matches('"').as_bytes());
+    ChangeToken::from_str_radix(&digest.as_str()[..16], 16).unwrap_or(1).max(1)
 }
 
 /// Whether what is there now tells what became of a conditional write.
-fn undecided(error: &Remoted) -> bool {
+fn is_undecided(error: &Remoted) -> bool {
     matches!(
         error,
         Remoted::AlreadyExists { .. } | Remoted::Precondition { .. } | Remoted::NotModified { .. }
-    ) || is_open(error)
+    ) || is_indeterminate(error)
 }
 
-fn pause(attempt: u32) -> Duration {
+fn retry_delay(attempt: u32) -> Duration {
     Duration::from_millis(50 << attempt.min(6))
 }

@@ -8,4 +8,4 @@ mod manifest;
 mod render;
 
 pub use manifest::{Parameter, Template, all, find};
-pub use render::File;
+pub use render::RenderedFile;

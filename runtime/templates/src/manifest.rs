@@ -63,7 +63,7 @@ pub struct Template {
 /// # Errors
 /// `Bug` if one's metadata cannot be read.
 pub fn all() -> Result<Vec<Template>> {
-    let mut all = SOURCES.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let mut all = SOURCES.iter().map(parse_template).collect::<Result<Vec<_>>>()?;
     all.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(all)
 }
@@ -83,7 +83,7 @@ pub fn find(id: &str) -> Result<Template> {
     })
 }
 
-fn read(source: &Source) -> Result<Template> {
+fn parse_template(source: &Source) -> Result<Template> {
     let manifest: Manifest = toml::from_str(source.manifest)
         .map_err(|e| Error::bug(format!("a template's metadata cannot be read: {}", e.to_string().trim_end())))?;
     if manifest.manifest_version != "1" {
@@ -106,11 +106,11 @@ impl Template {
     ///
     /// # Errors
     /// `Input` if a name is no parameter, a value does not fit its pattern, or one without a default was not set.
-    pub fn values(&self, set: &[(String, String)]) -> Result<BTreeMap<String, String>> {
+    pub fn resolve_values(&self, set: &[(String, String)]) -> Result<BTreeMap<String, String>> {
         let mut values = BTreeMap::new();
         for (name, value) in set {
-            let parameter = self.parameters.get(name).ok_or_else(|| self.unknown(name))?;
-            self.check(name, parameter, value)?;
+            let parameter = self.parameters.get(name).ok_or_else(|| self.unknown_parameter(name))?;
+            self.check_value(name, parameter, value)?;
             if values.insert(name.clone(), value.clone()).is_some() {
                 return Err(Error::input(format!("the parameter `{name}` is set twice; set it once")));
             }
@@ -130,13 +130,13 @@ impl Template {
         Ok(values)
     }
 
-    fn unknown(&self, name: &str) -> Error {
+    fn unknown_parameter(&self, name: &str) -> Error {
         let names: Vec<String> = self.parameters.keys().map(|name| format!("`{name}`")).collect();
         let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         Error::input(format!("the template `{}` has no parameter `{name}`; it has {there}", self.id))
     }
 
-    fn check(&self, name: &str, parameter: &Parameter, value: &str) -> Result<()> {
+    fn check_value(&self, name: &str, parameter: &Parameter, value: &str) -> Result<()> {
         let Some(pattern) = &parameter.pattern else { return Ok(()) };
         let wanted = regex::Regex::new(pattern)
             .map_err(|e| Error::bug(format!("the template `{}` has a wrong pattern for `{name}`: {e}", self.id)))?;
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn template() -> Template {
-        read(&Source {
+        parse_template(&Source {
             manifest: r#"
                 manifest_version = "1"
                 id = "t"
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn defaults_stand_where_nothing_is_set() {
-        let values = template().values(&set(&[("who", "me")])).unwrap();
+        let values = template().resolve_values(&set(&[("who", "me")])).unwrap();
         assert_eq!((values["on"].as_str(), values["who"].as_str()), ("raw/a/**", "me"));
     }
 
@@ -193,7 +193,7 @@ mod tests {
             (&[], &["needs `who`", "--set who="]),
             (&[("who", "me"), ("who", "you")], &["`who` is set twice"]),
         ] {
-            let error = template().values(&set(pairs)).unwrap_err();
+            let error = template().resolve_values(&set(pairs)).unwrap_err();
             assert!(
                 error.kind == ErrorKind::Input && parts.iter().all(|part| error.message.contains(part)),
                 "{error}"

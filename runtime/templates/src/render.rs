@@ -10,7 +10,7 @@ use crate::Template;
 
 /// A file of a project.
 #[derive(Debug, Clone, PartialEq)]
-pub struct File {
+pub struct RenderedFile {
     /// From the project's folder, with `/`.
     pub path: String,
     /// What it holds.
@@ -22,7 +22,7 @@ impl Template {
     ///
     /// # Errors
     /// `Bug` if a file of the template is not Liquid, or names what there is not.
-    pub fn render(&self, name: &str, values: &BTreeMap<String, String>) -> Result<Vec<File>> {
+    pub fn render(&self, name: &str, values: &BTreeMap<String, String>) -> Result<Vec<RenderedFile>> {
         let parser = liquid::ParserBuilder::with_stdlib()
             .filter(KebabCase)
             .filter(SnakeCase)
@@ -35,22 +35,22 @@ impl Template {
         }
         self.files
             .iter()
-            .map(|(path, bytes)| self.file(&parser, &globals, path, bytes))
+            .map(|(path, bytes)| self.render_file(&parser, &globals, path, bytes))
             .collect()
     }
 
-    fn file(&self, parser: &liquid::Parser, globals: &liquid::Object, path: &str, bytes: &[u8]) -> Result<File> {
+    fn render_file(&self, parser: &liquid::Parser, globals: &liquid::Object, path: &str, bytes: &[u8]) -> Result<RenderedFile> {
         // What cargo or another tool must not take for its own inside `templates/` has an ending more.
         let to = path.strip_suffix(".tmpl").unwrap_or(path).to_owned();
         let Ok(text) = std::str::from_utf8(bytes) else {
-            return Ok(File {
+            return Ok(RenderedFile {
                 path: to,
                 bytes: bytes.to_vec(),
             });
         };
         let wrong = |e: liquid::Error| Error::bug(format!("`{path}` of the template `{}` cannot be rendered: {e}", self.id));
         let text = parser.parse(text).and_then(|template| template.render(globals)).map_err(wrong)?;
-        Ok(File {
+        Ok(RenderedFile {
             path: to,
             bytes: text.into_bytes(),
         })
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::all;
 
-    fn text(files: &[File], path: &str) -> Result<String> {
+    fn text(files: &[RenderedFile], path: &str) -> Result<String> {
         let file = files.iter().find(|file| file.path == path);
         let file = file.ok_or_else(|| Error::not_found(format!("`{path}` is not there")))?;
         String::from_utf8(file.bytes.clone()).map_err(|e| Error::input(e.to_string()))
@@ -126,7 +126,7 @@ mod tests {
         let all = all().unwrap();
         assert!(all.len() >= 7, "there are {}", all.len());
         for template in all {
-            let values = template.values(&[]).unwrap();
+            let values = template.resolve_values(&[]).unwrap();
             let files = template.render("my stage", &values).unwrap();
             let pipeline = Pipeline::parse(&text(&files, "tidemill.toml").unwrap(), &|path| text(&files, path));
             let pipeline = pipeline.unwrap_or_else(|e| panic!("{}: {e}", template.id));

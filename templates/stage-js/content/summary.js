@@ -13,14 +13,14 @@ export function run(trigger, config) {
   const { summary, wrong } = summarise(text, JSON.parse(config).ignore ?? []);
   if (wrong.length > 0) {
     // What was looked at and found bad is an outcome, not an error.
-    const findings = wrong.map((message) => ({ check: 'json', subject: trigger.key, severity: 'error', message, count: 1 }));
-    return { decision: 'rejected', reason: `${wrong.length} lines are no JSON objects`, findings, facts: '{}' };
+    const findings = wrong.map((message) => ({ check: 'json', target: trigger.key, severity: 'error', message, count: 1 }));
+    return { decision: 'rejected', reason: `${wrong.length} lines are no JSON objects`, findings, result: '{}' };
   }
   // Under the run's key, so that a run which is made again after a crash writes the same object again.
   const key = `{{project-name | kebab_case}}/${context().runKey}.json`;
   create(key, encode(JSON.stringify(summary, null, 2) + '\n'));
-  const facts = JSON.stringify({ rows: summary.rows, summary: key });
-  return { decision: 'done', reason: `summed up ${summary.rows} rows`, findings: [], facts };
+  const result = JSON.stringify({ rows: summary.rows, summary: key });
+  return { decision: 'done', reason: `summed up ${summary.rows} rows`, findings: [], result };
 }
 
 // The summary, and a message for each line that is no JSON object.

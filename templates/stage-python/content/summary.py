@@ -23,8 +23,8 @@ class WitWorld(wit_world.WitWorld):
         # Under the run's key, so that a run which is made again after a crash writes the same object again.
         key = f"{{project-name | kebab_case}}/{run_context.get().run_key}.json"
         objects.create(key, (json.dumps(summary, indent=2) + "\n").encode())
-        facts = json.dumps({"rows": summary["rows"], "summary": key})
-        return Outcome(Decision.DONE, f"summed up {summary['rows']} rows", [], facts, None)
+        result = json.dumps({"rows": summary["rows"], "summary": key})
+        return Outcome(Decision.DONE, f"summed up {summary['rows']} rows", [], result, None)
 
 
 def summarise(text: str, ignore: list[str]) -> tuple[dict, list[str]]:

@@ -29,7 +29,7 @@ class TestSummary(unittest.TestCase):
         [written] = store.values()
         level = {"there": 2, "least": 2, "greatest": 4.0, "mean": 3.0}
         self.assertEqual(json.loads(written), {"rows": 2, "fields": {"level": level, "site": {"there": 1}}})
-        self.assertEqual(json.loads(outcome.facts)["summary"], next(iter(store)))
+        self.assertEqual(json.loads(outcome.result)["summary"], next(iter(store)))
 
     def test_a_bad_line_is_a_finding_and_nothing_is_written(self):
         outcome, store = self.run_over('{"level": 2}\nno json\n[1]\n')

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use tidemill_core::{
     Decision,
-    record::{OutcomeRecord, Part},
+    record::{DataFile, OutcomeRecord},
 };
 use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, logged, small, trained};
+use tidemill_tests::{http::Connection, prediction_log, small, trained};
 
 use crate::fails;
 
@@ -165,7 +165,7 @@ fn judge(server: &Server, file: &File) -> Result<()> {
     }
     let quarantine = record.outputs.iter().find(|output| output.key.starts_with("quarantine/"));
     let reasons = match quarantine {
-        Some(output) => logged::texts(server, output.key.trim_end_matches("rejected.parquet"), "_reasons")?,
+        Some(output) => prediction_log::texts(server, output.key.trim_end_matches("rejected.parquet"), "_reasons")?,
         None => Vec::new(),
     };
     let expected = reasons.len() == file.reasons.len() && reasons.iter().zip(file.reasons).all(|(found, start)| found.starts_with(start));
@@ -180,7 +180,7 @@ fn nothing_is_half_written(server: &Server) -> Result<()> {
         let record: OutcomeRecord = server.json(&key)?.context(key)?;
         let written: BTreeSet<String> = record.outputs.iter().map(|output| output.key.clone()).collect();
         if record.decision == Decision::Done {
-            let part: Part = serde_json::from_value(record.facts)?;
+            let part: DataFile = serde_json::from_value(record.result)?;
             ensure!(
                 written.contains(&part.data) && written.contains(&part.profile),
                 "{part:?} of {written:?}"
@@ -254,7 +254,7 @@ fn posted(server: &Server) -> Result<()> {
     ];
     let before = server.keys("raw/")?;
     for (method, path, headers, body, status, says) in cases {
-        let answer = connection.ask(method, path, headers, body.as_bytes())?;
+        let answer = connection.request(method, path, headers, body.as_bytes())?;
         ensure!(answer.status == status, "{method} {path} {headers:?}: {answer:?}");
         for part in says {
             ensure!(
@@ -265,9 +265,9 @@ fn posted(server: &Server) -> Result<()> {
         }
     }
     ensure!(server.keys("raw/")? == before, "a refused post left an object");
-    let answer = connection.ask("POST", "/data/readings", &["content-type: text/csv"], csv.as_bytes())?;
+    let answer = connection.request("POST", "/data/readings", &["content-type: text/csv"], csv.as_bytes())?;
     ensure!(answer.status == 202, "{answer:?}");
-    server.quiet()?;
+    server.wait_until_idle()?;
     let key = answer.body["key"].as_str().unwrap_or_default().to_owned();
     ensure!(outcome(server, &key)?.decision == Decision::Done, "`{key}` was posted and is good");
     Ok(())
@@ -275,7 +275,7 @@ fn posted(server: &Server) -> Result<()> {
 
 /// Parquet of the store, cut at its end and in its middle, and what is none.
 fn parquets(server: &Server) -> Result<Vec<File>> {
-    let part: Part = serde_json::from_value(outcome(server, "raw/readings/good.csv")?.facts)?;
+    let part: DataFile = serde_json::from_value(outcome(server, "raw/readings/good.csv")?.result)?;
     let whole = fs::read(server.project.join(".tidemill/store").join(&part.data))?;
     let mut hollow = whole.clone();
     let middle = 4..whole.len() - 8;
@@ -294,14 +294,14 @@ fn parquets(server: &Server) -> Result<Vec<File>> {
 
 #[test]
 fn gets_an_outcome_each() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = small::project(folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
     let put = |file: &File| -> Result<()> {
         let path = folder.path().join(file.name);
         fs::write(&path, &file.bytes)?;
-        server.command(&["put", "readings", &path.to_string_lossy()])
+        server.run_command(&["put", "readings", &path.to_string_lossy()])
     };
     let texts = texts();
     texts.iter().try_for_each(put)?;
@@ -312,10 +312,10 @@ fn gets_an_outcome_each() -> Result<()> {
         &["`raw/readings/notes.xlsx` ends in none of `.csv`"],
     );
     fs::write(project.join(".tidemill/store/raw/readings").join(dropped.name), &dropped.bytes)?;
-    server.quiet()?;
+    server.wait_until_idle()?;
     let parquets = parquets(&server)?;
     parquets.iter().try_for_each(put)?;
-    server.quiet()?;
+    server.wait_until_idle()?;
     for file in texts.iter().chain([&dropped]).chain(&parquets) {
         judge(&server, file)?;
     }

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, logged, small, trained};
+use tidemill_tests::{http::Connection, prediction_log, small, trained};
 
 use crate::{fails, keep};
 
@@ -115,7 +115,7 @@ fn until_refused(connection: &mut Connection) -> Result<(u64, String)> {
 
 fn ask(connection: &mut Connection, id: &str) -> Result<(u16, String)> {
     let body = small::request(id, &small::day(3)[..ROWS]).to_string();
-    let answer = connection.ask("POST", INFER, &[JSON], body.as_bytes())?;
+    let answer = connection.request("POST", INFER, &[JSON], body.as_bytes())?;
     Ok((answer.status, answer.error().to_owned()))
 }
 
@@ -138,7 +138,7 @@ fn waits_for_room(disk: &Disk, process: u32, connection: &mut Connection) -> Res
     let patience = Instant::now() + Duration::from_secs(60);
     while Instant::now() < patience {
         disk.fill(process, 0)?;
-        let events = connection.ask("GET", "/events", &[], b"")?.body;
+        let events = connection.request("GET", "/events", &[], b"")?.body;
         let full = |reason: &str| ["full", "No space left", "File too large"].iter().any(|part| reason.contains(part));
         let waits = |event: &Value| event["tries"].as_u64() > Some(1) && event["waits-for"].as_str().is_some_and(full);
         if events.as_array().into_iter().flatten().any(waits) {
@@ -148,19 +148,19 @@ fn waits_for_room(disk: &Disk, process: u32, connection: &mut Connection) -> Res
     }
     anyhow::bail!(
         "no stage was tried twice on a full disk: {:?}",
-        connection.ask("GET", "/events", &[], b"")?
+        connection.request("GET", "/events", &[], b"")?
     )
 }
 
 #[test]
 fn that_is_full_costs_nothing_acknowledged() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let disk = Disk::new(folder.path())?;
     let project = trained::project(&tidemill, keep(), disk.folder())?;
     let program = disk.program(&tidemill, folder.path())?;
     let server = Server::up(&program, &project, &[])?;
-    let process = server.process();
+    let process = server.process_id();
     let mut connection = Connection::open(&server.address)?;
     ensure!(ask(&mut connection, "before")?.0 == 200);
 
@@ -178,7 +178,7 @@ fn that_is_full_costs_nothing_acknowledged() -> Result<()> {
     let files = fs::read_dir(project.join(".tidemill/log"))?.count();
     ensure!(files < 10, "each refused prediction leaves a file: there are {files}");
     let csv = small::csv(&small::day(3));
-    let answer = connection.ask("POST", "/data/readings", &["content-type: text/csv"], csv.as_bytes())?;
+    let answer = connection.request("POST", "/data/readings", &["content-type: text/csv"], csv.as_bytes())?;
     ensure!(
         answer.status == 503 && answer.error().contains("could not be written"),
         "{answer:?}"
@@ -202,7 +202,7 @@ fn that_is_full_costs_nothing_acknowledged() -> Result<()> {
     let mut answer = answer;
     for _ in 0..20 {
         disk.fill(process, csv.len() as u64 + (32 << 10))?;
-        answer = connection.ask("POST", "/data/readings", &["content-type: text/csv"], csv.as_bytes())?;
+        answer = connection.request("POST", "/data/readings", &["content-type: text/csv"], csv.as_bytes())?;
         disk.fill(process, 0)?;
         if answer.status == 202 {
             break;
@@ -213,7 +213,7 @@ fn that_is_full_costs_nothing_acknowledged() -> Result<()> {
     ensure!(server.keys("dead/")?.is_empty(), "an event was given up");
 
     disk.make_room(process)?;
-    server.decided("alarm", "2024-01-03T00-00-00Z")?;
+    server.wait_for_decision("alarm", "2024-01-03T00-00-00Z")?;
     ensure!(ask(&mut connection, "after")?.0 == 200);
     ensure!(server.status()?["dead"] == 0, "an event was given up");
     server.stop()?;
@@ -223,7 +223,7 @@ fn that_is_full_costs_nothing_acknowledged() -> Result<()> {
         .chain(["before".to_owned(), "after".to_owned()]);
     let mut expected: Vec<String> = requests.flat_map(|id| (0..ROWS).map(move |row| format!("{id}/{row}"))).collect();
     expected.sort();
-    let logged = logged::ids(&server, "alarm")?;
+    let logged = prediction_log::ids(&server, "alarm")?;
     ensure!(logged == expected, "{} acknowledged, {} logged", expected.len(), logged.len());
     server.stop()
 }

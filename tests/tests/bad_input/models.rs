@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
-use tidemill_core::{Digest, record::Version};
+use tidemill_core::{Digest, record::ModelVersion};
 use tidemill_demo::server::Server;
 use tidemill_tests::{http::Connection, small, trained};
 
@@ -20,8 +20,8 @@ fn create(server: &Server, key: &str, bytes: Vec<u8>) -> Result<()> {
 }
 
 /// Registers a copy of version 1 as version `number`, changed.
-fn register(server: &Server, number: u32, change: impl FnOnce(&mut Version)) -> Result<()> {
-    let mut version: Version = server.json("models/alarm/versions/1.json")?.context("there is no version 1")?;
+fn register(server: &Server, number: u32, change: impl FnOnce(&mut ModelVersion)) -> Result<()> {
+    let mut version: ModelVersion = server.json("models/alarm/versions/1.json")?.context("there is no version 1")?;
     version.version = number;
     change(&mut version);
     create(
@@ -33,7 +33,7 @@ fn register(server: &Server, number: u32, change: impl FnOnce(&mut Version)) -> 
 
 fn with_model(server: &Server, number: u32, onnx: Vec<u8>) -> Result<()> {
     let key = format!("candidates/alarm/by-hand-{number}/model.onnx");
-    let digest = Digest::of(&onnx);
+    let digest = Digest::sha256(&onnx);
     create(server, &key, onnx)?;
     register(server, number, |version| (version.onnx, version.onnx_digest) = (key, digest))
 }
@@ -53,16 +53,16 @@ fn foreign() -> Vec<u8> {
 }
 
 fn move_to(server: &Server, version: u32) -> Result<()> {
-    server.command(&["models", "alias", "alarm", "champion", &version.to_string()])
+    server.run_command(&["models", "alias", "alarm", "champion", &version.to_string()])
 }
 
 #[test]
 fn that_cannot_be_served_are_said_and_left_again() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = trained::project(&tidemill, keep(), folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
-    let first: Version = server.json("models/alarm/versions/1.json")?.context("there is no version 1")?;
+    let first: ModelVersion = server.json("models/alarm/versions/1.json")?.context("there is no version 1")?;
     let onnx = server.runtime.block_on(server.store.get(&first.onnx))?.to_vec();
     let mut flipped = onnx.clone();
     let middle = 16..flipped.len() / 2;
@@ -73,9 +73,9 @@ fn that_cannot_be_served_are_said_and_left_again() -> Result<()> {
     with_model(&server, 5, foreign())?;
     with_model(&server, 6, Vec::new())?;
     register(&server, 7, |version| {
-        (version.onnx, version.onnx_digest) = ("candidates/alarm/gone/model.onnx".into(), Digest::of(b"gone"));
+        (version.onnx, version.onnx_digest) = ("candidates/alarm/gone/model.onnx".into(), Digest::sha256(b"gone"));
     })?;
-    register(&server, 8, |version| version.onnx_digest = Digest::of(b"another model"))?;
+    register(&server, 8, |version| version.onnx_digest = Digest::sha256(b"another model"))?;
     register(&server, 9, |version| {
         version.transform = "features/alarm/gone/transform.json".into()
     })?;
@@ -84,7 +84,7 @@ fn that_cannot_be_served_are_said_and_left_again() -> Result<()> {
     let mut connection = Connection::open(&server.address)?;
     for version in 2..=9 {
         move_to(&server, version)?;
-        let answer = connection.ask("POST", INFER, &[JSON], body.as_bytes())?;
+        let answer = connection.request("POST", INFER, &[JSON], body.as_bytes())?;
         ensure!(answer.status == 503, "version {version}: {answer:?}");
         for part in [&format!("version {version} of `alarm` cannot be served: "), "tidemill models alias"] {
             ensure!(
@@ -94,16 +94,16 @@ fn that_cannot_be_served_are_said_and_left_again() -> Result<()> {
             );
         }
         // Who asks for the old one is served all the time.
-        let old = connection.ask("POST", "/v2/models/alarm/versions/1/infer", &[JSON], body.as_bytes())?;
+        let old = connection.request("POST", "/v2/models/alarm/versions/1/infer", &[JSON], body.as_bytes())?;
         ensure!(old.status == 200, "version 1 beside version {version}: {old:?}");
         move_to(&server, 1)?;
-        let answer = connection.ask("POST", INFER, &[JSON], body.as_bytes())?;
+        let answer = connection.request("POST", INFER, &[JSON], body.as_bytes())?;
         ensure!(
             answer.status == 200 && answer.body["model_version"] == "1",
             "back from version {version}: {answer:?}"
         );
     }
-    let answer = connection.ask("POST", "/v2/models/alarm/versions/10/infer", &[JSON], body.as_bytes())?;
+    let answer = connection.request("POST", "/v2/models/alarm/versions/10/infer", &[JSON], body.as_bytes())?;
     ensure!(
         answer.status == 503 && answer.error().contains("versions/10.json` is not what it should be"),
         "{answer:?}"
@@ -128,7 +128,7 @@ fn that_cannot_be_served_are_said_and_left_again() -> Result<()> {
 
 #[test]
 fn are_swapped_under_load() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = trained::project(&tidemill, keep(), folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
@@ -139,7 +139,7 @@ fn are_swapped_under_load() -> Result<()> {
         let rows = small::day(3);
         for n in 0.. {
             let body = small::request(&format!("swap-{client}-{n}"), &rows[n % 900..][..1]).to_string();
-            let answer = connection.ask("POST", INFER, &[JSON], body.as_bytes())?;
+            let answer = connection.request("POST", INFER, &[JSON], body.as_bytes())?;
             let version = answer.body["model_version"].as_str().and_then(|v| v.parse::<usize>().ok());
             ensure!(answer.status == 200, "{answer:?}");
             asked[version.context("an answer names no version")? - 1].fetch_add(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, logged, small, trained};
+use tidemill_tests::{http::Connection, prediction_log, small, trained};
 
 use crate::{fails, keep};
 
@@ -293,7 +293,7 @@ fn odd() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn refused(connection: &mut Connection, bad: &Bad) -> Result<()> {
-    let answer = connection.ask("POST", INFER, &[JSON], &bad.body)?;
+    let answer = connection.request("POST", INFER, &[JSON], &bad.body)?;
     ensure!(answer.status == bad.status, "{} is answered {answer:?}", bad.what);
     ensure!(
         answer.headers.get("content-type").is_some_and(|kind| kind == "application/json"),
@@ -376,7 +376,7 @@ fn misdirected(connection: &mut Connection) -> Result<()> {
         ),
     ];
     for (method, path, headers, status, says) in cases {
-        let answer = connection.ask(method, path, headers, body.as_bytes())?;
+        let answer = connection.request(method, path, headers, body.as_bytes())?;
         ensure!(answer.status == status, "{method} {path} {headers:?}: {answer:?}");
         ensure!(
             (status == 405) == answer.headers.contains_key("allow"),
@@ -408,7 +408,7 @@ fn broken_off(address: &str) -> Result<()> {
     let mut chunked = Connection::open(address)?;
     chunked.send(format!("POST {INFER} HTTP/1.1\r\nhost: x\r\n{JSON}\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").as_bytes())?;
     // What comes after it cannot be told from what belongs to it: an answer, if there is one, is the last on this connection.
-    let refused = chunked.answer().map_or(true, |answer| answer.status == 400) && chunked.answer().is_err();
+    let refused = chunked.read_response().map_or(true, |answer| answer.status == 400) && chunked.read_response().is_err();
     ensure!(refused, "a chunk without a size is taken");
     Ok(())
 }
@@ -421,11 +421,11 @@ fn too_large(address: &str) -> Result<()> {
     let chunk = [&b"100000\r\n"[..], &vec![b'['; 1 << 20], b"\r\n"].concat();
     (0..10).try_for_each(|_| connection.send(&chunk))?;
     connection.send(b"0\r\n\r\n")?;
-    let answer = connection.answer()?;
+    let answer = connection.read_response()?;
     ensure!(answer.status == 413 && answer.error().contains("larger than 8 MiB"), "{answer:?}");
-    ensure!(connection.ask("GET", "/v2/health/live", &[], b"")?.status == 200);
+    ensure!(connection.request("GET", "/v2/health/live", &[], b"")?.status == 200);
     connection.send(format!("{head}content-length: 10000000\r\nexpect: 100-continue\r\n\r\n").as_bytes())?;
-    let answer = connection.answer()?;
+    let answer = connection.read_response()?;
     let closes = answer.headers.get("connection").is_some_and(|value| value == "close");
     ensure!(answer.status == 413 && closes, "{answer:?}");
     Ok(())
@@ -472,7 +472,7 @@ fn asked_by_the_command_line(tidemill: &Path, server: &Server, folder: &Path) ->
 
 #[test]
 fn are_answered_one_by_one() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = trained::project(&tidemill, keep(), folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
@@ -487,17 +487,17 @@ fn are_answered_one_by_one() -> Result<()> {
     let mut acknowledged = Vec::new();
     for (what, body) in odd() {
         let named = String::from_utf8(body)?.replace("\"id\":\"bad\"", &format!("\"id\":\"odd-{what}\""));
-        let answer = connection.ask("POST", INFER, &[JSON], named.as_bytes())?;
+        let answer = connection.request("POST", INFER, &[JSON], named.as_bytes())?;
         ensure!(answer.status == 200, "{what}: {answer:?}");
         acknowledged.extend((0..2).map(|row| format!("odd-{what}/{row}")));
     }
-    let answer = connection.ask("POST", INFER, &[], good("good").to_string().as_bytes())?;
+    let answer = connection.request("POST", INFER, &[], good("good").to_string().as_bytes())?;
     ensure!(answer.status == 200 && answer.body["id"] == "good", "{answer:?}");
     acknowledged.extend((0..2).map(|row| format!("good/{row}")));
     server.stop()?;
     let server = Server::up(&tidemill, &project, &[])?;
     acknowledged.sort();
-    let logged = logged::ids(&server, "alarm")?;
+    let logged = prediction_log::ids(&server, "alarm")?;
     ensure!(logged == acknowledged, "acknowledged {acknowledged:#?}, logged {logged:#?}");
     server.stop()
 }

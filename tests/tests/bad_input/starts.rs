@@ -14,7 +14,7 @@ use crate::fails;
 
 #[test]
 fn on_a_port_in_use() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = small::project(folder.path())?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
@@ -43,7 +43,7 @@ fn on_a_port_in_use() -> Result<()> {
 
 #[test]
 fn twice_on_one_project() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = small::project(folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
@@ -60,7 +60,7 @@ fn twice_on_one_project() -> Result<()> {
     }
     // The first is none the worse for it.
     let mut connection = Connection::open(&at)?;
-    ensure!(connection.ask("GET", "/healthz", &[], b"")?.status == 200);
+    ensure!(connection.request("GET", "/healthz", &[], b"")?.status == 200);
     ensure!(
         server.project.join(".tidemill/address").is_file(),
         "the second start took the first one's address away"
@@ -73,7 +73,7 @@ fn twice_on_one_project() -> Result<()> {
 /// What a project does not have is named, with what it has; a project that has it may say that nothing has run yet.
 #[test]
 fn names_that_the_project_does_not_have() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = small::project(folder.path())?;
     let refused = |arguments: &[&str], says: &[&str]| fails(&tidemill, &project, arguments, 4, says);
@@ -97,7 +97,7 @@ fn names_that_the_project_does_not_have() -> Result<()> {
 /// A reader that is gone is no failure, a disk that is full is one.
 #[test]
 fn where_nothing_can_be_written() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let completions = || {
         let mut command = Command::new(&tidemill);
@@ -118,7 +118,7 @@ fn where_nothing_can_be_written() -> Result<()> {
 
 #[test]
 fn where_there_is_no_project() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     for command in ["up", "check", "models", "runs"] {
         fails(

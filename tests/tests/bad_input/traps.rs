@@ -21,7 +21,7 @@ fn guest() -> Option<PathBuf> {
 
 #[test]
 fn cost_one_request() -> Result<()> {
-    let (Some(tidemill), Some(guest)) = (trained::tidemill(), guest()) else {
+    let (Some(tidemill), Some(guest)) = (trained::find_tidemill(), guest()) else {
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
@@ -33,7 +33,7 @@ fn cost_one_request() -> Result<()> {
     let server = Server::up(&tidemill, &project, &[])?;
     let mut connection = Connection::open(&server.address)?;
     let mut requests = |path: &str| -> Result<(u16, String, Option<u64>)> {
-        let answer = connection.ask("GET", path, &[], b"")?;
+        let answer = connection.request("GET", path, &[], b"")?;
         Ok((answer.status, answer.error().to_owned(), answer.body["requests"].as_u64()))
     };
     // One client: each request is the same instance's next one, until that is lost.

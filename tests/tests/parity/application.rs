@@ -3,15 +3,15 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tidemill_core::{Digest, Error, record::RunRecord, trigger_id};
-use tidemill_demo::weed::{BUCKET, Weed};
+use tidemill_demo::seaweedfs::{BUCKET, SeaweedFs};
 use tidemill_deploy::spin::compose::compose;
 use tidemill_host::Store;
 use tidemill_lambda::NodeSettings;
 use tidemill_tests::spin::{self, Host, Tools};
 
 use crate::{
-    case::{Case, Seen},
-    targets::left,
+    case::{Case, Observed},
+    targets::observe_store,
 };
 
 /// The stages that ask no SQL.
@@ -27,19 +27,19 @@ impl Application {
     pub(crate) fn compile(tools: Tools) -> Result<Self> {
         let compiled = tempfile::tempdir()?;
         for stage in STAGES {
-            let whole = compose(&tools.chained(&[stage])?, &[&tools.component("spin_environment")?])?;
+            let whole = compose(&tools.compose_chain(&[stage])?, &[&tools.component("spin_environment")?])?;
             spin::precompile(&tools, &whole, &compiled.path().join(format!("{stage}.cwasm")))?;
         }
         Ok(Self { tools, compiled })
     }
 
     /// As a bucket's server tells an application on Spin. There what may pass is given back to the sender every time, with its reason.
-    pub(crate) async fn run(&self, case: &Case, settings: NodeSettings, store: Store, prefix: &str, weed: &Weed) -> Result<Seen> {
+    pub(crate) async fn run(&self, case: &Case, settings: NodeSettings, store: Store, prefix: &str, weed: &SeaweedFs) -> Result<Observed> {
         let id = trigger_id(
             &settings.stage,
-            &settings.subject,
+            &settings.resource,
             &case.trigger,
-            &Digest::of(&store.get(&case.trigger).await?),
+            &Digest::sha256(&store.get(&case.trigger).await?),
         );
         let folder = tempfile::tempdir()?;
         let component = self.compiled.path().join(format!("{}.cwasm", settings.stage));
@@ -50,11 +50,11 @@ impl Application {
         let (status, said) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| {
                 let host = Host::serve_file(&self.tools, folder.path(), weed, prefix, &told, &component)?;
-                spin::ask(&host.address(), "POST", "/events", &[("content-type", "application/json")], &event)
+                spin::send_request(&host.address(), "POST", "/events", &[("content-type", "application/json")], &event)
             });
             asked.join().map_err(|_| anyhow::anyhow!("asking panicked"))?
         })?;
-        if let Some(seen) = left(&store, &settings.stage, &settings.subject, &id).await? {
+        if let Some(seen) = observe_store(&store, &settings.stage, &settings.resource, &id).await? {
             ensure!(status == 200, "what is settled was given back: {status} {said}");
             return Ok(seen);
         }
@@ -63,10 +63,10 @@ impl Application {
         let message = answer["error"].as_str().context("an answer says what is wrong")?;
         let message = message.strip_prefix(&format!("`{}`: ", case.trigger)).unwrap_or(message);
         let run = store
-            .get(&format!("runs/{}/{}/{id}.json", settings.stage, settings.subject))
+            .get(&format!("runs/{}/{}/{id}.json", settings.stage, settings.resource))
             .await?;
         let run: RunRecord = serde_json::from_slice(&run)?;
-        Ok(Seen {
+        Ok(Observed {
             ended: Err(Error::transient(message)),
             reads: run.reads,
         })

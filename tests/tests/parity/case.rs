@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidemill_core::{
     Error, ErrorKind,
-    record::{OutcomeRecord, Output, Read},
+    record::{OutcomeRecord, OutputObject, ReadRecord},
 };
 use tidemill_lambda::NodeSettings;
 
@@ -19,7 +19,7 @@ use tidemill_lambda::NodeSettings;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Case {
     pub(crate) stage: String,
-    subject: String,
+    resource: String,
     pub(crate) trigger: String,
     /// A JSON file beside the cases.
     config: PathBuf,
@@ -43,10 +43,10 @@ pub(crate) struct Case {
 
 /// All that comes of a run: compared whole.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     /// The record, with every object's digest.
     pub(crate) ended: std::result::Result<OutcomeRecord, Error>,
-    pub(crate) reads: Vec<Read>,
+    pub(crate) reads: Vec<ReadRecord>,
 }
 
 impl Case {
@@ -86,14 +86,14 @@ impl Case {
     pub(crate) fn settings(&self, component: &str) -> Result<NodeSettings> {
         let config: Value = serde_json::from_str(&std::fs::read_to_string(&self.config)?)?;
         Ok(serde_json::from_value(json!({
-            "stage": self.stage, "subject": self.subject, "component": component, "on": [self.trigger],
+            "stage": self.stage, "resource": self.resource, "component": component, "on": [self.trigger],
             "reads": self.reads, "writes": self.writes, "config": config, "seed": 7, "timeout-seconds": 120,
         }))?)
     }
 
     /// Whether that is what must come of it.
-    pub(crate) fn check(&self, seen: &Seen) -> Result<()> {
-        let (said, outputs): (Vec<&str>, &[Output]) = match &seen.ended {
+    pub(crate) fn check(&self, seen: &Observed) -> Result<()> {
+        let (said, outputs): (Vec<&str>, &[OutputObject]) = match &seen.ended {
             Ok(record) => {
                 let decision = serde_json::to_value(record.decision)?;
                 ensure!(self.decision.as_deref() == decision.as_str(), "decided {decision}: {record:#?}");

@@ -33,13 +33,13 @@ impl Row {
         self.cells.push("=");
     }
 
-    pub(crate) fn left_out(&mut self) {
+    pub(crate) fn skip(&mut self) {
         self.cells.push("–");
     }
 }
 
 /// Whether the committed page says the same.
-pub(crate) fn compared(rows: &[Row]) -> Result<()> {
+pub(crate) fn compare_with_docs(rows: &[Row]) -> Result<()> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/parity.md");
     let text = render(rows);
     if std::env::var_os("TIDEMILL_UPDATE").is_some() {

@@ -13,23 +13,23 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::json;
-use tidemill_bootstrap::Compiled;
+use tidemill_bootstrap::ComponentRunner;
 use tidemill_core::{
     Digest, Error, Trigger,
     record::{OutcomeRecord, RunRecord},
-    time::as_of,
+    time::parse_as_of,
     trigger_id,
 };
-use tidemill_demo::weed::{self, Weed};
-use tidemill_flow::{Runner, dead_letters};
-use tidemill_host::{Attempt, Ledger, Ran, RunHost, Store};
-use tidemill_lambda::{Handler, NodeSettings, Settings};
+use tidemill_demo::seaweedfs::{self, SeaweedFs};
+use tidemill_flow::{Runner, list_dead_letters};
+use tidemill_host::{Attempt, Ledger, RunHost, RunReport, Store};
+use tidemill_lambda::{Handler, NodeSettings, StageEnvironment};
 use tidemill_tests::{native, spin};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use crate::{
     application::{Application, STAGES},
-    case::{Case, Seen},
+    case::{Case, Observed},
 };
 
 /// Deliveries after which a function gives an event up: what fails is decided at once.
@@ -93,18 +93,18 @@ impl Target {
 /// The targets that can be tried on this machine. Where `CI` is set, all of them must.
 pub(crate) struct Targets {
     components: Option<PathBuf>,
-    bucket: Option<(Weed, tempfile::TempDir)>,
+    bucket: Option<(SeaweedFs, tempfile::TempDir)>,
     buckets: AtomicU32,
     spin: Option<Application>,
 }
 
 impl Targets {
-    pub(crate) fn here() -> Result<Self> {
+    pub(crate) fn available() -> Result<Self> {
         let components = std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from);
-        let bucket = match weed::program() {
+        let bucket = match seaweedfs::find_program() {
             Some(program) => {
                 let folder = tempfile::tempdir()?;
-                let started = std::thread::scope(|scope| scope.spawn(|| Weed::start(&program, folder.path(), None)).join());
+                let started = std::thread::scope(|scope| scope.spawn(|| SeaweedFs::start(&program, folder.path(), None)).join());
                 Some((started.map_err(|_| anyhow::anyhow!("the server's start panicked"))??, folder))
             }
             None => None,
@@ -113,16 +113,16 @@ impl Targets {
             components,
             bucket,
             buckets: AtomicU32::new(0),
-            spin: spin::tools().map(Application::compile).transpose()?,
+            spin: spin::find_tools().map(Application::compile).transpose()?,
         };
         ensure!(
-            here.all_here() || std::env::var_os("CI").is_none(),
+            here.are_complete() || std::env::var_os("CI").is_none(),
             "TIDEMILL_COMPONENTS or TIDEMILL_WEED is not set: run `cargo xtask test`"
         );
         Ok(here)
     }
 
-    pub(crate) fn all_here(&self) -> bool {
+    pub(crate) fn are_complete(&self) -> bool {
         self.components.is_some() && self.bucket.is_some() && self.spin.is_some()
     }
 
@@ -136,7 +136,7 @@ impl Targets {
     }
 
     /// Runs the case there, over a store with its objects and nothing else.
-    pub(crate) async fn run(&self, target: Target, case: &Case) -> Result<Seen> {
+    pub(crate) async fn run(&self, target: Target, case: &Case) -> Result<Observed> {
         let folder = tempfile::tempdir()?;
         let prefix = format!("case-{}", self.buckets.fetch_add(1, Ordering::SeqCst));
         let store = match &self.bucket {
@@ -151,7 +151,7 @@ impl Targets {
             // Something has to stand for it in the record.
             None => case.stage.clone().into_bytes(),
         };
-        let component = format!("components/{}", Digest::of(&bytes));
+        let component = format!("components/{}", Digest::sha256(&bytes));
         let settings = case.settings(&component)?;
         if let (Target::Spin, Some(application), Some((weed, _))) = (target, &self.spin, &self.bucket) {
             return application.run(case, settings, store, &prefix, weed).await;
@@ -160,80 +160,80 @@ impl Targets {
             native::runner(&settings)
         } else {
             store.create(&component, bytes.into()).await?;
-            compiled(&settings, &store).await
+            compile(&settings, &store).await
         };
         let runner = match runner {
             Ok(runner) => runner,
-            Err(error) => return Ok(refused(error)),
+            Err(error) => return Ok(observe_error(error)),
         };
         match target {
-            Target::Native | Target::Component | Target::Bucket => direct(case, settings, store, runner, folder.path()).await,
-            Target::Lambda | Target::LambdaComponent | Target::Spin => invoked(case, settings, store, runner).await,
+            Target::Native | Target::Component | Target::Bucket => run_directly(case, settings, store, runner, folder.path()).await,
+            Target::Lambda | Target::LambdaComponent | Target::Spin => invoke_handler(case, settings, store, runner).await,
         }
     }
 }
 
-fn refused(error: Error) -> Seen {
-    Seen {
+fn observe_error(error: Error) -> Observed {
+    Observed {
         ended: Err(error),
         reads: Vec::new(),
     }
 }
 
 /// The component, compiled once whatever the case.
-async fn compiled(settings: &NodeSettings, store: &Store) -> tidemill_core::Result<Arc<dyn Runner>> {
+async fn compile(settings: &NodeSettings, store: &Store) -> tidemill_core::Result<Arc<dyn Runner>> {
     let (settings, store, handle) = (settings.clone(), store.clone(), Handle::current());
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
-    let opened = spawn_blocking(move || Compiled::open(&settings, &store, &handle, &cache)).await;
+    let opened = spawn_blocking(move || ComponentRunner::open(&settings, &store, &handle, &cache)).await;
     Ok(Arc::new(opened.map_err(|e| Error::bug(e.to_string()))??))
 }
 
 /// One attempt, as the flow makes it.
-async fn direct(case: &Case, settings: NodeSettings, store: Store, runner: Arc<dyn Runner>, folder: &Path) -> Result<Seen> {
-    let node = settings.node();
+async fn run_directly(case: &Case, settings: NodeSettings, store: Store, runner: Arc<dyn Runner>, folder: &Path) -> Result<Observed> {
+    let node = settings.to_node();
     let bytes = store.get(&case.trigger).await?;
     let trigger = Trigger {
         key: case.trigger.clone(),
-        digest: Digest::of(&bytes),
+        digest: Digest::sha256(&bytes),
     };
     // A chain goes on with its own count of steps.
-    let hops = serde_json::from_slice::<OutcomeRecord>(&bytes).map_or(0, |record| record.hops);
+    let depth = serde_json::from_slice::<OutcomeRecord>(&bytes).map_or(0, |record| record.depth);
     let attempt = Attempt::new(
         &node,
         runner.component_digest(&node)?,
         trigger.clone(),
-        as_of(&case.trigger, &bytes),
-        hops,
+        parse_as_of(&case.trigger, &bytes),
+        depth,
     );
-    let host = RunHost::of(&attempt, store.clone(), native::sql(folder)?, None);
+    let host = RunHost::for_attempt(&attempt, store.clone(), native::sql(folder)?, None);
     let (result, recorded, _) = spawn_blocking(move || runner.run(&node, &trigger, host)).await?;
     let reads = recorded.reads.clone();
-    let ran = Ran {
+    let ran = RunReport {
         started: Timestamp::UNIX_EPOCH,
         result,
-        recorded,
+        accesses: recorded,
         duration_ms: 0,
         memory_bytes: 0,
         attempt: 1,
         environment: BTreeMap::new(),
     };
     let ledger = Ledger::new(store);
-    let ended = match attempt.close(&ledger, ran).await {
+    let ended = match attempt.finish(&ledger, ran).await {
         Ok(record) => ledger.settle(record).await,
         Err(error) => Err(error),
     };
-    Ok(Seen { ended, reads })
+    Ok(Observed { ended, reads })
 }
 
 /// As a function is called. It gives an event that fails up at once, so that the error stands in a dead letter.
-async fn invoked(case: &Case, settings: NodeSettings, store: Store, runner: Arc<dyn Runner>) -> Result<Seen> {
+async fn invoke_handler(case: &Case, settings: NodeSettings, store: Store, runner: Arc<dyn Runner>) -> Result<Observed> {
     let id = {
-        let digest = Digest::of(&store.get(&case.trigger).await?);
-        trigger_id(&settings.stage, &settings.subject, &case.trigger, &digest)
+        let digest = Digest::sha256(&store.get(&case.trigger).await?);
+        trigger_id(&settings.stage, &settings.resource, &case.trigger, &digest)
     };
-    let (stage, subject) = (settings.stage.clone(), settings.subject.clone());
+    let (stage, resource) = (settings.stage.clone(), settings.resource.clone());
     let handler = Handler::new(
-        Settings {
+        StageEnvironment {
             store: String::new(),
             node: settings,
             memory_bytes: 1 << 30,
@@ -245,22 +245,22 @@ async fn invoked(case: &Case, settings: NodeSettings, store: Store, runner: Arc<
     let message = json!({ "messageId": "m", "eventSource": "aws:sqs", "body": json!({ "Records": [record] }).to_string(), "attributes": { "ApproximateReceiveCount": TRIES.to_string() } });
     let answer = handler.handle(&json!({ "Records": [message] })).await?;
     ensure!(answer["batchItemFailures"] == json!([]), "the event was given back: {answer}");
-    left(&store, &stage, &subject, &id)
+    observe_store(&store, &stage, &resource, &id)
         .await?
         .context("neither an outcome nor a dead letter stands")
 }
 
 /// What a run left in the store; `None` where it is to come again.
-pub(crate) async fn left(store: &Store, stage: &str, subject: &str, id: &str) -> Result<Option<Seen>> {
-    let run = store.get(&format!("runs/{stage}/{subject}/{id}.json")).await?;
+pub(crate) async fn observe_store(store: &Store, stage: &str, resource: &str, id: &str) -> Result<Option<Observed>> {
+    let run = store.get(&format!("runs/{stage}/{resource}/{id}.json")).await?;
     let run: RunRecord = serde_json::from_slice(&run)?;
-    let ended = match Ledger::new(store.clone()).find(stage, subject, id).await? {
+    let ended = match Ledger::new(store.clone()).find(stage, resource, id).await? {
         Some(record) => Some(Ok(record)),
-        None => dead_letters(store)
+        None => list_dead_letters(store)
             .await?
             .into_iter()
             .next()
             .map(|letter| Err(Error::new(letter.kind, letter.message))),
     };
-    Ok(ended.map(|ended| Seen { ended, reads: run.reads }))
+    Ok(ended.map(|ended| Observed { ended, reads: run.reads }))
 }

@@ -11,13 +11,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tidemill_core::Digest;
 use tidemill_demo::{
-    outage,
+    outages,
     proxy::Proxy,
-    server::{ADDRESS, STORE, Server},
+    seaweedfs::{BUCKET, SeaweedFs},
+    server::{ADDRESS_VARIABLE, STORE_VARIABLE, Server},
     snapshot,
-    weed::{BUCKET, Weed},
 };
-use tidemill_tests::{small, trained::tidemill};
+use tidemill_tests::{small, trained::find_tidemill};
 
 use crate::fresh;
 
@@ -40,10 +40,10 @@ fn play(server: &Server, folder: &Path) -> Result<BTreeMap<String, Digest>> {
         }
         let file = folder.join(format!("day-{day}.csv"));
         std::fs::write(&file, small::csv(&readings))?;
-        again(|| server.command(&["put", "readings", &file.to_string_lossy()]))?;
-        server.decided("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
+        again(|| server.run_command(&["put", "readings", &file.to_string_lossy()]))?;
+        server.wait_for_decision("alarm", &format!("2024-01-{day:02}T00-00-00Z"))?;
     }
-    again(|| server.runtime.block_on(snapshot::of(&server.store)))
+    again(|| server.runtime.block_on(snapshot::of_store(&server.store)))
 }
 
 fn again<T>(mut action: impl FnMut() -> Result<T>) -> Result<T> {
@@ -71,7 +71,7 @@ fn borrowed(environment: &[(String, String)]) -> Vec<(&str, &str)> {
 
 #[test]
 fn disturbed_it_ends_as_over_a_folder() -> Result<()> {
-    let (Some(tidemill), Some(server)) = (tidemill(), fresh(None)?) else {
+    let (Some(tidemill), Some(server)) = (find_tidemill(), fresh(None)?) else {
         return Ok(());
     };
     let mut weed = server.weed;
@@ -80,20 +80,20 @@ fn disturbed_it_ends_as_over_a_folder() -> Result<()> {
     ensure!(versions >= 2, "it was never retrained: {:?}", expected.keys());
     let folder = tempfile::tempdir()?;
     let proxy = Proxy::start(weed.port())?;
-    let mut environment = Weed::environment(&proxy.endpoint());
-    environment.push((STORE.into(), format!("s3://{BUCKET}/mill")));
+    let mut environment = SeaweedFs::environment(&proxy.endpoint());
+    environment.push((STORE_VARIABLE.into(), format!("s3://{BUCKET}/mill")));
     environment.push(("AWS_TIMEOUT".into(), "3s".into()));
-    let up = Server::up(&tidemill, &small::project(folder.path())?, &borrowed(&environment))?.looking(weed.store("mill")?);
+    let up = Server::up(&tidemill, &small::project(folder.path())?, &borrowed(&environment))?.with_store(weed.store("mill")?);
     let stop = AtomicBool::new(false);
     let (found, outages) = std::thread::scope(|scope| {
-        let disturbing = scope.spawn(|| outage::disturb(&mut weed, &proxy, &stop, Duration::from_secs(1)));
+        let disturbing = scope.spawn(|| outages::inject(&mut weed, &proxy, &stop, Duration::from_secs(1)));
         let found = play(&up, folder.path());
         stop.store(true, Ordering::SeqCst);
         let outages = disturbing.join().ok().context("the disturbance ended")??;
         Ok::<_, anyhow::Error>((found?, outages))
     })?;
     up.stop()?;
-    let difference = snapshot::difference(&expected, &found);
+    let difference = snapshot::diff(&expected, &found);
     ensure!(difference.is_empty(), "after {outages:?} the store differs: {difference:#?}");
     ensure!(
         outages.refused > 0 && outages.lost_answers > 0,
@@ -104,9 +104,9 @@ fn disturbed_it_ends_as_over_a_folder() -> Result<()> {
 }
 
 /// A running project over the bucket that lists it once in ten hours.
-fn seldom_listing(tidemill: &Path, weed: &Weed, folder: &Path, more: &[(&str, &str)]) -> Result<Server> {
-    let mut environment = Weed::environment(&weed.endpoint());
-    environment.push((STORE.into(), format!("s3://{BUCKET}/mill")));
+fn seldom_listing(tidemill: &Path, weed: &SeaweedFs, folder: &Path, more: &[(&str, &str)]) -> Result<Server> {
+    let mut environment = SeaweedFs::environment(&weed.endpoint());
+    environment.push((STORE_VARIABLE.into(), format!("s3://{BUCKET}/mill")));
     environment.push(("TIDEMILL_POLL".into(), "36000".into()));
     let mut environment = borrowed(&environment);
     environment.extend(more);
@@ -136,7 +136,7 @@ fn drop_in(server: &Server, key: &str, day: u64) -> Result<()> {
 
 #[test]
 fn notices_wake_it() -> Result<()> {
-    let (Some(tidemill), Some(server)) = (tidemill(), fresh(None)?) else {
+    let (Some(tidemill), Some(server)) = (find_tidemill(), fresh(None)?) else {
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
@@ -155,7 +155,7 @@ fn notices_wake_it() -> Result<()> {
     };
     let cloud = |key: &str| {
         serde_json::json!({ "specversion": "1.0", "type": "com.amazonaws.s3.ObjectCreated:Put",
-        "source": format!("aws:s3.us-east-1.{BUCKET}"), "subject": key, "id": "1" })
+        "source": format!("aws:s3.us-east-1.{BUCKET}"), "resource": key, "id": "1" })
     };
     let post = |kind: &str, body: &serde_json::Value| -> Result<(u16, serde_json::Value)> {
         let mut answer = ureq::post(format!("{}/events", up.address))
@@ -216,7 +216,7 @@ fn notices_wake_it() -> Result<()> {
 
 #[test]
 fn the_servers_own_webhook_wakes_it() -> Result<()> {
-    let Some(tidemill) = tidemill() else { return Ok(()) };
+    let Some(tidemill) = find_tidemill() else { return Ok(()) };
     // The server must be told where to send before it runs, and `up` needs the server to start.
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let Some(server) = fresh(Some(&format!("http://127.0.0.1:{port}/events")))? else {
@@ -224,7 +224,7 @@ fn the_servers_own_webhook_wakes_it() -> Result<()> {
     };
     let folder = tempfile::tempdir()?;
     let address = format!("127.0.0.1:{port}");
-    let up = seldom_listing(&tidemill, &server.weed, folder.path(), &[(ADDRESS, &address)])?;
+    let up = seldom_listing(&tidemill, &server.weed, folder.path(), &[(ADDRESS_VARIABLE, &address)])?;
     let key = "raw/readings/from outside.csv";
     drop_in(&up, key, 1)?;
     validated(&up, key)?;

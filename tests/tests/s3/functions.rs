@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{Host, Outcome, Stage, Trigger};
-use tidemill_demo::weed::{self, PARTLY, READER};
-use tidemill_flow::dead_letters;
+use tidemill_demo::seaweedfs::{self, LIMITED_KEY, READ_ONLY_KEY};
+use tidemill_flow::list_dead_letters;
 use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{Handler, Settings, native};
+use tidemill_lambda::{Handler, StageEnvironment, native};
 
 use crate::{
     fresh,
@@ -30,13 +30,13 @@ impl Stage for Weigh {
 }
 
 fn function(store: &Store) -> Result<Handler> {
-    let node = json!({ "stage": "weigh", "subject": "d", "config": {}, "on": ["raw/**"], "reads": ["raw/**"] });
-    let settings = Settings {
+    let node = json!({ "stage": "weigh", "resource": "d", "config": {}, "on": ["raw/**"], "reads": ["raw/**"] });
+    let settings = StageEnvironment {
         store: String::new(),
         node: serde_json::from_value(node)?,
         memory_bytes: 1 << 30,
     };
-    let runner = native::<Weigh>(&settings.node)?;
+    let runner = native_runner::<Weigh>(&settings.node)?;
     Ok(Handler::new(settings, store.clone(), runner)?)
 }
 
@@ -60,7 +60,7 @@ async fn given_back(function: &Handler, prefix: &str, keys: &[&str]) -> Result<V
 
 async fn decided(store: &Store) -> Result<Vec<String>> {
     let mut keys: Vec<String> = Ledger::new(store.clone())
-        .outcomes(None, None)
+        .list_outcomes(None, None)
         .await?
         .into_iter()
         .map(|outcome| outcome.trigger.key)
@@ -81,7 +81,7 @@ async fn what_a_bucket_refuses_comes_again() -> Result<()> {
     ] {
         let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
         let endpoint = canned(status, body.leak())?;
-        let store = weed::open("s3://tide", &with(&endpoint, &[]))?;
+        let store = seaweedfs::open_store("s3://tide", &with(&endpoint, &[]))?;
         let function = function(&store)?;
         let keys = ["raw/a.csv", "raw/b.csv", "raw/c.csv"];
         ensure!(given_back(&function, "", &keys).await? == keys, "{code}: an item was lost");
@@ -105,13 +105,13 @@ async fn rights_for_some_objects_only() -> Result<()> {
         whole.create(key, "1,2".into()).await?;
     }
     let keys = ["raw/open/a.csv", "raw/closed/b.csv", "raw/open/c+d%2Be.csv"];
-    let as_whom = |who: &str| weed::open("s3://tide/partly", &with(&server.weed.endpoint(), &[("AWS_ACCESS_KEY_ID", who)]));
+    let as_whom = |who: &str| seaweedfs::open_store("s3://tide/partly", &with(&server.weed.endpoint(), &[("AWS_ACCESS_KEY_ID", who)]));
     // Who may read only can commit nothing.
-    let reader = function(&as_whom(READER)?)?;
+    let reader = function(&as_whom(READ_ONLY_KEY)?)?;
     ensure!(given_back(&reader, "partly/", &keys).await? == keys, "an item was lost");
     ensure!(decided(&whole).await?.is_empty(), "something was decided");
     // Who may not read one object goes on with the others.
-    let partly = function(&as_whom(PARTLY)?)?;
+    let partly = function(&as_whom(LIMITED_KEY)?)?;
     ensure!(
         given_back(&partly, "partly/", &keys).await? == keys[1..2],
         "the wrong items came back"
@@ -129,7 +129,7 @@ async fn rights_for_some_objects_only() -> Result<()> {
     let all = function(&whole)?;
     ensure!(given_back(&all, "partly/", &keys).await?.is_empty(), "something still fails");
     ensure!(decided(&whole).await?.len() == 3, "one was lost");
-    ensure!(dead_letters(&whole).await?.is_empty(), "what may pass was given up");
+    ensure!(list_dead_letters(&whole).await?.is_empty(), "what may pass was given up");
     tokio::task::spawn_blocking(move || drop(server)).await?;
     Ok(())
 }
@@ -148,7 +148,7 @@ async fn a_bucket_that_goes_and_comes_back() -> Result<()> {
         given_back(&function, "a/", &["raw/a.csv", "raw/b.csv"]).await? == ["raw/a.csv", "raw/b.csv"],
         "an item was lost with the bucket"
     );
-    let server = tokio::task::spawn_blocking(move || server.weed.make_folder().map(|()| server)).await??;
+    let server = tokio::task::spawn_blocking(move || server.weed.create_folder().map(|()| server)).await??;
     // The server remembers for a while that there was none.
     let until = Instant::now() + Duration::from_secs(60);
     while let Err(error) = store.create("raw/b.csv", "2".into()).await {

@@ -13,11 +13,11 @@ mod store;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tidemill_demo::weed::{self, Weed};
+use tidemill_demo::seaweedfs::{self, SeaweedFs};
 
 /// A server of its own for a test, in a folder that is gone with it.
 struct Fresh {
-    weed: Weed,
+    weed: SeaweedFs,
     _folder: tempfile::TempDir,
 }
 
@@ -25,12 +25,15 @@ struct Fresh {
 fn fresh(notify: Option<&str>) -> Result<Option<Fresh>> {
     let Some(program) = program() else { return Ok(None) };
     let folder = tempfile::tempdir()?;
-    let weed = Weed::start(&program, folder.path(), notify)?;
-    Ok(Some(Fresh { weed, _folder: folder }))
+    let weed = SeaweedFs::start(&program, folder.path(), notify)?;
+    Ok(Some(Fresh {
+        seaweedfs,
+        _folder: folder,
+    }))
 }
 
 fn program() -> Option<PathBuf> {
-    let program = weed::program();
+    let program = seaweedfs::find_program();
     if program.is_none() {
         eprintln!("skipped: there is no SeaweedFS; `cargo xtask test` gets it where PyPI can be reached");
     }

@@ -8,14 +8,14 @@ use std::{
 
 use anyhow::{Result, ensure};
 use tidemill_core::{Error, ErrorKind};
-use tidemill_demo::weed::{self, BUCKET, READER, Weed};
+use tidemill_demo::seaweedfs::{self, BUCKET, READ_ONLY_KEY, SeaweedFs};
 use tidemill_host::Store;
 
 use crate::fresh;
 
 /// The environment with some variables set otherwise.
 pub(crate) fn with(endpoint: &str, other: &[(&str, &str)]) -> Vec<(String, String)> {
-    let mut environment = Weed::environment(endpoint);
+    let mut environment = SeaweedFs::environment(endpoint);
     for (name, value) in other {
         environment.retain(|(known, _)| known != name);
         environment.push(((*name).to_owned(), (*value).to_owned()));
@@ -24,7 +24,7 @@ pub(crate) fn with(endpoint: &str, other: &[(&str, &str)]) -> Vec<(String, Strin
 }
 
 async fn put(location: &str, environment: &[(String, String)]) -> Result<Error> {
-    let store = weed::open(location, environment)?;
+    let store = seaweedfs::open_store(location, environment)?;
     Ok(store.create("raw/a.csv", "x".into()).await.expect_err("a refusal"))
 }
 
@@ -55,7 +55,7 @@ async fn a_real_server_refuses() -> Result<()> {
         ),
         (
             &own,
-            with(&at, &[("AWS_ACCESS_KEY_ID", READER)]),
+            with(&at, &[("AWS_ACCESS_KEY_ID", READ_ONLY_KEY)]),
             ErrorKind::Limit,
             "give them the right",
         ),
@@ -143,7 +143,7 @@ async fn what_aws_answers() -> Result<()> {
             "in another region",
         ),
     ] {
-        let store = weed::open("s3://tide", &with(&canned(status, body)?, &[]))?;
+        let store = seaweedfs::open_store("s3://tide", &with(&canned(status, body)?, &[]))?;
         let errors = [
             store.create("raw/a.csv", "x".into()).await.expect_err("a refusal"),
             store.get("raw/a.csv").await.expect_err("a refusal"),

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use tidemill_core::{Digest, ErrorKind, Put};
+use tidemill_core::{Digest, ErrorKind, PutResult};
 use tidemill_demo::{
-    proxy::{Proxy, Wire},
-    weed::{self, Weed},
+    proxy::{Fault, Proxy},
+    seaweedfs::{self, SeaweedFs},
 };
 use tidemill_host::{Store, conformance};
 
@@ -16,7 +16,7 @@ async fn conforms() -> Result<()> {
     let Some(server) = tokio::task::spawn_blocking(|| fresh(None)).await?? else {
         return Ok(());
     };
-    conformance::all(&server.weed.store("mill/a")?).await;
+    conformance::run_all(&server.weed.store("mill/a")?).await;
     // At the bucket's root too; what lies under a prefix is somebody else's.
     conformance::lists_in_pages(&server.weed.store("")?).await;
     tokio::task::spawn_blocking(move || drop(server)).await?;
@@ -24,8 +24,8 @@ async fn conforms() -> Result<()> {
 }
 
 /// A client that sends these in parts.
-fn in_parts(weed: &Weed) -> Vec<(String, String)> {
-    let mut environment = Weed::environment(&weed.endpoint());
+fn in_parts(weed: &SeaweedFs) -> Vec<(String, String)> {
+    let mut environment = SeaweedFs::environment(&weed.endpoint());
     environment.push(("TIDEMILL_S3_WHOLE_BYTES".into(), (16 << 20).to_string()));
     environment
 }
@@ -39,15 +39,21 @@ async fn large_objects_are_created_once_and_swapped() -> Result<()> {
     let Some(server) = tokio::task::spawn_blocking(|| fresh(None)).await?? else {
         return Ok(());
     };
-    let in_parts = weed::open("s3://tide/mill", &in_parts(&server.weed))?;
+    let in_parts = seaweedfs::open_store("s3://tide/mill", &in_parts(&server.weed))?;
     let store = server.weed.store("mill")?;
     let (one, two) = (large(1), large(2));
     for (key, store) in [("a/whole", &store), ("a/parts", &in_parts)] {
-        assert_eq!(store.create(key, one.clone()).await, Ok(Put::Written));
-        assert_eq!(store.create(key, one.clone()).await, Ok(Put::Unchanged));
-        assert_eq!(store.create(key, two.clone()).await, Ok(Put::Conflict));
-        assert_eq!(store.swap(key, Some(&Digest::of(b"other")), two.clone()).await, Ok(Put::Conflict));
-        assert_eq!(store.swap(key, Some(&Digest::of(&one)), two.clone()).await, Ok(Put::Written));
+        assert_eq!(store.create(key, one.clone()).await, Ok(PutResult::Written));
+        assert_eq!(store.create(key, one.clone()).await, Ok(PutResult::Unchanged));
+        assert_eq!(store.create(key, two.clone()).await, Ok(PutResult::Conflict));
+        assert_eq!(
+            store.swap(key, Some(&Digest::sha256(b"other")), two.clone()).await,
+            Ok(PutResult::Conflict)
+        );
+        assert_eq!(
+            store.swap(key, Some(&Digest::sha256(&one)), two.clone()).await,
+            Ok(PutResult::Written)
+        );
         assert_eq!(store.get(key).await, Ok(two.clone()));
         assert_eq!(store.get_range(key, 12_345_678, 4).await, Ok(two.slice(12_345_678..12_345_682)));
     }
@@ -60,8 +66,8 @@ async fn large_objects_are_created_once_and_swapped() -> Result<()> {
     let mut winners = Vec::new();
     for racer in racers {
         match racer.await? {
-            (seed, Ok(Put::Written)) => winners.push(seed),
-            (_, other) => assert_eq!(other, Ok(Put::Conflict)),
+            (seed, Ok(PutResult::Written)) => winners.push(seed),
+            (_, other) => assert_eq!(other, Ok(PutResult::Conflict)),
         }
     }
     ensure!(winners.len() == 1, "{winners:?}");
@@ -77,16 +83,16 @@ async fn lost_answers_are_found_out() -> Result<()> {
         return Ok(());
     };
     let proxy = Proxy::start(server.weed.port())?;
-    proxy.set(Wire::LoseAnswers);
-    let store = weed::open("s3://tide/lost", &Weed::environment(&proxy.endpoint()))?;
+    proxy.set(Fault::LoseAnswers);
+    let store = seaweedfs::open_store("s3://tide/lost", &SeaweedFs::environment(&proxy.endpoint()))?;
     for n in 0..12 {
         let (key, text) = (format!("once/{n}"), Bytes::from(format!("{n}")));
         let put = store.create(&key, text.clone()).await?;
         ensure!(
-            put != Put::Conflict,
+            put != PutResult::Conflict,
             "{key} was written, and its own writer was told that another did it"
         );
-        assert_eq!(store.create(&key, Bytes::from_static(b"other")).await, Ok(Put::Conflict));
+        assert_eq!(store.create(&key, Bytes::from_static(b"other")).await, Ok(PutResult::Conflict));
         assert_eq!(store.get(&key).await, Ok(text));
     }
     // Four count up together; each step is taken once, although every third answer is lost.
@@ -94,7 +100,7 @@ async fn lost_answers_are_found_out() -> Result<()> {
         store
             .create("count", Bytes::from_static(b"0"))
             .await
-            .map(|put| put == Put::Conflict),
+            .map(|put| put == PutResult::Conflict),
         Ok(false)
     );
     let counters: Vec<_> = (0..4).map(|counter| tokio::spawn(count(store.clone(), counter, 8))).collect();
@@ -103,7 +109,7 @@ async fn lost_answers_are_found_out() -> Result<()> {
     }
     let text = String::from_utf8(store.get("count").await?.to_vec())?;
     assert_eq!(text.split(',').count(), 1 + 4 * 8, "{text}");
-    ensure!(proxy.lost() >= 8, "only {} answers were lost", proxy.lost());
+    ensure!(proxy.lost_answers() >= 8, "only {} answers were lost", proxy.lost_answers());
     tokio::task::spawn_blocking(move || drop((proxy, server))).await?;
     Ok(())
 }
@@ -120,7 +126,7 @@ async fn count(store: Store, counter: u32, steps: u32) -> Result<()> {
                 break;
             }
             let new = Bytes::from(format!("{text},{mark}"));
-            if store.swap("count", Some(&Digest::of(&there)), new).await? != Put::Conflict {
+            if store.swap("count", Some(&Digest::sha256(&there)), new).await? != PutResult::Conflict {
                 break;
             }
         }
@@ -134,15 +140,15 @@ async fn silence_is_given_up_and_a_restart_waited_for() -> Result<()> {
         return Ok(());
     };
     let proxy = Proxy::start(server.weed.port())?;
-    let mut environment = Weed::environment(&proxy.endpoint());
+    let mut environment = SeaweedFs::environment(&proxy.endpoint());
     environment.push(("AWS_TIMEOUT".into(), "500ms".into()));
-    let store = weed::open("s3://tide/slow", &environment)?;
-    assert_eq!(store.create("a", Bytes::from_static(b"1")).await, Ok(Put::Written));
-    proxy.set(Wire::Stall);
+    let store = seaweedfs::open_store("s3://tide/slow", &environment)?;
+    assert_eq!(store.create("a", Bytes::from_static(b"1")).await, Ok(PutResult::Written));
+    proxy.set(Fault::Stall);
     let error = store.get("a").await.expect_err("nobody answers");
     assert_eq!(error.kind, ErrorKind::Transient);
     ensure!(error.message.contains("took the request and does not answer"), "{error}");
-    proxy.set(Wire::Refuse);
+    proxy.set(Fault::Refuse);
     let asked = tokio::spawn({
         let store = store.clone();
         async move { store.get("a").await }
@@ -152,7 +158,7 @@ async fn silence_is_given_up_and_a_restart_waited_for() -> Result<()> {
         server.weed.restart().map(|()| server)
     });
     let server = server.await??;
-    proxy.set(Wire::Whole);
+    proxy.set(Fault::None);
     // Whether the read outlived the outage depends on how long that was; the next one is answered.
     let waited = asked.await?;
     ensure!(

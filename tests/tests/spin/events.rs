@@ -6,13 +6,13 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::Digest;
-use tidemill_demo::weed::{BUCKET, Weed};
+use tidemill_demo::seaweedfs::{BUCKET, SeaweedFs};
 use tidemill_deploy::spin::compose::compose;
 use tidemill_host::Store;
-use tidemill_lambda::{Handler, NodeSettings, Settings};
+use tidemill_lambda::{Handler, NodeSettings, StageEnvironment};
 use tidemill_tests::{
     native,
-    spin::{Host, Tools, ask, tools},
+    spin::{Host, Tools, find_tools, send_request},
 };
 
 const KEY: &str = "outcomes/evaluate/alarm/o.json";
@@ -25,9 +25,9 @@ fn case(file: &str) -> Result<Vec<u8>> {
 
 /// `register`, as the case has it.
 fn node(tools: &Tools) -> Result<NodeSettings> {
-    let digest = Digest::of(&tools.component("register")?);
+    let digest = Digest::sha256(&tools.component("register")?);
     Ok(serde_json::from_value(json!({
-        "stage": "register", "subject": "alarm", "component": format!("components/{digest}"), "on": ["outcomes/evaluate/alarm/*"],
+        "stage": "register", "resource": "alarm", "component": format!("components/{digest}"), "on": ["outcomes/evaluate/alarm/*"],
         "reads": ["evaluations/alarm/**", "models/alarm/**"], "writes": ["models/alarm/**"],
         "config": serde_json::from_slice::<Value>(&case("register.json")?)?,
     }))?)
@@ -46,7 +46,7 @@ fn announced(prefix: &str) -> [(Vec<(String, String)>, String); 4] {
         ("ce-specversion", "1.0".to_owned()),
         ("ce-type", "com.amazonaws.s3.ObjectCreated.Put".to_owned()),
         ("ce-source", format!("aws:s3.us-east-1.{BUCKET}")),
-        ("ce-subject", whole.clone()),
+        ("ce-resource", whole.clone()),
     ];
     [
         (json(), s3(&whole, "ObjectCreated:Put")),
@@ -58,7 +58,7 @@ fn announced(prefix: &str) -> [(Vec<(String, String)>, String); 4] {
 
 fn post(host: &Host, path: &str, headers: &[(String, String)], body: &str) -> Result<(u16, Value)> {
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let (status, said) = ask(&host.address(), "POST", path, &headers, body)?;
+    let (status, said) = send_request(&host.address(), "POST", path, &headers, body)?;
     Ok((status, serde_json::from_str(&said).with_context(|| said.clone())?))
 }
 
@@ -74,13 +74,16 @@ async fn objects(store: &Store) -> Result<Vec<(String, Vec<u8>)>> {
 
 #[test]
 fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
-    let Some(tools) = tools() else { return Ok(()) };
+    let Some(tools) = find_tools() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let mut weed = Weed::start(&tools.weed, &folder.path().join("weed"), None)?;
+    let mut weed = SeaweedFs::start(&tools.weed, &folder.path().join("weed"), None)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let node = node(&tools)?;
     let told = json!({ "datasets": ["readings"], "nodes": [node] }).to_string();
-    let chained = compose(&tools.chained(&["register"])?, &[&tools.component("spin_environment")?])?;
+    let chained = compose(
+        &tools.compose_chain(&["register"])?,
+        &[&tools.component("spin_environment")?],
+    )?;
     let host = Host::serve(&tools, folder.path(), &weed, "mill", &told, &chained)?;
     let bucket = weed.store("mill")?;
     let outcome = case("register-first/outcome.json")?;
@@ -94,7 +97,7 @@ fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
     let native = Store::memory();
     let expected = runtime.block_on(async {
         native.create(KEY, outcome.into()).await?;
-        let settings = Settings {
+        let settings = StageEnvironment {
             store: String::new(),
             node: node.clone(),
             memory_bytes: 1 << 30,

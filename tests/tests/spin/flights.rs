@@ -8,14 +8,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use tidemill_core::{Digest, Host as _, Table, record::Version};
+use tidemill_core::{Digest, Host as _, Table, record::ModelVersion};
 use tidemill_demo::{
     months,
-    server::{STORE, Server},
+    seaweedfs::{BUCKET, SeaweedFs},
+    server::{STORE_VARIABLE, Server},
     traffic,
-    weed::{BUCKET, Weed},
 };
-use tidemill_tests::spin::{Host, ask, config, tools};
+use tidemill_tests::spin::{Host, config, find_tools, send_request};
 
 use crate::foreign;
 
@@ -28,11 +28,11 @@ const PATHS: [&str; 2] = ["/v2/models/late/infer", "/v2/models/late/versions/2/i
 
 #[test]
 fn are_answered_to_the_bit_and_logged() -> Result<()> {
-    let Some(tools) = tools() else { return Ok(()) };
+    let Some(tools) = find_tools() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let weed = Weed::start(&tools.weed, &folder.path().join("weed"), None)?;
-    let mut environment = Weed::environment(&weed.endpoint());
-    environment.push((STORE.into(), format!("s3://{BUCKET}/mill")));
+    let weed = SeaweedFs::start(&tools.weed, &folder.path().join("weed"), None)?;
+    let mut environment = SeaweedFs::environment(&weed.endpoint());
+    environment.push((STORE_VARIABLE.into(), format!("s3://{BUCKET}/mill")));
     let components = tools.with_engine_inside(folder.path())?;
     environment.push(("TIDEMILL_COMPONENTS".into(), components.to_string_lossy().into_owned()));
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -40,8 +40,8 @@ fn are_answered_to_the_bit_and_logged() -> Result<()> {
     let server = Server::up(&tools.tidemill, &project, &environment)?;
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates/flights/data");
     let files = months::files(&data)?;
-    server.command(&["put", "flights", &files[0]])?;
-    server.decided("late", &months::window("2013-01")?)?;
+    server.run_command(&["put", "flights", &files[0]])?;
+    server.wait_for_decision("late", &months::window("2013-01")?)?;
     bring_your_own(&server)?;
     let bodies = requests(&server, &files[1])?;
 
@@ -79,10 +79,10 @@ fn are_answered_to_the_bit_and_logged() -> Result<()> {
     server.stop()?;
     let server = Server::up(&tools.tidemill, &project, &environment)?;
     let keys: Vec<String> = logged(&server)?.difference(&known).cloned().collect();
-    let host = months::reader(&server, "log")?;
+    let host = months::open_reader(&server, "log")?;
     let read = |keys: &[String]| {
         let select = "SELECT * EXCLUDE (_served_at, _latency_us) FROM log ORDER BY _id, _version";
-        tidemill_sdk::batches(host.sql(), select, &[Table::parquet("log", keys.to_vec())])
+        tidemill_sdk::query_batches(host.sql(), select, &[Table::parquet("log", keys.to_vec())])
     };
     let expected = read(&keys)?;
     let rows: usize = expected.iter().map(|batch| batch.num_rows()).sum();
@@ -121,10 +121,10 @@ fn requests(server: &Server, file: &str) -> Result<Vec<String>> {
 
 /// Registers a model from elsewhere as version 2.
 fn bring_your_own(server: &Server) -> Result<()> {
-    let mut version: Version = server.json("models/late/versions/1.json")?.context("nothing was trained")?;
+    let mut version: ModelVersion = server.json("models/late/versions/1.json")?.context("nothing was trained")?;
     let transform = server.runtime.block_on(server.store.get(&version.transform))?;
-    let onnx = foreign::model(months::width(&transform)?);
-    (version.version, version.onnx_digest) = (2, Digest::of(&onnx));
+    let onnx = foreign::model(months::feature_count(&transform)?);
+    (version.version, version.onnx_digest) = (2, Digest::sha256(&onnx));
     version.onnx = "candidates/late/elsewhere/model.onnx".into();
     server.runtime.block_on(server.store.create(&version.onnx, onnx.into()))?;
     let record = serde_json::to_vec_pretty(&version)?;
@@ -138,7 +138,7 @@ fn answers(address: &str, bodies: &[String]) -> Result<Vec<String>> {
     let mut answers = Vec::new();
     for path in PATHS {
         for body in bodies {
-            let (status, said) = ask(address, "POST", path, &[JSON], body)?;
+            let (status, said) = send_request(address, "POST", path, &[JSON], body)?;
             ensure!(status == 200, "{address}{path}: {status} {said}");
             answers.push(said);
         }

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use tidemill_deploy::spin::compose::{imports, offered};
-use tidemill_tests::spin::tools;
+use tidemill_tests::spin::find_tools;
 
 #[test]
 fn nothing_but_what_spin_offers() -> Result<()> {
-    let Some(tools) = tools() else { return Ok(()) };
+    let Some(tools) = find_tools() else { return Ok(()) };
     let bare = imports(&tools.component("predict")?)?;
     for ours in ["tidemill:serve/objects@0.1.0", "tidemill:serve/predictions@0.1.0"] {
         ensure!(
@@ -15,12 +15,12 @@ fn nothing_but_what_spin_offers() -> Result<()> {
         );
     }
     ensure!(bare.iter().any(|name| name.starts_with("wasi:nn/")), "{bare:?}");
-    let composed = imports(&tools.composed(&["spin_nn", "spin_store"])?)?;
+    let composed = imports(&tools.compose(&["spin_nn", "spin_store"])?)?;
     let foreign: Vec<&String> = composed.iter().filter(|name| !offered(name)).collect();
     ensure!(foreign.is_empty(), "Spin does not offer {foreign:?}");
     ensure!(composed.iter().any(|name| name.starts_with("wasi:http/client@0.3")), "{composed:?}");
     // For a host that is not Spin, its variables come from the environment.
-    let elsewhere = imports(&tools.composed(&["spin_nn", "spin_store", "spin_environment"])?)?;
+    let elsewhere = imports(&tools.compose(&["spin_nn", "spin_store", "spin_environment"])?)?;
     ensure!(
         elsewhere.iter().all(|name| name.starts_with("wasi:") && offered(name)),
         "{elsewhere:?}"
@@ -31,7 +31,7 @@ fn nothing_but_what_spin_offers() -> Result<()> {
 /// The stages that ask no SQL say so, and the chain that they stand in asks nothing but what Spin offers.
 #[test]
 fn a_chain_of_stages_imports_nothing_else() -> Result<()> {
-    let Some(tools) = tools() else { return Ok(()) };
+    let Some(tools) = find_tools() else { return Ok(()) };
     for (stage, asks) in [
         ("collect", false),
         ("register", false),
@@ -46,11 +46,11 @@ fn a_chain_of_stages_imports_nothing_else() -> Result<()> {
         );
     }
     for stages in [&[][..], &["register"], &["collect", "register", "retrain"]] {
-        let found = imports(&tools.chained(stages)?)?;
+        let found = imports(&tools.compose_chain(stages)?)?;
         let foreign: Vec<&String> = found.iter().filter(|name| !offered(name)).collect();
         ensure!(foreign.is_empty(), "{stages:?}: Spin does not offer {foreign:?}");
     }
-    let sql = imports(&tools.chained(&["train"])?)?;
+    let sql = imports(&tools.compose_chain(&["train"])?)?;
     ensure!(sql.iter().any(|name| name.starts_with("tidemill:stage/sql@")), "{sql:?}");
     Ok(())
 }

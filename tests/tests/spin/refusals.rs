@@ -3,12 +3,12 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tidemill_demo::{
-    server::{STORE, Server},
-    weed::{BUCKET, Weed},
+    seaweedfs::{BUCKET, SeaweedFs},
+    server::{STORE_VARIABLE, Server},
 };
 use tidemill_tests::{
     small,
-    spin::{Host, ask, config, tools},
+    spin::{Host, config, find_tools, send_request},
     trained,
 };
 
@@ -53,10 +53,14 @@ const RIGHT: [&str; 5] = ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/mod
 
 #[test]
 fn are_the_same_and_nothing_is_half_done() -> Result<()> {
-    let Some(tools) = tools() else { return Ok(()) };
+    let Some(tools) = find_tools() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let mut weed = Weed::start(&tools.weed, &folder.path().join("weed"), None)?;
-    let project = trained::project(&tools.tidemill, std::path::Path::new(env!("CARGO_TARGET_TMPDIR")), folder.path())?;
+    let mut weed = SeaweedFs::start(&tools.weed, &folder.path().join("weed"), None)?;
+    let project = trained::project(
+        &tools.tidemill,
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")),
+        folder.path(),
+    )?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (from, bucket) = (trained::store(&project)?, weed.store("small")?);
     runtime.block_on(async {
@@ -65,8 +69,8 @@ fn are_the_same_and_nothing_is_half_done() -> Result<()> {
         }
         anyhow::Ok(())
     })?;
-    let mut environment = Weed::environment(&weed.endpoint());
-    environment.push((STORE.into(), format!("s3://{BUCKET}/small")));
+    let mut environment = SeaweedFs::environment(&weed.endpoint());
+    environment.push((STORE_VARIABLE.into(), format!("s3://{BUCKET}/small")));
     let borrowed: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let server = Server::up(&tools.tidemill, &project, &borrowed)?;
     let config = config("alarm", "1 day", "at");
@@ -75,18 +79,18 @@ fn are_the_same_and_nothing_is_half_done() -> Result<()> {
         Host::spin(&tools, folder.path(), &weed, "small", &project)?,
     ];
     for path in RIGHT {
-        let expected = ask(&server.address, "GET", path, &[], "")?;
+        let expected = send_request(&server.address, "GET", path, &[], "")?;
         ensure!(expected.0 == 200, "{path}: {expected:?}");
         for host in &hosts {
-            let found = ask(&host.address(), "GET", path, &[], "")?;
+            let found = send_request(&host.address(), "GET", path, &[], "")?;
             ensure!(found == expected, "{} on {path}: {found:?}, not {expected:?}", host.name());
         }
     }
     for (method, path, headers, body) in wrong() {
-        let expected = ask(&server.address, method, path, &headers, &body)?;
+        let expected = send_request(&server.address, method, path, &headers, &body)?;
         ensure!((400..500).contains(&expected.0), "{method} {path} {body}: {expected:?}");
         for host in &hosts {
-            let found = ask(&host.address(), method, path, &headers, &body)?;
+            let found = send_request(&host.address(), method, path, &headers, &body)?;
             ensure!(
                 found == expected,
                 "{} on {method} {path} {body}: {found:?}, not {expected:?}",
@@ -100,7 +104,7 @@ fn are_the_same_and_nothing_is_half_done() -> Result<()> {
     let good = small::request("away", &small::day(3)[..2]).to_string();
     weed.kill()?;
     for host in &hosts {
-        let (status, said) = ask(&host.address(), "POST", INFER, &[JSON], &good)?;
+        let (status, said) = send_request(&host.address(), "POST", INFER, &[JSON], &good)?;
         ensure!(status == 503, "{} with the store away: {status} {said}", host.name());
         ensure!(
             !said.contains(BUCKET) && !said.contains("127.0.0.1"),
@@ -111,7 +115,7 @@ fn are_the_same_and_nothing_is_half_done() -> Result<()> {
     weed.restart()?;
     ensure!(logged()? == before, "what was refused left something behind");
     for host in &hosts {
-        let (status, said) = ask(&host.address(), "POST", INFER, &[JSON], &good)?;
+        let (status, said) = send_request(&host.address(), "POST", INFER, &[JSON], &good)?;
         ensure!(status == 200, "{} with the store back: {status} {said}", host.name());
     }
     ensure!(logged()?.len() == before.len() + hosts.len(), "each answer is one object");

@@ -124,9 +124,9 @@ fn stages_in_python_and_javascript() -> Result<()> {
         put(&server, "secrets/key", "nobody's business")?;
         put(&server, "raw/events/a.jsonl", EVENTS)?;
         while server.keys("outcomes/probe-py/")?.is_empty() || server.keys("outcomes/probe-js/")?.is_empty() {
-            server.quiet()?;
+            server.wait_until_idle()?;
         }
-        server.quiet()?;
+        server.wait_until_idle()?;
         for stage in ["sum-py", "sum-js"] {
             sums_up(&server, stage)?;
         }
@@ -134,7 +134,7 @@ fn stages_in_python_and_javascript() -> Result<()> {
         probed_javascript(&server, &elsewhere)?;
         ensure!(server.keys("secrets/")? == ["secrets/key"], "something was written that may not be");
         server.stop()?;
-        stores.push(snapshot::take(&at.join(".tidemill/store"))?);
+        stores.push(snapshot::of_folder(&at.join(".tidemill/store"))?);
     }
     ensure!(never.load(Ordering::SeqCst) == 0, "a host was reached that was not granted");
     ensure!(
@@ -170,7 +170,7 @@ fn sums_up(server: &Server, stage: &str) -> Result<()> {
 
 /// What both were told of what they were not granted.
 fn refused(record: &OutcomeRecord, elsewhere: &str) -> Result<()> {
-    let facts = &record.facts;
+    let facts = &record.result;
     for field in ["read", "head", "range"] {
         says(facts, field, &["limit: the stage may not read `secrets/key`", "`reads`"])?;
     }
@@ -193,7 +193,7 @@ fn probed_python(server: &Server, elsewhere: &str) -> Result<()> {
     let record = outcome(server, "probe-py")?;
     ensure!(record.trigger.key.starts_with("outcomes/sum-js/"), "{record:?}");
     refused(&record, elsewhere)?;
-    let facts = &record.facts;
+    let facts = &record.result;
     for field in ["socket", "name", "file", "folder"] {
         let said = facts[field].as_str().unwrap_or("allowed");
         ensure!(!said.starts_with("allowed") || said == "allowed: []", "{field}: {said}");
@@ -207,7 +207,7 @@ fn probed_javascript(server: &Server, elsewhere: &str) -> Result<()> {
     let record = outcome(server, "probe-js")?;
     ensure!(record.trigger.key.starts_with("outcomes/sum-py/"), "{record:?}");
     refused(&record, elsewhere)?;
-    ensure!(record.facts["others"] == serde_json::json!([]), "{}", record.facts);
+    ensure!(record.result["others"] == serde_json::json!([]), "{}", record.result);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::tools::{said, succeeded};
 
 #[test]
 fn mistakes_teach_and_leave_nothing() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     fs::create_dir(folder.path().join("full"))?;
     fs::write(folder.path().join("full/there"), "mine")?;
@@ -52,7 +52,7 @@ fn mistakes_teach_and_leave_nothing() -> Result<()> {
 
 #[test]
 fn templates_are_listed_and_used_from_here() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let run = |arguments: &[&str]| -> Result<Vec<u8>> {
         let output = Command::new(&tidemill).args(arguments).current_dir(folder.path()).output()?;

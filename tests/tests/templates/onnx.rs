@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidemill_core::{Digest, record::Version};
+use tidemill_core::{Digest, record::ModelVersion};
 use tidemill_demo::server::Server;
 use tidemill_tests::trained;
 
@@ -22,18 +22,21 @@ fn made(tidemill: &Path, folder: &Path) -> Result<std::path::PathBuf> {
 
 #[test]
 fn is_judged_registered_and_served() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = made(&tidemill, folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
-    server.command(&["models", "import", "failure", "model.onnx"])?;
-    server.command(&["put", "readings", "data/day-1.csv"])?;
-    server.decided("failure", "2024-01-01T00-00-00Z")?;
-    let version: Version = server
+    server.run_command(&["models", "import", "failure", "model.onnx"])?;
+    server.run_command(&["put", "readings", "data/day-1.csv"])?;
+    server.wait_for_decision("failure", "2024-01-01T00-00-00Z")?;
+    let version: ModelVersion = server
         .json("models/failure/versions/1.json")?
         .context("the model was not admitted")?;
     let file = fs::read(project.join("model.onnx"))?;
-    ensure!(version.onnx_digest == Digest::of(&file), "another file is served than was given");
+    ensure!(
+        version.onnx_digest == Digest::sha256(&file),
+        "another file is served than was given"
+    );
     ensure!(version.metrics["auc"] > 0.65, "{:?}", version.metrics);
     ensure!(
         server.champion("failure")?.is_some_and(|alias| alias.version == 1),
@@ -69,11 +72,11 @@ fn is_judged_registered_and_served() -> Result<()> {
 
 #[test]
 fn that_is_not_there_waits_for_a_person() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = made(&tidemill, folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
-    server.command(&["put", "readings", "data/day-1.csv"])?;
+    server.run_command(&["put", "readings", "data/day-1.csv"])?;
     crate::chain::settled(&server, 1)?;
     let letter = server.keys("dead/train/")?;
     let letter: Value = server.json(letter.first().context("no letter")?)?.context("no letter")?;
@@ -82,8 +85,8 @@ fn that_is_not_there_waits_for_a_person() -> Result<()> {
         told.contains("tidemill models import failure <file>") && told.contains("events retry"),
         "{letter}"
     );
-    server.command(&["models", "import", "failure", "model.onnx"])?;
-    server.command(&["events", "retry"])?;
+    server.run_command(&["models", "import", "failure", "model.onnx"])?;
+    server.run_command(&["events", "retry"])?;
     crate::chain::settled(&server, 0)?;
     ensure!(server.champion("failure")?.is_some(), "it was not taken after all");
     server.stop()
@@ -110,7 +113,7 @@ fn patched(project: &Path, from: &[u8], to: &[u8]) -> Result<Vec<u8>> {
 
 #[test]
 fn what_could_not_be_served_is_refused() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = made(&tidemill, folder.path())?;
     let refused = |bytes: Vec<u8>, parts: &[&str]| -> Result<()> {
@@ -151,7 +154,7 @@ fn what_could_not_be_served_is_refused() -> Result<()> {
 
 #[test]
 fn what_does_not_fit_is_said_at_once() -> Result<()> {
-    let Some(tidemill) = trained::tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = made(&tidemill, folder.path())?;
     let fails = |arguments: &[&str], code: i32, parts: &[&str]| fails(&tidemill, &project, arguments, code, parts);
@@ -179,7 +182,7 @@ fn what_does_not_fit_is_said_at_once() -> Result<()> {
         project.join("newer.onnx"),
         [fs::read(project.join("model.onnx"))?, b"\xa2\x06\x01x".to_vec()].concat(),
     )?;
-    let digest = Digest::of(&fs::read(project.join("newer.onnx"))?);
+    let digest = Digest::sha256(&fs::read(project.join("newer.onnx"))?);
     let output = Command::new(&tidemill)
         .args(["models", "import", "failure", "newer.onnx"])
         .current_dir(&project)

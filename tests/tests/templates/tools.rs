@@ -32,7 +32,7 @@ impl Tools {
             path
         };
         Some(Self {
-            tidemill: trained::tidemill()?,
+            tidemill: trained::find_tidemill()?,
             python: path("TIDEMILL_COMPONENTIZE_PY")?,
             jco: path("TIDEMILL_JCO")?,
             xtask: path("TIDEMILL_XTASK")?,
@@ -141,7 +141,7 @@ fn stamped(source: &Path, stamp: &mut String) -> Result<()> {
         return entries.iter().try_for_each(|entry| stamped(entry, stamp));
     }
     let bytes = fs::read(source).with_context(|| format!("{}", source.display()))?;
-    *stamp += &format!("{} {}\n", source.display(), Digest::of(&bytes));
+    *stamp += &format!("{} {}\n", source.display(), Digest::sha256(&bytes));
     Ok(())
 }
 

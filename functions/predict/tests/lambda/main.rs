@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tidemill_core::time::parse_time;
 use tidemill_host::{
     Store,
-    log::{WindowSummary, window_summary},
+    log::{WindowSummary, summarize_window},
 };
 
 use runtime::Function;
@@ -54,7 +54,7 @@ impl Served {
 
     fn may(&self) -> WindowSummary {
         let store = Store::local(self.folder.path()).unwrap();
-        wait(window_summary(&store, "late", parse_time("2013-05-01").unwrap())).unwrap()
+        wait(summarize_window(&store, "late", parse_time("2013-05-01").unwrap())).unwrap()
     }
 }
 

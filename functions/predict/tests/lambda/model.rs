@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidemill_core::{
     Digest,
-    record::{Signature, Version},
+    record::{ModelVersion, Signature},
     spec::{Task, Trainer},
 };
 use tidemill_host::Store;
@@ -80,15 +80,15 @@ pub(crate) fn scores(distance: &[Option<f64>], carrier: &[&str]) -> Vec<f32> {
 pub(crate) async fn register(store: &Store) {
     let made = make();
     let transform = made.transform.to_json().unwrap();
-    let version = Version {
+    let version = ModelVersion {
         model: "late".into(),
         version: 1,
         as_of: tidemill_core::time::parse_time("2013-04-01").unwrap(),
         task: Task::Binary,
         onnx: "candidates/late/run/model.onnx".into(),
-        onnx_digest: Digest::of(&made.onnx),
+        onnx_digest: Digest::sha256(&made.onnx),
         transform: "features/late/run/transform.json".into(),
-        transform_digest: Digest::of(&transform),
+        transform_digest: Digest::sha256(&transform),
         profile: "features/late/run/profile.json".into(),
         signature: signature(),
         classes: classes(),

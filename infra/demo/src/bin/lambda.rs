@@ -8,7 +8,7 @@ use clap::Parser;
 use serde::Serialize;
 use tidemill_core::Digest;
 use tidemill_demo::{
-    lambda::{Cloud, cloud::Programs},
+    lambda::{Deployment, deployment::Programs},
     months,
     server::Server,
     snapshot, traffic,
@@ -74,7 +74,7 @@ struct Summary {
 const NOT_COMPARED: [&str; 2] = ["components/", "demo/"];
 
 /// A month: its file, and the requests that come before its truth.
-struct Played {
+struct PlayedMonth {
     file: String,
     requests: Vec<String>,
 }
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
     let files = &files[..usize::from(arguments.months)];
     step(&format!("{} months through `tidemill up`", files.len()));
     let server = Server::start(&arguments.tidemill, &arguments.dir.join("local"), &[])?;
-    let played = files.iter().map(|file| local(&server, file)).collect::<Result<Vec<_>>>()?;
+    let played = files.iter().map(|file| play_locally(&server, file)).collect::<Result<Vec<_>>>()?;
     let expected = server.champion("late")?.context("`tidemill up` trained no champion")?;
     let project = server.project.clone();
     server.stop()?;
@@ -105,20 +105,20 @@ fn main() -> Result<()> {
         moto: arguments.moto,
         cargo_lambda: arguments.cargo_lambda,
     };
-    let mut cloud = Cloud::deploy(&arguments.dir, &arguments.endpoint, &programs, &project)?;
+    let mut cloud = Deployment::deploy(&arguments.dir, &arguments.endpoint, &programs, &project)?;
     let (mut predictions, mut failed_requests) = (0, 0);
     for month in &played {
         predictions += month.requests.len();
-        failed_requests += remote(&mut cloud, month)?;
+        failed_requests += play_on_lambda(&mut cloud, month)?;
         step(&format!(
             "{}: {} requests, {} calls so far",
             months::month_of(&month.file),
             month.requests.len(),
-            cloud.carried.invocations
+            cloud.counts.invocations
         ));
     }
     let champion = cloud.runtime.block_on(cloud.store.get("models/late/aliases/champion.json"))?;
-    let champion: tidemill_core::record::Alias = serde_json::from_slice(&champion)?;
+    let champion: tidemill_core::record::ModelAlias = serde_json::from_slice(&champion)?;
     let (objects_equal, differences) = compare(&cloud, &project)?;
     let summary = Summary {
         target: "lambda",
@@ -130,10 +130,10 @@ fn main() -> Result<()> {
         differences,
         predictions,
         failed_requests,
-        invocations: cloud.carried.invocations,
-        messages: cloud.carried.messages.clone(),
-        messages_given_back: cloud.carried.again,
-        messages_in_dead_letter_queues: cloud.carried.dead,
+        invocations: cloud.counts.invocations,
+        messages: cloud.counts.messages.clone(),
+        messages_given_back: cloud.counts.retried,
+        messages_in_dead_letter_queues: cloud.counts.dead,
         seconds_of_lambda: started.elapsed().as_secs_f64() - seconds_of_tidemill_up,
         seconds_of_tidemill_up,
     };
@@ -151,7 +151,7 @@ fn main() -> Result<()> {
 }
 
 /// Predicts the month if a model serves, then brings its truth and waits for the chain.
-fn local(server: &Server, file: &str) -> Result<Played> {
+fn play_locally(server: &Server, file: &str) -> Result<PlayedMonth> {
     let mut requests = Vec::new();
     if server.champion("late")?.is_some() {
         let staged = format!("demo/{}.parquet", months::month_of(file));
@@ -160,40 +160,44 @@ fn local(server: &Server, file: &str) -> Result<Played> {
         let failed = traffic::send(server, &requests)?;
         ensure!(failed == 0, "`tidemill up` failed {failed} requests");
     }
-    server.command(&["put", "flights", file])?;
-    server.decided("late", &months::window(months::month_of(file))?)?;
-    Ok(Played {
+    server.run_command(&["put", "flights", file])?;
+    server.wait_for_decision("late", &months::window(months::month_of(file))?)?;
+    Ok(PlayedMonth {
         file: file.to_owned(),
         requests,
     })
 }
 
 /// The same on Lambda, with messages in between that no function can read or that are about another bucket. Returns failed requests.
-fn remote(cloud: &mut Cloud, month: &Played) -> Result<usize> {
+fn play_on_lambda(cloud: &mut Deployment, month: &PlayedMonth) -> Result<usize> {
     let agent = ureq::Agent::new_with_defaults();
     let url = format!("{}/v2/models/late/infer", cloud.url());
-    let failed = month.requests.iter().filter(|request| !traffic::ask(&agent, &url, request)).count();
+    let failed = month
+        .requests
+        .iter()
+        .filter(|request| !traffic::send_one(&agent, &url, request))
+        .count();
     cloud.put(&months::raw_key(&month.file), std::fs::read(&month.file)?)?;
     let foreign = r#"{"Records":[{"eventVersion":"2.1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"another"},"object":{"key":"flights/raw/flights/x.parquet"}}}]}"#;
     for body in [foreign, "this is no event"] {
         cloud.send("validate-flights", body)?;
     }
-    cloud.settle()?;
+    cloud.run_until_idle()?;
     Ok(failed)
 }
 
 /// Compares every object of both stores: how many are equal, and which are not.
-fn compare(cloud: &Cloud, project: &std::path::Path) -> Result<(usize, Vec<String>)> {
+fn compare(cloud: &Deployment, project: &std::path::Path) -> Result<(usize, Vec<String>)> {
     let local = tidemill_host::Store::local(&project.join(".tidemill/store"))?;
     let read = async |store: &tidemill_host::Store| -> Result<BTreeMap<String, Digest>> {
-        let mut found = snapshot::of(store).await?;
+        let mut found = snapshot::of_store(store).await?;
         found.retain(|key, _| !NOT_COMPARED.iter().any(|prefix| key.starts_with(prefix)));
         Ok(found)
     };
     let (there, here) = cloud
         .runtime
         .block_on(async { anyhow::Ok((read(&cloud.store).await?, read(&local).await?)) })?;
-    let differences = snapshot::difference(&here, &there);
+    let differences = snapshot::diff(&here, &there);
     let equal = here.iter().filter(|(key, digest)| there.get(*key) == Some(digest)).count();
     Ok((equal, differences))
 }

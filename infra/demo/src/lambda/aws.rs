@@ -33,13 +33,13 @@ impl Aws {
     }
 
     /// A bucket without events.
-    pub fn bucket(&self, name: &str) -> Result<()> {
+    pub fn create_bucket(&self, name: &str) -> Result<()> {
         let text = format!("<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>");
         self.s3(name, &text)
     }
 
     /// The bucket tells EventBridge of everything, and each queue of what is created under its prefix.
-    pub fn notify(&self, bucket: &str, queues: &[(String, &Queue)]) -> Result<()> {
+    pub fn set_notifications(&self, bucket: &str, queues: &[(String, &Queue)]) -> Result<()> {
         let of = |(prefix, queue): &(String, &Queue)| {
             format!(
                 "<QueueConfiguration><Queue>{}</Queue><Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name>\
@@ -88,7 +88,7 @@ impl Aws {
     }
 
     /// A queue that hides what was received for half an hour.
-    pub fn queue(&self, name: &str) -> Result<Queue> {
+    pub fn create_queue(&self, name: &str) -> Result<Queue> {
         let made = self.sqs(
             "CreateQueue",
             &json!({ "QueueName": name, "Attributes": { "VisibilityTimeout": "1800" } }),
@@ -99,7 +99,7 @@ impl Aws {
     }
 
     /// A rule that sends `Object Created` of these prefixes to the queue.
-    pub fn rule(&self, name: &str, bucket: &str, prefixes: &[String], queue: &Queue) -> Result<()> {
+    pub fn create_rule(&self, name: &str, bucket: &str, prefixes: &[String], queue: &Queue) -> Result<()> {
         let keys: Vec<Value> = prefixes.iter().map(|prefix| json!({ "prefix": prefix })).collect();
         let pattern = json!({ "source": ["aws.s3"], "detail-type": ["Object Created"], "detail": { "bucket": { "name": [bucket] }, "object": { "key": keys } } });
         self.call(
@@ -133,13 +133,13 @@ impl Aws {
     }
 
     /// The message comes again after so many seconds.
-    pub fn again(&self, queue: &Queue, handle: &Value, seconds: u32) -> Result<()> {
+    pub fn change_visibility(&self, queue: &Queue, handle: &Value, seconds: u32) -> Result<()> {
         let ask = json!({ "QueueUrl": queue.url, "ReceiptHandle": handle, "VisibilityTimeout": seconds });
         self.sqs("ChangeMessageVisibility", &ask).map(drop)
     }
 
     /// Messages that wait or are hidden.
-    pub fn waiting(&self, queue: &Queue) -> Result<u64> {
+    pub fn message_count(&self, queue: &Queue) -> Result<u64> {
         let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let got = self.sqs("GetQueueAttributes", &json!({ "QueueUrl": queue.url, "AttributeNames": names }))?;
         let count = |name: &str| got["Attributes"][name].as_str().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);

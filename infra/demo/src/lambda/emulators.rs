@@ -24,7 +24,7 @@ impl Emulators {
     /// `functions` names all that will be started.
     pub fn start(folder: &Path, aws: &str, moto: &Path, cargo_lambda: &Path, functions: &[String]) -> Result<Self> {
         let port = aws.rsplit(':').next().context("the address of S3 has no port")?;
-        let mut emulators = Self::lambda(folder, cargo_lambda, functions)?;
+        let mut emulators = Self::start_lambda(folder, cargo_lambda, functions)?;
         let mut command = Command::new(moto);
         emulators.spawn("moto", command.args(["-H", "127.0.0.1", "-p", port]))?;
         emulators.wait_for(aws.trim_start_matches("http://"))?;
@@ -32,7 +32,7 @@ impl Emulators {
     }
 
     /// Starts cargo-lambda alone.
-    pub fn lambda(folder: &Path, cargo_lambda: &Path, functions: &[String]) -> Result<Self> {
+    pub fn start_lambda(folder: &Path, cargo_lambda: &Path, functions: &[String]) -> Result<Self> {
         let mut emulators = Self {
             lambda: format!("127.0.0.1:{}", free_port()?),
             folder: folder.to_owned(),
@@ -56,7 +56,7 @@ impl Emulators {
     }
 
     /// Starts a function as Lambda does, with a disk of its own.
-    pub fn function(&mut self, name: &str, program: &Path, arguments: &[PathBuf], store: &str, config: &Value) -> Result<()> {
+    pub fn start_function(&mut self, name: &str, program: &Path, arguments: &[PathBuf], store: &str, config: &Value) -> Result<()> {
         let folder = self.folder.join(name);
         fs::create_dir_all(folder.join("tmp"))?;
         // Lambda allows 4 KB for variables, so a package holds its configuration as a file.
@@ -77,7 +77,7 @@ impl Emulators {
     }
 
     /// Ends a function; returns its greatest resident memory in bytes, where the system says that.
-    pub fn end(&mut self, name: &str) -> Result<u64> {
+    pub fn stop_function(&mut self, name: &str) -> Result<u64> {
         let at = self.processes.iter().position(|(other, _)| other == name);
         let (_, mut child) = self.processes.remove(at.with_context(|| format!("`{name}` does not run"))?);
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Emulators {
 
     /// Calls a function and waits for its answer.
     pub fn invoke(&mut self, function: &str, payload: &Value) -> Result<Value> {
-        self.check()?;
+        self.check_running()?;
         let url = format!("http://{}/2015-03-31/functions/{function}/invocations", self.lambda);
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut answer = agent.post(url).send(payload.to_string())?;
@@ -124,7 +124,7 @@ impl Emulators {
     }
 
     /// Fails if a process has ended.
-    pub fn check(&mut self) -> Result<()> {
+    pub fn check_running(&mut self) -> Result<()> {
         for (name, child) in &mut self.processes {
             if let Some(status) = child.try_wait()? {
                 let log = fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();

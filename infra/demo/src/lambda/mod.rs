@@ -2,8 +2,8 @@
 //! real queues (moto), Lambda's runtime interface (cargo-lambda), and the programs that are deployed, one process a function.
 
 pub mod aws;
-pub mod cloud;
+pub mod deployment;
 pub mod emulators;
 
-pub use cloud::Cloud;
+pub use deployment::Deployment;
 pub use emulators::Emulators;

@@ -8,7 +8,7 @@ use tidemill_core::{Digest, Error, Result};
 
 use crate::{bindings::tidemill::runs::inbox, inside};
 
-/// What of `TIDEMILL_CONFIG` is looked at here.
+/// Measurement of `TIDEMILL_CONFIG` is looked at here.
 #[derive(Deserialize)]
 struct Told {
     datasets: Vec<String>,

@@ -1,4 +1,4 @@
-//! What comes into the application over HTTP: notices of the bucket's objects at `POST /events`, rows at `POST /data/<dataset>`. As
+//! Measurement comes into the application over HTTP: notices of the bucket's objects at `POST /events`, rows at `POST /data/<dataset>`. As
 //! `tidemill up` answers them, but for the queue: there is none, so an answer comes when the stages have run, and whoever sent an event
 //! must send it again if that says so.
 #![cfg(target_family = "wasm")]
@@ -69,14 +69,14 @@ fn answer(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Resu
     }
 }
 
-/// What the stages made of it. One that is to be tried again fails the whole request: sent again, the others change nothing.
+/// Measurement the stages made of it. One that is to be tried again fails the whole request: sent again, the others change nothing.
 fn announced(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
     let headers: Vec<(String, String)> = headers
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
     let (mut decided, mut worst) = (Map::new(), None);
-    for chain::Came { key, what } in chain::handle(0, &headers, body) {
+    for chain::Disposition { key, what } in chain::handle(0, &headers, body) {
         match what {
             Ok(json) => drop(decided.insert(key, serde_json::from_str(&json).unwrap_or(Value::String(json)))),
             Err(error) => {
@@ -112,7 +112,7 @@ fn inside(error: types::Error) -> Error {
     Error::new(kind, error.message)
 }
 
-/// An error as an answer. What is ours to mend, and what the operator configured, is said to the log, not to the client.
+/// An error as an answer. Measurement is ours to mend, and what the operator configured, is said to the log, not to the client.
 fn failed(error: &Error) -> (StatusCode, Value) {
     let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let message = match error.kind {

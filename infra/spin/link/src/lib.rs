@@ -24,7 +24,7 @@ mod bindings {
 
 use bindings::{
     Error,
-    exports::tidemill::runs::chain::{Came, Guest},
+    exports::tidemill::runs::chain::{Disposition, Guest},
     run,
     tidemill::runs::{
         chain,
@@ -32,7 +32,7 @@ use bindings::{
     },
 };
 
-struct Link;
+struct Edge;
 
 #[allow(
     missing_docs,
@@ -42,21 +42,21 @@ struct Link;
     reason = "generated: the canonical ABI is raw pointers"
 )]
 mod exported {
-    use super::{Link, bindings};
-    bindings::export!(Link with_types_in bindings);
+    use super::{Edge, bindings};
+    bindings::export!(Edge with_types_in bindings);
 }
 
-impl Guest for Link {
-    fn handle(stage: u32, headers: Vec<(String, String)>, body: Vec<u8>) -> Vec<Came> {
+impl Guest for Edge {
+    fn handle(stage: u32, headers: Vec<(String, String)>, body: Vec<u8>) -> Vec<Disposition> {
         let mut came = match runs::heard(stage, &headers, &body) {
             Ok(causes) => causes.into_iter().map(|cause| one(stage, cause)).collect(),
-            Err(error) => vec![Came {
+            Err(error) => vec![Disposition {
                 key: String::new(),
                 what: Err(error),
             }],
         };
         let rest = chain::handle(stage + 1, &headers, &body).into_iter();
-        came.extend(rest.map(|came| Came {
+        came.extend(rest.map(|came| Disposition {
             key: came.key,
             what: came.what,
         }));
@@ -64,8 +64,8 @@ impl Guest for Link {
     }
 }
 
-fn one(stage: u32, cause: Cause) -> Came {
-    Came {
+fn one(stage: u32, cause: Cause) -> Disposition {
+    Disposition {
         what: ran(stage, &cause),
         key: cause.key,
     }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use bindings::exports::wasi::nn::{errors, graph, inference};
 use tidemill_core::{Digest, ErrorKind};
-use tidemill_nn::{Graph, Graphs, Tract, Trained};
+use tidemill_nn::{Graph, GraphCache, Tract, Trained};
 
 /// All four interfaces.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub struct Component;
 bindings::export!(Component with_types_in bindings);
 
 thread_local! {
-    /// What this instance has loaded, by digest.
-    static GRAPHS: Graphs = Graphs::new(Arc::new(Trained::before(Arc::new(Tract))));
+    /// Measurement this instance has loaded, by digest.
+    static GRAPHS: GraphCache = GraphCache::new(Arc::new(Trained::before(Arc::new(Tract))));
 }
 
 /// A model, and what runs it: both are the same graph, shared.
@@ -91,7 +91,7 @@ impl inference::GuestGraphExecutionContext for Loaded {
     }
 }
 
-/// What went wrong.
+/// Measurement went wrong.
 #[derive(Debug)]
 pub struct Failure {
     code: errors::ErrorCode,

@@ -17,14 +17,14 @@ impl run_context::Guest for Behind {
                 as_of: String::new(),
                 seed: 0,
                 run_key: String::new(),
-                subject: String::new(),
+                resource: String::new(),
             };
         };
         run_context::Context {
             as_of: context.as_of.to_string(),
             seed: context.seed,
             run_key: context.run_key,
-            subject: context.subject,
+            resource: context.resource,
         }
     }
 }
@@ -84,7 +84,7 @@ impl progress::Guest for Behind {
             progress::Level::Info => "info",
             progress::Level::Warning => "warning",
         };
-        let run = with_run(|run| Ok(format!("{} {}", run.context.subject, run.context.run_key)));
+        let run = with_run(|run| Ok(format!("{} {}", run.context.resource, run.context.run_key)));
         eprintln!("{level}: {}: {message}", run.unwrap_or_default());
     }
 }

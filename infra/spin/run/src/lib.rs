@@ -1,4 +1,4 @@
-//! What stands behind the imports of the stages in a chain: the objects of the run that is under way, as far as its node was granted
+//! Measurement stands behind the imports of the stages in a chain: the objects of the run that is under way, as far as its node was granted
 //! them, and the ledger. One component holds the store, and every other one speaks to it alone.
 //!
 //! A stage's imports are synchronous, so this blocks: its instance serves nothing else meanwhile.

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use serde_json::json;
 use tidemill_core::{
     Decision, Digest, Error, ErrorKind, Finding, Outcome, Put, Result, RunContext, Severity,
-    notification::{self, Kind, Notice},
+    notification::{self, Kind, ObjectEvent},
     pipeline::NodeSettings,
     time::parse_time,
 };
-use tidemill_run::{Attempt, Came, Caused, Granted, Ledger, Met, Pending, Ran, caused};
+use tidemill_run::{Admission, Attempt, Delivery, Disposition, Ledger, RunReport, ScopedObjects, TriggerRef, resolve_triggers};
 use tidemill_store::{BlockingStore, Store, ready};
 
 use crate::{
@@ -39,9 +39,9 @@ pub(crate) struct Opened {
 /// The run that a stage's imports are about.
 pub(crate) struct UnderWay {
     pub(crate) context: RunContext,
-    pub(crate) objects: Granted<BlockingStore>,
+    pub(crate) objects: ScopedObjects<BlockingStore>,
     settings: NodeSettings,
-    pending: Pending,
+    pending: Delivery,
     attempt: Attempt,
     started: Timestamp,
     clock: Instant,
@@ -68,7 +68,7 @@ fn with_opened<T>(work: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
     })
 }
 
-/// What a stage's imports do, on its run.
+/// Measurement a stage's imports do, on its run.
 pub(crate) fn with_run<T>(work: impl FnOnce(&UnderWay) -> Result<T>) -> Result<T> {
     RUN.with_borrow(|run| match run {
         Some(run) => work(run),
@@ -116,7 +116,7 @@ impl inbox::Guest for Behind {
 
 /// The chain ends here.
 impl chain::Guest for Behind {
-    fn handle(_: u32, _: Vec<(String, String)>, _: Vec<u8>) -> Vec<chain::Came> {
+    fn handle(_: u32, _: Vec<(String, String)>, _: Vec<u8>) -> Vec<chain::Disposition> {
         Vec::new()
     }
 }
@@ -155,11 +155,11 @@ fn heard(opened: &Opened, stage: u32, headers: Vec<(String, String)>, body: &[u8
     let mut causes = Vec::new();
     for (n, node) in nodes(opened, stage)?.iter().enumerate() {
         for notice in notices.iter().filter(|notice| !is_idle(node, notice)) {
-            let found = ready(caused(&opened.store, node, notice))?;
-            causes.extend(found.into_iter().map(|Caused { key, hops }| Cause {
+            let found = ready(resolve_triggers(&opened.store, node, notice))?;
+            causes.extend(found.into_iter().map(|TriggerRef { key, depth }| Cause {
                 node: u32::try_from(n).unwrap_or(u32::MAX),
                 key,
-                hops,
+                depth,
             }));
         }
     }
@@ -167,21 +167,21 @@ fn heard(opened: &Opened, stage: u32, headers: Vec<(String, String)>, body: &[u8
 }
 
 /// A key that a person names is for the nodes that wait for it, and for the others nothing to complain about.
-fn is_idle(node: &NodeSettings, notice: &Notice) -> bool {
-    notice.bucket.is_empty() && notice.kind == Kind::Created && node.hears(&notice.key) == tidemill_core::pipeline::Heard::Nothing
+fn is_idle(node: &NodeSettings, notice: &ObjectEvent) -> bool {
+    notice.bucket.is_empty() && notice.kind == Kind::Created && node.hears(&notice.key) == tidemill_core::pipeline::KeyRole::Nothing
 }
 
 fn begin(opened: &Opened, stage: u32, cause: &Cause) -> Result<Begun> {
     let settings = nodes(opened, stage)?.get(cause.node as usize);
     let settings = settings.ok_or_else(|| Error::bug("a cause names a node that its stage does not have"))?;
-    let caused = Caused {
+    let trigger = TriggerRef {
         key: cause.key.clone(),
-        hops: cause.hops,
+        depth: cause.depth,
     };
-    let pending = match ready(Pending::meet(&opened.store, &opened.ledger, settings, &caused, 1))? {
-        Met::Gone => return Ok(Begun::Over(json!({ "decision": "gone" }).to_string())),
-        Met::Before(came) => return Ok(Begun::Over(came.json().to_string())),
-        Met::New(pending) => *pending,
+    let pending = match ready(Delivery::admit(&opened.store, &opened.ledger, settings, &trigger, 1))? {
+        Admission::Gone => return Ok(Begun::Over(json!({ "decision": "gone" }).to_string())),
+        Admission::Before(came) => return Ok(Begun::Over(came.json().to_string())),
+        Admission::New(pending) => *pending,
     };
     let node = settings.node();
     let attempt = match pending.attempt(settings, &node, component(settings)?) {
@@ -191,7 +191,7 @@ fn begin(opened: &Opened, stage: u32, cause: &Cause) -> Result<Begun> {
     ready(attempt.keep(&opened.store, None))?;
     let run = UnderWay {
         context: attempt.context().clone(),
-        objects: Granted::new(opened.store.blocking(), attempt.grants(), attempt.trigger().clone()),
+        objects: ScopedObjects::new(opened.store.blocking(), attempt.grants(), attempt.trigger().clone()),
         settings: settings.clone(),
         pending,
         started: Timestamp::now(),
@@ -223,7 +223,7 @@ fn component(settings: &NodeSettings) -> Result<Digest> {
 
 fn end(opened: &Opened, result: Result<Outcome>) -> Result<String> {
     let run = RUN.take().ok_or_else(|| Error::bug("a run ended that was not begun"))?;
-    let ran = Ran {
+    let ran = RunReport {
         started: run.started,
         result,
         recorded: run.objects.finish(),
@@ -239,10 +239,10 @@ fn end(opened: &Opened, result: Result<Outcome>) -> Result<String> {
 fn settled(
     opened: &Opened,
     settings: &NodeSettings,
-    pending: Pending,
+    pending: Delivery,
     record: Result<tidemill_core::record::OutcomeRecord>,
 ) -> Result<String> {
-    let came: Came = ready(pending.settle(&opened.store, settings, record))?;
+    let came: Disposition = ready(pending.settle(&opened.store, settings, record))?;
     Ok(came.json().to_string())
 }
 
@@ -264,7 +264,7 @@ fn decided(outcome: types::Outcome) -> Result<Outcome> {
 fn found(finding: types::Finding) -> Finding {
     Finding {
         check: finding.check,
-        subject: finding.subject,
+        resource: finding.resource,
         severity: match finding.severity {
             types::Severity::Warning => Severity::Warning,
             types::Severity::Error => Severity::Error,

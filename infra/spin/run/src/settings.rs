@@ -8,7 +8,7 @@ use crate::bindings::fermyon::spin::variables;
 /// The environment variable that says which nodes run here.
 const CONFIG: &str = "TIDEMILL_CONFIG";
 
-/// What the application was told of the project.
+/// Measurement the application was told of the project.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Told {
     /// The nodes of the chain's stages, stage by stage in the chain's order.

@@ -1,4 +1,4 @@
-//! What a serving component asks of its host, over S3: granted objects, and predictions that are objects before they are answered.
+//! Measurement a serving component asks of its host, over S3: granted objects, and predictions that are objects before they are answered.
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "what is exported is raw pointers underneath, in generated code alone")]
 
@@ -26,8 +26,8 @@ use std::cell::OnceCell;
 use bindings::exports::tidemill::serve::{objects, predictions};
 use tidemill_core::{ErrorKind, Result};
 use tidemill_store::{
-    Refusal, ServedObjects, Store,
-    log::{Batch, DirectLog, Values},
+    ReadError, ServingView, Store,
+    log::{DirectLog, PredictionBatch, Values},
 };
 
 /// Both interfaces.
@@ -38,7 +38,7 @@ bindings::export!(Component with_types_in bindings);
 
 /// The store of this instance, and the log in it.
 struct Opened {
-    objects: ServedObjects,
+    objects: ServingView,
     log: DirectLog,
 }
 
@@ -54,30 +54,30 @@ fn opened() -> Result<&'static Opened> {
     }
     let store = Store::open_variables(settings::variable)?;
     let log = DirectLog::new(store.clone(), settings::serving()?.models);
-    let objects = ServedObjects::new(store);
+    let objects = ServingView::new(store);
     Ok(cell.get_or_init(|| Opened { objects, log }))
 }
 
 impl objects::Guest for Component {
     async fn get(key: String) -> Result<Vec<u8>, objects::GetError> {
-        let opened = opened().map_err(|error| refused(&Refusal::Unavailable(error)))?;
+        let opened = opened().map_err(|error| refused(&ReadError::Unavailable(error)))?;
         let read = opened.objects.get(&key).await;
         read.map(Vec::from).map_err(|refusal| refused(&refusal))
     }
 
     async fn list(prefix: String, after: Option<String>) -> Result<Vec<String>, objects::GetError> {
-        let opened = opened().map_err(|error| refused(&Refusal::Unavailable(error)))?;
+        let opened = opened().map_err(|error| refused(&ReadError::Unavailable(error)))?;
         let listed = opened.objects.list(&prefix, after.as_deref()).await;
         listed.map_err(|refusal| refused(&refusal))
     }
 }
 
 /// Why, for the component's log; its caller says only what its client may know.
-fn refused(refusal: &Refusal) -> objects::GetError {
+fn refused(refusal: &ReadError) -> objects::GetError {
     match refusal {
-        Refusal::NotFound => objects::GetError::NotFound,
-        Refusal::Denied => objects::GetError::Denied,
-        Refusal::Unavailable(error) => {
+        ReadError::NotFound => objects::GetError::NotFound,
+        ReadError::Denied => objects::GetError::Denied,
+        ReadError::Unavailable(error) => {
             eprintln!("the store could not be read: {error}");
             objects::GetError::Unavailable
         }
@@ -85,7 +85,7 @@ fn refused(refusal: &Refusal) -> objects::GetError {
 }
 
 impl predictions::Guest for Component {
-    async fn append(batch: predictions::Batch) -> Result<(), predictions::AppendError> {
+    async fn append(batch: predictions::PredictionBatch) -> Result<(), predictions::AppendError> {
         let append = async { opened()?.log.append(logged(batch)).await };
         append.await.map_err(|error| {
             eprintln!("{error}");
@@ -102,7 +102,7 @@ impl predictions::Guest for Component {
     }
 }
 
-fn logged(batch: predictions::Batch) -> Batch {
+fn logged(batch: predictions::PredictionBatch) -> PredictionBatch {
     let values = |values| match values {
         predictions::Values::Truth(v) => Values::Boolean(v),
         predictions::Values::Integer(v) => Values::Integer(v),
@@ -110,7 +110,7 @@ fn logged(batch: predictions::Batch) -> Batch {
         predictions::Values::Text(v) => Values::Text(v),
         predictions::Values::Timestamp(v) => Values::Timestamp(v),
     };
-    Batch {
+    PredictionBatch {
         model: batch.model,
         version: batch.version,
         transform: batch.transform,

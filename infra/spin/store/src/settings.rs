@@ -1,15 +1,15 @@
-//! What this component was told: Spin's variables say where the store is, the environment, which the manifest writes, what is served.
+//! Measurement this component was told: Spin's variables say where the store is, the environment, which the manifest writes, what is served.
 
 use tidemill_core::{Error, Result};
-use tidemill_store::log::Serving;
+use tidemill_store::log::ServingConfig;
 
 use crate::bindings::fermyon::spin::variables;
 
 /// The environment variable that says what is served.
 const CONFIG: &str = "TIDEMILL_CONFIG";
 
-/// How predictions are filed.
-pub(crate) fn serving() -> Result<Serving> {
+/// Program predictions are filed.
+pub(crate) fn serving() -> Result<ServingConfig> {
     let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
     let config = std::env::var(CONFIG).map_err(|_| Error::config(format!("`{CONFIG}` is not set: give {fields}")))?;
     serde_json::from_str(&config).map_err(|e| Error::config(format!("`{CONFIG}` does not describe what is served: {e}; give {fields}")))

@@ -18,19 +18,19 @@ pub(crate) struct Check {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Checked {
+struct ProjectSummary {
     project: String,
     datasets: Vec<String>,
     models: Vec<String>,
-    stages: Vec<Stage>,
-    chain: Vec<Link>,
+    stages: Vec<StageSummary>,
+    chain: Vec<Edge>,
     #[serde(skip)]
     graph: bool,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Stage {
+struct StageSummary {
     id: String,
     on: Vec<String>,
     reads: Vec<String>,
@@ -39,7 +39,7 @@ struct Stage {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Link {
+struct Edge {
     from: String,
     pattern: String,
     to: String,
@@ -48,14 +48,14 @@ struct Link {
 impl Check {
     pub(crate) fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
         let pipeline = &project.pipeline;
-        let checked = Checked {
+        let checked = ProjectSummary {
             project: pipeline.project.clone(),
             datasets: pipeline.datasets.keys().cloned().collect(),
             models: pipeline.models.keys().cloned().collect(),
             stages: pipeline
                 .nodes
                 .iter()
-                .map(|node| Stage {
+                .map(|node| StageSummary {
                     id: node.id(),
                     on: node.on.clone(),
                     reads: node.reads.clone(),
@@ -65,7 +65,7 @@ impl Check {
             chain: pipeline
                 .edges()
                 .into_iter()
-                .map(|edge| Link {
+                .map(|edge| Edge {
                     from: edge.from,
                     pattern: edge.pattern,
                     to: edge.to,
@@ -73,11 +73,11 @@ impl Check {
                 .collect(),
             graph: self.graph,
         };
-        output.show(&checked, people)
+        output.print(&checked, render_text)
     }
 }
 
-fn people(checked: &Checked) -> String {
+fn render_text(checked: &ProjectSummary) -> String {
     let head = format!(
         "`{}` is in order: {} datasets, {} models, {} stages",
         checked.project,

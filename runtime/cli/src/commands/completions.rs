@@ -17,6 +17,6 @@ impl Completions {
         // Into memory first: writing it out itself, the generator panics where nobody reads or the disk is full.
         let mut script: Vec<u8> = Vec::new();
         clap_complete::generate(self.shell, &mut command, "tidemill", &mut script);
-        output::write(&script)
+        output::write_stdout(&script)
     }
 }

@@ -19,28 +19,28 @@ use crate::{
 #[derive(Args)]
 pub(crate) struct Doctor {
     /// The address that `tidemill up` would use.
-    #[arg(long, default_value = super::up::ADDRESS)]
+    #[arg(long, default_value = super::up::DEFAULT_ADDRESS)]
     addr: String,
 }
 
 #[derive(Serialize)]
-struct Checked {
+struct Diagnosis {
     check: &'static str,
     /// `ok`, `missing` (needed) or `optional`.
     state: &'static str,
     found: String,
 }
 
-fn ok(check: &'static str, found: impl Into<String>) -> Checked {
-    Checked {
+fn passed(check: &'static str, found: impl Into<String>) -> Diagnosis {
+    Diagnosis {
         check,
         state: "ok",
         found: found.into(),
     }
 }
 
-fn lacks(check: &'static str, needed: bool, found: impl Into<String>) -> Checked {
-    Checked {
+fn missing(check: &'static str, needed: bool, found: impl Into<String>) -> Diagnosis {
+    Diagnosis {
         check,
         state: if needed { "missing" } else { "optional" },
         found: found.into(),
@@ -49,20 +49,25 @@ fn lacks(check: &'static str, needed: bool, found: impl Into<String>) -> Checked
 
 impl Doctor {
     pub(crate) async fn run(&self, project: Option<&Project>, output: Output) -> anyhow::Result<ExitCode> {
-        let mut checks = vec![wasm_target(), duckdb(project), onnx_runtime(), port(&self.addr)];
+        let mut checks = vec![
+            check_wasm_target(),
+            check_engines(project),
+            check_onnx_runtime(),
+            check_port(&self.addr),
+        ];
         match project {
             Some(project) => {
-                checks.push(components(project));
-                checks.push(store(project).await);
+                checks.push(check_components(project));
+                checks.push(check_store(project).await);
             }
-            None => checks.push(lacks(
+            None => checks.push(missing(
                 "project",
                 false,
                 "no tidemill.toml here or above, or it has a mistake; `tidemill check` says which",
             )),
         }
-        output.show(&checks, |checks| {
-            let row = |c: &Checked| vec![c.check.to_owned(), c.state.to_owned(), c.found.clone()];
+        output.print(&checks, |checks| {
+            let row = |c: &Diagnosis| vec![c.check.to_owned(), c.state.to_owned(), c.found.clone()];
             table(&["check", "state", "found"], checks.iter().map(row).collect(), "")
         })?;
         let well = checks.iter().all(|check| check.state != "missing");
@@ -74,10 +79,10 @@ impl Doctor {
     }
 }
 
-fn wasm_target() -> Checked {
+fn check_wasm_target() -> Diagnosis {
     let name = "wasm target";
     let Ok(out) = Command::new("rustc").args(["--print", "sysroot"]).output() else {
-        return lacks(
+        return missing(
             name,
             false,
             "there is no `rustc`; needed only to build stages of your own: https://rustup.rs",
@@ -86,8 +91,8 @@ fn wasm_target() -> Checked {
     let sysroot = String::from_utf8_lossy(&out.stdout).trim().to_owned();
     let library = Path::new(&sysroot).join("lib/rustlib/wasm32-wasip2");
     match library.is_dir() {
-        true => ok(name, "wasm32-wasip2"),
-        false => lacks(
+        true => passed(name, "wasm32-wasip2"),
+        false => missing(
             name,
             false,
             "needed only to build stages of your own: `rustup target add wasm32-wasip2`",
@@ -95,8 +100,11 @@ fn wasm_target() -> Checked {
     }
 }
 
-fn duckdb(project: Option<&Project>) -> Checked {
-    let folder = project.map_or_else(|| std::env::temp_dir().join("tidemill-cache"), |project| project.own("cache/sql"));
+fn check_engines(project: Option<&Project>) -> Diagnosis {
+    let folder = project.map_or_else(
+        || std::env::temp_dir().join("tidemill-cache"),
+        |project| project.state_path("cache/sql"),
+    );
     let options = tidemill_host::SqlOptions {
         cache_dir: folder,
         memory_bytes: 1 << 28,
@@ -104,15 +112,15 @@ fn duckdb(project: Option<&Project>) -> Checked {
         timeout: std::time::Duration::from_secs(10),
     };
     match tidemill_host::SqlEngine::new(options) {
-        Ok(_) => ok("engines", ENGINES),
-        Err(error) => lacks("engines", true, error.message),
+        Ok(_) => passed("engines", ENGINES),
+        Err(error) => missing("engines", true, error.message),
     }
 }
 
-fn onnx_runtime() -> Checked {
+fn check_onnx_runtime() -> Diagnosis {
     match nn::find_onnxruntime() {
-        Some(path) => ok("ONNX Runtime", path.display().to_string()),
-        None => lacks(
+        Some(path) => passed("ONNX Runtime", path.display().to_string()),
+        None => missing(
             "ONNX Runtime",
             false,
             "not found: models run on tract; `pip install onnxruntime`, or set ORT_DYLIB_PATH",
@@ -120,10 +128,10 @@ fn onnx_runtime() -> Checked {
     }
 }
 
-fn port(address: &str) -> Checked {
+fn check_port(address: &str) -> Diagnosis {
     match std::net::TcpListener::bind(address) {
-        Ok(_) => ok("port", format!("{address} is free")),
-        Err(error) => lacks(
+        Ok(_) => passed("port", format!("{address} is free")),
+        Err(error) => missing(
             "port",
             false,
             format!("{address}: {error}; stop what uses it, or `tidemill up --addr 127.0.0.1:0`"),
@@ -131,29 +139,29 @@ fn port(address: &str) -> Checked {
     }
 }
 
-fn components(project: &Project) -> Checked {
-    let missing: Vec<&str> = STAGES
+fn check_components(project: &Project) -> Diagnosis {
+    let absent: Vec<&str> = STAGES
         .into_iter()
-        .filter(|stage| project.component(&format!("tidemill:{stage}")).is_err())
+        .filter(|stage| project.component_path(&format!("tidemill:{stage}")).is_err())
         .collect();
-    let folders: Vec<String> = project.component_folders().iter().map(|f| f.display().to_string()).collect();
-    if missing.is_empty() {
-        return ok("components", format!("{} of {}", STAGES.len(), STAGES.len()));
+    let folders: Vec<String> = project.component_dirs().iter().map(|f| f.display().to_string()).collect();
+    if absent.is_empty() {
+        return passed("components", format!("{} of {}", STAGES.len(), STAGES.len()));
     }
-    let advice = format!("{} in none of {}; set TIDEMILL_COMPONENTS", missing.join(", "), folders.join(", "));
-    lacks("components", true, advice)
+    let advice = format!("{} in none of {}; set TIDEMILL_COMPONENTS", absent.join(", "), folders.join(", "));
+    missing("components", true, advice)
 }
 
-async fn store(project: &Project) -> Checked {
+async fn check_store(project: &Project) -> Diagnosis {
     let name = "store";
     let key = format!("audit/doctor-{}.json", std::process::id());
     let tried = async {
-        let store = project.store()?;
+        let store = project.open_store()?;
         store.create(&key, b"{}\n".to_vec().into()).await?;
         store.delete(&key).await
     };
     match tried.await {
-        Ok(_) => ok(name, project.location.clone()),
-        Err(error) => lacks(name, true, error.message),
+        Ok(_) => passed(name, project.location.clone()),
+        Err(error) => missing(name, true, error.message),
     }
 }

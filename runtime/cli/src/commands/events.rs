@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 use tidemill_core::Error;
-use tidemill_flow::{DeadLetter, dead_letters, drop_letter, retry_letter};
+use tidemill_flow::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter};
 
 use crate::{
     output::{Output, table},
@@ -46,26 +46,26 @@ struct Listing {
 
 impl Events {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        let store = project.store()?;
-        let dead = dead_letters(&store).await?;
+        let store = project.open_store()?;
+        let dead = list_dead_letters(&store).await?;
         match &self.action {
             None | Some(Action::List) => {
-                let queue = project.address().and_then(|address| queue(&address));
-                output.show(&Listing { queue, dead }, people)
+                let queue = project.running_address().and_then(|address| queue(&address));
+                output.print(&Listing { queue, dead }, people)
             }
             Some(Action::Retry { ids }) => {
                 let chosen = chosen(dead, ids)?;
                 for letter in &chosen {
-                    retry_letter(&store, letter).await?;
+                    retry_dead_letter(&store, letter).await?;
                 }
-                output.show(&chosen, |chosen| format!("{} to be tried again", chosen.len()))
+                output.print(&chosen, |chosen| format!("{} to be tried again", chosen.len()))
             }
             Some(Action::Drop { ids }) => {
                 let chosen = chosen(dead, ids)?;
                 for letter in &chosen {
-                    drop_letter(&store, letter).await?;
+                    drop_dead_letter(&store, letter).await?;
                 }
-                output.show(&chosen, |chosen| format!("{} dropped", chosen.len()))
+                output.print(&chosen, |chosen| format!("{} dropped", chosen.len()))
             }
         }
     }
@@ -105,14 +105,14 @@ fn people(listing: &Listing) -> String {
                 };
                 vec![
                     text(item, "stage"),
-                    text(item, "subject"),
+                    text(item, "resource"),
                     text(item, "key"),
                     item["attempt"].to_string(),
                     state,
                 ]
             };
             table(
-                &["stage", "subject", "object", "attempt", "state"],
+                &["stage", "resource", "object", "attempt", "state"],
                 items.iter().map(row).collect(),
                 "nothing waits",
             )
@@ -122,7 +122,7 @@ fn people(listing: &Listing) -> String {
         vec![
             letter.id[..12.min(letter.id.len())].to_owned(),
             letter.stage.clone(),
-            letter.subject.clone(),
+            letter.resource.clone(),
             letter.trigger.key.clone(),
             format!(
                 "{}{}: {}",
@@ -132,7 +132,7 @@ fn people(listing: &Listing) -> String {
             ),
         ]
     };
-    let header = ["id", "stage", "subject", "object", "why"];
+    let header = ["id", "stage", "resource", "object", "why"];
     format!(
         "{waiting}\n{}",
         table(&header, listing.dead.iter().map(row).collect(), "nothing failed for good")

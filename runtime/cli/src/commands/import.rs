@@ -5,17 +5,17 @@ use std::path::Path;
 
 use serde::Serialize;
 use tidemill_core::{
-    Digest, Error, Put, Result,
+    Digest, Error, PutResult, Result,
     spec::{Task, Trainer},
 };
 use tidemill_host::{
     Store,
-    nn::{Declared, ElementType, Nn as _, Port, Tensor, Tract},
+    nn::{Backend as _, ElementType, ModelMetadata, Tensor, TensorInfo, Tract},
 };
 
 use crate::{
-    commands::known,
-    project::{Project, unreadable},
+    commands::suggest,
+    project::{Project, read_error},
 };
 
 /// What a model must take and give, and what people call it elsewhere.
@@ -23,7 +23,7 @@ const INPUT: &str = "features";
 const OUTPUT: &str = "scores";
 
 /// Rows that it is tried with: more than one, for that is what a model exported for one row cannot take.
-const ROWS: usize = 2;
+const TRIAL_ROWS: usize = 2;
 
 /// A model in the store.
 #[derive(Serialize)]
@@ -36,7 +36,7 @@ pub(crate) struct Imported {
 }
 
 impl Imported {
-    pub(crate) fn for_people(&self, model: &str) -> String {
+    pub(crate) fn render_text(&self, model: &str) -> String {
         let there = if self.new {
             "is in the store now"
         } else {
@@ -54,14 +54,14 @@ impl Imported {
 }
 
 pub(crate) async fn import(project: &Project, model: &str, file: &Path) -> Result<Imported> {
-    let of = known::model(&project.pipeline, model)?;
-    let bytes = std::fs::read(file).map_err(|e| unreadable(file, &e))?;
-    check(&file.display().to_string(), &bytes, of.task)?;
-    let digest = Digest::of(&bytes);
+    let of = suggest::require_model(&project.pipeline, model)?;
+    let bytes = std::fs::read(file).map_err(|e| read_error(file, &e))?;
+    check_model(&file.display().to_string(), &bytes, of.task)?;
+    let digest = Digest::sha256(&bytes);
     let key = Trainer::import_key(model, &digest);
-    let store: Store = project.store()?;
+    let store: Store = project.open_store()?;
     let put = store.create(&key, bytes.into()).await?;
-    if put == Put::Conflict {
+    if put == PutResult::Conflict {
         return Err(Error::input(format!(
             "`{key}` holds other bytes than its name says; delete it and import the model again"
         )));
@@ -70,31 +70,31 @@ pub(crate) async fn import(project: &Project, model: &str, file: &Path) -> Resul
         key,
         named: of.trainer.onnx.as_ref() == Some(&digest),
         digest,
-        new: put == Put::Written,
+        new: put == PutResult::Written,
     })
 }
 
 /// By the engine that judges it later: what that cannot run, or what serving could not take, is not taken in.
-fn check(name: &str, bytes: &[u8], task: Task) -> Result<()> {
-    let declared = Declared::read(name, bytes)?;
+fn check_model(name: &str, bytes: &[u8], task: Task) -> Result<()> {
+    let declared = ModelMetadata::read(name, bytes)?;
     declared.check_operators(name)?;
-    let (input, scores) = ports(name, &declared)?;
+    let (input, scores) = require_ports(name, &declared)?;
     let columns = check_input(name, input)?;
     if let Some(kind) = scores.kind.filter(|kind| *kind != "float32") {
-        return Err(no_scores(name, kind));
+        return Err(wrong_scores_type(name, kind));
     }
-    check_scores(name, task, &tried(name, bytes, columns)?)
+    check_scores(name, task, &run_on_zeros(name, bytes, columns)?)
 }
 
 /// Its input and its scores.
-fn ports<'a>(name: &str, declared: &'a Declared) -> Result<(&'a Port, &'a Port)> {
+fn require_ports<'a>(name: &str, declared: &'a ModelMetadata) -> Result<(&'a TensorInfo, &'a TensorInfo)> {
     if let ([input], [scores, ..]) = (&declared.inputs[..], &declared.outputs[..])
         && (input.name.as_str(), scores.name.as_str()) == (INPUT, OUTPUT)
     {
         return Ok((input, scores));
     }
-    let one = |port: &Port| format!("`{}` ({})", port.name, port.kind.unwrap_or("of no type that is said"));
-    let listed = |ports: &[Port]| match ports {
+    let one = |port: &TensorInfo| format!("`{}` ({})", port.name, port.kind.unwrap_or("of no type that is said"));
+    let listed = |ports: &[TensorInfo]| match ports {
         [] => "nothing".to_owned(),
         _ => ports.iter().map(one).collect::<Vec<_>>().join(", "),
     };
@@ -107,7 +107,7 @@ fn ports<'a>(name: &str, declared: &'a Declared) -> Result<(&'a Port, &'a Port)>
 }
 
 /// How many columns it takes.
-fn check_input(name: &str, input: &Port) -> Result<usize> {
+fn check_input(name: &str, input: &TensorInfo) -> Result<usize> {
     let columns = input.shape.get(1).copied().flatten().filter(|columns| *columns > 0);
     if let Some(kind) = input.kind.filter(|kind| *kind != "float32") {
         let columns = columns.map_or_else(|| "n".to_owned(), |columns| columns.to_string());
@@ -127,12 +127,12 @@ fn check_input(name: &str, input: &Port) -> Result<usize> {
         _ => Err(Error::input(format!(
             "`{name}` does not say how many columns `{INPUT}` has (its shape is {}): export it with the shape rows × columns, the first \
              free, the second a number, `FloatTensorType([None, n])` (skl2onnx)",
-            shape(&input.shape)
+            render_shape(&input.shape)
         ))),
     }
 }
 
-fn shape(lengths: &[Option<usize>]) -> String {
+fn render_shape(lengths: &[Option<usize>]) -> String {
     if lengths.is_empty() {
         return "not given".to_owned();
     }
@@ -144,12 +144,12 @@ fn shape(lengths: &[Option<usize>]) -> String {
 }
 
 /// What it says of rows of zeros: a file may promise another shape than it gives.
-fn tried(name: &str, bytes: &[u8], columns: usize) -> Result<Tensor> {
+fn run_on_zeros(name: &str, bytes: &[u8], columns: usize) -> Result<Tensor> {
     let graph = Tract.load(name, bytes)?;
-    let zeros = Tensor::from_f32(vec![ROWS, columns], &vec![0.0; ROWS * columns])?;
+    let zeros = Tensor::from_f32(vec![TRIAL_ROWS, columns], &vec![0.0; TRIAL_ROWS * columns])?;
     let outputs = graph.compute(vec![(INPUT.to_owned(), zeros)]).map_err(|error| {
         Error::input(format!(
-            "{}; it was tried with {ROWS} rows of {columns} zeros: if it was exported for one row at a time, export it with a first \
+            "{}; it was tried with {TRIAL_ROWS} rows of {columns} zeros: if it was exported for one row at a time, export it with a first \
              dimension that is free",
             error.message
         ))
@@ -161,11 +161,11 @@ fn tried(name: &str, bytes: &[u8], columns: usize) -> Result<Tensor> {
 /// What serving demands of every answer.
 fn check_scores(name: &str, task: Task, scores: &Tensor) -> Result<()> {
     if scores.kind != ElementType::F32 {
-        return Err(no_scores(name, &format!("{:?}", scores.kind).to_lowercase()));
+        return Err(wrong_scores_type(name, &format!("{:?}", scores.kind).to_lowercase()));
     }
-    let Some((&ROWS, each)) = scores.shape.split_first() else {
+    let Some((&TRIAL_ROWS, each)) = scores.shape.split_first() else {
         return Err(Error::input(format!(
-            "`{name}` answers {ROWS} rows with scores of shape {:?}, which must be rows × classes (rows × 1 for regression): export it \
+            "`{name}` answers {TRIAL_ROWS} rows with scores of shape {:?}, which must be rows × classes (rows × 1 for regression): export it \
              with a first dimension that is free",
             scores.shape
         )));
@@ -190,7 +190,7 @@ fn check_scores(name: &str, task: Task, scores: &Tensor) -> Result<()> {
     )))
 }
 
-fn no_scores(name: &str, kind: &str) -> Error {
+fn wrong_scores_type(name: &str, kind: &str) -> Error {
     Error::input(format!(
         "`{name}` gives `{OUTPUT}` as {kind}, which must be float32: give this name to the output of the probabilities, not to the labels \
          (`adapt(model, \"probabilities\")` in `export.py`; of a regression \"variable\"), and cast doubles to float32 inside the model"
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_numbers_a_row_as_the_task_needs() {
+    fn the_scores_must_fit_the_task() {
         let said = |task: Task, shape: &[usize]| {
             let scores = Tensor::from_f32(shape.to_vec(), &vec![0.5; shape.iter().product()]).unwrap();
             check_scores("m.onnx", task, &scores).err().map(|error| error.message)

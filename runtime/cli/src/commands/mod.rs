@@ -6,7 +6,6 @@ mod deploy;
 mod doctor;
 mod events;
 mod import;
-mod known;
 mod models;
 mod new;
 mod predict;
@@ -14,13 +13,14 @@ mod put;
 mod replay;
 mod run;
 mod runs;
+mod suggest;
 mod up;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use put::known as known_dataset;
+pub(crate) use put::require_dataset as known_dataset;
 
 use crate::{output::Output, project::Project};
 
@@ -73,7 +73,7 @@ enum Command {
 
 impl Arguments {
     /// What is logged unless `TIDEMILL_LOG` says otherwise.
-    pub(crate) fn log_level(&self) -> &'static str {
+    pub(crate) fn default_log_filter(&self) -> &'static str {
         match self.command {
             // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
             Command::Up(_) => "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info",

@@ -5,14 +5,14 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use tidemill_core::{
-    Digest, Error, ErrorKind, Put, Result,
-    record::{Alias, Version},
+    Digest, Error, ErrorKind, PutResult, Result,
+    record::{ModelAlias, ModelVersion},
     time::key_time,
 };
 use tidemill_host::Store;
 
 use crate::{
-    commands::{import::import, known, run::who},
+    commands::{import::import, run::current_user, suggest},
     output::{Output, table},
     project::Project,
 };
@@ -56,20 +56,20 @@ enum Action {
 #[derive(Serialize)]
 struct Row {
     #[serde(flatten)]
-    version: Version,
+    version: ModelVersion,
     aliases: Vec<String>,
 }
 
 impl Models {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        let store = project.store()?;
+        let store = project.open_store()?;
         match &self.action {
             None | Some(Action::List) => {
                 let mut rows = Vec::new();
                 for model in project.pipeline.models.keys() {
                     rows.extend(versions(&store, model).await?);
                 }
-                output.show(&rows, |rows| {
+                output.print(&rows, |rows| {
                     table(
                         &["model", "version", "aliases", "as of", "metrics", "onnx"],
                         rows.iter().map(cells).collect(),
@@ -90,15 +90,15 @@ impl Models {
                 };
                 let version = version_of(project, &store, model, version).await?;
                 // The record is JSON either way: nothing of it is left out for people.
-                Output { json: true }.show(&version, |_| String::new())
+                Output { json: true }.print(&version, |_| String::new())
             }
             Some(Action::Import { model, file }) => {
                 let imported = import(project, model, file).await?;
-                output.show(&imported, |imported| imported.for_people(model))
+                output.print(&imported, |imported| imported.render_text(model))
             }
             Some(Action::Alias { model, alias, version }) => {
                 let moved = move_alias(project, &store, model, alias, *version).await?;
-                output.show(&moved, |moved| {
+                output.print(&moved, |moved| {
                     format!("`{}` of `{}` is now version {}", moved.alias, moved.model, moved.version)
                 })
             }
@@ -107,12 +107,12 @@ impl Models {
 }
 
 fn no_champion(project: &Project, model: &str) -> Error {
-    let unknown = known::model(&project.pipeline, model).err();
+    let unknown = suggest::require_model(&project.pipeline, model).err();
     unknown.unwrap_or_else(|| Error::not_found(format!("`{model}` has no champion yet")))
 }
 
 /// Says which versions there are instead.
-pub(crate) async fn no_version(project: &Project, store: &Store, model: &str, version: u32) -> Error {
+pub(crate) async fn unknown_version(project: &Project, store: &Store, model: &str, version: u32) -> Error {
     // By their keys: a damaged record is another matter.
     let prefix = format!("models/{model}/versions/");
     let metas = match store.list(&prefix, None, 10_000).await {
@@ -123,10 +123,10 @@ pub(crate) async fn no_version(project: &Project, store: &Store, model: &str, ve
     let mut found: Vec<u32> = metas.iter().filter_map(|meta| number(&meta.key)).collect();
     if !found.is_empty() {
         found.sort_unstable();
-        let found = known::ticked(found);
+        let found = suggest::quoted_list(found);
         return Error::not_found(format!("`{model}` has no version `{version}`; its versions are {found}"));
     }
-    let unknown = known::model(&project.pipeline, model).err();
+    let unknown = suggest::require_model(&project.pipeline, model).err();
     unknown.unwrap_or_else(|| Error::not_found(format!("`{model}` has no version `{version}`: none of it is registered yet")))
 }
 
@@ -152,26 +152,26 @@ async fn json<T: DeserializeOwned>(store: &Store, key: &str) -> Result<Option<(T
     match store.get(key).await {
         Ok(bytes) => {
             let value = serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not what it should be: {e}")))?;
-            Ok(Some((value, Digest::of(&bytes))))
+            Ok(Some((value, Digest::sha256(&bytes))))
         }
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-async fn version_of(project: &Project, store: &Store, model: &str, version: u32) -> Result<Version> {
+async fn version_of(project: &Project, store: &Store, model: &str, version: u32) -> Result<ModelVersion> {
     match json(store, &format!("models/{model}/versions/{version}.json")).await? {
         Some((found, _)) => Ok(found),
-        None => Err(no_version(project, store, model, version).await),
+        None => Err(unknown_version(project, store, model, version).await),
     }
 }
 
-async fn alias(store: &Store, model: &str, alias: &str) -> Result<Option<(Alias, Digest)>> {
+async fn alias(store: &Store, model: &str, alias: &str) -> Result<Option<(ModelAlias, Digest)>> {
     json(store, &format!("models/{model}/aliases/{alias}.json")).await
 }
 
 async fn versions(store: &Store, model: &str) -> Result<Vec<Row>> {
-    let mut aliases: Vec<Alias> = Vec::new();
+    let mut aliases: Vec<ModelAlias> = Vec::new();
     for meta in store.list(&format!("models/{model}/aliases/"), None, 10_000).await? {
         if meta.key.split('/').count() == 4
             && let Some((alias, _)) = json(store, &meta.key).await?
@@ -181,7 +181,7 @@ async fn versions(store: &Store, model: &str) -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     for meta in store.list(&format!("models/{model}/versions/"), None, 10_000).await? {
-        if let Some((version, _)) = json::<Version>(store, &meta.key).await? {
+        if let Some((version, _)) = json::<ModelVersion>(store, &meta.key).await? {
             let of = aliases
                 .iter()
                 .filter(|alias| alias.version == version.version)
@@ -197,7 +197,7 @@ async fn versions(store: &Store, model: &str) -> Result<Vec<Row>> {
 }
 
 /// All versions of a model, ascending.
-pub(crate) async fn all_versions(store: &Store, model: &str) -> Result<Vec<Version>> {
+pub(crate) async fn list_versions(store: &Store, model: &str) -> Result<Vec<ModelVersion>> {
     Ok(versions(store, model).await?.into_iter().map(|row| row.version).collect())
 }
 
@@ -207,7 +207,7 @@ fn pretty(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn move_alias(project: &Project, store: &Store, model: &str, name: &str, version: u32) -> Result<Alias> {
+async fn move_alias(project: &Project, store: &Store, model: &str, name: &str, version: u32) -> Result<ModelAlias> {
     let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !good {
         return Err(Error::input(format!(
@@ -221,7 +221,7 @@ async fn move_alias(project: &Project, store: &Store, model: &str, name: &str, v
         if let Some((old, _)) = old.as_ref().filter(|(old, _)| old.version == version) {
             return Ok(old.clone());
         }
-        let moved = Alias {
+        let moved = ModelAlias {
             model: model.to_owned(),
             alias: name.to_owned(),
             version,
@@ -233,7 +233,7 @@ async fn move_alias(project: &Project, store: &Store, model: &str, name: &str, v
         if store
             .swap(&key, old.as_ref().map(|(_, digest)| digest), bytes.clone().into())
             .await?
-            == Put::Conflict
+            == PutResult::Conflict
         {
             continue;
         }
@@ -258,11 +258,11 @@ struct Audit<'a> {
     to: u32,
 }
 
-async fn audit(store: &Store, moved: &Alias, from: Option<u32>) -> Result<()> {
+async fn audit(store: &Store, moved: &ModelAlias, from: Option<u32>) -> Result<()> {
     let at = Timestamp::now();
     let entry = Audit {
         what: "alias",
-        who: who(),
+        who: current_user(),
         at,
         model: &moved.model,
         alias: &moved.alias,

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use tidemill_core::{Error, Result, pipeline::Pipeline};
-use tidemill_templates::{File, Template, all, find};
+use tidemill_templates::{RenderedFile, Template, all, find};
 
 use crate::output::{Output, table};
 
@@ -21,7 +21,7 @@ pub(crate) struct New {
     #[arg(long, default_value = "tabular")]
     template: String,
     /// A parameter of the template, as `name=value`; repeatable.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     set: Vec<(String, String)>,
     /// The templates and their parameters.
     #[arg(long)]
@@ -32,7 +32,7 @@ pub(crate) struct New {
 }
 
 #[derive(Serialize)]
-struct Made {
+struct Created {
     dir: String,
     template: String,
     files: Vec<String>,
@@ -41,23 +41,23 @@ struct Made {
 impl New {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         let Some(dir) = self.dir.as_deref().filter(|_| !self.list) else {
-            return output.show(&all()?, |templates| templates_for_people(templates));
+            return output.print(&all()?, |templates| render_templates(templates));
         };
         let template = find(&self.template)?;
-        let values = template.values(&self.set)?;
+        let values = template.resolve_values(&self.set)?;
         let is_taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
         if is_taken || dir.is_file() {
             return Err(Error::input(format!("`{}` is not empty; name a new folder", dir.display())).into());
         }
-        let files = template.render(&name(dir)?, &values)?;
-        check(&files)?;
-        write(dir, &files)?;
-        let made = Made {
+        let files = template.render(&project_name(dir)?, &values)?;
+        check_pipeline(&files)?;
+        write_all(dir, &files)?;
+        let made = Created {
             dir: dir.display().to_string(),
             template: template.id,
             files: files.into_iter().map(|file| file.path).collect(),
         };
-        output.show(&made, |made| {
+        output.print(&made, |made| {
             format!(
                 "made `{0}` from the template `{1}`; next: `cd {0}`, and read README.md",
                 made.dir, made.template
@@ -66,12 +66,12 @@ impl New {
     }
 }
 
-fn pair(text: &str) -> std::result::Result<(String, String), String> {
+fn parse_pair(text: &str) -> std::result::Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not `name=value`"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn templates_for_people(templates: &[Template]) -> String {
+fn render_templates(templates: &[Template]) -> String {
     let parameters = |template: &Template| {
         let shown = template.parameters.iter().map(|(name, parameter)| match &parameter.default {
             Some(default) => format!("{name}={default}"),
@@ -88,7 +88,7 @@ fn templates_for_people(templates: &[Template]) -> String {
 }
 
 /// The folder's own name, also where it is given as `.`.
-fn name(dir: &Path) -> Result<String> {
+fn project_name(dir: &Path) -> Result<String> {
     let whole = std::path::absolute(dir).map_err(|e| Error::input(format!("`{}` cannot be a folder: {e}", dir.display())))?;
     let name = whole.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // What is left of it stands in keys and in names of programs.
@@ -101,7 +101,7 @@ fn name(dir: &Path) -> Result<String> {
 }
 
 /// Whether `tidemill check` would accept it.
-fn check(files: &[File]) -> Result<()> {
+fn check_pipeline(files: &[RenderedFile]) -> Result<()> {
     let read = |path: &str| {
         let file = files.iter().find(|file| file.path == path);
         let text = file.and_then(|file| String::from_utf8(file.bytes.clone()).ok());
@@ -111,9 +111,9 @@ fn check(files: &[File]) -> Result<()> {
 }
 
 /// All files, or none.
-fn write(dir: &Path, files: &[File]) -> anyhow::Result<()> {
+fn write_all(dir: &Path, files: &[RenderedFile]) -> anyhow::Result<()> {
     let is_new = !dir.exists();
-    let written = files.iter().try_for_each(|file| write_one(&dir.join(&file.path), &file.bytes));
+    let written = files.iter().try_for_each(|file| write_file(&dir.join(&file.path), &file.bytes));
     if written.is_err() {
         for file in files {
             let _ = fs::remove_file(dir.join(&file.path));
@@ -131,7 +131,7 @@ fn write(dir: &Path, files: &[File]) -> anyhow::Result<()> {
     written
 }
 
-fn write_one(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     }
@@ -142,36 +142,36 @@ fn write_one(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    fn file(path: &str) -> File {
-        File {
+    fn file(path: &str) -> RenderedFile {
+        RenderedFile {
             path: path.into(),
             bytes: b"x".to_vec(),
         }
     }
 
     #[test]
-    fn what_cannot_be_finished_is_taken_back() {
+    fn a_failed_write_is_rolled_back() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("mine");
         // The third cannot be written: a file stands where its folder should.
         let files = [file("a/b/one"), file("two"), file("two/three")];
-        let error = write(&dir, &files).unwrap_err();
+        let error = write_all(&dir, &files).unwrap_err();
         assert!(format!("{error:#}").contains("two"), "{error:#}");
         assert!(!dir.exists());
         fs::create_dir(&dir).unwrap();
-        write(&dir, &files).unwrap_err();
+        write_all(&dir, &files).unwrap_err();
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "a folder that was there stays, empty");
-        write(&dir, &files[..2]).unwrap();
+        write_all(&dir, &files[..2]).unwrap();
         assert_eq!(fs::read(dir.join("a/b/one")).unwrap(), b"x");
     }
 
     #[test]
-    fn a_folder_names_the_project() {
-        assert_eq!(name(Path::new("some/My stage")).unwrap(), "My stage");
+    fn the_folder_names_the_project() {
+        assert_eq!(project_name(Path::new("some/My stage")).unwrap(), "My stage");
         for wrong in ["1st", "größe", "-x", "a\"b"] {
-            let error = name(Path::new(wrong)).unwrap_err();
+            let error = project_name(Path::new(wrong)).unwrap_err();
             assert!(error.message.contains(wrong), "{error}");
         }
-        assert!(name(Path::new("/")).is_err());
+        assert!(project_name(Path::new("/")).is_err());
     }
 }

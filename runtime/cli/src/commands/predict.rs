@@ -9,13 +9,13 @@ use serde_json::Value;
 use tidemill_core::{Error, ErrorKind};
 use tidemill_host::{
     Store,
-    log::{LogOptions, PredictionLog},
+    log::{DurableLog, LogOptions},
 };
 
 use crate::{
-    commands::known,
+    commands::suggest,
     output::{Output, table},
-    project::{Project, unreadable},
+    project::{Project, read_error},
     server,
 };
 
@@ -37,49 +37,49 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        known::model(&project.pipeline, &self.model)?;
-        let body = self.body()?;
+        suggest::require_model(&project.pipeline, &self.model)?;
+        let body = self.read_body()?;
         let path = match self.version {
             None => format!("/v2/models/{}/infer", self.model),
             Some(version) => format!("/v2/models/{}/versions/{version}/infer", self.model),
         };
         let (status, text) = match &self.url {
-            Some(url) => ask(&format!("{}{path}", url.trim_end_matches('/')), &body)?,
-            None => self.here(project, &path, &body).await?,
+            Some(url) => post(&format!("{}{path}", url.trim_end_matches('/')), &body)?,
+            None => self.predict_in_process(project, &path, &body).await?,
         };
         let answer: Value = serde_json::from_slice(&text).unwrap_or_else(|_| String::from_utf8_lossy(&text).trim().into());
         if status != 200 {
             let said = answer["error"].as_str().map_or_else(|| answer.to_string(), str::to_owned);
-            return Err(Error::new(kind_of(status), said).into());
+            return Err(Error::new(error_kind(status), said).into());
         }
-        output.show(&answer, people)
+        output.print(&answer, render_text)
     }
 
-    fn body(&self) -> anyhow::Result<Vec<u8>> {
+    fn read_body(&self) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
         match self.file.to_str() {
             Some("-") => std::io::stdin()
                 .read_to_end(&mut body)
                 .map(drop)
                 .context("cannot read the standard input")?,
-            _ => body = std::fs::read(&self.file).map_err(|e| unreadable(&self.file, &e))?,
+            _ => body = std::fs::read(&self.file).map_err(|e| read_error(&self.file, &e))?,
         }
         Ok(body)
     }
 
-    async fn here(&self, project: &Project, path: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
+    async fn predict_in_process(&self, project: &Project, path: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
         let folder = tempfile::tempdir()?;
-        let log = PredictionLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
+        let log = DurableLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
         let listener = server::bind("127.0.0.1:0").await?;
-        let server = server::start(project, &project.store()?, log, listener, None).await?;
+        let server = server::start(project, &project.open_store()?, log, listener, None).await?;
         let (url, body) = (format!("http://{}{path}", server.addr()), body.to_vec());
-        let answer = tokio::task::spawn_blocking(move || ask(&url, &body)).await?;
+        let answer = tokio::task::spawn_blocking(move || post(&url, &body)).await?;
         server.stop().await;
         answer
     }
 }
 
-fn ask(url: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
+fn post(url: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut response = agent
         .post(url)
@@ -93,7 +93,7 @@ fn ask(url: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
     Ok((response.status().as_u16(), text))
 }
 
-fn kind_of(status: u16) -> ErrorKind {
+fn error_kind(status: u16) -> ErrorKind {
     ErrorKind::ALL
         .into_iter()
         .find(|kind| kind.http_status() == status)
@@ -104,7 +104,7 @@ fn kind_of(status: u16) -> ErrorKind {
 }
 
 /// One row a prediction.
-fn people(answer: &Value) -> String {
+fn render_text(answer: &Value) -> String {
     let outputs: Vec<&Value> = answer["outputs"].as_array().into_iter().flatten().collect();
     let header: Vec<&str> = outputs.iter().filter_map(|output| output["name"].as_str()).collect();
     let cell = |output: &Value, row: usize| match &output["data"][row] {
@@ -124,17 +124,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_rows_and_statuses_are_kinds() {
+    fn responses_render_as_rows_and_statuses_map_to_kinds() {
         let answer = serde_json::json!({ "model_version": "2", "outputs": [
             { "name": "score", "shape": [2], "data": [0.25, 0.5] }, { "name": "label", "shape": [2], "data": ["no", "yes"] }
         ]});
-        let text = people(&answer);
+        let text = render_text(&answer);
         assert!(
             text.starts_with("version 2") && text.contains("0.25") && text.contains("yes"),
             "{text}"
         );
         assert_eq!(
-            (kind_of(404), kind_of(400), kind_of(502)),
+            (error_kind(404), error_kind(400), error_kind(502)),
             (ErrorKind::NotFound, ErrorKind::Input, ErrorKind::Transient)
         );
     }

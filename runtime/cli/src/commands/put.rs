@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use tidemill_core::{Digest, Error, Format, Put as Stored};
+use tidemill_core::{Digest, Error, Format, PutResult as Stored};
 use tidemill_host::Store;
 
 use crate::{
     output::{Output, table},
-    project::{Project, unreadable},
+    project::{Project, read_error},
 };
 
 /// Brings files into a dataset.
@@ -23,7 +23,7 @@ pub(crate) struct Put {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Placed {
+pub(crate) struct StoredFile {
     pub(crate) key: String,
     pub(crate) size: usize,
     pub(crate) new: bool,
@@ -31,29 +31,29 @@ pub(crate) struct Placed {
 
 impl Put {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        known(project, &self.dataset)?;
-        let store = project.store()?;
+        require_dataset(project, &self.dataset)?;
+        let store = project.open_store()?;
         // All or none: what is wrong with the last one is said before the first is placed.
         let names = self.files.iter().map(|path| file_name(path)).collect::<Result<Vec<_>, _>>()?;
         for path in &self.files {
             std::fs::File::open(path)
                 .and_then(|file| file.metadata())
-                .map_err(|e| unreadable(path, &e))?;
+                .map_err(|e| read_error(path, &e))?;
         }
         let mut placed = Vec::new();
         for (path, name) in self.files.iter().zip(names) {
-            let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
-            placed.push(place(&store, &self.dataset, &name, bytes).await?);
+            let bytes = std::fs::read(path).map_err(|e| read_error(path, &e))?;
+            placed.push(store_file(&store, &self.dataset, &name, bytes).await?);
         }
-        output.show(&placed, |placed| {
-            let row = |p: &Placed| vec![p.key.clone(), p.size.to_string(), if p.new { "new" } else { "was there" }.into()];
+        output.print(&placed, |placed| {
+            let row = |p: &StoredFile| vec![p.key.clone(), p.size.to_string(), if p.new { "new" } else { "was there" }.into()];
             table(&["object", "bytes", ""], placed.iter().map(row).collect(), "nothing to put")
         })
     }
 }
 
 /// Refuses a dataset that the project does not have.
-pub(crate) fn known(project: &Project, dataset: &str) -> tidemill_core::Result<()> {
+pub(crate) fn require_dataset(project: &Project, dataset: &str) -> tidemill_core::Result<()> {
     if project.pipeline.datasets.contains_key(dataset) {
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub(crate) fn known(project: &Project, dataset: &str) -> tidemill_core::Result<(
 
 fn file_name(path: &Path) -> tidemill_core::Result<String> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if Format::of_key(name).is_none() {
+    if Format::from_key(name).is_none() {
         return Err(Error::input(format!(
             "`{}` ends in none of `.csv`, `.jsonl`, `.ndjson`, `.parquet`: rename it to what it is",
             path.display()
@@ -81,9 +81,9 @@ fn file_name(path: &Path) -> tidemill_core::Result<String> {
 }
 
 /// Writes to `raw/<dataset>/<name>`; where other content has that name, the digest is added to it.
-pub(crate) async fn place(store: &Store, dataset: &str, name: &str, bytes: Vec<u8>) -> tidemill_core::Result<Placed> {
+pub(crate) async fn store_file(store: &Store, dataset: &str, name: &str, bytes: Vec<u8>) -> tidemill_core::Result<StoredFile> {
     let size = bytes.len();
-    let digest = Digest::of(&bytes);
+    let digest = Digest::sha256(&bytes);
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
     let names = [name.to_owned(), format!("{stem}-{}.{ending}", digest.short())];
     for name in names {
@@ -91,7 +91,7 @@ pub(crate) async fn place(store: &Store, dataset: &str, name: &str, bytes: Vec<u
         match store.create(&key, bytes.clone().into()).await? {
             Stored::Conflict => {}
             done => {
-                return Ok(Placed {
+                return Ok(StoredFile {
                     key,
                     size,
                     new: done == Stored::Written,
@@ -107,11 +107,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn other_content_gets_another_name() {
+    async fn different_content_gets_another_name() {
         let store = Store::memory();
-        assert!(place(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
-        assert!(!place(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
-        let other = place(&store, "d", "a.csv", b"y".to_vec()).await.unwrap();
+        assert!(store_file(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
+        assert!(!store_file(&store, "d", "a.csv", b"x".to_vec()).await.unwrap().new);
+        let other = store_file(&store, "d", "a.csv", b"y".to_vec()).await.unwrap();
         assert!(
             other.new && other.key.starts_with("raw/d/a-") && other.key.ends_with(".csv"),
             "{}",

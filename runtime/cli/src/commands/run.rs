@@ -7,15 +7,15 @@ use clap::Args;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use tidemill_core::{
-    Digest, Error, Put,
+    Digest, Error, PutResult,
     pipeline::{Node, matches},
     trigger_id,
 };
-use tidemill_flow::{Tick, dead_letters, retry_letter, tick_key};
+use tidemill_flow::{ScheduledEvent, list_dead_letters, retry_dead_letter, scheduled_event_key};
 use tidemill_host::{Ledger, Store};
 
 use crate::{
-    output::{Output, hint},
+    output::{Output, with_hint},
     project::Project,
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct Run {
     /// The stage.
     stage: String,
     /// The dataset or model; for an added stage its own name.
-    subject: String,
+    resource: String,
     /// The object that triggers it; without one the stage gets a tick.
     #[arg(long)]
     key: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Run {
 }
 
 #[derive(Serialize)]
-struct Asked {
+struct Requested {
     key: String,
     message: String,
 }
@@ -46,79 +46,79 @@ struct Asked {
 impl Run {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
         let node = self.node(project)?;
-        let store = project.store()?;
+        let store = project.open_store()?;
         let asked = match &self.key {
             None => self.tick(node, &store).await?,
             Some(key) => self.with_key(project, node, &store, key).await?,
         };
-        output.show(&asked, |asked| format!("{}: {}", asked.message, asked.key))
+        output.print(&asked, |asked| format!("{}: {}", asked.message, asked.key))
     }
 
     fn node<'a>(&self, project: &'a Project) -> tidemill_core::Result<&'a Node> {
-        project.pipeline.node(&self.stage, &self.subject).ok_or_else(|| {
+        project.pipeline.node(&self.stage, &self.resource).ok_or_else(|| {
             let all: Vec<String> = project
                 .pipeline
                 .nodes
                 .iter()
-                .map(|n| format!("`{} {}`", n.stage, n.subject))
+                .map(|n| format!("`{} {}`", n.stage, n.resource))
                 .collect();
             Error::not_found(format!(
                 "there is no stage `{} {}`; there is {}",
                 self.stage,
-                self.subject,
+                self.resource,
                 all.join(", ")
             ))
         })
     }
 
-    async fn tick(&self, node: &Node, store: &Store) -> anyhow::Result<Asked> {
+    async fn tick(&self, node: &Node, store: &Store) -> anyhow::Result<Requested> {
         let now = Timestamp::now().round(Unit::Second).unwrap_or_else(|_| Timestamp::now());
-        let key = tick_key(&node.stage, &node.subject, now);
+        let key = scheduled_event_key(&node.stage, &node.resource, now);
         if !node.on.iter().any(|on| matches(on, &key)) {
             let error = Error::input(format!(
                 "`{}` runs on an object, and no schedule or person can ask it without one",
                 node.stage
             ));
-            return Err(hint(
+            return Err(with_hint(
                 error,
                 format!("name one with `--key`; it is triggered by {}", node.on.join(", ")),
             ));
         }
-        let tick = Tick {
+        let tick = ScheduledEvent {
             as_of: now,
             cause: "person".into(),
-            who: Some(who()),
+            who: Some(current_user()),
             why: Some(self.why.clone()),
         };
-        match store.create(&key, tick.bytes()?.into()).await? {
-            Put::Conflict => Err(Error::transient(format!("`{key}` was written this second; ask again")).into()),
-            Put::Written | Put::Unchanged => Ok(Asked {
+        match store.create(&key, tick.to_bytes()?.into()).await? {
+            PutResult::Conflict => Err(Error::transient(format!("`{key}` was written this second; ask again")).into()),
+            PutResult::Written | PutResult::Unchanged => Ok(Requested {
                 key,
                 message: "asked".into(),
             }),
         }
     }
 
-    async fn with_key(&self, project: &Project, node: &Node, store: &Store, key: &str) -> anyhow::Result<Asked> {
+    async fn with_key(&self, project: &Project, node: &Node, store: &Store, key: &str) -> anyhow::Result<Requested> {
         if !node.on.iter().any(|on| matches(on, key)) {
             return Err(Error::input(format!("`{key}` does not trigger `{}`; {} do", node.stage, node.on.join(", "))).into());
         }
         let bytes = store.get(key).await?;
-        let id = trigger_id(&node.stage, &node.subject, key, &Digest::of(&bytes));
-        let asked = |key: &str, message: &str| Asked {
+        let id = trigger_id(&node.stage, &node.resource, key, &Digest::sha256(&bytes));
+        let asked = |key: &str, message: &str| Requested {
             key: key.to_owned(),
             message: message.to_owned(),
         };
-        if let Some(letter) = dead_letters(store).await?.into_iter().find(|letter| letter.id == id) {
-            retry_letter(store, &letter).await?;
+        if let Some(letter) = list_dead_letters(store).await?.into_iter().find(|letter| letter.id == id) {
+            retry_dead_letter(store, &letter).await?;
             return Ok(asked(key, "it failed before and is tried again"));
         }
-        if Ledger::new(store.clone()).find(&node.stage, &node.subject, &id).await?.is_none() {
+        if Ledger::new(store.clone()).find(&node.stage, &node.resource, &id).await?.is_none() {
             return Ok(asked(key, "it has no outcome yet: a running flow makes the run"));
         }
         if !self.again {
             let error = Error::input(format!("`{key}` has an outcome, and that is final"));
-            return Err(hint(error, "`--again` runs its content once more, as a new trigger"));
+            return Err(with_hint(error, "`--again` runs its content once more, as a new trigger"));
         }
         let written = project
             .pipeline
@@ -127,7 +127,7 @@ impl Run {
             .any(|other| other.writes.iter().any(|pattern| matches(pattern, key)));
         if key.starts_with("outcomes/") || written {
             let error = Error::input(format!("`{key}` was made by a stage, and only that stage's next run makes another"));
-            return Err(hint(
+            return Err(with_hint(
                 error,
                 "ask the stage that begins the chain: `tidemill run retrain <model>`, or put the data again",
             ));
@@ -140,7 +140,7 @@ impl Run {
 }
 
 /// Who asks, for the record.
-pub(crate) fn who() -> String {
+pub(crate) fn current_user() -> String {
     std::env::var("USER")
         .or_else(|_| std::env::var("LOGNAME"))
         .ok()

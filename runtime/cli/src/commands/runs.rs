@@ -10,7 +10,7 @@ use tidemill_core::{
 use tidemill_host::Ledger;
 
 use crate::{
-    commands::known,
+    commands::suggest,
     output::{Output, table},
     project::Project,
 };
@@ -21,7 +21,7 @@ pub(crate) struct Runs {
     /// Of this stage only.
     stage: Option<String>,
     /// About this dataset or model only.
-    subject: Option<String>,
+    resource: Option<String>,
     /// The latest so many; 0 = all.
     #[arg(long, default_value_t = 50)]
     limit: usize,
@@ -43,20 +43,20 @@ impl Row {
 
 impl Runs {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        let store = project.store()?;
+        let store = project.open_store()?;
         let outcomes = Ledger::new(store.clone())
-            .outcomes(self.stage.as_deref(), self.subject.as_deref())
+            .list_outcomes(self.stage.as_deref(), self.resource.as_deref())
             .await?;
         // What has outcomes is shown though the project has it no more.
         if outcomes.is_empty()
             && let Some(stage) = &self.stage
         {
-            known::stage(&project.pipeline, stage, self.subject.as_deref())?;
+            suggest::require_stage(&project.pipeline, stage, self.resource.as_deref())?;
         }
         let mut rows = Vec::new();
         for outcome in outcomes {
-            let id = trigger_id(&outcome.stage, &outcome.subject, &outcome.trigger.key, &outcome.trigger.digest);
-            let key = format!("runs/{}/{}/{id}.json", outcome.stage, outcome.subject);
+            let id = trigger_id(&outcome.stage, &outcome.resource, &outcome.trigger.key, &outcome.trigger.digest);
+            let key = format!("runs/{}/{}/{id}.json", outcome.stage, outcome.resource);
             let run = store.get(&key).await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
             rows.push(Row { id, outcome, run });
         }
@@ -64,8 +64,8 @@ impl Runs {
         if self.limit > 0 && rows.len() > self.limit {
             rows.drain(..rows.len() - self.limit);
         }
-        output.show(&rows, |rows| {
-            let header = ["started", "stage", "subject", "decision", "ms", "MiB", "reason", "id"];
+        output.print(&rows, |rows| {
+            let header = ["started", "stage", "resource", "decision", "ms", "MiB", "reason", "id"];
             table(&header, rows.iter().map(cells).collect(), "nothing has run yet")
         })
     }
@@ -76,7 +76,7 @@ fn cells(row: &Row) -> Vec<String> {
     vec![
         run.map_or(String::new(), |run| run.started.strftime("%F %T").to_string()),
         row.outcome.stage.clone(),
-        row.outcome.subject.clone(),
+        row.outcome.resource.clone(),
         format!("{:?}", row.outcome.decision).to_lowercase(),
         run.map_or(String::new(), |run| run.duration_ms.to_string()),
         run.map_or(String::new(), |run| (run.memory_bytes >> 20).to_string()),

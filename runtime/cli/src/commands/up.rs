@@ -12,27 +12,27 @@ use clap::Args;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tidemill_core::{Error, Result};
-use tidemill_flow::{Flow, FlowOptions, FlowSetup, WindowSummary, Windows};
+use tidemill_flow::{Flow, FlowOptions, FlowSetup, WindowSource, WindowSummary};
 use tidemill_host::{
     MessageQueue, Store,
-    log::{LogOptions, LoggedModel, PredictionLog, window_summary},
+    log::{DurableLog, LogOptions, LoggedModel, summarize_window},
 };
 
 use crate::{
     engine::EngineRunner,
-    output::{Output, hint},
-    project::{Project, environment},
+    output::{Output, with_hint},
+    project::{Project, run_environment},
     server,
 };
 
 /// Where it listens unless told otherwise.
-pub(crate) const ADDRESS: &str = "127.0.0.1:8080";
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
 /// Runs the project.
 #[derive(Args)]
 pub(crate) struct Up {
     /// Address and port; port 0 takes a free one.
-    #[arg(long, default_value = ADDRESS)]
+    #[arg(long, default_value = DEFAULT_ADDRESS)]
     addr: String,
     /// The project's folder; default: here, or above.
     #[arg(long)]
@@ -49,17 +49,17 @@ pub(crate) struct Up {
     shuffle: u64,
 }
 
-struct Logged {
-    log: PredictionLog,
+struct LogWindows {
+    log: DurableLog,
     store: Store,
 }
 
-impl Windows for Logged {
+impl WindowSource for LogWindows {
     fn seal<'a>(&'a self, model: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.log.seal(model))
     }
-    fn summary<'a>(&'a self, model: &'a str, start: Timestamp) -> BoxFuture<'a, Result<WindowSummary>> {
-        Box::pin(window_summary(&self.store, model, start))
+    fn summarize<'a>(&'a self, model: &'a str, start: Timestamp) -> BoxFuture<'a, Result<WindowSummary>> {
+        Box::pin(summarize_window(&self.store, model, start))
     }
 }
 
@@ -67,30 +67,30 @@ impl Up {
     pub(crate) async fn run(&self, dir: Option<&Path>, store: Option<&str>, output: Output) -> anyhow::Result<()> {
         let project = Project::find(self.dir.as_deref().or(dir), store)?;
         // Before anything is opened: a start that fails leaves nothing behind.
-        let listener = server::bind(&self.addr).await.map_err(|error| self.busy(&project, error))?;
-        let store = project.store()?;
+        let listener = server::bind(&self.addr).await.map_err(|error| self.bind_error(&project, error))?;
+        let store = project.open_store()?;
         let queue = project.settings.queue.as_deref().map(MessageQueue::open).transpose()?;
-        let windows = logged(&project);
-        let log = PredictionLog::open(&project.own("log"), store.clone(), windows, LogOptions::default())
-            .map_err(|error| twice(&project).unwrap_or_else(|| error.into()))?;
-        let slot = server::Slot::default();
+        let windows = logged_models(&project);
+        let log = DurableLog::open(&project.state_path("log"), store.clone(), windows, LogOptions::default())
+            .map_err(|error| already_running_error(&project).unwrap_or_else(|| error.into()))?;
+        let slot = server::FlowSlot::default();
         let server = server::start(&project, &store, log.clone(), listener, Some(slot.clone())).await?;
         let address = format!("http://{}", server.addr());
         let flow = Flow::start(FlowSetup {
             pipeline: project.pipeline.clone(),
             store: store.clone(),
-            sql: project.sql(None)?,
+            sql: project.sql_engine(None)?,
             runner: Arc::new(EngineRunner::new(&project)?),
-            windows: Arc::new(Logged {
+            windows: Arc::new(LogWindows {
                 log: log.clone(),
                 store: store.clone(),
             }),
             options: FlowOptions {
-                poll: self.poll(&project, &store),
-                queue: Some(project.queue()),
+                poll_interval: self.poll_interval(&project, &store),
+                queue_path: Some(project.queue_file()),
                 duplicate: self.duplicate,
                 shuffle: self.shuffle,
-                environment: environment(),
+                environment: run_environment(),
                 ..FlowOptions::default()
             },
         })
@@ -98,13 +98,13 @@ impl Up {
         let _ = slot.set(flow.clone());
         let following = queue.map(|queue| {
             let flow = flow.clone();
-            tokio::spawn(async move { flow.follow(&queue).await })
+            tokio::spawn(async move { flow.consume(&queue).await })
         });
-        let at = project.own("address");
+        let at = project.state_path("address");
         std::fs::write(&at, &address).with_context(|| format!("cannot write `{}`", at.display()))?;
         // Listened for before anybody is told that it is up: who stops it at once must not end it half-way.
         let stopped = stopped()?;
-        ready(&address, &project, output)?;
+        print_ready(&address, &project, output)?;
         stopped.await;
         let _ = std::fs::remove_file(&at);
         if let Some(following) = following {
@@ -120,37 +120,37 @@ impl Up {
 }
 
 impl Up {
-    fn poll(&self, project: &Project, store: &Store) -> Duration {
+    fn poll_interval(&self, project: &Project, store: &Store) -> Duration {
         // A listing of a bucket costs money and a file system's does not.
         let usual = if store.bucket().is_some() { 30 } else { 5 };
         Duration::from_secs(self.poll.or(project.settings.poll_seconds).unwrap_or(usual).max(1))
     }
 
-    fn busy(&self, project: &Project, error: Error) -> anyhow::Error {
-        match twice(project) {
-            Some(twice) if project.address().is_some_and(|at| at.ends_with(&self.addr)) => twice,
-            _ if error.message.contains("in use") => hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one"),
+    fn bind_error(&self, project: &Project, error: Error) -> anyhow::Error {
+        match already_running_error(project) {
+            Some(twice) if project.running_address().is_some_and(|at| at.ends_with(&self.addr)) => twice,
+            _ if error.message.contains("in use") => with_hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one"),
             _ => error.into(),
         }
     }
 }
 
 /// The error that the project runs already, if it answers where it said.
-fn twice(project: &Project) -> Option<anyhow::Error> {
-    let at = project.address()?;
+fn already_running_error(project: &Project) -> Option<anyhow::Error> {
+    let at = project.running_address()?;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(2)))
         .build()
         .into();
     agent.get(format!("{at}/healthz")).call().ok()?;
     let error = Error::config(format!("`{}` is up already, at {at}", project.pipeline.project));
-    Some(hint(
+    Some(with_hint(
         error,
         "use that one, or stop it first: one process at a time writes a project's log and queue",
     ))
 }
 
-fn ready(address: &str, project: &Project, output: Output) -> anyhow::Result<()> {
+fn print_ready(address: &str, project: &Project, output: Output) -> anyhow::Result<()> {
     use std::io::Write as _;
     let line = match output.json {
         true => serde_json::json!({ "address": address, "project": project.pipeline.project }).to_string(),
@@ -162,7 +162,7 @@ fn ready(address: &str, project: &Project, output: Output) -> anyhow::Result<()>
 }
 
 /// What the log must know of each model: its window, and which column is the time.
-pub(crate) fn logged(project: &Project) -> BTreeMap<String, LoggedModel> {
+pub(crate) fn logged_models(project: &Project) -> BTreeMap<String, LoggedModel> {
     let pipeline = &project.pipeline;
     let models = pipeline.models.iter().filter_map(|(name, model)| {
         let time = pipeline.features.get(&model.features)?.time.clone();

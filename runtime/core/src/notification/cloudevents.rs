@@ -1,72 +1,74 @@
 //! CloudEvents 1.0 about S3 objects, by HTTP: structured (the event is the body), binary (its attributes are headers `ce-…`) or
 //! batched; and webhooks, whose body is S3's own notification.
 //!
-//! The attributes alone name an object too, as the CloudEvents adapter for S3 does: `source` ends in the bucket, `subject` is the key.
+//! The attributes alone name an object too, as the CloudEvents adapter for S3 does: `source` ends in the bucket, `resource` is the key.
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Notice, decoded, notices, s3, shown, text, unknown};
+use super::{EventKind, ObjectEvent, decode_key, excerpt, parse_events, s3, text, unknown_payload};
 use crate::{Error, Result};
 
 /// The notices in an HTTP request. `header` answers with the value of a header, asked by its name in lower case.
-pub fn http(header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<Vec<Notice>> {
+pub fn parse_http(header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<Vec<ObjectEvent>> {
     let kind = header("content-type").unwrap_or_default().to_ascii_lowercase();
     let json = || serde_json::from_slice::<Value>(body).map_err(|e| Error::input(format!("the event is not JSON: {e}")));
     if kind.starts_with("application/cloudevents-batch") {
         let events = json()?;
-        let events = events.as_array().ok_or_else(|| unknown("a batch of CloudEvents is a list"))?;
-        return Ok(events.iter().map(structured).collect::<Result<Vec<_>>>()?.concat());
+        let events = events
+            .as_array()
+            .ok_or_else(|| unknown_payload("a batch of CloudEvents is a list"))?;
+        return Ok(events.iter().map(parse_structured).collect::<Result<Vec<_>>>()?.concat());
     }
     if kind.starts_with("application/cloudevents") {
-        return structured(&json()?);
+        return parse_structured(&json()?);
     }
     let Some(version) = header("ce-specversion") else {
-        return notices(&json()?);
+        return parse_events(&json()?);
     };
     let mut event = Map::from_iter([("specversion".to_owned(), Value::from(version))]);
-    for name in ["type", "source", "subject"] {
+    for name in ["type", "source", "resource"] {
         if let Some(value) = header(&format!("ce-{name}")) {
             // In headers all that is not plain ASCII is percent-encoded.
-            event.insert(name.to_owned(), decoded(&value, false)?.into());
+            event.insert(name.to_owned(), decode_key(&value, false)?.into());
         }
     }
     if !body.is_empty() {
         event.insert("data".to_owned(), json()?);
     }
-    structured(&Value::Object(event))
+    parse_structured(&Value::Object(event))
 }
 
 /// One event with its attributes and `data`.
-pub(super) fn structured(event: &Value) -> Result<Vec<Notice>> {
+pub(super) fn parse_structured(event: &Value) -> Result<Vec<ObjectEvent>> {
     let version = text(event, "/specversion").unwrap_or_default();
     if !version.starts_with("1.") {
-        return Err(unknown(&format!("a CloudEvent of version `{version}`, where 1.0 is known")));
+        return Err(unknown_payload(&format!("a CloudEvent of version `{version}`, where 1.0 is known")));
     }
-    let kind = text(event, "/type").ok_or_else(|| unknown(&format!("a CloudEvent without `type`: {}", shown(event))))?;
-    let one = |notice: Result<Notice>| notice.map(|notice| vec![notice]);
+    let kind = text(event, "/type").ok_or_else(|| unknown_payload(&format!("a CloudEvent without `type`: {}", excerpt(event))))?;
+    let one = |notice: Result<ObjectEvent>| notice.map(|notice| vec![notice]);
     match event.get("data").filter(|data| !data.is_null()) {
-        Some(data) if data.get("s3").is_some() => one(s3::recorded(data)),
-        Some(data) if data.get("Records").is_some() || data.get("detail-type").is_some() => notices(data),
-        Some(data) if data.pointer("/object/key").is_some() => one(s3::detailed(data, Kind::named(kind))),
-        _ => one(named(event, kind)),
+        Some(data) if data.get("s3").is_some() => one(s3::from_record(data)),
+        Some(data) if data.get("Records").is_some() || data.get("detail-type").is_some() => parse_events(data),
+        Some(data) if data.pointer("/object/key").is_some() => one(s3::from_detail(data, EventKind::from_name(kind))),
+        _ => one(from_attributes(event, kind)),
     }
 }
 
-/// By the attributes alone: `source` is `aws:s3.<region>.<bucket>` (or `aws:s3:<region>:<bucket>`), `subject` the key as S3 encodes it.
-fn named(event: &Value, kind: &str) -> Result<Notice> {
+/// By the attributes alone: `source` is `aws:s3.<region>.<bucket>` (or `aws:s3:<region>:<bucket>`), `resource` the key as S3 encodes it.
+fn from_attributes(event: &Value, kind: &str) -> Result<ObjectEvent> {
     let source = text(event, "/source").unwrap_or_default();
     let rest = source.strip_prefix("aws:s3").filter(|rest| rest.starts_with(['.', ':']));
     let bucket = rest
         .and_then(|rest| rest[1..].split_once(['.', ':']))
         .map(|(_region, bucket)| bucket);
-    match (bucket.filter(|bucket| !bucket.is_empty()), text(event, "/subject")) {
-        (Some(bucket), Some(key)) => Ok(Notice {
+    match (bucket.filter(|bucket| !bucket.is_empty()), text(event, "/resource")) {
+        (Some(bucket), Some(key)) => Ok(ObjectEvent {
             bucket: bucket.to_owned(),
-            key: decoded(key, true)?,
-            kind: Kind::named(kind),
+            key: decode_key(key, true)?,
+            kind: EventKind::from_name(kind),
         }),
-        _ => Err(unknown(&format!(
-            "a CloudEvent of type `{kind}` whose `data` names no object, nor do `source` (`aws:s3.<region>.<bucket>`) and `subject` (the key)"
+        _ => Err(unknown_payload(&format!(
+            "a CloudEvent of type `{kind}` whose `data` names no object, nor do `source` (`aws:s3.<region>.<bucket>`) and `resource` (the key)"
         ))),
     }
 }

@@ -6,32 +6,32 @@
 mod cloudevents;
 mod queue;
 mod s3;
-mod seaweed;
+mod seaweedfs;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use cloudevents::http;
-pub use queue::{Message, messages};
+pub use cloudevents::parse_http;
+pub use queue::{QueueMessage, parse_messages};
 
 use crate::{Error, Result};
 
 /// One object of which something is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct ObjectEvent {
     /// The bucket's name; empty where somebody names a key alone.
     pub bucket: String,
     /// The key, decoded; empty in a test.
     pub key: String,
     /// What happened to it.
-    pub kind: Kind,
+    pub kind: EventKind,
 }
 
 /// What happened to an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventKind {
     /// It was written, however.
     Created,
     /// It was removed, or expired.
@@ -42,9 +42,9 @@ pub enum Kind {
     Other(String),
 }
 
-impl Kind {
+impl EventKind {
     /// From an event's name, with or without `s3:` before it, in S3's spelling or EventBridge's.
-    fn named(name: &str) -> Self {
+    fn from_name(name: &str) -> Self {
         let plain: String = name
             .chars()
             .filter(char::is_ascii_alphanumeric)
@@ -62,64 +62,67 @@ impl Kind {
 
 /// The notices in a payload: S3's notifications (2.x; MinIO-style webhooks too), EventBridge's events, either inside SNS or SQS, a
 /// structured CloudEvent, SeaweedFS's webhook, or `{"key": "…"}` from a person. Of an SQS batch whose items are handled apart, see [`messages`].
-pub fn notices(payload: &Value) -> Result<Vec<Notice>> {
+pub fn parse_events(payload: &Value) -> Result<Vec<ObjectEvent>> {
     if let Some(records) = payload.get("Records") {
-        let records = records.as_array().ok_or_else(|| unknown("its `Records` are not a list"))?;
+        let records = records.as_array().ok_or_else(|| unknown_payload("its `Records` are not a list"))?;
         let each = records.iter().enumerate();
-        let each = each.map(|(n, record)| record_notices(record).map_err(|e| e.context(format!("record {n}"))));
+        let each = each.map(|(n, record)| parse_record(record).map_err(|e| e.context(format!("record {n}"))));
         return Ok(each.collect::<Result<Vec<_>>>()?.concat());
     }
     if let Some(kind) = text(payload, "/Event") {
-        return s3::test(payload, kind);
+        return s3::parse_test_event(payload, kind);
     }
     if payload.get("detail-type").is_some() {
-        return s3::bridged(payload).map(|notice| vec![notice]);
+        return s3::from_event_bridge(payload).map(|notice| vec![notice]);
     }
     if payload.get("specversion").is_some() {
-        return cloudevents::structured(payload);
+        return cloudevents::parse_structured(payload);
     }
     if text(payload, "/Type") == Some("Notification") {
-        return queue::announced(payload);
+        return queue::parse_sns(payload);
     }
     if let Some(kind) = text(payload, "/Type").filter(|kind| ["SubscriptionConfirmation", "UnsubscribeConfirmation"].contains(kind)) {
         // Only a person can know that the topic is meant: the address came from whoever sent this.
         let open = text(payload, "/SubscribeURL").unwrap_or_default();
-        return Ok(vec![Notice {
+        return Ok(vec![ObjectEvent {
             bucket: String::new(),
             key: String::new(),
-            kind: Kind::Other(format!("{kind} of SNS; if the topic is yours, open {open}")),
+            kind: EventKind::Other(format!("{kind} of SNS; if the topic is yours, open {open}")),
         }]);
     }
-    if seaweed::is_one(payload) {
-        return seaweed::filed(payload).map(|notice| vec![notice]);
+    if seaweedfs::is_file_event(payload) {
+        return seaweedfs::from_file_event(payload).map(|notice| vec![notice]);
     }
     match text(payload, "/key") {
-        Some(key) => Ok(vec![Notice {
+        Some(key) => Ok(vec![ObjectEvent {
             bucket: String::new(),
             key: key.to_owned(),
-            kind: Kind::Created,
+            kind: EventKind::Created,
         }]),
-        None => Err(unknown(&shown(payload))),
+        None => Err(unknown_payload(&excerpt(payload))),
     }
 }
 
 /// The time of a schedule's event, of an EventBridge rule or of EventBridge Scheduler; `None` for any other payload.
-pub fn scheduled(payload: &Value) -> Option<Timestamp> {
+pub fn parse_scheduled_time(payload: &Value) -> Option<Timestamp> {
     let is_schedule = text(payload, "/detail-type") == Some("Scheduled Event");
     let source = text(payload, "/source").filter(|source| ["aws.events", "aws.scheduler"].contains(source));
     source.filter(|_| is_schedule)?;
     text(payload, "/time")?.parse().ok()
 }
 
-fn record_notices(record: &Value) -> Result<Vec<Notice>> {
+fn parse_record(record: &Value) -> Result<Vec<ObjectEvent>> {
     if record.get("s3").is_some() {
-        s3::recorded(record).map(|notice| vec![notice])
+        s3::from_record(record).map(|notice| vec![notice])
     } else if let Some(body) = text(record, "/body") {
-        queue::inner(body)
+        queue::parse_body(body)
     } else if let Some(announced) = record.get("Sns") {
-        queue::announced(announced)
+        queue::parse_sns(announced)
     } else {
-        Err(unknown(&format!("a record without `s3`, `body` or `Sns`: {}", shown(record))))
+        Err(unknown_payload(&format!(
+            "a record without `s3`, `body` or `Sns`: {}",
+            excerpt(record)
+        )))
     }
 }
 
@@ -128,13 +131,13 @@ fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
 }
 
 /// The start of a value, for a message.
-fn shown(value: &Value) -> String {
+fn excerpt(value: &Value) -> String {
     let text = value.to_string();
     let short: String = text.chars().take(200).collect();
     format!("`{short}{}`", if short.len() < text.len() { "…" } else { "" })
 }
 
-fn unknown(what: &str) -> Error {
+fn unknown_payload(what: &str) -> Error {
     Error::input(format!(
         "this is no event about an object: {what}; known are S3 notifications (versions 2.x), EventBridge's `Object Created`, SQS and SNS \
          messages with these, CloudEvents about S3 objects, SeaweedFS's webhook, and `{{\"key\": \"…\"}}`"
@@ -142,7 +145,7 @@ fn unknown(what: &str) -> Error {
 }
 
 /// `%41` is an `A`, and in a query's encoding `+` is a space.
-fn decoded(key: &str, plus_is_space: bool) -> Result<String> {
+fn decode_key(key: &str, plus_is_space: bool) -> Result<String> {
     let bad = |at: &str| {
         Error::input(format!(
             "the key `{key}` is not URL-encoded: `{at}` is no escape, which is `%` and two hexadecimal digits (`%25` for `%` itself)"

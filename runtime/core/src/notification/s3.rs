@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Kind, Notice, decoded, shown, text, unknown};
+use super::{EventKind, ObjectEvent, decode_key, excerpt, text, unknown_payload};
 use crate::{Error, Result};
 
 /// One record of a notification. AWS' rule for its versions: equal major, equal or greater minor.
-pub(super) fn recorded(record: &Value) -> Result<Notice> {
+pub(super) fn from_record(record: &Value) -> Result<ObjectEvent> {
     let version = text(record, "/eventVersion").unwrap_or("2.0");
     if version.split('.').next() != Some("2") {
         return Err(Error::input(format!(
@@ -14,52 +14,52 @@ pub(super) fn recorded(record: &Value) -> Result<Notice> {
              a newer Tidemill may know it"
         )));
     }
-    Ok(Notice {
-        bucket: needed(record, "/s3/bucket/name")?.to_owned(),
-        key: decoded(needed(record, "/s3/object/key")?, true)?,
-        kind: Kind::named(needed(record, "/eventName")?),
+    Ok(ObjectEvent {
+        bucket: required_text(record, "/s3/bucket/name")?.to_owned(),
+        key: decode_key(required_text(record, "/s3/object/key")?, true)?,
+        kind: EventKind::from_name(required_text(record, "/eventName")?),
     })
 }
 
 /// What is sent once, when a notification is set up.
-pub(super) fn test(payload: &Value, kind: &str) -> Result<Vec<Notice>> {
+pub(super) fn parse_test_event(payload: &Value, kind: &str) -> Result<Vec<ObjectEvent>> {
     if kind != "s3:TestEvent" {
-        return Err(unknown(&format!("the `Event` `{kind}`")));
+        return Err(unknown_payload(&format!("the `Event` `{kind}`")));
     }
-    Ok(vec![Notice {
+    Ok(vec![ObjectEvent {
         bucket: text(payload, "/Bucket").unwrap_or_default().to_owned(),
         key: String::new(),
-        kind: Kind::Test,
+        kind: EventKind::Test,
     }])
 }
 
 /// EventBridge's event: its key is as it is.
-pub(super) fn bridged(payload: &Value) -> Result<Notice> {
+pub(super) fn from_event_bridge(payload: &Value) -> Result<ObjectEvent> {
     let source = text(payload, "/source").unwrap_or_default();
-    let kind = needed(payload, "/detail-type")?;
+    let kind = required_text(payload, "/detail-type")?;
     if source != "aws.s3" {
-        return Err(unknown(&format!(
+        return Err(unknown_payload(&format!(
             "EventBridge's `{kind}` of `{source}`, where `aws.s3` is waited for"
         )));
     }
-    detailed(&payload["detail"], Kind::named(kind))
+    from_detail(&payload["detail"], EventKind::from_name(kind))
 }
 
 /// `{"bucket": {"name": …}, "object": {"key": …}}`
-pub(super) fn detailed(detail: &Value, kind: Kind) -> Result<Notice> {
-    Ok(Notice {
-        bucket: needed(detail, "/bucket/name")?.to_owned(),
-        key: needed(detail, "/object/key")?.to_owned(),
+pub(super) fn from_detail(detail: &Value, kind: EventKind) -> Result<ObjectEvent> {
+    Ok(ObjectEvent {
+        bucket: required_text(detail, "/bucket/name")?.to_owned(),
+        key: required_text(detail, "/object/key")?.to_owned(),
         kind,
     })
 }
 
-fn needed<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
+fn required_text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
     text(value, pointer).ok_or_else(|| {
         let field = pointer.trim_start_matches('/').replace('/', ".");
         Error::input(format!(
             "an event about an object says no `{field}`, which is a text: {}",
-            shown(value)
+            excerpt(value)
         ))
     })
 }

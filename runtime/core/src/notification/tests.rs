@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn notice(key: &str, kind: Kind) -> Notice {
-    Notice {
+fn notice(key: &str, kind: EventKind) -> ObjectEvent {
+    ObjectEvent {
         bucket: "tide".into(),
         key: key.into(),
         kind,
     }
 }
 
-fn created(key: &str) -> Notice {
-    notice(key, Kind::Created)
+fn created(key: &str) -> ObjectEvent {
+    notice(key, EventKind::Created)
 }
 
 fn record(version: &str, name: &str, key: &str) -> Value {
@@ -47,7 +47,7 @@ fn bridge(kind: &str, key: &str) -> Value {
 fn sns(message: &Value) -> Value {
     json!({
         "Type": "Notification", "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324", "TopicArn": "arn:aws:sns:us-west-2:123456789012:t",
-        "Subject": "Amazon S3 Notification", "Message": message.to_string(), "Timestamp": "2012-05-02T00:54:06.655Z", "SignatureVersion": "1"
+        "Resource": "Amazon S3 Notification", "Message": message.to_string(), "Timestamp": "2012-05-02T00:54:06.655Z", "SignatureVersion": "1"
     })
 }
 
@@ -70,42 +70,45 @@ fn s3_speaks_of_encoded_keys() {
     ] {
         for version in ["2.0", "2.1", "2.2", "2.3", "2.9"] {
             let payload = json!({ "Records": [record(version, "ObjectCreated:Put", key)] });
-            assert_eq!(notices(&payload).unwrap(), [created(expected)], "{version} {key}");
+            assert_eq!(parse_events(&payload).unwrap(), [created(expected)], "{version} {key}");
         }
     }
 }
 
 #[test]
 fn names_of_events() {
-    let kind = |name: &str| notices(&s3(name, "k")).unwrap().remove(0).kind;
+    let kind = |name: &str| parse_events(&s3(name, "k")).unwrap().remove(0).kind;
     for name in [
         "ObjectCreated:Put",
         "ObjectCreated:CompleteMultipartUpload",
         "s3:ObjectCreated:Copy",
     ] {
-        assert_eq!(kind(name), Kind::Created, "{name}");
+        assert_eq!(kind(name), EventKind::Created, "{name}");
     }
     for name in [
         "ObjectRemoved:Delete",
         "s3:ObjectRemoved:DeleteMarkerCreated",
         "LifecycleExpiration:Delete",
     ] {
-        assert_eq!(kind(name), Kind::Removed, "{name}");
+        assert_eq!(kind(name), EventKind::Removed, "{name}");
     }
-    assert_eq!(kind("ObjectTagging:Put"), Kind::Other("ObjectTagging:Put".into()));
+    assert_eq!(kind("ObjectTagging:Put"), EventKind::Other("ObjectTagging:Put".into()));
     let test = json!({ "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2014-10-13T15:57:02.089Z", "Bucket": "tide", "RequestId": "5582815E1AEA5ADF", "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR+YstdA6Knx4Ip8EXAMPLE" });
-    assert_eq!(notices(&test).unwrap(), [notice("", Kind::Test)]);
+    assert_eq!(parse_events(&test).unwrap(), [notice("", EventKind::Test)]);
 }
 
 #[test]
 fn event_bridge_speaks_of_keys_as_they_are() {
     assert_eq!(
-        notices(&bridge("Object Created", "raw/a+b %2F.csv")).unwrap(),
+        parse_events(&bridge("Object Created", "raw/a+b %2F.csv")).unwrap(),
         [created("raw/a+b %2F.csv")]
     );
-    assert_eq!(notices(&bridge("Object Deleted", "k")).unwrap(), [notice("k", Kind::Removed)]);
-    let other = Kind::Other("Object Tags Added".into());
-    assert_eq!(notices(&bridge("Object Tags Added", "k")).unwrap(), [notice("k", other)]);
+    assert_eq!(
+        parse_events(&bridge("Object Deleted", "k")).unwrap(),
+        [notice("k", EventKind::Removed)]
+    );
+    let other = EventKind::Other("Object Tags Added".into());
+    assert_eq!(parse_events(&bridge("Object Tags Added", "k")).unwrap(), [notice("k", other)]);
 }
 
 #[test]
@@ -120,8 +123,8 @@ fn a_topic_that_asks_to_be_confirmed_is_shown_to_a_person() {
         "Message": "You have chosen to subscribe to the topic arn:aws:sns:eu-west-2:123456789012:MyTopic.",
         "Timestamp": "2012-04-26T20:45:04.751Z",
     });
-    let [one] = notices(&asked).unwrap().try_into().unwrap();
-    assert!(matches!(&one.kind, Kind::Other(what) if what.ends_with(&url)), "{one:?}");
+    let [one] = parse_events(&asked).unwrap().try_into().unwrap();
+    assert!(matches!(&one.kind, EventKind::Other(what) if what.ends_with(&url)), "{one:?}");
 }
 
 #[test]
@@ -132,12 +135,12 @@ fn schedules_have_a_time() {
         "resources": ["arn:aws:events:us-east-1:123456789012:rule/my-scheduled-rule"], "detail": {}
     });
     let time = "2015-10-08T16:53:06Z".parse().ok();
-    assert_eq!(scheduled(&event), time);
+    assert_eq!(parse_scheduled_time(&event), time);
     event["source"] = "aws.scheduler".into();
-    assert_eq!(scheduled(&event), time);
+    assert_eq!(parse_scheduled_time(&event), time);
     event["source"] = "aws.s3".into();
-    assert_eq!(scheduled(&event), None);
-    assert_eq!(scheduled(&bridge("Object Created", "k")), None);
+    assert_eq!(parse_scheduled_time(&event), None);
+    assert_eq!(parse_scheduled_time(&bridge("Object Created", "k")), None);
 }
 
 #[test]
@@ -150,8 +153,11 @@ fn queues_hold_any_of_them_and_each_item_stands_alone() {
         queued("4", 2, "no event"),
         queued("5", 1, &json!({ "Records": [queued("6", 1, &direct.to_string())] }).to_string()),
     ]});
-    let found = messages(&batch).unwrap().unwrap();
-    let read: Vec<_> = found.iter().map(|m| (m.id.as_str(), m.receives, m.notices.clone().ok())).collect();
+    let found = parse_messages(&batch).unwrap().unwrap();
+    let read: Vec<_> = found
+        .iter()
+        .map(|m| (m.id.as_str(), m.receive_count, m.events.clone().ok()))
+        .collect();
     let expected = [
         ("1", 1, Some(vec![created("a/b")])),
         ("2", 7, Some(vec![created("b c")])),
@@ -160,14 +166,14 @@ fn queues_hold_any_of_them_and_each_item_stands_alone() {
         ("5", 1, None),
     ];
     assert_eq!(read, expected);
-    assert!(found[3].notices.as_ref().unwrap_err().message.contains("`no event`"));
-    assert_eq!(messages(&direct), Ok(None));
-    assert_eq!(messages(&bridge("Object Created", "k")), Ok(None));
-    assert_eq!(messages(&json!({ "Records": [] })), Ok(None));
+    assert!(found[3].events.as_ref().unwrap_err().message.contains("`no event`"));
+    assert_eq!(parse_messages(&direct), Ok(None));
+    assert_eq!(parse_messages(&bridge("Object Created", "k")), Ok(None));
+    assert_eq!(parse_messages(&json!({ "Records": [] })), Ok(None));
     let nameless = json!({ "Records": [{ "body": "{}", "eventSource": "aws:sqs" }] });
-    assert!(messages(&nameless).unwrap_err().message.contains("`messageId`"));
+    assert!(parse_messages(&nameless).unwrap_err().message.contains("`messageId`"));
     let topic = json!({ "Records": [{ "EventSource": "aws:sns", "EventVersion": "1.0", "Sns": sns(&direct) }] });
-    assert_eq!(notices(&topic).unwrap(), [created("a/b")]);
+    assert_eq!(parse_events(&topic).unwrap(), [created("a/b")]);
 }
 
 #[test]
@@ -176,12 +182,12 @@ fn minio_encodes_even_slashes() {
     inner["eventSource"] = "minio:s3".into();
     let webhook = json!({ "EventName": "s3:ObjectCreated:Put", "Key": "tide/raw/d/a b.csv", "Records": [inner] });
     let body = webhook.to_string();
-    assert_eq!(http(&|_| None, body.as_bytes()).unwrap(), [created("raw/d/a b.csv")]);
+    assert_eq!(parse_http(&|_| None, body.as_bytes()).unwrap(), [created("raw/d/a b.csv")]);
 }
 
 #[test]
 fn cloud_events_in_three_modes() {
-    let attributes = json!({ "specversion": "1.0", "id": "1", "type": "com.amazonaws.s3.ObjectCreated:Put", "source": "aws:s3.us-west-2.tide", "subject": "raw/a+b.csv" });
+    let attributes = json!({ "specversion": "1.0", "id": "1", "type": "com.amazonaws.s3.ObjectCreated:Put", "source": "aws:s3.us-west-2.tide", "resource": "raw/a+b.csv" });
     let with = |data: Value| {
         let mut event = attributes.clone();
         event["data"] = data;
@@ -199,25 +205,25 @@ fn cloud_events_in_three_modes() {
     let expected = [created("raw/a b.csv")];
     for event in datas.into_iter().map(with).chain([attributes.clone()]) {
         let kind = |name: &str| (name == "content-type").then(|| "application/cloudevents+json; charset=utf-8".to_owned());
-        assert_eq!(http(&kind, event.to_string().as_bytes()).unwrap(), expected, "{event}");
+        assert_eq!(parse_http(&kind, event.to_string().as_bytes()).unwrap(), expected, "{event}");
     }
     let batch = json!([attributes, attributes]).to_string();
     let kind = |name: &str| (name == "content-type").then(|| "application/cloudevents-batch+json".to_owned());
-    assert_eq!(http(&kind, batch.as_bytes()).unwrap().len(), 2);
+    assert_eq!(parse_http(&kind, batch.as_bytes()).unwrap().len(), 2);
     let headers = |name: &str| {
         let value = match name {
             "ce-specversion" => "1.0",
             "ce-type" => "com.amazonaws.s3.ObjectRemoved:Delete",
             "ce-source" => "aws:s3.us-west-2.tide",
-            "ce-subject" => "raw/%C3%A9t%C3%A9.csv",
+            "ce-resource" => "raw/%C3%A9t%C3%A9.csv",
             "content-type" => "application/json",
             _ => return None,
         };
         Some(value.to_owned())
     };
-    assert_eq!(http(&headers, b"").unwrap(), [notice("raw/été.csv", Kind::Removed)]);
+    assert_eq!(parse_http(&headers, b"").unwrap(), [notice("raw/été.csv", EventKind::Removed)]);
     assert_eq!(
-        http(&headers, inner.to_string().as_bytes()).unwrap(),
+        parse_http(&headers, inner.to_string().as_bytes()).unwrap(),
         expected,
         "the data is more than the attributes"
     );
@@ -225,7 +231,7 @@ fn cloud_events_in_three_modes() {
 
 #[test]
 fn what_is_none_is_taught() {
-    let message = |payload: Value| notices(&payload).unwrap_err().message;
+    let message = |payload: Value| parse_events(&payload).unwrap_err().message;
     for (payload, says) in [
         (json!({ "hello": 1 }), "`{\"hello\":1}`"),
         (json!([]), "Object Created"),
@@ -256,6 +262,6 @@ fn what_is_none_is_taught() {
         let message = message(payload);
         assert!(message.contains(says), "{message} should say {says}");
     }
-    assert!(http(&|_| None, b"{").unwrap_err().message.contains("not JSON"));
-    assert_eq!(notices(&json!({ "key": "x" })).unwrap()[0].key, "x");
+    assert!(parse_http(&|_| None, b"{").unwrap_err().message.contains("not JSON"));
+    assert_eq!(parse_events(&json!({ "key": "x" })).unwrap()[0].key, "x");
 }

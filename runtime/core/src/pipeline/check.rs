@@ -107,10 +107,10 @@ fn check_model(pipeline: &Pipeline, model: &Model) -> Result<()> {
     let share = features.holdout.share;
     // NaN is in no range.
     let held_out = share > 0.0 && share <= 0.5;
-    if !held_out || !(0.0..=0.5).contains(&features.stop_share) {
+    if !held_out || !(0.0..=0.5).contains(&features.validation_share) {
         return Err(problem(format!(
-            "[features.{}] `holdout.share` ({share}) is above 0 and at most 0.5, `stop-share` ({}) 0 to 0.5",
-            features.name, features.stop_share
+            "[features.{}] `holdout.share` ({share}) is above 0 and at most 0.5, `validation-share` ({}) 0 to 0.5",
+            features.name, features.validation_share
         )));
     }
     Ok(())
@@ -163,8 +163,8 @@ fn check_nodes(pipeline: &Pipeline) -> Result<()> {
             }
         }
         for on in node.on.iter().filter(|on| on.starts_with("outcomes/")) {
-            if !pipeline.nodes.iter().any(|from| may_overlap(&from.outcomes(), on)) {
-                let all: Vec<String> = pipeline.nodes.iter().map(Node::outcomes).collect();
+            if !pipeline.nodes.iter().any(|from| may_overlap(&from.outcome_pattern(), on)) {
+                let all: Vec<String> = pipeline.nodes.iter().map(Node::outcome_pattern).collect();
                 return Err(problem(format!(
                     "stage `{}` waits for `{on}`, which no stage of this project writes; there are {}",
                     node.stage,
@@ -196,7 +196,7 @@ fn check_writes(nodes: &[Node]) -> Result<()> {
 pub(super) fn edges(pipeline: &Pipeline) -> Vec<Edge> {
     let mut edges = BTreeSet::new();
     for from in &pipeline.nodes {
-        let outcome = from.outcomes();
+        let outcome = from.outcome_pattern();
         for to in &pipeline.nodes {
             for on in &to.on {
                 if from.writes.iter().chain([&outcome]).any(|made| may_overlap(made, on)) {
@@ -311,7 +311,7 @@ mod tests {
         );
         assert_eq!(
             pipeline
-                .matching("raw/flights/2013-01.csv")
+                .triggered_nodes("raw/flights/2013-01.csv")
                 .map(super::Node::id)
                 .collect::<Vec<_>>(),
             ["validate:flights"]

@@ -11,7 +11,7 @@ mod settings;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use pattern::{matches, may_overlap};
-pub use settings::{Heard, Made, NodeSettings};
+pub use settings::{DerivedObjects, KeyRole, NodeSettings};
 
 use crate::{
     Error, Result,
@@ -43,21 +43,21 @@ pub struct Pipeline {
     pub features: BTreeMap<String, Features>,
     /// By name.
     pub models: BTreeMap<String, Model>,
-    /// Every stage for every subject. `predict` is not among them: it serves, it is not triggered.
+    /// Every stage for every resource. `predict` is not among them: it serves, it is not triggered.
     pub nodes: Vec<Node>,
     /// Steps after which a chain of events is taken for a loop; default 32.
-    pub hop_limit: u32,
+    pub max_depth: u32,
     /// The component that serves predictions.
-    pub predict: String,
+    pub predict_component: String,
 }
 
-/// One stage for one subject: what triggers it, what it may touch, how it runs.
+/// One stage for one resource: what triggers it, what it may touch, how it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// `validate`, or the name of a stage that was added.
     pub stage: String,
     /// The dataset or model that it is for; an added stage's own name.
-    pub subject: String,
+    pub resource: String,
     /// `tidemill:<stage>` for one that comes with Tidemill, else a path from the project's folder.
     pub component: String,
     /// Patterns of keys that trigger it.
@@ -78,34 +78,34 @@ pub struct Node {
     pub memory_bytes: u64,
     /// Most runs at once.
     pub concurrency: usize,
-    /// How often the flow writes a tick for it (`ticks/<stage>/<subject>/<time>.json`).
+    /// How often the flow writes a tick for it (`schedules/<stage>/<resource>/<time>.json`).
     pub every: Option<Span>,
 }
 
 /// "An object of `from` matching `pattern` triggers `to`".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
-    /// `<stage>:<subject>`, as [`Node::id`] gives it.
+    /// `<stage>:<resource>`, as [`Node::id`] gives it.
     pub from: String,
     /// A pattern of keys, `*` for one part.
     pub pattern: String,
-    /// `<stage>:<subject>`.
+    /// `<stage>:<resource>`.
     pub to: String,
 }
 
 impl Node {
     /// `validate:flights`.
     pub fn id(&self) -> String {
-        format!("{}:{}", self.stage, self.subject)
+        format!("{}:{}", self.stage, self.resource)
     }
 
     /// The pattern of its outcomes' keys: `outcomes/validate/flights/*`.
-    pub fn outcomes(&self) -> String {
-        format!("outcomes/{}/{}/*", self.stage, self.subject)
+    pub fn outcome_pattern(&self) -> String {
+        format!("outcomes/{}/{}/*", self.stage, self.resource)
     }
 
     /// `Limit`, for a run that was waited for in vain.
-    pub fn too_slow(&self) -> Error {
+    pub fn timeout_error(&self) -> Error {
         Error::limit(format!(
             "stage `{}` took longer than its {} s; raise `timeout-seconds`",
             self.stage,
@@ -123,15 +123,15 @@ impl Pipeline {
     }
 
     /// The nodes that an object with this key triggers.
-    pub fn matching<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
+    pub fn triggered_nodes<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
         self.nodes
             .iter()
             .filter(move |node| node.on.iter().any(|pattern| matches(pattern, key)))
     }
 
     /// One node.
-    pub fn node(&self, stage: &str, subject: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.stage == stage && node.subject == subject)
+    pub fn node(&self, stage: &str, resource: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.stage == stage && node.resource == resource)
     }
 
     /// The chain: who triggers whom through which keys.

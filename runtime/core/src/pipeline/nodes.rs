@@ -54,7 +54,7 @@ fn collector(name: &str, collect: &Collect) -> Result<Node> {
     let mut reads = reads;
     reads.push(format!("raw/{name}/**"));
     Ok(Node {
-        on: vec![format!("ticks/collect/{name}/*")],
+        on: vec![format!("schedules/collect/{name}/*")],
         reads,
         writes: vec![format!("raw/{name}/collected/**")],
         fetch,
@@ -153,7 +153,7 @@ fn of_model(pipeline: &Pipeline, model: &Model) -> Result<Vec<Node>> {
             ..node("monitor", name, json!({ "model": model, "features": features, "dataset": dataset }))
         },
         Node {
-            on: vec![outcomes("monitor"), format!("ticks/retrain/{name}/*")],
+            on: vec![outcomes("monitor"), format!("schedules/retrain/{name}/*")],
             reads: vec![
                 under("reports"),
                 under("decisions"),
@@ -170,10 +170,10 @@ fn of_model(pipeline: &Pipeline, model: &Model) -> Result<Vec<Node>> {
     ])
 }
 
-fn node(stage: &str, subject: &str, config: Value) -> Node {
+fn node(stage: &str, resource: &str, config: Value) -> Node {
     Node {
         stage: stage.into(),
-        subject: subject.into(),
+        resource: resource.into(),
         component: format!("tidemill:{stage}"),
         on: Vec::new(),
         reads: Vec::new(),

@@ -29,11 +29,11 @@ pub(super) struct RawPipeline {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Project {
     name: String,
-    #[serde(default = "hops")]
-    hop_limit: u32,
+    #[serde(default = "depth")]
+    max_depth: u32,
 }
 
-fn hops() -> u32 {
+fn depth() -> u32 {
     32
 }
 
@@ -136,8 +136,8 @@ pub(super) fn resolve(raw: RawPipeline, read: &dyn Fn(&str) -> Result<String>) -
         features,
         models,
         nodes: Vec::new(),
-        hop_limit: raw.project.hop_limit,
-        predict: "tidemill:predict".into(),
+        max_depth: raw.project.max_depth,
+        predict_component: "tidemill:predict".into(),
     };
     pipeline.nodes = nodes::nine(&pipeline, &collects)?;
     for stage in raw.stage {
@@ -216,7 +216,7 @@ fn replace(pipeline: &mut Pipeline, stage: RawStage) -> Result<()> {
         }
     }
     if stage.name == "predict" {
-        pipeline.predict = stage.component.unwrap_or_else(|| pipeline.predict.clone());
+        pipeline.predict_component = stage.component.unwrap_or_else(|| pipeline.predict_component.clone());
         return Ok(());
     }
     for node in pipeline.nodes.iter_mut().filter(|node| node.stage == stage.name) {
@@ -250,7 +250,7 @@ fn added(stage: RawStage) -> Result<Node> {
         OneOrMany::Many(many) => many,
     };
     if stage.every.is_some() {
-        on.push(format!("ticks/{0}/{0}/*", stage.name));
+        on.push(format!("schedules/{0}/{0}/*", stage.name));
     }
     if on.is_empty() {
         return Err(Error::config(format!(
@@ -259,7 +259,7 @@ fn added(stage: RawStage) -> Result<Node> {
         )));
     }
     Ok(Node {
-        subject: stage.name.clone(),
+        resource: stage.name.clone(),
         stage: stage.name,
         component,
         on,

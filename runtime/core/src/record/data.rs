@@ -10,7 +10,7 @@ use crate::{Digest, spec::ColumnType};
 /// Facts of `validate`: one validated upload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Part {
+pub struct DataFile {
     /// The dataset's name in `tidemill.toml`.
     pub dataset: String,
     /// `datasets/<dataset>/<run>/data.parquet`, ordered by time, then key.
@@ -118,14 +118,14 @@ pub struct FeatureSet {
     pub request: String,
     /// `features/<model>/<run>/train.parquet`, ordered by time, then key.
     pub train: String,
-    /// `stop.parquet` beside it: the rows that decide when training stops.
-    pub stop: String,
+    /// `validation.parquet` beside it: the rows that decide when training stops.
+    pub validation: String,
     /// `holdout.parquet` beside it: the rows that gates judge by, never trained on.
     pub holdout: String,
     /// Rows of `train`.
     pub train_rows: u64,
     /// Rows of `stop`.
-    pub stop_rows: u64,
+    pub validation_rows: u64,
     /// Rows of `holdout`.
     pub holdout_rows: u64,
     /// `features/<model>/<run>/transform.json`: a `tidemill_ml::Transform`, fitted on `train` alone.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Decision, Digest, ErrorKind, Finding, Trigger};
 
-/// `outcomes/<stage>/<subject>/<trigger id>.json`, create-only: the commit point, the ledger entry and the event for the next stage.
+/// `outcomes/<stage>/<resource>/<trigger id>.json`, create-only: the commit point, the ledger entry and the event for the next stage.
 /// The same however often and wherever the run is made: how it went stands in the [`RunRecord`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,7 +15,7 @@ pub struct OutcomeRecord {
     /// The stage's name, such as `validate`.
     pub stage: String,
     /// The dataset or model that it was about.
-    pub subject: String,
+    pub resource: String,
     /// The object that the run was made for.
     pub trigger: Trigger,
     /// Digest over all that decides the outputs; part of their keys.
@@ -38,17 +38,17 @@ pub struct OutcomeRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorKind>,
     /// The stage's own record as JSON: a [`Part`](super::Part) for `validate`, and so on.
-    pub facts: serde_json::Value,
+    pub result: serde_json::Value,
     /// Every object that the run wrote, by key.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<OutputObject>,
     /// Steps since a person or a schedule put something in.
-    pub hops: u32,
+    pub depth: u32,
 }
 
 /// An object that a run wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Output {
+pub struct OutputObject {
     /// Where it stands in the store.
     pub key: String,
     /// SHA-256 of its bytes.
@@ -60,7 +60,7 @@ pub struct Output {
 /// What a run looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Read {
+pub enum ReadRecord {
     /// An object with this content.
     Object {
         /// Where it is.
@@ -84,7 +84,7 @@ pub enum Read {
     },
 }
 
-/// `runs/<stage>/<subject>/<trigger id>.json`: how the run went. Not hashed; the last attempt's stands.
+/// `runs/<stage>/<resource>/<trigger id>.json`: how the run went. Not hashed; the last attempt's stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RunRecord {
@@ -93,7 +93,7 @@ pub struct RunRecord {
     /// As in the outcome.
     pub stage: String,
     /// As in the outcome.
-    pub subject: String,
+    pub resource: String,
     /// Wall clock, UTC.
     pub started: Timestamp,
     /// Wall-clock milliseconds, from before the instance was made to the stage's answer.
@@ -103,7 +103,7 @@ pub struct RunRecord {
     /// 1 for the first run of this trigger, one more for each that went before.
     pub attempt: u32,
     /// What it looked at, each once, by kind and key.
-    pub reads: Vec<Read>,
+    pub reads: Vec<ReadRecord>,
     /// For a person: machine, version of Tidemill.
     pub environment: BTreeMap<String, String>,
 }

@@ -5,8 +5,9 @@ mod data;
 mod ledger;
 mod model;
 
-pub use data::{ColumnProfile, FeatureSet, Part, Profile, ProfileKind, Signature, SignatureColumn};
-pub use ledger::{OutcomeRecord, Output, Read, RunRecord};
+pub use data::{ColumnProfile, DataFile, FeatureSet, Profile, ProfileKind, Signature, SignatureColumn};
+pub use ledger::{OutcomeRecord, OutputObject, ReadRecord, RunRecord};
 pub use model::{
-    Alias, ColumnDrift, DriftDecision, Evaluation, Log, Registration, Report, Request, RetrainDecision, Slice, Training, Version, Window,
+    ColumnDrift, Evaluation, MetricSlice, ModelAlias, ModelVersion, MonitoringReport, MonitoringWindow, Registration, RetrainAction,
+    RetrainDecision, TrainingRequest, TrainingResult, WindowSegments,
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Part, Signature};
+use super::{DataFile, Signature};
 use crate::{Digest, Finding, gate::Metrics, spec::Task};
 
 /// `windows/<model>/<start>.json`: this span of event time is closed. It triggers `monitor`. It names what was predicted by
@@ -13,7 +13,7 @@ use crate::{Digest, Finding, gate::Metrics, spec::Task};
 /// which triggers nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Window {
+pub struct MonitoringWindow {
     /// The model's name in `tidemill.toml`.
     pub model: String,
     /// First instant of the window.
@@ -31,13 +31,13 @@ pub struct Window {
     /// Order-independent digest over the predictions' ids and scores.
     pub digest: Digest,
     /// All parts of the dataset that have rows before `end`, by time, then digest.
-    pub parts: Vec<Part>,
+    pub data_files: Vec<DataFile>,
 }
 
 /// `logs/<model>/<start>.json`: the Parquet files that hold a closed window's predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Log {
+pub struct WindowSegments {
     /// Keys of Parquet files, ascending; a prediction may be in two of them.
     pub segments: Vec<String>,
 }
@@ -45,7 +45,7 @@ pub struct Log {
 /// Facts of `monitor`, and `reports/<model>/<start>/<digest of labels>/report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Report {
+pub struct MonitoringReport {
     /// As in the window.
     pub model: String,
     /// As in the window.
@@ -77,7 +77,7 @@ pub struct Report {
     /// The version's own metrics on its holdout.
     pub training: Metrics,
     /// Parts as in the window: what a retraining would read.
-    pub parts: Vec<Part>,
+    pub data_files: Vec<DataFile>,
 }
 
 /// One column against the reference.
@@ -103,7 +103,7 @@ pub struct ColumnDrift {
 /// What `retrain` decided for a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RetrainDecision {
+pub enum RetrainAction {
     /// A request was written.
     Train,
     /// Nothing to do.
@@ -113,7 +113,7 @@ pub enum RetrainDecision {
 /// Facts of `retrain`, and `decisions/<model>/<start>.json`, create-only: the fold over windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct DriftDecision {
+pub struct RetrainDecision {
     /// The model that it is about.
     pub model: String,
     /// The window's start.
@@ -121,7 +121,7 @@ pub struct DriftDecision {
     /// The report's clock.
     pub as_of: Timestamp,
     /// Whether to train.
-    pub decision: RetrainDecision,
+    pub decision: RetrainAction,
     /// `first`, `drift`, `accuracy`, `rows`, `schedule`, `person`: all that held, in this order.
     pub causes: Vec<String>,
     /// Why, for a person.
@@ -141,7 +141,7 @@ pub struct DriftDecision {
 /// `requests/<model>/<start>.json`: train on these parts. It triggers `featurize`; who asked and why is in the decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Request {
+pub struct TrainingRequest {
     /// The model to train.
     pub model: String,
     /// Start of the window that it follows.
@@ -149,13 +149,13 @@ pub struct Request {
     /// The decision's clock: later rows are not there for the training.
     pub as_of: Timestamp,
     /// What to train on, by time, then digest.
-    pub parts: Vec<Part>,
+    pub data_files: Vec<DataFile>,
 }
 
 /// Facts of `train`, and `candidates/<model>/<run>/training.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Training {
+pub struct TrainingResult {
     /// The model that was trained.
     pub model: String,
     /// What the label is.
@@ -181,7 +181,7 @@ pub struct Training {
 #[serde(rename_all = "kebab-case")]
 pub struct Evaluation {
     /// The candidate.
-    pub training: Training,
+    pub training: TrainingResult,
     /// On the holdout.
     pub metrics: Metrics,
     /// The champion's on the same holdout, and its version.
@@ -189,7 +189,7 @@ pub struct Evaluation {
     /// See `champion`.
     pub champion_version: Option<u32>,
     /// By column of the model's `slices`, then by falling rows; only the most frequent values of a column.
-    pub slices: Vec<Slice>,
+    pub slices: Vec<MetricSlice>,
     /// One a gate that failed; empty = passed.
     pub failed: Vec<Finding>,
 }
@@ -197,7 +197,7 @@ pub struct Evaluation {
 /// One slice of the holdout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Slice {
+pub struct MetricSlice {
     /// One of the holdout's columns.
     pub column: String,
     /// Its value as text; empty where it is missing.
@@ -225,7 +225,7 @@ pub struct Registration {
 /// `models/<model>/versions/<n>.json`, create-only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Version {
+pub struct ModelVersion {
     /// The model's name in `tidemill.toml`.
     pub model: String,
     /// 1, 2, …, without gaps.
@@ -260,7 +260,7 @@ pub struct Version {
 /// `models/<model>/aliases/<alias>/<n>.json`, `n` = `moves`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Alias {
+pub struct ModelAlias {
     /// The model that has it.
     pub model: String,
     /// `champion`, `challenger`, ….

@@ -65,13 +65,13 @@ pub struct Column {
     pub optional: bool,
     /// Smallest value (inclusive): a number, or a timestamp as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub minimum: Option<Scalar>,
+    pub minimum: Option<ContractValue>,
     /// Greatest value (inclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub maximum: Option<Scalar>,
+    pub maximum: Option<ContractValue>,
     /// The values that are allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<Vec<Scalar>>,
+    pub values: Option<Vec<ContractValue>>,
     /// A regular expression that the whole text must match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
@@ -112,7 +112,7 @@ pub enum ColumnType {
 
 impl ColumnType {
     /// DuckDB's name of it.
-    pub fn sql(self) -> &'static str {
+    pub fn sql_type(self) -> &'static str {
         match self {
             Self::Integer => "BIGINT",
             Self::Number => "DOUBLE",
@@ -126,7 +126,7 @@ impl ColumnType {
 /// A value in a contract.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Scalar {
+pub enum ContractValue {
     /// `true` or `false`.
     Boolean(bool),
     /// A number without a fraction or exponent.

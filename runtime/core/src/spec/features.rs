@@ -27,7 +27,7 @@ pub struct Features {
     pub holdout: Holdout,
     /// What is kept apart from the fit to stop the training with: a share of the blocks that are not holdout; default 0.1.
     #[serde(default = "tenth")]
-    pub stop_share: f64,
+    pub validation_share: f64,
     /// Rules by column; the rest follows from the column's type (see [`TransformRule`]).
     #[serde(default)]
     pub transform: BTreeMap<String, TransformRule>,

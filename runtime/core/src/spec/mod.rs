@@ -5,6 +5,6 @@ mod dataset;
 mod features;
 mod model;
 
-pub use dataset::{Assertion, Column, ColumnType, Contract, Dataset, Scalar, SqlAssertion};
+pub use dataset::{Assertion, Column, ColumnType, Contract, ContractValue, Dataset, SqlAssertion};
 pub use features::{Encoding, Features, Holdout, Impute, TransformRule};
-pub use model::{Method, Model, Monitor, Retrain, Task, Trainer, TrainerKind};
+pub use model::{DriftMethod, Model, Monitor, Retrain, Task, Trainer, TrainerKind};

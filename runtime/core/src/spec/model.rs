@@ -125,7 +125,7 @@ pub struct Monitor {
     /// The smallest effect that is called drift, in `method`'s unit; default 0.1.
     pub minimum_effect: f64,
     /// How the difference is measured.
-    pub method: Method,
+    pub method: DriftMethod,
 }
 
 impl Default for Monitor {
@@ -136,7 +136,7 @@ impl Default for Monitor {
             block: day,
             false_alarm_rate: 0.01,
             minimum_effect: 0.1,
-            method: Method::default(),
+            method: DriftMethod::default(),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Default for Monitor {
 /// How the difference of two distributions is measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Method {
+pub enum DriftMethod {
     /// Jensen-Shannon distance, base 2, bins from the reference.
     #[default]
     JensenShannon,

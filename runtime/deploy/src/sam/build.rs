@@ -7,8 +7,9 @@ use tidemill_core::{Error, Result, pipeline::Pipeline};
 use crate::yaml;
 
 use super::{
+    coordinator,
     function::{ENGINES_LAYER, PROJECT_LAYER},
-    keeper, limits,
+    limits,
     names::{Names, logical},
     node, parameters, predict,
     resources::{Layer, Tag},
@@ -44,7 +45,7 @@ pub struct Sam {
     pub programs: Vec<String>,
     /// What is not as `tidemill.toml` asks, and why.
     pub notes: Vec<String>,
-    /// How often schedules call the keeper in a month.
+    /// How often schedules call the coordinator in a month.
     pub looks: f64,
 }
 
@@ -75,7 +76,7 @@ pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
     for one in &pipeline.nodes {
         node::add(&mut build, one)?;
     }
-    keeper::add(&mut build)?;
+    coordinator::add(&mut build)?;
     predict::add(&mut build)?;
     build.outputs();
     limits::check(&build.template)?;
@@ -117,7 +118,7 @@ pub(super) struct Build<'a> {
     components: Vec<(String, String)>,
     programs: Vec<String>,
     pub(super) notes: Vec<String>,
-    /// How often schedules call the keeper in a month.
+    /// How often schedules call the coordinator in a month.
     pub(super) looks: f64,
 }
 

@@ -3,9 +3,9 @@
 
 mod alarms;
 mod build;
+mod coordinator;
 mod function;
 mod grants;
-mod keeper;
 mod limits;
 mod names;
 mod node;

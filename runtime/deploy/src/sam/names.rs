@@ -1,5 +1,5 @@
 //! Names on AWS: what is unique in a template (letters and digits alone) and what is unique in an account and region (where a length
-//! is the limit). Both follow from the stage and its subject.
+//! is the limit). Both follow from the stage and its resource.
 
 use tidemill_core::{Error, Result, pipeline::Node};
 
@@ -43,11 +43,11 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn of_node(project: &str, node: &Node) -> Result<Self> {
-        let own = node.stage == node.subject;
+        let own = node.stage == node.resource;
         let short = if own {
             node.stage.clone()
         } else {
-            format!("{}-{}", node.stage, node.subject)
+            format!("{}-{}", node.stage, node.resource)
         };
         Self::new(project, &short)
     }
@@ -61,7 +61,7 @@ impl Names {
             if length > *longest {
                 return Err(Error::config(format!(
                     "the {what} `{project}-<environment>-{short}{suffix}` may have {length} characters (an environment's name has up to \
-                     {ENVIRONMENT}), and AWS takes {longest}: shorten the names of the project, the stage or its subject by {}",
+                     {ENVIRONMENT}), and AWS takes {longest}: shorten the names of the project, the stage or its resource by {}",
                     length - longest
                 )));
             }

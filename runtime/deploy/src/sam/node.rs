@@ -26,9 +26,9 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
     let settings = NodeSettings {
         component: Some(build.component(&node.component)),
         timeout_seconds: timeout - GRACE,
-        ..NodeSettings::of(build.pipeline, node)
+        ..NodeSettings::new(build.pipeline, node)
     };
-    let prefixes = settings.prefixes();
+    let prefixes = settings.event_prefixes();
     let config = build.config_file(&names, &settings)?;
     let variables = build.variables(config);
     let binary = build.program(&node.stage, &node.component);
@@ -46,7 +46,7 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
     trigger.add(&mut build.template.resources);
     let program = Program {
         names: &names,
-        description: format!("Stage {} of {}", node.stage, node.subject),
+        description: format!("Stage {} of {}", node.stage, node.resource),
         binary: &binary,
         memory,
         timeout,
@@ -70,7 +70,7 @@ fn timeout(build: &mut Build, node: &Node) -> u64 {
             "stage `{}` of `{}` may take {} s by tidemill.toml, and on Lambda {}: a run that needs longer fails there, and can be made \
              by `tidemill up` over the same bucket",
             node.stage,
-            node.subject,
+            node.resource,
             asked - GRACE,
             LONGEST - GRACE
         ));
@@ -100,7 +100,7 @@ fn memory(node: &Node) -> Result<u64> {
 
 /// What a node's function touches: its grants, what triggers it, and the records that the host keeps of it.
 fn access(node: &Node, prefixes: &[String]) -> Access {
-    let (stage, subject) = (&node.stage, &node.subject);
+    let (stage, resource) = (&node.stage, &node.resource);
     let mut access = Access {
         reads: node.reads.clone(),
         writes: node.writes.clone(),
@@ -109,12 +109,12 @@ fn access(node: &Node, prefixes: &[String]) -> Access {
         .reads
         .extend(node.on.iter().cloned().chain(prefixes.iter().map(|prefix| format!("{prefix}**"))));
     for records in ["outcomes", "runs", "dead"] {
-        access.writes.push(format!("{records}/{stage}/{subject}/*"));
+        access.writes.push(format!("{records}/{stage}/{resource}/*"));
     }
     if stage == "featurize" {
         // Trainings of a model follow each other: it looks how far the one before is.
         let later = ["train", "evaluate", "register"];
-        let records = |later: &str| ["outcomes", "dead"].map(|records| format!("{records}/{later}/{subject}/*"));
+        let records = |later: &str| ["outcomes", "dead"].map(|records| format!("{records}/{later}/{resource}/*"));
         access.reads.extend(later.into_iter().flat_map(records));
     }
     // What a replay needs, named by content.

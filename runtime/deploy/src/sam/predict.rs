@@ -1,7 +1,7 @@
 //! The function that answers: one for all models of the project, behind a URL of its own that takes signed requests.
 
 use tidemill_core::{Error, Result, pipeline::Pipeline};
-use tidemill_lambda::Serving;
+use tidemill_lambda::ServingConfig;
 
 use super::{
     alarms,
@@ -25,22 +25,22 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
     if pipeline.models.is_empty() {
         return Ok(());
     }
-    if pipeline.predict != "tidemill:predict" {
+    if pipeline.predict_component != "tidemill:predict" {
         return Err(Error::config(format!(
             "[[stage]] `predict` has the component `{}`: on AWS Lambda only Tidemill's own program answers requests; leave `component` out, \
              or serve that component with `tidemill up` over the same bucket",
-            pipeline.predict
+            pipeline.predict_component
         )));
     }
     let names = Names::new(&pipeline.project, "predict")?;
-    let config = build.config_file(&names, &Serving::of(pipeline))?;
+    let config = build.config_file(&names, &ServingConfig::from_pipeline(pipeline))?;
     let mut variables = build.variables(config);
     variables.add("ORT_DYLIB_PATH", "/opt/lib/libonnxruntime.so".into());
     // The ONNX engine makes and drops errors in the normal course of a prediction: each would record a backtrace.
     variables.add("RUST_LIB_BACKTRACE", "0".into());
     let memory = build.memory("predict", MEMORY);
     let tags = build.tags("predict");
-    let binary = build.program("predict", &pipeline.predict);
+    let binary = build.program("predict", &pipeline.predict_component);
     let program = Program {
         names: &names,
         description: format!("Answers for the models of {}", pipeline.project),

@@ -7,7 +7,7 @@ use tidemill_core::{
     Digest, Error, Result,
     pipeline::{Node, NodeSettings, Pipeline},
 };
-use tidemill_lambda::Serving;
+use tidemill_lambda::ServingConfig;
 
 use super::{
     CONFIG,
@@ -163,14 +163,14 @@ fn predict(spin: &mut Spin, pipeline: &Pipeline, options: &Options) -> Result<()
         source: format!("{COMPONENTS}/{PREDICT}.wasm"),
         allowed_outbound_hosts: variables::hosts(options.store.as_deref())?,
         variables: variables::passed(),
-        environment: told(&Serving::of(pipeline))?,
+        environment: told(&ServingConfig::from_pipeline(pipeline))?,
         build,
     };
     spin.add(PREDICT, &["/v2/..."], component);
     spin.files.push(Composed {
         place: format!("{COMPONENTS}/{PREDICT}.wasm"),
         recipe: Recipe::Plugged {
-            socket: pipeline.predict.clone(),
+            socket: pipeline.predict_component.clone(),
             plugs: SERVING.map(str::to_owned).to_vec(),
         },
     });
@@ -189,7 +189,7 @@ fn events(spin: &mut Spin, pipeline: &Pipeline, options: &Options, split: &Split
         );
         told.extend(nodes.iter().map(|(node, part)| NodeSettings {
             component: Some(format!("components/{}", part.digest)),
-            ..NodeSettings::of(pipeline, node)
+            ..NodeSettings::new(pipeline, node)
         }));
     }
     let datasets: Vec<&String> = pipeline.datasets.keys().collect();
@@ -248,7 +248,7 @@ fn notes(spin: &mut Spin, pipeline: &Pipeline, split: &Split) {
     let ticked: Vec<String> = pipeline.nodes.iter().filter(|node| node.every.is_some()).map(Node::id).collect();
     if !ticked.is_empty() {
         spin.notes.push(format!(
-            "Spin has no schedule of its own: {} run by ticks that Lambda's keeper or `tidemill up` writes",
+            "Spin has no schedule of its own: {} run by ticks that Lambda's coordinator or `tidemill up` writes",
             ticked.join(", ")
         ));
     }

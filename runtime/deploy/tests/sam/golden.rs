@@ -149,7 +149,7 @@ fn costs_follow_from_what_is_assumed() {
     let usual = cost("");
     let polls = 8.0 * 657_000.0 * 0.40 / 1e6;
     assert!((usual.idle[0].dollars - polls).abs() < 1e-9, "{:?}", usual.idle);
-    // Eight dead-letter queues, the keeper's among them, and errors of predict.
+    // Eight dead-letter queues, the coordinator's among them, and errors of predict.
     assert!((usual.idle[1].dollars - 0.9).abs() < 1e-9, "{:?}", usual.idle);
     let batched = cost("request-rows = 100.0");
     assert!((batched.million_predictions * 100.0 - usual.million_predictions).abs() < 1e-9);

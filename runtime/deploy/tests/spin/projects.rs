@@ -55,7 +55,7 @@ fn part(component: &str) -> Result<Part> {
         imports = vec!["acme:rockets/launch@1.0.0".to_owned()];
     }
     Ok(Part {
-        digest: Digest::of(component.as_bytes()),
+        digest: Digest::sha256(component.as_bytes()),
         imports,
     })
 }

@@ -12,7 +12,7 @@ use wasmtime::{
 };
 use wasmtime_wasi_http::{handler::ProxyPre, p3::bindings::ServicePre};
 
-use super::{imports, state::State};
+use super::{imports, state::InstanceState};
 
 /// An engine for serving.
 pub(crate) fn engine() -> Result<Engine> {
@@ -28,7 +28,7 @@ pub(crate) fn engine() -> Result<Engine> {
 pub(crate) fn compile(engine: &Engine, bytes: &[u8], cache: &Path) -> Result<Component> {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    let path = cache.join(format!("serve-{}-{:016x}.cwasm", Digest::of(bytes), hasher.finish()));
+    let path = cache.join(format!("serve-{}-{:016x}.cwasm", Digest::sha256(bytes), hasher.finish()));
     // SAFETY: the file is in our own cache, and its name holds the digest of its source and of the engine that compiled it.
     #[allow(unsafe_code, reason = "deserialising our own compiled component")]
     if path.is_file()
@@ -53,12 +53,12 @@ fn keep(component: &Component, path: &Path) -> std::result::Result<(), Box<dyn s
 }
 
 /// Links all that a serving component may import.
-pub(super) fn link(engine: &Engine, component: &Component) -> Result<ProxyPre<State>> {
+pub(super) fn link(engine: &Engine, component: &Component) -> Result<ProxyPre<InstanceState>> {
     let mut linker = Linker::new(engine);
     let linked = wasmtime_wasi::p2::add_to_linker_async(&mut linker)
         .and_then(|()| wasmtime_wasi::p3::add_to_linker(&mut linker))
         .and_then(|()| wasmtime_wasi_http::p3::add_to_linker(&mut linker))
-        .and_then(|()| wasmtime_wasi_nn::wit::add_to_linker(&mut linker, State::nn))
+        .and_then(|()| wasmtime_wasi_nn::wit::add_to_linker(&mut linker, InstanceState::nn))
         .and_then(|()| imports::add_to_linker(&mut linker));
     linked.map_err(|e| Error::bug(format!("the serving world cannot be linked: {e:#}")))?;
     let pre = linker

@@ -2,18 +2,18 @@
 
 use tidemill_core::{Error, ErrorKind};
 use tidemill_host::{
-    Refusal,
+    ReadError,
     log::{Batch, Values},
 };
 use wasmtime::component::{Accessor, HasData, Linker};
 
 use super::{
     bindings::tidemill::serve::{objects, predictions},
-    state::State,
+    state::InstanceState,
 };
 
 /// Links both interfaces.
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
     objects::add_to_linker::<_, Serve>(linker, |state| state)?;
     predictions::add_to_linker::<_, Serve>(linker, |state| state)
 }
@@ -21,11 +21,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 struct Serve;
 
 impl HasData for Serve {
-    type Data<'a> = &'a mut State;
+    type Data<'a> = &'a mut InstanceState;
 }
 
-impl objects::Host for &mut State {}
-impl predictions::Host for &mut State {}
+impl objects::Host for &mut InstanceState {}
+impl predictions::Host for &mut InstanceState {}
 
 impl<U> objects::HostWithStore<U> for Serve {
     async fn get(accessor: &Accessor<U, Self>, key: String) -> Result<Vec<u8>, objects::GetError> {
@@ -40,11 +40,11 @@ impl<U> objects::HostWithStore<U> for Serve {
     }
 }
 
-fn refused(refusal: Refusal) -> objects::GetError {
+fn refused(refusal: ReadError) -> objects::GetError {
     match refusal {
-        Refusal::NotFound => objects::GetError::NotFound,
-        Refusal::Denied => objects::GetError::Denied,
-        Refusal::Unavailable(error) => {
+        ReadError::NotFound => objects::GetError::NotFound,
+        ReadError::Denied => objects::GetError::Denied,
+        ReadError::Unavailable(error) => {
             tracing::warn!("a served component could not read: {error}");
             objects::GetError::Unavailable
         }
@@ -56,7 +56,7 @@ impl<U> predictions::HostWithStore<U> for Serve {
         // The request's answer waits for the receipt, the instance does not: it is free for the next request meanwhile.
         accessor.with(|mut access| {
             let state = access.get();
-            let receipt = state.shared.log.queue(logged(batch)).map_err(unkept)?;
+            let receipt = state.shared.log.enqueue(logged(batch)).map_err(unkept)?;
             state.receipts.add(receipt);
             Ok(())
         })

@@ -13,12 +13,12 @@ use wasmtime_wasi_http::{
     handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerState},
 };
 
-use crate::{accept::ticks, expiration::Expiration};
+use crate::{expiration::Expiration, http_server::ticks};
 
 use super::{
     ServeLimits,
-    places::{Crew, Member},
-    state::{Receipts, Shared, State},
+    admission::{InstanceGuard, InstancePool},
+    state::{InstanceState, Receipts, ServerState},
 };
 
 /// How long an instance waits for its next request.
@@ -29,19 +29,19 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Makes instances.
 pub(super) struct Instances {
     pub(super) engine: wasmtime::Engine,
-    pub(super) pre: ProxyPre<State>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) crew: Arc<Crew>,
+    pub(super) pre: ProxyPre<InstanceState>,
+    pub(super) shared: Arc<ServerState>,
+    pub(super) pool: Arc<InstancePool>,
     pub(super) limits: ServeLimits,
 }
 
 impl HandlerState for Instances {
-    type StoreData = State;
+    type StoreData = InstanceState;
     type WorkerExpiration = Expiration;
     type WorkerState = Worker;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
-        let mut store = Store::new(&self.engine, State::new(self.shared.clone(), self.limits.memory_bytes));
+    async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Worker>> {
+        let mut store = Store::new(&self.engine, InstanceState::new(self.shared.clone(), self.limits.memory_bytes));
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(ticks(self.limits.timeout));
         store.epoch_deadline_trap();
@@ -49,11 +49,11 @@ impl HandlerState for Instances {
         Ok(Instance {
             store,
             proxy,
-            view: State::http,
+            view: InstanceState::http,
             expiration: Expiration::new(IDLE, self.limits.timeout + GRACE, GRACE),
             state: Worker {
                 timeout: self.limits.timeout,
-                member: self.crew.join(),
+                member: self.pool.register(),
             },
         })
     }
@@ -62,16 +62,16 @@ impl HandlerState for Instances {
 /// One instance's rules.
 pub(super) struct Worker {
     timeout: Duration,
-    member: Member,
+    member: InstanceGuard,
 }
 
 impl WorkerState for Worker {
-    type StoreData = State;
+    type StoreData = InstanceState;
     type RequestData = Receipts;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         match concurrent {
-            0 if total > 0 && self.member.is_spare() => ShouldAccept::Never,
+            0 if total > 0 && self.member.is_surplus() => ShouldAccept::Never,
             0 => ShouldAccept::Yes,
             _ => ShouldAccept::No,
         }
@@ -79,7 +79,7 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, InstanceState>,
         receipts: Receipts,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
@@ -89,7 +89,7 @@ impl WorkerState for Worker {
         Box::pin(poll_fn(move |cx| deadline.as_mut().poll(cx)))
     }
 
-    fn drop(&self, _store: Store<State>, result: wasmtime::Result<()>) {
+    fn drop(&self, _store: Store<InstanceState>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
             // What an instance is given, too, that idles when the process ends.
             if error.to_string() == "worker panicked" && !std::thread::panicking() {

@@ -1,13 +1,13 @@
 //! Serves an HTTP component: hyper in front, reused instances behind, each with one request in flight, so that a trap costs
 //! one request. An answer is held back until the predictions it tells of are kept. Stopping is graceful: accepted requests are answered.
 
+mod admission;
 mod bindings;
 pub(crate) mod component;
-mod connection;
 mod imports;
 mod instances;
 mod nn;
-mod places;
+mod router;
 mod state;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -15,15 +15,15 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
-    log::PredictionLog,
-    nn::{Graphs, Nn},
+    log::DurableLog,
+    nn::{Backend, GraphCache},
 };
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
 
-use crate::accept::Running;
+use crate::http_server::ServerHandle;
 
-pub use connection::{Answers, Claims, Extra};
+pub use router::{HostRoutes, RouteFilter, RouteHandler};
 
 /// What one request and all of them may use.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub struct ServeLimits {
     /// Body of a request to the component.
     pub body_bytes: usize,
     /// Body of a request to [`Extra`].
-    pub extra_body_bytes: usize,
+    pub host_body_bytes: usize,
     /// Instances, and so requests in components at once; more wait.
     pub instances: usize,
 }
@@ -46,7 +46,7 @@ impl Default for ServeLimits {
             timeout: Duration::from_secs(30),
             memory_bytes: 512 << 20,
             body_bytes: 8 << 20,
-            extra_body_bytes: 256 << 20,
+            host_body_bytes: 256 << 20,
             instances: 32,
         }
     }
@@ -61,15 +61,15 @@ pub struct ServeOptions {
     /// Where models are read from.
     pub store: Store,
     /// Where predictions go.
-    pub log: PredictionLog,
+    pub log: DurableLog,
     /// What runs ONNX.
-    pub nn: Arc<dyn Nn>,
+    pub nn: Arc<dyn Backend>,
     /// Where to answer: see [`listen`].
     pub listener: TcpListener,
     /// What requests may use.
     pub limits: ServeLimits,
     /// Routes of the host itself, asked before the component.
-    pub extra: Option<Extra>,
+    pub host_routes: Option<HostRoutes>,
 }
 
 /// Takes an address, before anything else is opened for it; port 0 takes a free one. `Config` if it is in use.
@@ -82,7 +82,7 @@ pub struct Server;
 
 impl Server {
     /// Compiles the component and begins to answer. `Input` if the component is none or imports what is not offered.
-    pub async fn start(options: ServeOptions) -> Result<Running> {
+    pub async fn start(options: ServeOptions) -> Result<ServerHandle> {
         let (bytes, cache) = (options.component, options.cache_dir);
         let made = tokio::task::spawn_blocking(move || {
             let engine = component::engine()?;
@@ -93,29 +93,29 @@ impl Server {
         let (engine, pre) = made
             .await
             .map_err(|e| Error::bug(format!("compiling the serving component failed: {e}")))??;
-        let loaded = nn::Loaded::new(Graphs::new(options.nn));
-        let shared = Arc::new(state::Shared {
-            objects: tidemill_host::ServedObjects::new(options.store),
+        let loaded = nn::Loaded::new(GraphCache::new(options.nn));
+        let shared = Arc::new(state::ServerState {
+            objects: tidemill_host::ServingView::new(options.store),
             log: options.log,
-            loaded,
+            graphs: loaded,
         });
-        let places = places::Places::new(options.limits.instances);
+        let places = admission::Admission::new(options.limits.instances);
         let instances = instances::Instances {
             engine: engine.clone(),
             pre,
             shared,
-            crew: places.crew(),
+            pool: places.pool(),
             limits: options.limits,
         };
-        let front = Arc::new(connection::Front {
+        let front = Arc::new(router::Router {
             handler: ProxyHandler::new(instances),
-            places,
+            admission: places,
             limits: options.limits,
-            extra: options.extra,
+            host_routes: options.host_routes,
         });
-        Running::start(options.listener, engine, move |request| {
+        ServerHandle::start(options.listener, engine, move |request| {
             let front = front.clone();
-            async move { front.answer(request).await }
+            async move { front.handle(request).await }
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use elsa::sync::FrozenMap;
-use tidemill_host::nn::{ElementType, Graphs, Tensor};
+use tidemill_host::nn::{ElementType, GraphCache, Tensor};
 use wasmtime_wasi_nn::{
     ExecutionContext, Graph, GraphRegistry, Tensor as WitTensor,
     backend::{BackendError, BackendExecutionContext, BackendFromDir, BackendGraph, BackendInner, Id, NamedTensor},
@@ -13,12 +13,12 @@ use wasmtime_wasi_nn::{
 
 /// Graphs by digest; append-only, so that what is borrowed from it stays.
 pub(super) struct Loaded {
-    graphs: Graphs,
+    graphs: GraphCache,
     by_name: FrozenMap<String, Box<Graph>>,
 }
 
 impl Loaded {
-    pub(super) fn new(graphs: Graphs) -> Arc<Self> {
+    pub(super) fn new(graphs: GraphCache) -> Arc<Self> {
         Arc::new(Self {
             graphs,
             by_name: FrozenMap::new(),

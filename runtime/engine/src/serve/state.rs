@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_host::{
-    ServedObjects,
-    log::{PredictionLog, Receipt},
+    ServingView,
+    log::{DurableLog, Receipt},
 };
 use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -14,10 +14,10 @@ use wasmtime_wasi_nn::wit::{WasiNnCtx, WasiNnView};
 use super::nn::Loaded;
 
 /// Shared by all instances of a server.
-pub(super) struct Shared {
-    pub(super) objects: ServedObjects,
-    pub(super) log: PredictionLog,
-    pub(super) loaded: Arc<Loaded>,
+pub(super) struct ServerState {
+    pub(super) objects: ServingView,
+    pub(super) log: DurableLog,
+    pub(super) graphs: Arc<Loaded>,
 }
 
 /// What one request handed to the prediction log, for whoever holds its answer back until that is kept.
@@ -36,8 +36,8 @@ impl Receipts {
 }
 
 /// One instance's own.
-pub(super) struct State {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct InstanceState {
+    pub(super) shared: Arc<ServerState>,
     /// Of the request in flight.
     pub(super) receipts: Receipts,
     pub(super) limits: StoreLimits,
@@ -48,14 +48,14 @@ pub(super) struct State {
     hooks: NoWayOut,
 }
 
-impl State {
-    pub(super) fn new(shared: Arc<Shared>, memory_bytes: usize) -> Self {
+impl InstanceState {
+    pub(super) fn new(shared: Arc<ServerState>, memory_bytes: usize) -> Self {
         Self {
             limits: StoreLimitsBuilder::new().memory_size(memory_bytes).build(),
             wasi: WasiCtx::builder().inherit_stderr().build(),
             table: ResourceTable::new(),
             http: WasiHttpCtx::new(),
-            nn: shared.loaded.context(),
+            nn: shared.graphs.context(),
             hooks: NoWayOut,
             receipts: Receipts::default(),
             shared,
@@ -67,7 +67,7 @@ impl State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
             ctx: &mut self.wasi,
@@ -76,7 +76,7 @@ impl WasiView for State {
     }
 }
 
-impl WasiHttpView for State {
+impl WasiHttpView for InstanceState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
             hooks: &mut self.hooks,

@@ -18,7 +18,7 @@ use super::{
     imports,
     state::{Given, State},
 };
-use crate::{accept::ticks, expiration::Expiration};
+use crate::{expiration::Expiration, http_server::ticks};
 
 const AT_ONCE: usize = 16;
 const IN_A_LIFE: usize = 128;

@@ -29,7 +29,7 @@ use tidemill_core::{Error, Result};
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
 
-use crate::accept::Running;
+use crate::http_server::ServerHandle;
 
 pub use manifest::Manifest;
 
@@ -53,7 +53,7 @@ pub struct SpinOptions {
 ///
 /// # Errors
 /// `Config` if the manifest asks for what is not offered here, a variable has no value, or a component imports what Spin does not offer.
-pub async fn start(options: SpinOptions) -> Result<Running> {
+pub async fn start(options: SpinOptions) -> Result<ServerHandle> {
     let manifest = Manifest::read(&options.manifest)?;
     let routes = route::Routes::new(&manifest)?;
     let values = manifest.values(&options.variables)?;
@@ -83,7 +83,7 @@ pub async fn start(options: SpinOptions) -> Result<Running> {
     }
     let front = Arc::new(front::Front { routes, handlers });
     chain.close(&front);
-    Running::start(options.listener, engine, move |request| {
+    ServerHandle::start(options.listener, engine, move |request| {
         let front = front.clone();
         async move { front.answer(request).await }
     })

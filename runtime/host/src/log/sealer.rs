@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use tidemill_core::{Error, Put, Result, time::Span};
+use tidemill_core::{Error, PutResult, Result, time::Span};
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{Active, segments, unwritable, wal};
+use super::{ActiveFile, build_segments, wal, write_error};
 use crate::Store;
 
 /// How soon a store that refused is asked again.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Seals all closed files, and says how it went to whoever waits.
 pub(super) struct Command {
@@ -25,7 +25,7 @@ pub(super) struct Command {
 
 pub(super) fn start(
     folder: PathBuf,
-    active: Active,
+    active: ActiveFile,
     store: Store,
     windows: BTreeMap<String, Span>,
     handle: Handle,
@@ -43,7 +43,7 @@ pub(super) fn start(
 }
 
 /// All write-ahead files of a folder, oldest first.
-pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn list_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -57,7 +57,7 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 struct Sealer {
     folder: PathBuf,
-    active: Active,
+    active: ActiveFile,
     store: Store,
     windows: BTreeMap<String, Span>,
     handle: Handle,
@@ -67,7 +67,7 @@ impl Sealer {
     fn run(&self, commands: &mpsc::Receiver<Command>) {
         let mut failed = false;
         loop {
-            let command = match commands.recv_timeout(if failed { RETRY } else { Duration::MAX }) {
+            let command = match commands.recv_timeout(if failed { RETRY_INTERVAL } else { Duration::MAX }) {
                 Ok(command) => command,
                 Err(mpsc::RecvTimeoutError::Timeout) => Command { reply: None },
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
@@ -85,7 +85,7 @@ impl Sealer {
 
     fn seal(&self) -> Result<()> {
         // First the listing, then the name: a file that is begun in between is not in the listing.
-        let files = files(&self.folder).map_err(|e| unwritable(&self.folder, &e))?;
+        let files = list_files(&self.folder).map_err(|e| write_error(&self.folder, &e))?;
         let active = self.active.lock().unwrap_or_else(PoisonError::into_inner).clone();
         files
             .iter()
@@ -94,23 +94,23 @@ impl Sealer {
     }
 
     fn seal_file(&self, path: &Path) -> Result<()> {
-        let bytes = std::fs::read(path).map_err(|e| unwritable(path, &e))?;
+        let bytes = std::fs::read(path).map_err(|e| write_error(path, &e))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let (records, _) = wal::records(&bytes);
-        let segments = segments(&name, records, &self.windows).map_err(|error| Error {
+        let (records, _) = wal::read_records(&bytes);
+        let segments = build_segments(&name, records, &self.windows).map_err(|error| Error {
             message: format!("`{}`: {}", path.display(), error.message),
             ..error
         })?;
         for segment in segments {
             let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
             let put = put.map_err(|e| Error::transient(e.message))?;
-            if put == Put::Conflict {
+            if put == PutResult::Conflict {
                 // The key names this very file: an earlier build of Tidemill wrote the same rows.
                 tracing::warn!("`{}` is there already, in another encoding", segment.key);
             }
         }
         std::fs::remove_file(path)
-            .and_then(|()| wal::sync_folder(path))
-            .map_err(|e| unwritable(path, &e))
+            .and_then(|()| wal::sync_parent_dir(path))
+            .map_err(|e| write_error(path, &e))
     }
 }

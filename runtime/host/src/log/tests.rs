@@ -19,13 +19,13 @@ fn batch(request: &str, time: i64, version: u32, score: f64) -> Batch {
     }
 }
 
-fn open(folder: &Path, store: &Store) -> PredictionLog {
+fn open(folder: &Path, store: &Store) -> DurableLog {
     let month = LoggedModel {
         window: Span::parse("1 month").unwrap(),
         time: "at".into(),
     };
     let windows = BTreeMap::from([("late".to_owned(), month)]);
-    PredictionLog::open(folder, store.clone(), windows, LogOptions::default()).unwrap()
+    DurableLog::open(folder, store.clone(), windows, LogOptions::default()).unwrap()
 }
 
 const MAY: &str = "2013-05-10T00:00:00Z";
@@ -35,7 +35,7 @@ fn micros(text: &str) -> i64 {
 }
 
 async fn may(store: &Store) -> WindowSummary {
-    window_summary(store, "late", "2013-05-01T00:00:00Z".parse().unwrap())
+    summarize_window(store, "late", "2013-05-01T00:00:00Z".parse().unwrap())
         .await
         .unwrap()
 }
@@ -61,7 +61,7 @@ async fn ids_count_once_and_windows_are_apart() {
         log.seal("late").await.unwrap();
     }
     assert_eq!(may(&other).await.digest, one.digest);
-    assert_eq!(sealer::files(second.path()).unwrap().len(), 0);
+    assert_eq!(sealer::list_files(second.path()).unwrap().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,12 +73,12 @@ async fn what_was_acknowledged_survives_and_a_torn_tail_does_not_matter() {
     }
     // As after a kill: the files as they are, with half a record behind them.
     let copy = tempfile::tempdir().unwrap();
-    for path in sealer::files(folder.path()).unwrap() {
+    for path in sealer::list_files(folder.path()).unwrap() {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend_from_slice(&bytes.clone()[..30]);
         std::fs::write(copy.path().join(path.file_name().unwrap()), bytes).unwrap();
     }
-    let before: Vec<_> = sealer::files(copy.path())
+    let before: Vec<_> = sealer::list_files(copy.path())
         .unwrap()
         .iter()
         .map(|p| (p.clone(), std::fs::read(p).unwrap()))
@@ -94,7 +94,7 @@ async fn what_was_acknowledged_survives_and_a_torn_tail_does_not_matter() {
         std::fs::write(path, bytes).unwrap();
     }
     let other = tempfile::tempdir().unwrap();
-    for path in sealer::files(copy.path()).unwrap() {
+    for path in sealer::list_files(copy.path()).unwrap() {
         std::fs::copy(&path, other.path().join(path.file_name().unwrap())).unwrap();
     }
     let again = open(other.path(), &store);
@@ -117,7 +117,7 @@ async fn more_than_a_record_holds_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), &Store::memory());
     let huge = Batch {
-        columns: vec![("note".into(), Values::Text(vec![Some("x".repeat(wal::LARGEST)), None]))],
+        columns: vec![("note".into(), Values::Text(vec![Some("x".repeat(wal::MAX_RECORD_SIZE)), None]))],
         ..batch("a", micros(MAY), 1, 0.5)
     };
     let error = log.append(huge).await.unwrap_err();
@@ -146,7 +146,7 @@ async fn a_log_that_cannot_be_written_refuses_and_recovers() {
 async fn a_folder_has_one_log() {
     let folder = tempfile::tempdir().unwrap();
     let _log = open(folder.path(), &Store::memory());
-    let error = PredictionLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())
+    let error = DurableLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())
         .err()
         .unwrap();
     assert!(error.message.contains("another process"), "{error}");

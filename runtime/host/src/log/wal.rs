@@ -13,12 +13,12 @@ use crc32fast::hash as crc32;
 
 const HEADER: usize = 8;
 /// Bytes of a record at most: larger lengths are torn writes.
-pub(super) const LARGEST: usize = 64 << 20;
+pub(super) const MAX_RECORD_SIZE: usize = 64 << 20;
 /// Bytes of zeros that are written ahead.
-const STEP: u64 = 1 << 20;
+const PREALLOCATION: u64 = 1 << 20;
 
 /// The file that is being written.
-pub(super) struct Wal {
+pub(super) struct WriteAheadFile {
     pub(super) path: PathBuf,
     file: File,
     /// Bytes that are known to be on the disk.
@@ -29,11 +29,11 @@ pub(super) struct Wal {
     bytes: Vec<u8>,
 }
 
-impl Wal {
+impl WriteAheadFile {
     /// A new file; its name is on the disk when this returns.
     pub(super) fn create(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().create_new(true).write(true).open(&path)?;
-        sync_folder(&path)?;
+        sync_parent_dir(&path)?;
         Ok(Self {
             path,
             file,
@@ -53,7 +53,7 @@ impl Wal {
         }
         let end = self.durable + self.bytes.len() as u64;
         let reserved = if end > self.reserved {
-            end.next_multiple_of(STEP)
+            end.next_multiple_of(PREALLOCATION)
         } else {
             self.reserved
         };
@@ -78,14 +78,14 @@ impl Wal {
 }
 
 /// The whole records of a file, and how many bytes they take.
-pub(super) fn records(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
+pub(super) fn read_records(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some((length, checksum)) = header(&bytes[at..]) {
+    while let Some((length, checksum)) = read_record_header(&bytes[at..]) {
         let Some(record) = bytes.get(at + HEADER..at + HEADER + length) else {
             break;
         };
-        if length > LARGEST || crc32(record) != checksum {
+        if length > MAX_RECORD_SIZE || crc32(record) != checksum {
             break;
         }
         found.push(record);
@@ -94,7 +94,7 @@ pub(super) fn records(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
     (found, at)
 }
 
-fn header(bytes: &[u8]) -> Option<(usize, u32)> {
+fn read_record_header(bytes: &[u8]) -> Option<(usize, u32)> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (checksum, _) = rest.split_first_chunk()?;
     let length = u32::from_le_bytes(*length) as usize;
@@ -102,9 +102,9 @@ fn header(bytes: &[u8]) -> Option<(usize, u32)> {
 }
 
 /// Cuts a torn tail off, so that the file says the same at each later reading.
-pub(super) fn mend(path: &Path) -> io::Result<()> {
+pub(super) fn truncate_torn_tail(path: &Path) -> io::Result<()> {
     let bytes = std::fs::read(path)?;
-    let (_, whole) = records(&bytes);
+    let (_, whole) = read_records(&bytes);
     if whole < bytes.len() {
         if bytes[whole..].iter().any(|byte| *byte != 0) {
             tracing::warn!("prediction log: an unfinished write is cut off `{}`", path.display());
@@ -117,7 +117,7 @@ pub(super) fn mend(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the creation or removal of a file in its folder durable.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent_dir(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
         _ => Ok(()),
@@ -138,12 +138,12 @@ mod tests {
     fn a_torn_tail_is_cut_wherever_it_tore() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wal");
-        let mut wal = Wal::create(path.clone()).unwrap();
+        let mut wal = WriteAheadFile::create(path.clone()).unwrap();
         wal.append([&b"one"[..], b"two"].into_iter()).unwrap();
         let written = || {
             let bytes = std::fs::read(&path).unwrap();
-            assert_eq!(bytes.len() as u64 % STEP, 0);
-            bytes[..records(&bytes).1].to_vec()
+            assert_eq!(bytes.len() as u64 % PREALLOCATION, 0);
+            bytes[..read_records(&bytes).1].to_vec()
         };
         let whole = written();
         wal.append(std::iter::once(&b"three"[..])).unwrap();
@@ -151,26 +151,26 @@ mod tests {
         for cut in whole.len()..full.len() {
             for zeros in [0, 3, 100] {
                 std::fs::write(&path, [&full[..cut], &vec![0; zeros]].concat()).unwrap();
-                mend(&path).unwrap();
+                truncate_torn_tail(&path).unwrap();
                 assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}, then {zeros} zeros");
             }
         }
         let mut bad = full.clone();
         *bad.last_mut().unwrap() ^= 1;
-        assert_eq!(records(&bad), (vec![&b"one"[..], b"two"], whole.len()));
-        assert_eq!(records(&[0; 64]).1, 0);
+        assert_eq!(read_records(&bad), (vec![&b"one"[..], b"two"], whole.len()));
+        assert_eq!(read_records(&[0; 64]).1, 0);
     }
 
     #[test]
     fn records_go_over_the_steps() {
         let folder = tempfile::tempdir().unwrap();
-        let mut wal = Wal::create(folder.path().join("a.wal")).unwrap();
-        let record = vec![7; STEP as usize / 3];
+        let mut wal = WriteAheadFile::create(folder.path().join("a.wal")).unwrap();
+        let record = vec![7; PREALLOCATION as usize / 3];
         for _ in 0..10 {
             wal.append(std::iter::once(record.as_slice())).unwrap();
         }
         let bytes = std::fs::read(&wal.path).unwrap();
-        assert_eq!(records(&bytes).0, vec![record.as_slice(); 10]);
+        assert_eq!(read_records(&bytes).0, vec![record.as_slice(); 10]);
         assert_eq!(bytes.len() as u64, wal.reserved);
     }
 }

@@ -9,18 +9,19 @@ use std::{
 use tidemill_core::Result;
 
 use super::{
-    Active, LogOptions,
-    inbox::{Inbox, Waiting},
-    name, sealer, slice, unwritable,
-    wal::Wal,
+    ActiveFile, LogOptions,
+    commit_queue::{CommitQueue, PendingAppend},
+    sealer, thread_scheduling, unique_name,
+    wal::WriteAheadFile,
+    write_error,
 };
 
 /// How long the first of a group waits for as many as were in the group before: an fsync costs about as much as a small prediction.
-const GATHER: Duration = Duration::from_micros(500);
+const GATHER_TIMEOUT: Duration = Duration::from_micros(500);
 
 /// Starts it; it ends when the inbox does.
-pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer: mpsc::Sender<sealer::Command>) -> Arc<Inbox> {
-    let inbox = Arc::<Inbox>::default();
+pub(super) fn start(folder: PathBuf, active: ActiveFile, options: LogOptions, sealer: mpsc::Sender<sealer::Command>) -> Arc<CommitQueue> {
+    let inbox = Arc::<CommitQueue>::default();
     let mut writer = Writer {
         folder,
         active,
@@ -31,18 +32,18 @@ pub(super) fn start(folder: PathBuf, active: Active, options: LogOptions, sealer
         failing: false,
         files: 0,
     };
-    let from = Reading(inbox.clone());
+    let from = AbandonOnDrop(inbox.clone());
     std::thread::spawn(move || {
-        slice::shorten();
+        thread_scheduling::request_short_timeslice();
         writer.run(&from.0);
     });
     inbox
 }
 
 /// However the thread ends, nobody waits for it in vain.
-struct Reading(Arc<Inbox>);
+struct AbandonOnDrop(Arc<CommitQueue>);
 
-impl Drop for Reading {
+impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
         self.0.abandon();
     }
@@ -50,10 +51,10 @@ impl Drop for Reading {
 
 struct Writer {
     folder: PathBuf,
-    active: Active,
+    active: ActiveFile,
     options: LogOptions,
     sealer: mpsc::Sender<sealer::Command>,
-    open: Option<Open>,
+    open: Option<OpenFile>,
     /// Requests in the last group. Who is alone never waits for others.
     together: usize,
     /// Whether the last write failed.
@@ -61,37 +62,37 @@ struct Writer {
     files: u64,
 }
 
-struct Open {
-    wal: Wal,
+struct OpenFile {
+    wal: WriteAheadFile,
     rows: usize,
     since: Instant,
 }
 
 impl Writer {
-    fn run(&mut self, inbox: &Inbox) {
+    fn run(&mut self, inbox: &CommitQueue) {
         loop {
             let idle = match &self.open {
                 None => Duration::MAX,
                 Some(open) => self.options.seal_age.saturating_sub(open.since.elapsed()),
             };
-            let Some(group) = inbox.take(idle, self.together, GATHER) else {
+            let Some(group) = inbox.next_group(idle, self.together, GATHER_TIMEOUT) else {
                 return;
             };
-            if !group.waiting.is_empty() {
-                self.together = group.waiting.len();
-                self.write(group.waiting);
+            if !group.appends.is_empty() {
+                self.together = group.appends.len();
+                self.write(group.appends);
             }
-            let due = |o: &Open| o.rows >= self.options.seal_rows || o.since.elapsed() >= self.options.seal_age;
-            if self.open.as_ref().is_some_and(due) || !group.closing.is_empty() {
+            let due = |o: &OpenFile| o.rows >= self.options.seal_rows || o.since.elapsed() >= self.options.seal_age;
+            if self.open.as_ref().is_some_and(due) || !group.close_requests.is_empty() {
                 self.close();
             }
-            for reply in group.closing {
+            for reply in group.close_requests {
                 let _gone = reply.send(());
             }
         }
     }
 
-    fn write(&mut self, group: Vec<Waiting>) {
+    fn write(&mut self, group: Vec<PendingAppend>) {
         let written = self.append(&group);
         match &written {
             Err(error) => {
@@ -99,7 +100,7 @@ impl Writer {
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!("{error}");
                 }
-                self.give_up();
+                self.discard_file();
             }
             Ok(()) if std::mem::take(&mut self.failing) => tracing::info!("the prediction log can be written again"),
             Ok(()) => {}
@@ -109,12 +110,12 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, group: &[Waiting]) -> Result<()> {
+    fn append(&mut self, group: &[PendingAppend]) -> Result<()> {
         if self.open.is_none() {
             let path = self.next_path();
             *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
-            let wal = Wal::create(path.clone()).map_err(|e| unwritable(&path, &e))?;
-            self.open = Some(Open {
+            let wal = WriteAheadFile::create(path.clone()).map_err(|e| write_error(&path, &e))?;
+            self.open = Some(OpenFile {
                 wal,
                 rows: 0,
                 since: Instant::now(),
@@ -123,13 +124,13 @@ impl Writer {
         let Some(open) = &mut self.open else { return Ok(()) };
         open.wal
             .append(group.iter().map(|waiting| waiting.record.as_slice()))
-            .map_err(|e| unwritable(&open.wal.path, &e))?;
+            .map_err(|e| write_error(&open.wal.path, &e))?;
         open.rows += group.iter().map(|waiting| waiting.rows).sum::<usize>();
         Ok(())
     }
 
     /// A file whose write or fsync failed is not trusted again; what it holds durably is sealed.
-    fn give_up(&mut self) {
+    fn discard_file(&mut self) {
         if let Some(open) = &self.open
             && open.rows == 0
         {
@@ -148,7 +149,7 @@ impl Writer {
     fn next_path(&mut self) -> PathBuf {
         self.files += 1;
         self.folder
-            .join(format!("{}.wal", name(&self.folder.display().to_string(), self.files)))
+            .join(format!("{}.wal", unique_name(&self.folder.display().to_string(), self.files)))
     }
 }
 
@@ -160,15 +161,15 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_thread_that_is_gone() {
-        let inbox = Arc::<Inbox>::default();
+        let inbox = Arc::<CommitQueue>::default();
         let record = || {
             let (reply, answer) = channel();
             let record = Vec::new();
-            inbox.append(Waiting { record, rows: 1, reply });
+            inbox.enqueue(PendingAppend { record, rows: 1, reply });
             answer
         };
         let mut before = record();
-        drop(Reading(inbox.clone()));
+        drop(AbandonOnDrop(inbox.clone()));
         assert_eq!(before.try_recv(), Err(TryRecvError::Closed));
         assert_eq!(record().try_recv(), Err(TryRecvError::Closed));
     }

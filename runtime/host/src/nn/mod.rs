@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 pub use onnxruntime::{OnnxRuntime, find_onnxruntime};
 use tidemill_core::Result;
-pub use tidemill_nn::{Declared, ElementType, Graph, Graphs, Nn, Port, Tensor, Tract, Trained};
+pub use tidemill_nn::{Backend, ElementType, Graph, GraphCache, ModelMetadata, NativeFirst, Tensor, TensorInfo, Tract};
 
 /// Tract unless ONNX Runtime's library was asked for and found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Prefer {
+pub enum BackendChoice {
     /// Pure Rust, inside the process: the same results on every machine.
     #[default]
     Tract,
@@ -19,25 +19,25 @@ pub enum Prefer {
 }
 
 /// The engine to use, with our own trainer's models in front of it.
-pub fn backend(prefer: Prefer) -> Arc<dyn Nn> {
+pub fn open_backend(prefer: BackendChoice) -> Arc<dyn Backend> {
     match prefer {
-        Prefer::Tract => Arc::new(Trained::before(Arc::new(Tract))),
-        Prefer::OnnxRuntime => Arc::new(Trained::before(Arc::new(Native::default()))),
+        BackendChoice::Tract => Arc::new(NativeFirst::new(Arc::new(Tract))),
+        BackendChoice::OnnxRuntime => Arc::new(NativeFirst::new(Arc::new(LazyNative::default()))),
     }
 }
 
 /// ONNX Runtime, looked for when the first model comes that needs it: looking costs tens of milliseconds, which most starts can do
 /// without. A library that is there but cannot be opened is logged, and tract takes its place.
 #[derive(Default)]
-struct Native(OnceLock<Arc<dyn Nn>>);
+struct LazyNative(OnceLock<Arc<dyn Backend>>);
 
-impl Nn for Native {
+impl Backend for LazyNative {
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
-        self.0.get_or_init(native).load(model, bytes)
+        self.0.get_or_init(open_native).load(model, bytes)
     }
 }
 
-fn native() -> Arc<dyn Nn> {
+fn open_native() -> Arc<dyn Backend> {
     match find_onnxruntime().map(|path| OnnxRuntime::open(&path)) {
         Some(Ok(native)) => return Arc::new(native),
         Some(Err(error)) => tracing::warn!("ONNX Runtime is not used: {error}"),

@@ -14,7 +14,7 @@ use ort::{
 };
 use tidemill_core::{Error, Result};
 
-use tidemill_nn::{ElementType, Graph, Nn, Tensor, arrange};
+use tidemill_nn::{Backend, ElementType, Graph, Tensor, arrange};
 
 /// Where the library is: `ORT_DYLIB_PATH`, else inside an installed Python `onnxruntime`.
 pub fn find_onnxruntime() -> Option<PathBuf> {
@@ -64,7 +64,7 @@ struct NativeGraph {
     idle: Mutex<Vec<Session>>,
 }
 
-impl Nn for OnnxRuntime {
+impl Backend for OnnxRuntime {
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
         let session = open(&self.0, model, bytes)?;
         let names = |outlets: &[ort::value::Outlet]| outlets.iter().map(|o| o.name().to_owned()).collect();
@@ -125,13 +125,13 @@ impl Graph for NativeGraph {
 fn into_value(tensor: Tensor) -> ort::Result<DynValue> {
     let shape = tensor.shape.clone();
     Ok(match tensor.kind {
-        ElementType::F16 => Value::from_array((shape, tensor.each(|b: [u8; 2]| half::f16::from_le_bytes(b))))?.into_dyn(),
-        ElementType::Bf16 => Value::from_array((shape, tensor.each(|b: [u8; 2]| half::bf16::from_le_bytes(b))))?.into_dyn(),
-        ElementType::F32 => Value::from_array((shape, tensor.each(f32::from_le_bytes)))?.into_dyn(),
-        ElementType::F64 => Value::from_array((shape, tensor.each(f64::from_le_bytes)))?.into_dyn(),
+        ElementType::F16 => Value::from_array((shape, tensor.map_elements(|b: [u8; 2]| half::f16::from_le_bytes(b))))?.into_dyn(),
+        ElementType::Bf16 => Value::from_array((shape, tensor.map_elements(|b: [u8; 2]| half::bf16::from_le_bytes(b))))?.into_dyn(),
+        ElementType::F32 => Value::from_array((shape, tensor.map_elements(f32::from_le_bytes)))?.into_dyn(),
+        ElementType::F64 => Value::from_array((shape, tensor.map_elements(f64::from_le_bytes)))?.into_dyn(),
         ElementType::U8 => Value::from_array((shape, tensor.data))?.into_dyn(),
-        ElementType::I32 => Value::from_array((shape, tensor.each(i32::from_le_bytes)))?.into_dyn(),
-        ElementType::I64 => Value::from_array((shape, tensor.each(i64::from_le_bytes)))?.into_dyn(),
+        ElementType::I32 => Value::from_array((shape, tensor.map_elements(i32::from_le_bytes)))?.into_dyn(),
+        ElementType::I64 => Value::from_array((shape, tensor.map_elements(i64::from_le_bytes)))?.into_dyn(),
     })
 }
 
@@ -179,7 +179,7 @@ mod tests {
             return;
         };
         let native = OnnxRuntime::open(&path).unwrap();
-        let model = tidemill_ml::Fitted::Linear(tidemill_ml::linear::Linear {
+        let model = tidemill_ml::TrainedModel::Linear(tidemill_ml::linear::Linear {
             loss: tidemill_ml::loss::Loss::Squared,
             weights: vec![1.0, 2.0],
             intercept: vec![0.5],

@@ -15,35 +15,35 @@ use std::{
 use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Hasher, Objects as _, Result};
 
-use super::{folder::Folder, text::Text};
+use super::{cache_dir::CacheDir, utf8::Utf8Check};
 use crate::BlockingStore;
 
 /// Where nothing else is said, files that no query uses are removed past this many bytes, the longest unused first.
-pub(super) const LIMIT: u64 = 32 << 30;
+pub(super) const DEFAULT_MAX_BYTES: u64 = 32 << 30;
 /// Digests of local files that are remembered.
-const MOST_HASHED: usize = 100_000;
+const MAX_HASHED: usize = 100_000;
 
 /// An object as a file that DuckDB may read.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct CachedFile {
     pub(crate) key: String,
     pub(crate) digest: Digest,
-    file: Arc<Kept>,
+    entry: Arc<CacheEntry>,
 }
 
-impl Placed {
+impl CachedFile {
     pub(super) fn path(&self) -> &Path {
-        &self.file.path
+        &self.entry.path
     }
 
     /// Bytes of the object.
     pub(super) fn size(&self) -> u64 {
-        self.file.stamp.length
+        self.entry.state.length
     }
 
     /// Whether the file is still what was hashed.
     pub(super) fn verify(&self) -> Result<()> {
-        match self.file.is_whole() {
+        match self.entry.is_unchanged() {
             true => Ok(()),
             false => Err(Error::transient(format!(
                 "`{}` was changed in place while it was read; it is read again",
@@ -55,25 +55,25 @@ impl Placed {
 
 /// A file of the cache. It is in use as long as anyone but the cache holds it, and stays then.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct CacheEntry {
     pub(super) path: PathBuf,
-    stamp: Stamp,
+    state: FileState,
 }
 
-impl Kept {
-    fn is_whole(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|data| Stamp::of(&data) == self.stamp)
+impl CacheEntry {
+    fn is_unchanged(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|data| FileState::of(&data) == self.state)
     }
 }
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Stamp {
+struct FileState {
     length: u64,
     modified: Option<SystemTime>,
 }
 
-impl Stamp {
+impl FileState {
     fn of(data: &Metadata) -> Self {
         Self {
             length: data.len(),
@@ -85,7 +85,7 @@ impl Stamp {
 /// The files of one engine.
 #[derive(Debug)]
 pub(super) struct Cache {
-    folder: Arc<Folder>,
+    folder: Arc<CacheDir>,
     limit: u64,
     state: Mutex<State>,
 }
@@ -93,15 +93,15 @@ pub(super) struct Cache {
 #[derive(Debug, Default)]
 struct State {
     /// By path, with the time of the last use. Objects of the same content share one.
-    files: HashMap<PathBuf, (Arc<Kept>, Instant)>,
+    files: HashMap<PathBuf, (Arc<CacheEntry>, Instant)>,
     /// What a local file was found to hold, by the state it was in.
-    hashed: HashMap<(PathBuf, Stamp), Digest>,
+    hashed: HashMap<(PathBuf, FileState), Digest>,
 }
 
 impl Cache {
     /// Opens it in `parent`; `limit` is asked when what earlier processes left there is gone.
     pub(super) fn open(parent: &Path, limit: impl FnOnce() -> u64) -> Result<Self> {
-        let folder = Folder::open(parent).map_err(|e| failed(parent, &parent.display().to_string(), &e))?;
+        let folder = CacheDir::open(parent).map_err(|e| io_error(parent, &parent.display().to_string(), &e))?;
         Ok(Self {
             folder: Arc::new(folder),
             limit: limit(),
@@ -110,103 +110,108 @@ impl Cache {
     }
 
     /// Keeps the folder as long as the handle.
-    pub(super) fn hold(&self) -> Arc<Folder> {
+    pub(super) fn hold_dir(&self) -> Arc<CacheDir> {
         Arc::clone(&self.folder)
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         self.folder.path()
     }
 
     /// The object as a file named by its digest.
-    pub(super) fn place(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<Placed>> {
-        let (digest, file) = match store.file(key)? {
-            Some(file) => self.place_file(store, key, &file, format)?,
-            None => self.place_download(store, key, format)?,
+    pub(super) fn insert(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<CachedFile>> {
+        let (digest, file) = match store.file_path(key)? {
+            Some(file) => self.insert_file(store, key, &file, format)?,
+            None => self.insert_download(store, key, format)?,
         };
         let key = key.to_owned();
-        Ok(Arc::new(Placed { key, digest, file }))
+        Ok(Arc::new(CachedFile { key, digest, entry: file }))
     }
 
-    fn place_file(&self, store: &BlockingStore, key: &str, file: &Path, format: Format) -> Result<(Digest, Arc<Kept>)> {
+    fn insert_file(&self, store: &BlockingStore, key: &str, file: &Path, format: Format) -> Result<(Digest, Arc<CacheEntry>)> {
         store
             .head(key)?
             .ok_or_else(|| Error::not_found(format!("`{key}` is not in the store")))?;
-        let stamp = fs::metadata(file).map(|data| Stamp::of(&data)).map_err(|e| self.failed(key, &e))?;
+        let stamp = fs::metadata(file)
+            .map(|data| FileState::of(&data))
+            .map_err(|e| self.io_error(key, &e))?;
         let source = (file.to_owned(), stamp);
         let known = self.lock().hashed.get(&source).cloned();
         if let Some(digest) = known
-            && let Some(kept) = self.kept(&name(&digest, format))
+            && let Some(kept) = self.get(&file_name(&digest, format))
         {
             return Ok((digest, kept));
         }
         let place = || {
-            let temporary = self.temporary()?;
+            let temporary = self.create_temporary()?;
             fs::remove_file(temporary.path())?;
             if fs::hard_link(file, temporary.path()).is_err() {
                 fs::copy(file, temporary.path())?;
             }
             Ok(temporary)
         };
-        let temporary = place().map_err(|e| self.failed(key, &e))?;
+        let temporary = place().map_err(|e| self.io_error(key, &e))?;
         let (digest, stamp) = digest_file(key, temporary.path(), format)?;
-        let kept = self.keep(key, temporary, stamp, &name(&digest, format))?;
+        let kept = self.persist(key, temporary, stamp, &file_name(&digest, format))?;
         let hashed = &mut self.lock().hashed;
-        if hashed.len() >= MOST_HASHED {
+        if hashed.len() >= MAX_HASHED {
             hashed.clear();
         }
         hashed.insert(source, digest.clone());
         Ok((digest, kept))
     }
 
-    fn place_download(&self, store: &BlockingStore, key: &str, format: Format) -> Result<(Digest, Arc<Kept>)> {
-        let mut temporary = self.temporary().map_err(|e| self.failed(key, &e))?;
+    fn insert_download(&self, store: &BlockingStore, key: &str, format: Format) -> Result<(Digest, Arc<CacheEntry>)> {
+        let mut temporary = self.create_temporary().map_err(|e| self.io_error(key, &e))?;
         store.download(key, temporary.as_file_mut())?;
         let (digest, stamp) = digest_file(key, temporary.path(), format)?;
-        let kept = self.keep(key, temporary, stamp, &name(&digest, format))?;
+        let kept = self.persist(key, temporary, stamp, &file_name(&digest, format))?;
         Ok((digest, kept))
     }
 
     /// Keeps what was made of the object `key`, under a name that decides its content.
-    pub(super) fn made(&self, key: &str, temporary: NamedTempFile, name: &str) -> Result<Arc<Kept>> {
-        let stamp = fs::metadata(temporary.path()).map(|data| Stamp::of(&data));
-        self.keep(key, temporary, stamp.map_err(|e| self.failed(key, &e))?, name)
+    pub(super) fn insert_derived(&self, key: &str, temporary: NamedTempFile, name: &str) -> Result<Arc<CacheEntry>> {
+        let stamp = fs::metadata(temporary.path()).map(|data| FileState::of(&data));
+        self.persist(key, temporary, stamp.map_err(|e| self.io_error(key, &e))?, name)
     }
 
     /// The file of this name, if it is there as it was kept.
-    pub(super) fn kept(&self, name: &str) -> Option<Arc<Kept>> {
-        self.lock().used(&self.folder().join(name))
+    pub(super) fn get(&self, name: &str) -> Option<Arc<CacheEntry>> {
+        self.lock().touch(&self.dir().join(name))
     }
 
     /// Keeps a file that was found in the state `stamp`. One of its name that is there already stays: it may be read just now.
-    fn keep(&self, key: &str, temporary: NamedTempFile, stamp: Stamp, name: &str) -> Result<Arc<Kept>> {
-        let path = self.folder().join(name);
+    fn persist(&self, key: &str, temporary: NamedTempFile, stamp: FileState, name: &str) -> Result<Arc<CacheEntry>> {
+        let path = self.dir().join(name);
         let mut state = self.lock();
-        if let Some(kept) = state.used(&path) {
+        if let Some(kept) = state.touch(&path) {
             return Ok(kept);
         }
-        temporary.persist(&path).map_err(|e| self.failed(key, &e.error))?;
-        let kept = Arc::new(Kept { path: path.clone(), stamp });
+        temporary.persist(&path).map_err(|e| self.io_error(key, &e.error))?;
+        let kept = Arc::new(CacheEntry {
+            path: path.clone(),
+            state: stamp,
+        });
         state.files.insert(path, (Arc::clone(&kept), Instant::now()));
         state.evict(self.limit);
         Ok(kept)
     }
 
     /// A file in the cache that vanishes unless it is kept.
-    pub(super) fn temporary(&self) -> std::io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(".new-").tempfile_in(self.folder())
+    pub(super) fn create_temporary(&self) -> std::io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(".new-").tempfile_in(self.dir())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn failed(&self, key: &str, error: &std::io::Error) -> Error {
-        failed(self.folder(), key, error)
+    pub(super) fn io_error(&self, key: &str, error: &std::io::Error) -> Error {
+        io_error(self.dir(), key, error)
     }
 }
 
-fn failed(folder: &Path, key: &str, error: &std::io::Error) -> Error {
+fn io_error(folder: &Path, key: &str, error: &std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::transient(format!(
             "`{key}` does not fit the cache: the disk that holds `{}` is full; make room, it is tried again",
@@ -217,22 +222,22 @@ fn failed(folder: &Path, key: &str, error: &std::io::Error) -> Error {
 }
 
 impl State {
-    fn used(&mut self, path: &Path) -> Option<Arc<Kept>> {
-        let (kept, used) = self.files.get_mut(path).filter(|(kept, _)| kept.is_whole())?;
+    fn touch(&mut self, path: &Path) -> Option<Arc<CacheEntry>> {
+        let (kept, used) = self.files.get_mut(path).filter(|(kept, _)| kept.is_unchanged())?;
         *used = Instant::now();
         Some(Arc::clone(kept))
     }
 
     /// Removes files that no query uses until what is left takes no more than `limit` bytes, the longest unused first.
     fn evict(&mut self, limit: u64) {
-        let mut total: u64 = self.files.values().map(|(kept, _)| kept.stamp.length).sum();
+        let mut total: u64 = self.files.values().map(|(kept, _)| kept.state.length).sum();
         while total > limit {
             let idle = self.files.iter().filter(|(_, (kept, _))| Arc::strong_count(kept) == 1);
             let Some(path) = idle.min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone()) else {
                 return;
             };
             if let Some((gone, _)) = self.files.remove(&path) {
-                total -= gone.stamp.length;
+                total -= gone.state.length;
                 let _ = fs::remove_file(&path);
             }
         }
@@ -240,7 +245,7 @@ impl State {
 }
 
 /// A name for what holds these bytes.
-fn name(digest: &Digest, format: Format) -> String {
+fn file_name(digest: &Digest, format: Format) -> String {
     let ending = match format {
         Format::Parquet => "parquet",
         Format::Csv => "csv",
@@ -250,12 +255,12 @@ fn name(digest: &Digest, format: Format) -> String {
 }
 
 /// Hashes a file and, where it is text, makes sure that it is UTF-8. With the state that it was in before: a change while it is hashed shows.
-fn digest_file(key: &str, path: &Path, format: Format) -> Result<(Digest, Stamp)> {
+fn digest_file(key: &str, path: &Path, format: Format) -> Result<(Digest, FileState)> {
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
     let mut file = File::open(path).map_err(failed)?;
-    let stamp = file.metadata().map(|data| Stamp::of(&data)).map_err(failed)?;
+    let stamp = file.metadata().map(|data| FileState::of(&data)).map_err(failed)?;
     let mut hash = Hasher::default();
-    let mut text = (format != Format::Parquet).then(|| Text::new(key));
+    let mut text = (format != Format::Parquet).then(|| Utf8Check::new(key));
     let mut buffer = vec![0; 1 << 20];
     loop {
         let length = file.read(&mut buffer).map_err(failed)?;
@@ -264,11 +269,11 @@ fn digest_file(key: &str, path: &Path, format: Format) -> Result<(Digest, Stamp)
         }
         hash.update(&buffer[..length]);
         if let Some(text) = &mut text {
-            text.take(&buffer[..length])?;
+            text.push(&buffer[..length])?;
         }
     }
     if let Some(text) = text {
-        text.end()?;
+        text.finish()?;
     }
     Ok((hash.finish(), stamp))
 }
@@ -292,7 +297,7 @@ mod tests {
     fn what_is_in_use_stays_and_the_longest_unused_goes_first() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, store) = cache(folder.path());
-        let place = |key| cache.place(&store, key, Format::Csv).unwrap();
+        let place = |key| cache.insert(&store, key, Format::Csv).unwrap();
         let used = place("a");
         // Placed once more and let go: the one above is used still.
         drop(place("b"));
@@ -309,7 +314,7 @@ mod tests {
     fn objects_of_one_content_count_once() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, store) = cache(folder.path());
-        let place = |key| cache.place(&store, key, Format::Csv).unwrap().path().to_owned();
+        let place = |key| cache.insert(&store, key, Format::Csv).unwrap().path().to_owned();
         let small = place("small");
         for _ in 0..10 {
             assert_eq!(place("a"), place("b"));
@@ -323,10 +328,10 @@ mod tests {
     fn a_file_of_the_cache_that_was_changed_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, store) = cache(folder.path());
-        let placed = cache.place(&store, "a", Format::Csv).unwrap();
+        let placed = cache.insert(&store, "a", Format::Csv).unwrap();
         fs::write(placed.path(), "x").unwrap();
         assert!(placed.verify().unwrap_err().message.contains("`a` was changed in place"));
-        let again = cache.place(&store, "b", Format::Csv).unwrap();
+        let again = cache.insert(&store, "b", Format::Csv).unwrap();
         assert_eq!(fs::read(again.path()).unwrap(), [b'a'; 60]);
         again.verify().unwrap();
     }

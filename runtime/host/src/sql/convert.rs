@@ -6,34 +6,39 @@ use std::sync::Arc;
 use tidemill_core::{Error, Result, digest_json};
 
 use super::{
-    SqlEngine, Watch,
-    cache::{Kept, Placed},
-    csv, fault, list, paths, quotes, reader,
+    SqlEngine, Watchdog,
+    cache::{CacheEntry, CachedFile},
+    csv, error, path_list, paths, quotes, reader,
     session::Session,
 };
 
 impl SqlEngine {
     /// The rows of a CSV, and its rejects.
-    pub(super) fn csv(&self, placed: &Arc<Placed>) -> Result<(Arc<Kept>, Arc<Kept>)> {
-        let header = csv::header(placed)?;
+    pub(super) fn convert_csv(&self, placed: &Arc<CachedFile>) -> Result<(Arc<CacheEntry>, Arc<CacheEntry>)> {
+        let header = csv::read_header(placed)?;
         let name = |what: &str| format!("{}.csv.{what}.parquet", placed.digest);
         let (rows, rejects) = (name("rows"), name("rejects"));
         let cache = &self.inner.cache;
-        if let (Some(rows), Some(rejects)) = (cache.kept(&rows), cache.kept(&rejects)) {
+        if let (Some(rows), Some(rejects)) = (cache.get(&rows), cache.get(&rejects)) {
             return Ok((rows, rejects));
         }
-        quotes::check(placed, header.delimiter)?;
+        quotes::check_quotes(placed, header.delimiter)?;
         let session = self.session(true)?;
         let objects = std::slice::from_ref(placed);
-        let rows = self.copy(&session, &format!("SELECT * FROM {}", csv::reader(placed, &header)), &rows, objects)?;
+        let rows = self.copy_to_parquet(
+            &session,
+            &format!("SELECT * FROM {}", csv::read_csv_call(placed, &header)),
+            &rows,
+            objects,
+        )?;
         let bad = "SELECT line::BIGINT AS line, string_agg(error_message, '; ' ORDER BY byte_position, error_message) AS reason, \
                    any_value(csv_line) AS raw FROM reject_errors GROUP BY line ORDER BY line";
-        let rejects = self.copy(&session, bad, &rejects, objects)?;
+        let rejects = self.copy_to_parquet(&session, bad, &rejects, objects)?;
         Ok((rows, rejects))
     }
 
     /// The rows of JSON lines: the columns of all files together, as text, but lists and structs as what they are.
-    pub(super) fn json_lines(&self, objects: &[Arc<Placed>]) -> Result<Arc<Kept>> {
+    pub(super) fn convert_json_lines(&self, objects: &[Arc<CachedFile>]) -> Result<Arc<CacheEntry>> {
         if let Some(empty) = objects.iter().find(|placed| placed.size() == 0) {
             return Err(Error::input(format!(
                 "`{}` is empty: JSON lines need at least one object",
@@ -42,33 +47,33 @@ impl SqlEngine {
         }
         let digests: Vec<&str> = objects.iter().map(|placed| placed.digest.as_str()).collect();
         let name = format!("{}.jsonl.rows.parquet", digest_json(&digests));
-        if let Some(rows) = self.inner.cache.kept(&name) {
+        if let Some(rows) = self.inner.cache.get(&name) {
             return Ok(rows);
         }
         let session = self.session(true)?;
         let read = |how: &str| {
-            let files = list(&paths(objects));
+            let files = path_list(&paths(objects));
             format!("SELECT * FROM read_json([{files}], format = 'newline_delimited', maximum_object_size = 67108864, {how})")
         };
         let columns = self.json_columns(&session, objects, &read)?;
         let columns: Vec<String> = columns
             .iter()
-            .map(|(name, kind)| format!("{}: {}", csv::text(name), csv::text(kind)))
+            .map(|(name, kind)| format!("{}: {}", csv::quote_literal(name), csv::quote_literal(kind)))
             .collect();
-        self.copy(&session, &read(&format!("columns = {{{}}}", columns.join(", "))), &name, objects)
+        self.copy_to_parquet(&session, &read(&format!("columns = {{{}}}", columns.join(", "))), &name, objects)
     }
 
     /// The names that objects have, each with the type to read it as.
-    fn json_columns(&self, session: &Session, objects: &[Arc<Placed>], read: &dyn Fn(&str) -> String) -> Result<Vec<(String, String)>> {
+    fn json_columns(&self, session: &Session, objects: &[Arc<CachedFile>], read: &dyn Fn(&str) -> String) -> Result<Vec<(String, String)>> {
         // By a format that none has, times stay text, also inside of objects.
         let how = "sample_size = -1, union_by_name = true, map_inference_threshold = -1, dateformat = '%%', timestampformat = '%%'";
-        let described = self.pairs(session, &format!("DESCRIBE {}", read(how)), objects)?;
+        let described = self.query_pairs(session, &format!("DESCRIBE {}", read(how)), objects)?;
         if let Some((name, _)) = described.iter().find(|(name, _)| is_invented(name, &described)) {
             let keys = format!(
                 "SELECT DISTINCT unnest(json_keys(json)), '' FROM ({})",
                 read("records = false, columns = {json: 'JSON'}")
             );
-            if !self.pairs(session, &keys, objects)?.iter().any(|(key, _)| key == name) {
+            if !self.query_pairs(session, &keys, objects)?.iter().any(|(key, _)| key == name) {
                 let key = objects.first().map_or("an object", |placed| &placed.key);
                 return Err(Error::input(format!(
                     "`{key}`: names of an object's values differ in capitals only, or one is empty, so that `{name}` would have to stand for it: \
@@ -84,34 +89,34 @@ impl SqlEngine {
         Ok(described.into_iter().map(read_as).collect())
     }
 
-    fn pairs(&self, session: &Session, sql: &str, objects: &[Arc<Placed>]) -> Result<Vec<(String, String)>> {
-        let watch = Watch::start(session, self.inner.timeout)?;
+    fn query_pairs(&self, session: &Session, sql: &str, objects: &[Arc<CachedFile>]) -> Result<Vec<(String, String)>> {
+        let watch = Watchdog::start(session, self.inner.timeout)?;
         let pairs = session.prepare(sql).and_then(|mut statement| {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<duckdb::Result<Vec<(String, String)>>>()
         });
         match pairs {
-            Err(_) if watch.has_fired() => Err(reader::timed_out(self.inner.timeout)),
-            other => other.map_err(|e| fault::of_duckdb(&e, objects)),
+            Err(_) if watch.has_fired() => Err(reader::timeout_error(self.inner.timeout)),
+            other => other.map_err(|e| error::from_duckdb(&e, objects)),
         }
     }
 
     /// Writes rows to a file of the cache, which is there whole or not at all.
-    fn copy(&self, session: &Session, sql: &str, name: &str, objects: &[Arc<Placed>]) -> Result<Arc<Kept>> {
+    fn copy_to_parquet(&self, session: &Session, sql: &str, name: &str, objects: &[Arc<CachedFile>]) -> Result<Arc<CacheEntry>> {
         let cache = &self.inner.cache;
         let key = objects.first().map_or("", |placed| &placed.key);
-        let temporary = cache.temporary().map_err(|e| cache.failed(key, &e))?;
-        let watch = Watch::start(session, self.inner.timeout)?;
+        let temporary = cache.create_temporary().map_err(|e| cache.io_error(key, &e))?;
+        let watch = Watchdog::start(session, self.inner.timeout)?;
         let copied = session.execute_batch(&format!(
             "COPY ({sql}) TO {} (FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false)",
-            csv::text(&temporary.path().to_string_lossy())
+            csv::quote_literal(&temporary.path().to_string_lossy())
         ));
         match copied {
-            Err(_) if watch.has_fired() => return Err(reader::timed_out(self.inner.timeout)),
-            other => other.map_err(|e| fault::of_duckdb(&e, objects))?,
+            Err(_) if watch.has_fired() => return Err(reader::timeout_error(self.inner.timeout)),
+            other => other.map_err(|e| error::from_duckdb(&e, objects))?,
         }
         objects.iter().try_for_each(|placed| placed.verify())?;
-        cache.made(key, temporary, name)
+        cache.insert_derived(key, temporary, name)
     }
 }
 

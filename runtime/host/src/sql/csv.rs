@@ -9,7 +9,7 @@ use std::{
 
 use tidemill_core::{Error, Result};
 
-use super::cache::Placed;
+use super::cache::CachedFile;
 
 /// How a file is cut into columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct Header {
 }
 
 /// Reads the first line.
-pub(super) fn header(placed: &Placed) -> Result<Header> {
+pub(super) fn read_header(placed: &CachedFile) -> Result<Header> {
     let key = &placed.key;
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
     let mut reader = BufReader::new(File::open(placed.path()).map_err(failed)?);
@@ -30,17 +30,17 @@ pub(super) fn header(placed: &Placed) -> Result<Header> {
             break;
         }
     }
-    parse(key, line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']))
+    parse_header(key, line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']))
 }
 
-fn parse(key: &str, line: &str) -> Result<Header> {
+fn parse_header(key: &str, line: &str) -> Result<Header> {
     if line.trim().is_empty() {
         return Err(Error::input(format!(
             "`{key}` is empty: a CSV begins with a line of column names; put a file with a header under a new key"
         )));
     }
-    let delimiter = delimiter(line);
-    let columns = split(line, delimiter);
+    let delimiter = detect_delimiter(line);
+    let columns = split_header(line, delimiter);
     if let Some(position) = columns.iter().position(|name| name.trim().is_empty()) {
         return Err(Error::input(format!(
             "`{key}` has no name for column {} in its header `{line}`: every column needs one",
@@ -58,7 +58,7 @@ fn parse(key: &str, line: &str) -> Result<Header> {
 }
 
 /// The one of `,` `;` tab `|` that the header has most of, outside quotes.
-fn delimiter(line: &str) -> char {
+fn detect_delimiter(line: &str) -> char {
     let mut is_quoted = false;
     let mut counts = [(',', 0), (';', 0), ('\t', 0), ('|', 0)];
     for character in line.chars() {
@@ -75,7 +75,7 @@ fn delimiter(line: &str) -> char {
         .map_or(',', |(candidate, _)| candidate)
 }
 
-fn split(line: &str, delimiter: char) -> Vec<String> {
+fn split_header(line: &str, delimiter: char) -> Vec<String> {
     let mut columns = vec![String::new()];
     let mut is_quoted = false;
     let mut characters = line.chars().peekable();
@@ -95,24 +95,28 @@ fn split(line: &str, delimiter: char) -> Vec<String> {
 }
 
 /// The table function call that reads the file.
-pub(super) fn reader(placed: &Placed, header: &Header) -> String {
-    let columns: Vec<String> = header.columns.iter().map(|name| format!("{}: 'VARCHAR'", text(name))).collect();
+pub(super) fn read_csv_call(placed: &CachedFile, header: &Header) -> String {
+    let columns: Vec<String> = header
+        .columns
+        .iter()
+        .map(|name| format!("{}: 'VARCHAR'", quote_literal(name)))
+        .collect();
     format!(
         "read_csv({}, auto_detect = false, header = true, columns = {{{}}}, delim = {}, quote = '\"', escape = '\"', \
          ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
-        text(&placed.path().to_string_lossy()),
+        quote_literal(&placed.path().to_string_lossy()),
         columns.join(", "),
-        text(&header.delimiter.to_string()),
+        quote_literal(&header.delimiter.to_string()),
     )
 }
 
 /// A text as SQL writes it.
-pub(super) fn text(value: &str) -> String {
+pub(super) fn quote_literal(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
 
 /// A name as SQL writes it.
-pub(super) fn name(value: &str) -> String {
+pub(super) fn quote_identifier(value: &str) -> String {
     format!("\"{}\"", value.replace('"', "\"\""))
 }
 
@@ -122,13 +126,13 @@ mod tests {
 
     #[test]
     fn headers() {
-        let header = parse("k", r#"a,"b ""x"", y",c d"#).unwrap();
+        let header = parse_header("k", r#"a,"b ""x"", y",c d"#).unwrap();
         assert_eq!(header.columns, ["a", r#"b "x", y"#, "c d"]);
-        assert_eq!(parse("k", "a;b;c,d").unwrap().delimiter, ';');
-        assert_eq!(parse("k", "a\tb").unwrap().columns, ["a", "b"]);
-        assert_eq!(parse("k", "only").unwrap().delimiter, ',');
-        assert!(parse("raw/x.csv", " ").unwrap_err().message.contains("`raw/x.csv` is empty"));
-        assert!(parse("k", "a,,c").unwrap_err().message.contains("column 2"));
-        assert!(parse("k", "a,b,A").unwrap_err().message.contains("`A` twice"));
+        assert_eq!(parse_header("k", "a;b;c,d").unwrap().delimiter, ';');
+        assert_eq!(parse_header("k", "a\tb").unwrap().columns, ["a", "b"]);
+        assert_eq!(parse_header("k", "only").unwrap().delimiter, ',');
+        assert!(parse_header("raw/x.csv", " ").unwrap_err().message.contains("`raw/x.csv` is empty"));
+        assert!(parse_header("k", "a,,c").unwrap_err().message.contains("column 2"));
+        assert!(parse_header("k", "a,b,A").unwrap_err().message.contains("`A` twice"));
     }
 }

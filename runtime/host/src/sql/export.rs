@@ -13,7 +13,7 @@ use parquet::{
 use tidemill_core::{Error, Result};
 
 /// Rows of a row group, and of each batch handed to the writer: however DuckDB cuts the rows, the bytes are the same.
-const GROUP: usize = 100_000;
+const ROW_GROUP_SIZE: usize = 100_000;
 
 /// Writes rows as they come.
 pub struct ParquetFile {
@@ -37,7 +37,7 @@ impl ParquetFile {
             .with_properties(properties()?)
             .with_skip_arrow_metadata(true);
         Ok(Self {
-            writer: ArrowWriter::try_new_with_options(file, Arc::clone(schema), options).map_err(failed)?,
+            writer: ArrowWriter::try_new_with_options(file, Arc::clone(schema), options).map_err(parquet_error)?,
             schema: Arc::clone(schema),
             waiting: Vec::new(),
             waiting_rows: 0,
@@ -48,11 +48,11 @@ impl ParquetFile {
     /// Adds rows.
     pub fn push(&mut self, mut batch: RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        while self.waiting_rows + batch.num_rows() >= GROUP {
-            let taken = GROUP - self.waiting_rows;
+        while self.waiting_rows + batch.num_rows() >= ROW_GROUP_SIZE {
+            let taken = ROW_GROUP_SIZE - self.waiting_rows;
             self.waiting.push(batch.slice(0, taken));
             batch = batch.slice(taken, batch.num_rows() - taken);
-            self.write()?;
+            self.write_group()?;
         }
         self.waiting_rows += batch.num_rows();
         self.waiting.push(batch);
@@ -61,18 +61,18 @@ impl ParquetFile {
 
     /// Ends the file and says how many rows it has.
     pub fn finish(mut self) -> Result<u64> {
-        self.write()?;
-        self.writer.close().map_err(failed)?;
+        self.write_group()?;
+        self.writer.close().map_err(parquet_error)?;
         Ok(self.rows)
     }
 
-    fn write(&mut self) -> Result<()> {
+    fn write_group(&mut self) -> Result<()> {
         let whole = arrow_select::concat::concat_batches(&self.schema, &std::mem::take(&mut self.waiting))
             .map_err(|e: ArrowError| Error::bug(format!("rows cannot be joined: {e}")))?;
         self.waiting_rows = 0;
         if whole.num_rows() > 0 {
-            self.writer.write(&whole).map_err(failed)?;
-            self.writer.flush().map_err(failed)?;
+            self.writer.write(&whole).map_err(parquet_error)?;
+            self.writer.flush().map_err(parquet_error)?;
         }
         Ok(())
     }
@@ -80,12 +80,12 @@ impl ParquetFile {
 
 /// Pinned: a newer crate's defaults must not change a digest.
 fn properties() -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(3).map_err(failed)?;
+    let level = ZstdLevel::try_new(3).map_err(parquet_error)?;
     Ok(WriterProperties::builder()
         .set_created_by("tidemill 1".to_owned())
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(GROUP))
+        .set_max_row_group_row_count(Some(ROW_GROUP_SIZE))
         .set_max_row_group_bytes(None)
         .set_data_page_size_limit(1 << 20)
         .set_data_page_row_count_limit(20_000)
@@ -98,7 +98,7 @@ fn properties() -> Result<WriterProperties> {
         .build())
 }
 
-fn failed(error: ParquetError) -> Error {
+fn parquet_error(error: ParquetError) -> Error {
     let text = error.to_string();
     if text.contains("No space left") {
         return Error::transient("a result could not be written as Parquet: the disk of the cache is full; make room, it is tried again");

@@ -9,13 +9,13 @@ use duckdb::Connection;
 use serde_json::Value;
 use tidemill_core::{Error, Result};
 
-use super::fault;
+use super::error;
 
 /// Table functions that touch nothing outside the query.
 const TABLE_FUNCTIONS: [&str; 5] = ["range", "generate_series", "unnest", "repeat", "repeat_row"];
 
 /// Functions that see the machine, the clock or chance: a run would no longer follow from its inputs.
-const FORBIDDEN: [(&str, &[&str]); 3] = [
+const FORBIDDEN_FUNCTIONS: [(&str, &[&str]); 3] = [
     (
         "the clock: use the run's `as_of`",
         &[
@@ -74,7 +74,7 @@ const FORBIDDEN: [(&str, &[&str]); 3] = [
 ];
 
 /// Aggregates whose result depends neither on the order of rows nor on how threads share them.
-const ORDERLESS: [&str; 22] = [
+const ORDERLESS_AGGREGATES: [&str; 22] = [
     "count",
     "count_star",
     "count_if",
@@ -101,53 +101,53 @@ const ORDERLESS: [&str; 22] = [
 
 /// What is known about a query before it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct QueryShape {
     /// The rows, and their order, are the same on any number of threads.
     pub(super) is_orderless: bool,
 }
 
 /// Refuses everything but one harmless SELECT over `tables`. `aggregates` are the names of all of DuckDB's aggregates.
-pub(super) fn check(connection: &Connection, sql: &str, tables: &BTreeSet<String>, aggregates: &BTreeSet<String>) -> Result<Shape> {
+pub(super) fn check(connection: &Connection, sql: &str, tables: &BTreeSet<String>, aggregates: &BTreeSet<String>) -> Result<QueryShape> {
     let text: String = connection
         .query_row("SELECT json_serialize_sql(?::VARCHAR)", [sql], |row| row.get(0))
-        .map_err(|e| fault::of_duckdb(&e, &[]))?;
+        .map_err(|e| error::from_duckdb(&e, &[]))?;
     let parsed: Value = serde_json::from_str(&text).map_err(|e| Error::bug(format!("DuckDB's parse of a query is not JSON: {e}")))?;
     if parsed["error"] == Value::Bool(true) {
-        return Err(refused(sql, &parsed));
+        return Err(parse_error(sql, &parsed));
     }
     let statements = parsed["statements"].as_array().map_or(&[][..], Vec::as_slice);
     let [statement] = statements else {
         return Err(Error::config(format!(
             "a query must be exactly one SELECT, this is {} statements: `{}`",
             statements.len(),
-            shorten(sql)
+            abbreviate(sql)
         )));
     };
     let mut names = BTreeSet::new();
-    common_tables(statement, &mut names);
-    let walk = Walk {
+    collect_cte_names(statement, &mut names);
+    let walk = QueryWalk {
         tables,
         common: names,
         aggregates,
     };
     walk.visit(statement)?;
-    Ok(Shape {
+    Ok(QueryShape {
         is_orderless: walk.is_orderless(&statement["node"]),
     })
 }
 
-fn refused(sql: &str, parsed: &Value) -> Error {
+fn parse_error(sql: &str, parsed: &Value) -> Error {
     let message = parsed["error_message"].as_str().unwrap_or("");
     if parsed["error_type"] == "not implemented" || message.contains("Only SELECT") {
         return Error::config(format!(
             "a query must be exactly one SELECT (or WITH … SELECT): no COPY, ATTACH, INSTALL, SET, PRAGMA or change of a table; this is `{}`",
-            shorten(sql)
+            abbreviate(sql)
         ));
     }
-    Error::config(format!("a query cannot be parsed: {message}; it is `{}`", shorten(sql)))
+    Error::config(format!("a query cannot be parsed: {message}; it is `{}`", abbreviate(sql)))
 }
 
-fn shorten(sql: &str) -> String {
+fn abbreviate(sql: &str) -> String {
     let flat = sql.split_whitespace().collect::<Vec<_>>().join(" ");
     match flat.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &flat[..end]),
@@ -156,14 +156,14 @@ fn shorten(sql: &str) -> String {
 }
 
 /// The names that the query gives to its own subqueries, at any depth.
-fn common_tables(value: &Value, names: &mut BTreeSet<String>) {
+fn collect_cte_names(value: &Value, names: &mut BTreeSet<String>) {
     if let Some(map) = value["cte_map"]["map"].as_array() {
         names.extend(map.iter().filter_map(|entry| entry["key"].as_str()).map(str::to_lowercase));
     }
     if let Some(name) = value["cte_name"].as_str().or_else(|| value["ctename"].as_str()) {
         names.insert(name.to_lowercase());
     }
-    children(value).for_each(|child| common_tables(child, names));
+    children(value).for_each(|child| collect_cte_names(child, names));
 }
 
 fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
@@ -174,17 +174,17 @@ fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
     }
 }
 
-struct Walk<'a> {
+struct QueryWalk<'a> {
     tables: &'a BTreeSet<String>,
     common: BTreeSet<String>,
     aggregates: &'a BTreeSet<String>,
 }
 
-impl Walk<'_> {
+impl QueryWalk<'_> {
     fn visit(&self, value: &Value) -> Result<()> {
         match value["type"].as_str() {
-            Some("BASE_TABLE") => self.table(value)?,
-            Some("TABLE_FUNCTION") => self.table_function(value)?,
+            Some("BASE_TABLE") => self.check_table(value)?,
+            Some("TABLE_FUNCTION") => self.check_table_function(value)?,
             Some("SHOW_REF") if value["show_type"] != "DESCRIBE" => {
                 return Err(Error::config(
                     "a query may not use SHOW or SUMMARIZE: select from the table itself, or from `(DESCRIBE name)`",
@@ -198,13 +198,13 @@ impl Walk<'_> {
             _ => {}
         }
         if value["class"] == "FUNCTION" {
-            self.function(value["function_name"].as_str().unwrap_or(""))?;
+            self.check_function(value["function_name"].as_str().unwrap_or(""))?;
         }
         if value["class"] == "COLUMN_REF"
             && let Some([only]) = value["column_names"].as_array().map(Vec::as_slice)
             && let Some(name) = only.as_str().filter(|name| CLOCK_WORDS.contains(&name.to_lowercase().as_str()))
         {
-            self.function(name)?;
+            self.check_function(name)?;
         }
         if !value["sample"].is_null() {
             return Err(Error::config(
@@ -214,7 +214,7 @@ impl Walk<'_> {
         children(value).try_for_each(|child| self.visit(child))
     }
 
-    fn table(&self, value: &Value) -> Result<()> {
+    fn check_table(&self, value: &Value) -> Result<()> {
         let part = |name: &str| value[name].as_str().unwrap_or("").to_lowercase();
         let name = part("table_name");
         let is_plain = part("schema_name").is_empty() && part("catalog_name").is_empty();
@@ -230,7 +230,7 @@ impl Walk<'_> {
         )))
     }
 
-    fn table_function(&self, value: &Value) -> Result<()> {
+    fn check_table_function(&self, value: &Value) -> Result<()> {
         let name = value["function"]["function_name"].as_str().unwrap_or("").to_lowercase();
         if TABLE_FUNCTIONS.contains(&name.as_str()) {
             return Ok(());
@@ -241,9 +241,9 @@ impl Walk<'_> {
         )))
     }
 
-    fn function(&self, name: &str) -> Result<()> {
+    fn check_function(&self, name: &str) -> Result<()> {
         let lower = name.to_lowercase();
-        let why = FORBIDDEN
+        let why = FORBIDDEN_FUNCTIONS
             .iter()
             .find(|(_, names)| names.contains(&lower.as_str()))
             .map(|(why, _)| *why);
@@ -271,7 +271,7 @@ impl Walk<'_> {
             return false;
         }
         let name = value["function_name"].as_str().unwrap_or("").to_lowercase();
-        if self.aggregates.contains(&name) && !ORDERLESS.contains(&name.as_str()) {
+        if self.aggregates.contains(&name) && !ORDERLESS_AGGREGATES.contains(&name.as_str()) {
             return false;
         }
         children(value).all(|child| self.is_orderless_within(child, false))

@@ -15,22 +15,22 @@ use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Result, digest_json};
 
 mod cache;
+mod cache_dir;
 mod convert;
 mod csv;
+mod error;
 mod export;
-mod fault;
-mod folder;
 mod guard;
 mod quotes;
 mod reader;
 mod session;
 #[cfg(test)]
 mod tests;
-mod text;
+mod utf8;
 
 use cache::Cache;
-pub(crate) use cache::Placed;
-use csv::{name, text};
+pub(crate) use cache::CachedFile;
+use csv::{quote_identifier, quote_literal};
 pub use export::ParquetFile;
 pub use reader::SqlReader;
 use session::Session;
@@ -62,23 +62,23 @@ struct Inner {
     parallel: Mutex<Connection>,
     aggregates: BTreeSet<String>,
     // What was found out about queries, by their text and tables: a stage asks the same ones again.
-    checked: Mutex<HashMap<Digest, guard::Shape>>,
+    checked: Mutex<HashMap<Digest, guard::QueryShape>>,
     timeout: Duration,
     cache: Cache,
 }
 
 /// A table's name and its objects, placed.
 #[derive(Debug, Clone)]
-pub(crate) struct Bound {
+pub(crate) struct BoundTable {
     pub(crate) name: String,
     pub(crate) format: Format,
-    pub(crate) objects: Vec<Arc<Placed>>,
+    pub(crate) objects: Vec<Arc<CachedFile>>,
 }
 
 impl SqlEngine {
     /// Opens the instances and locks them.
     pub fn new(options: SqlOptions) -> Result<Self> {
-        Self::open(options, || cache::LIMIT)
+        Self::open(options, || cache::DEFAULT_MAX_BYTES)
     }
 
     /// Like [`new`](Self::new), for a small disk that is nobody else's: placed objects, and what was made of them, take up to half of
@@ -93,9 +93,9 @@ impl SqlEngine {
         let folder = std::path::absolute(&options.cache_dir)
             .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
         let cache = Cache::open(&folder, cache_bytes)?;
-        let serial = open(&options, &cache, "serial", 1)?;
-        let parallel = open(&options, &cache, "parallel", options.threads.max(1))?;
-        let aggregates = aggregates(&serial)?;
+        let serial = open_instance(&options, &cache, "serial", 1)?;
+        let parallel = open_instance(&options, &cache, "parallel", options.threads.max(1))?;
+        let aggregates = list_aggregates(&serial)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 serial: Mutex::new(serial),
@@ -109,33 +109,37 @@ impl SqlEngine {
     }
 
     /// The object as a file that DuckDB sees.
-    pub(crate) fn place(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<Placed>> {
-        self.inner.cache.place(store, key, format)
+    pub(crate) fn cache_object(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<CachedFile>> {
+        self.inner.cache.insert(store, key, format)
     }
 
     /// Runs a query and streams its rows.
-    pub(crate) fn read(&self, sql: &str, tables: &[Bound]) -> Result<SqlReader> {
+    pub(crate) fn query(&self, sql: &str, tables: &[BoundTable]) -> Result<SqlReader> {
         let deadline = Instant::now() + self.inner.timeout;
         let shape = self.check(sql, tables)?;
         let mut session = self.session(shape.is_orderless)?;
         self.bind(&mut session, tables)?;
-        SqlReader::start(session, sql.to_owned(), placed(tables), deadline, self.inner.timeout)
+        SqlReader::start(session, sql.to_owned(), all_files(tables), deadline, self.inner.timeout)
     }
 
     fn session(&self, is_orderless: bool) -> Result<Session> {
         let instance = if is_orderless { &self.inner.parallel } else { &self.inner.serial };
-        Session::of(instance, &self.inner.cache)
+        Session::open(instance, &self.inner.cache)
     }
 
     /// Runs a query on one thread and writes its rows to a Parquet file; returns it with the number of rows.
-    pub(crate) fn export(&self, sql: &str, tables: &[Bound]) -> Result<(NamedTempFile, u64)> {
+    pub(crate) fn export(&self, sql: &str, tables: &[BoundTable]) -> Result<(NamedTempFile, u64)> {
         self.check(sql, tables)?;
         let mut session = self.session(false)?;
         self.bind(&mut session, tables)?;
-        let file = self.inner.cache.temporary().map_err(|e| self.inner.cache.failed("an export", &e))?;
+        let file = self
+            .inner
+            .cache
+            .create_temporary()
+            .map_err(|e| self.inner.cache.io_error("an export", &e))?;
         let mut writer = None;
-        let watch = Watch::start(&session, self.inner.timeout)?;
-        let written = reader::run(&session, sql, &placed(tables), |schema, batch| {
+        let watch = Watchdog::start(&session, self.inner.timeout)?;
+        let written = reader::run(&session, sql, &all_files(tables), |schema, batch| {
             let writer = match &mut writer {
                 Some(writer) => writer,
                 none => none.insert(ParquetFile::new(self.reopen(&file)?, schema)?),
@@ -143,7 +147,7 @@ impl SqlEngine {
             writer.push(batch).map(|()| true)
         });
         let schema = match written {
-            Err(_) if watch.has_fired() => return Err(reader::timed_out(self.inner.timeout)),
+            Err(_) if watch.has_fired() => return Err(reader::timeout_error(self.inner.timeout)),
             other => other?,
         };
         let writer = match writer {
@@ -155,10 +159,10 @@ impl SqlEngine {
     }
 
     fn reopen(&self, file: &NamedTempFile) -> Result<std::fs::File> {
-        file.as_file().try_clone().map_err(|e| self.inner.cache.failed("an export", &e))
+        file.as_file().try_clone().map_err(|e| self.inner.cache.io_error("an export", &e))
     }
 
-    fn check(&self, sql: &str, tables: &[Bound]) -> Result<guard::Shape> {
+    fn check(&self, sql: &str, tables: &[BoundTable]) -> Result<guard::QueryShape> {
         let mut names = BTreeSet::new();
         for table in tables {
             let lower = table.name.to_lowercase();
@@ -189,7 +193,7 @@ impl SqlEngine {
     }
 
     /// Makes the tables: views that only this connection sees.
-    fn bind(&self, session: &mut Session, tables: &[Bound]) -> Result<()> {
+    fn bind(&self, session: &mut Session, tables: &[BoundTable]) -> Result<()> {
         for table in tables {
             if table.objects.is_empty() {
                 return Err(Error::input(format!(
@@ -198,18 +202,22 @@ impl SqlEngine {
                 )));
             }
             let run = |session: &Session, view: &str, paths: &[&Path]| {
-                let sql = format!("CREATE TEMP VIEW {} AS {}", name(view), read_parquet(paths));
-                session.execute_batch(&sql).map_err(|e| fault::of_duckdb(&e, &table.objects))
+                let sql = format!("CREATE TEMP VIEW {} AS {}", quote_identifier(view), select_parquet(paths));
+                session.execute_batch(&sql).map_err(|e| error::from_duckdb(&e, &table.objects))
             };
             match table.format {
                 Format::Parquet => run(session, &table.name, &paths(&table.objects))?,
                 Format::JsonLines => {
-                    let rows = self.json_lines(&table.objects)?;
+                    let rows = self.convert_json_lines(&table.objects)?;
                     run(session, &table.name, &[&rows.path])?;
                     session.files.push(rows);
                 }
                 Format::Csv => {
-                    let converted = table.objects.iter().map(|placed| self.csv(placed)).collect::<Result<Vec<_>>>()?;
+                    let converted = table
+                        .objects
+                        .iter()
+                        .map(|placed| self.convert_csv(placed))
+                        .collect::<Result<Vec<_>>>()?;
                     let (rows, rejects): (Vec<_>, Vec<_>) = converted.into_iter().unzip();
                     for (view, files) in [(table.name.clone(), rows), (format!("{}__rejects", table.name), rejects)] {
                         run(session, &view, &files.iter().map(|file| file.path.as_path()).collect::<Vec<_>>())?;
@@ -223,12 +231,12 @@ impl SqlEngine {
 }
 
 /// Interrupts a connection that takes too long, unless it is dropped before.
-struct Watch {
+struct Watchdog {
     fired: Arc<std::sync::atomic::AtomicBool>,
     _stop: std::sync::mpsc::Sender<()>,
 }
 
-impl Watch {
+impl Watchdog {
     fn start(session: &Session, timeout: Duration) -> Result<Self> {
         let (stop, stopped) = std::sync::mpsc::channel();
         let fired = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -251,7 +259,7 @@ impl Watch {
 }
 
 /// An instance that can see the cache and never be unlocked.
-fn open(options: &SqlOptions, cache: &Cache, spill: &str, threads: usize) -> Result<Connection> {
+fn open_instance(options: &SqlOptions, cache: &Cache, spill: &str, threads: usize) -> Result<Connection> {
     let failed = |e: duckdb::Error| Error::bug(format!("DuckDB could not be opened: {e}"));
     let config = Config::default()
         .with("autoinstall_known_extensions", "false")
@@ -266,15 +274,15 @@ fn open(options: &SqlOptions, cache: &Cache, spill: &str, threads: usize) -> Res
              SET allow_community_extensions = false; SET allow_persistent_secrets = false; SET errors_as_json = false;
              SET allowed_directories = [{}]; SET enable_external_access = false; SET lock_configuration = true",
             (options.memory_bytes >> 20).max(64),
-            text(&cache.folder().join(spill).to_string_lossy()),
+            quote_literal(&cache.dir().join(spill).to_string_lossy()),
             (options.memory_bytes >> 18).max(256),
-            text(&format!("{}/", cache.folder().to_string_lossy())),
+            quote_literal(&format!("{}/", cache.dir().to_string_lossy())),
         ))
         .map_err(failed)?;
     Ok(connection)
 }
 
-fn aggregates(connection: &Connection) -> Result<BTreeSet<String>> {
+fn list_aggregates(connection: &Connection) -> Result<BTreeSet<String>> {
     let failed = |e: duckdb::Error| Error::bug(format!("DuckDB does not tell its functions: {e}"));
     let mut statement = connection
         .prepare("SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'aggregate'")
@@ -283,23 +291,23 @@ fn aggregates(connection: &Connection) -> Result<BTreeSet<String>> {
     names.collect::<duckdb::Result<_>>().map_err(failed)
 }
 
-fn placed(tables: &[Bound]) -> Vec<Arc<Placed>> {
+fn all_files(tables: &[BoundTable]) -> Vec<Arc<CachedFile>> {
     tables.iter().flat_map(|table| table.objects.iter().map(Arc::clone)).collect()
 }
 
-fn paths(objects: &[Arc<Placed>]) -> Vec<&Path> {
+fn paths(objects: &[Arc<CachedFile>]) -> Vec<&Path> {
     objects.iter().map(|placed| placed.path()).collect()
 }
 
-fn list(paths: &[&Path]) -> String {
+fn path_list(paths: &[&Path]) -> String {
     paths
         .iter()
-        .map(|path| text(&path.to_string_lossy()))
+        .map(|path| quote_literal(&path.to_string_lossy()))
         .collect::<Vec<_>>()
         .join(", ")
 }
 
-fn read_parquet(paths: &[&Path]) -> String {
+fn select_parquet(paths: &[&Path]) -> String {
     let union = if paths.len() > 1 { ", union_by_name = true" } else { "" };
-    format!("SELECT * FROM read_parquet([{}]{union})", list(paths))
+    format!("SELECT * FROM read_parquet([{}]{union})", path_list(paths))
 }

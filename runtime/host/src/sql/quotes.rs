@@ -8,14 +8,14 @@ use std::{
 
 use tidemill_core::{Error, Result};
 
-use super::{cache::Placed, text::count_lines};
+use super::{cache::CachedFile, utf8::count_lines};
 
 /// `Input` if a quoted value takes lines and does not end as one.
-pub(super) fn check(placed: &Placed, delimiter: char) -> Result<()> {
+pub(super) fn check_quotes(placed: &CachedFile, delimiter: char) -> Result<()> {
     let key = &placed.key;
     let failed = |e: io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
     let file = BufReader::with_capacity(1 << 20, File::open(placed.path()).map_err(failed)?);
-    let Some((from, to)) = astray(file, delimiter as u8).map_err(failed)? else {
+    let Some((from, to)) = find_unbalanced(file, delimiter as u8).map_err(failed)? else {
         return Ok(());
     };
     let ends = match to {
@@ -29,7 +29,7 @@ pub(super) fn check(placed: &Placed, delimiter: char) -> Result<()> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum QuoteState {
     /// Before a value, but for spaces.
     Start,
     Plain,
@@ -41,35 +41,35 @@ enum State {
 }
 
 /// The first quoted value of several lines that is not closed, or closed in the middle of a value: its first line and, if it is closed, its last.
-fn astray(mut reader: impl BufRead, delimiter: u8) -> io::Result<Option<(u64, Option<u64>)>> {
-    let (mut state, mut line, mut opened, mut last) = (State::Start, 1, 0, b'\n');
+fn find_unbalanced(mut reader: impl BufRead, delimiter: u8) -> io::Result<Option<(u64, Option<u64>)>> {
+    let (mut state, mut line, mut opened, mut last) = (QuoteState::Start, 1, 0, b'\n');
     loop {
         let bytes = reader.fill_buf()?;
         let Some(&end) = bytes.last() else { break };
-        let is_outside = matches!(state, State::Start | State::Plain);
+        let is_outside = matches!(state, QuoteState::Start | QuoteState::Plain);
         if is_outside && end != b' ' && !bytes.contains(&b'"') {
             line += count_lines(bytes);
             state = if end == delimiter || matches!(end, b'\n' | b'\r') {
-                State::Start
+                QuoteState::Start
             } else {
-                State::Plain
+                QuoteState::Plain
             };
         } else {
             for &byte in bytes {
                 line += u64::from(byte == b'\n');
                 state = match (state, byte) {
-                    (State::Quoted, b'"') => State::Quote,
-                    (State::Quoted, _) | (State::Quote, b'"') => State::Quoted,
-                    (_, b'\n' | b'\r') => State::Start,
-                    (_, byte) if byte == delimiter => State::Start,
-                    (State::Start, b' ') => State::Start,
-                    (State::Start, b'"') => {
+                    (QuoteState::Quoted, b'"') => QuoteState::Quote,
+                    (QuoteState::Quoted, _) | (QuoteState::Quote, b'"') => QuoteState::Quoted,
+                    (_, b'\n' | b'\r') => QuoteState::Start,
+                    (_, byte) if byte == delimiter => QuoteState::Start,
+                    (QuoteState::Start, b' ') => QuoteState::Start,
+                    (QuoteState::Start, b'"') => {
                         opened = line;
-                        State::Quoted
+                        QuoteState::Quoted
                     }
-                    (State::Quote | State::Behind, b' ') => State::Behind,
-                    (State::Quote | State::Behind, _) if line > opened => return Ok(Some((opened, Some(line)))),
-                    _ => State::Plain,
+                    (QuoteState::Quote | QuoteState::Behind, b' ') => QuoteState::Behind,
+                    (QuoteState::Quote | QuoteState::Behind, _) if line > opened => return Ok(Some((opened, Some(line)))),
+                    _ => QuoteState::Plain,
                 };
             }
         }
@@ -79,7 +79,7 @@ fn astray(mut reader: impl BufRead, delimiter: u8) -> io::Result<Option<(u64, Op
     }
     // A last line of its own is DuckDB's to reject.
     let taken = line - u64::from(last == b'\n');
-    Ok((state == State::Quoted && taken > opened).then_some((opened, None)))
+    Ok((state == QuoteState::Quoted && taken > opened).then_some((opened, None)))
 }
 
 #[cfg(test)]
@@ -89,11 +89,11 @@ mod tests {
     #[test]
     fn only_what_takes_rows_is_astray() {
         let found = |text: &str| {
-            let whole = astray(text.as_bytes(), b',').unwrap();
+            let whole = find_unbalanced(text.as_bytes(), b',').unwrap();
             // However it is cut into pieces.
             for size in 1..9 {
                 assert_eq!(
-                    astray(BufReader::with_capacity(size, text.as_bytes()), b',').unwrap(),
+                    find_unbalanced(BufReader::with_capacity(size, text.as_bytes()), b',').unwrap(),
                     whole,
                     "{text:?}"
                 );

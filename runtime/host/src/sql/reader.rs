@@ -17,14 +17,14 @@ use duckdb::Connection;
 use tidemill_core::{Error, Result};
 
 use super::{
-    cache::Placed,
-    fault,
+    cache::CachedFile,
+    error,
     session::{Interrupt, Session},
 };
 
 /// A stream is closed once its batches take this much memory; 64 MiB is the most that one call may carry.
-const STREAM: usize = 16 << 20;
-const MOST: usize = 64 << 20;
+const STREAM_SIZE: usize = 16 << 20;
+const MAX_STREAM_SIZE: usize = 64 << 20;
 
 /// A result: Arrow IPC streams, in order. It owns itself, so it can be kept beside its host.
 pub struct SqlReader {
@@ -44,13 +44,13 @@ impl std::fmt::Debug for SqlReader {
 
 impl SqlReader {
     /// Starts the query. Errors of the query's start are answered here, not at the first [`next`](Iterator::next).
-    pub(super) fn start(session: Session, sql: String, placed: Vec<Arc<Placed>>, deadline: Instant, timeout: Duration) -> Result<Self> {
+    pub(super) fn start(session: Session, sql: String, placed: Vec<Arc<CachedFile>>, deadline: Instant, timeout: Duration) -> Result<Self> {
         let interrupt = session.interrupt();
         let (sender, receiver) = sync_channel(2);
         std::thread::Builder::new()
             .name("sql".into())
             .spawn(move || {
-                if let Err(error) = produce(&session, &sql, &placed, &sender) {
+                if let Err(error) = stream_query(&session, &sql, &placed, &sender) {
                     let _ = sender.send(Err(error));
                 }
             })
@@ -89,7 +89,7 @@ impl Iterator for SqlReader {
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
                 self.interrupt.fire();
-                Some(Err(timed_out(self.timeout)))
+                Some(Err(timeout_error(self.timeout)))
             }
         };
         self.is_done = !matches!(item, Some(Ok(_)));
@@ -103,21 +103,21 @@ impl Drop for SqlReader {
     }
 }
 
-pub(super) fn timed_out(timeout: Duration) -> Error {
+pub(super) fn timeout_error(timeout: Duration) -> Error {
     Error::limit(format!(
         "a query took longer than its {} seconds; raise the timeout of the stage, or read less at a time",
         timeout.as_secs_f64()
     ))
 }
 
-fn produce(connection: &Connection, sql: &str, placed: &[Arc<Placed>], sender: &SyncSender<Result<Vec<u8>>>) -> Result<()> {
+fn stream_query(connection: &Connection, sql: &str, placed: &[Arc<CachedFile>], sender: &SyncSender<Result<Vec<u8>>>) -> Result<()> {
     let mut batches: Vec<RecordBatch> = Vec::new();
     let mut size = 0;
     let mut is_sent = false;
     let schema = run(connection, sql, placed, |schema, batch| {
         size += batch.get_array_memory_size();
         batches.push(batch);
-        if size < STREAM {
+        if size < STREAM_SIZE {
             return Ok(true);
         }
         size = 0;
@@ -134,10 +134,10 @@ fn produce(connection: &Connection, sql: &str, placed: &[Arc<Placed>], sender: &
 pub(super) fn run(
     connection: &Connection,
     sql: &str,
-    placed: &[Arc<Placed>],
+    placed: &[Arc<CachedFile>],
     mut take: impl FnMut(&SchemaRef, RecordBatch) -> Result<bool>,
 ) -> Result<SchemaRef> {
-    let failed = |e: duckdb::Error| fault::of_duckdb(&e, placed);
+    let failed = |e: duckdb::Error| error::from_duckdb(&e, placed);
     let mut statement = connection.prepare(sql).map_err(failed)?;
     let schema = statement.stream_arrow([]).map_err(failed)?.get_schema();
     while let Some(rows) = statement.step().map_err(failed)? {
@@ -165,12 +165,12 @@ fn send(schema: &SchemaRef, batches: Vec<RecordBatch>, sender: &SyncSender<Resul
 /// Halves what is too large to be carried at once.
 fn send_parts(rows: &RecordBatch, sender: &SyncSender<Result<Vec<u8>>>) -> Result<bool> {
     let stream = encode(rows)?;
-    if stream.len() <= MOST {
+    if stream.len() <= MAX_STREAM_SIZE {
         return Ok(sender.send(Ok(stream)).is_ok());
     }
     if rows.num_rows() < 2 {
         return Err(Error::limit(format!(
-            "one row of a query's result has {} bytes, at most {MOST} are allowed; select less of it",
+            "one row of a query's result has {} bytes, at most {MAX_STREAM_SIZE} are allowed; select less of it",
             stream.len()
         )));
     }

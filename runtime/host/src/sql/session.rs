@@ -12,8 +12,8 @@ use duckdb::{Connection, InterruptHandle};
 use tidemill_core::{Error, Result};
 
 use super::{
-    cache::{Cache, Kept},
-    folder::Folder,
+    cache::{Cache, CacheEntry},
+    cache_dir::CacheDir,
 };
 
 /// A connection of its own: its tables are seen by no other.
@@ -21,9 +21,9 @@ pub(super) struct Session {
     connection: Connection,
     interrupt: Interrupt,
     /// What its tables are read from beside the placed objects: held until the connection goes.
-    pub(super) files: Vec<Arc<Kept>>,
+    pub(super) files: Vec<Arc<CacheEntry>>,
     // The files' and what spills there: a query may outlive the engine.
-    _folder: Arc<Folder>,
+    _folder: Arc<CacheDir>,
 }
 
 /// Stops the session's query; does nothing once the session is gone.
@@ -32,7 +32,7 @@ pub(super) struct Interrupt(Arc<Mutex<Option<Arc<InterruptHandle>>>>);
 
 impl Session {
     /// One more connection to the instance.
-    pub(super) fn of(instance: &Mutex<Connection>, cache: &Cache) -> Result<Self> {
+    pub(super) fn open(instance: &Mutex<Connection>, cache: &Cache) -> Result<Self> {
         let connection = instance
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -43,7 +43,7 @@ impl Session {
             connection,
             interrupt,
             files: Vec::new(),
-            _folder: cache.hold(),
+            _folder: cache.hold_dir(),
         })
     }
 

@@ -49,11 +49,11 @@ impl Bench {
                 as_of: jiff::Timestamp::UNIX_EPOCH,
                 seed: 1,
                 run_key: "r".into(),
-                subject: "s".into(),
+                resource: "s".into(),
             },
             trigger: Trigger {
                 key: "t".into(),
-                digest: Digest::of(b""),
+                digest: Digest::sha256(b""),
             },
             grants: Grants {
                 reads: vec!["in/**".into()],
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     fn put(&self, key: &str, bytes: &[u8]) {
-        assert!(self.store.blocking().create(key, bytes).unwrap() != tidemill_core::Put::Conflict);
+        assert!(self.store.blocking().create(key, bytes).unwrap() != tidemill_core::PutResult::Conflict);
     }
 
     /// 250,000 rows with doubles whose sum depends on the order.
@@ -261,12 +261,12 @@ fn the_instance_itself_is_locked() {
         timeout: Duration::from_secs(9),
     };
     let engine = SqlEngine::new(options).unwrap();
-    let connection = Session::of(&engine.inner.serial, &engine.inner.cache).unwrap();
+    let connection = Session::open(&engine.inner.serial, &engine.inner.cache).unwrap();
     for sql in [
         format!("SELECT * FROM read_csv('{}')", secret.display()),
         format!(
             "SELECT * FROM read_text('{}')",
-            engine.inner.cache.folder().join("../../secret.csv").display()
+            engine.inner.cache.dir().join("../../secret.csv").display()
         ),
         format!("COPY (SELECT 1) TO '{}'", secret.display()),
         format!("ATTACH '{}'", bench.folder.path().join("x.db").display()),
@@ -495,7 +495,7 @@ fn a_small_disk_is_enough_for_any_number_of_files() {
         let sql = "SELECT x || '-' || y FROM a, b";
         assert_eq!(texts(&host, sql, &tables), [format!("{number}-{number}")]);
     }
-    let folder = engine.inner.cache.folder().to_owned();
+    let folder = engine.inner.cache.dir().to_owned();
     let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
     let bytes: u64 = files.filter(|data| data.is_file()).map(|data| data.len()).sum();
     assert!((1..ROOM + 4096).contains(&bytes), "{bytes} bytes in the cache");

@@ -4,43 +4,43 @@
 //! two classes both engines apply conventions of their own. They are cut into groups, each a node, and the groups' sums added: tract
 //! walks a node's leaf table from its start for every tree and row, so one node of 300 trees takes milliseconds a row. Only `BRANCH_LEQ` is written: tract misreads `BRANCH_GTE`.
 
-mod messages;
+mod proto;
 mod read;
 
-use messages::{Attribute, Entry, Graph, Model, Node, OperatorSet, Tensor, ValueInfo};
 use prost::Message;
+use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, ValueInfoProto};
 pub use read::read;
 
 use crate::{
-    Fitted,
+    TrainedModel,
     linear::Linear,
     loss::Loss,
     trees::{Tree, Trees},
 };
 
 /// The file's bytes; equal models give equal bytes. `classes` goes into the metadata for whoever opens the file elsewhere.
-pub fn export(model: &Fitted, names: &[String], classes: &[String]) -> Vec<u8> {
+pub fn export(model: &TrainedModel, names: &[String], classes: &[String]) -> Vec<u8> {
     let mut graph = Builder::default();
     match model {
-        Fitted::Trees(model) => trees(model, &mut graph),
-        Fitted::Linear(model) => linear(model, names.len(), &mut graph),
+        TrainedModel::Trees(model) => trees(model, &mut graph),
+        TrainedModel::Linear(model) => linear(model, names.len(), &mut graph),
     }
     graph.scores(model.loss());
     let json = |list: &[String]| serde_json::to_string(list).unwrap_or_default();
-    let entry = |key: &str, value: String| Entry { key: key.into(), value };
-    let opset = |domain: &str, version| OperatorSet {
+    let entry = |key: &str, value: String| StringStringEntryProto { key: key.into(), value };
+    let opset = |domain: &str, version| OperatorSetIdProto {
         domain: domain.into(),
         version,
     };
-    let file = Model {
+    let file = ModelProto {
         ir_version: 8,
         producer_name: "tidemill".into(),
-        graph: Some(Graph {
+        graph: Some(GraphProto {
             node: graph.nodes,
             name: "model".into(),
             initializer: graph.constants,
-            input: vec![ValueInfo::matrix("features", names.len())],
-            output: vec![ValueInfo::matrix("scores", model.loss().scores())],
+            input: vec![ValueInfoProto::matrix("features", names.len())],
+            output: vec![ValueInfoProto::matrix("scores", model.loss().scores())],
         }),
         opset_import: vec![opset("", 13), opset("ai.onnx.ml", 1)],
         metadata_props: vec![entry("tidemill.features", json(names)), entry("tidemill.classes", json(classes))],
@@ -50,16 +50,16 @@ pub fn export(model: &Fitted, names: &[String], classes: &[String]) -> Vec<u8> {
 
 #[derive(Default)]
 struct Builder {
-    nodes: Vec<Node>,
-    constants: Vec<Tensor>,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
 }
 
 impl Builder {
-    fn node(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<Attribute>) {
+    fn node(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) {
         let owned = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
         let domain = if op.starts_with("TreeEnsemble") { "ai.onnx.ml" } else { "" };
         let name = outputs.first().copied().unwrap_or_default().to_owned() + "_node";
-        self.nodes.push(Node {
+        self.nodes.push(NodeProto {
             input: owned(inputs),
             output: owned(outputs),
             name,
@@ -75,14 +75,19 @@ impl Builder {
             Loss::Squared => self.node("Add", &["sums", "base"], &["scores"], vec![]),
             Loss::Softmax(_) => {
                 self.node("Add", &["sums", "base"], &["margins"], vec![]);
-                self.node("Softmax", &["margins"], &["scores"], vec![Attribute::int("axis", 1)]);
+                self.node("Softmax", &["margins"], &["scores"], vec![AttributeProto::int("axis", 1)]);
             }
             Loss::Logistic => {
-                self.constants.push(Tensor::floats("one", &[1, 1], &[1.0]));
+                self.constants.push(TensorProto::floats("one", &[1, 1], &[1.0]));
                 self.node("Add", &["sums", "base"], &["margins"], vec![]);
                 self.node("Sigmoid", &["margins"], &["positive"], vec![]);
                 self.node("Sub", &["one", "positive"], &["negative"], vec![]);
-                self.node("Concat", &["negative", "positive"], &["scores"], vec![Attribute::int("axis", 1)]);
+                self.node(
+                    "Concat",
+                    &["negative", "positive"],
+                    &["scores"],
+                    vec![AttributeProto::int("axis", 1)],
+                );
             }
         }
     }
@@ -90,15 +95,17 @@ impl Builder {
 
 fn linear(model: &Linear, width: usize, graph: &mut Builder) {
     let count = model.intercept.len();
-    graph.constants.push(Tensor::floats("weights", &[width, count], &model.weights));
-    graph.constants.push(Tensor::floats("base", &[1, count], &model.intercept));
+    graph
+        .constants
+        .push(TensorProto::floats("weights", &[width, count], &model.weights));
+    graph.constants.push(TensorProto::floats("base", &[1, count], &model.intercept));
     graph.node("MatMul", &["features", "weights"], &["sums"], vec![]);
 }
 
 fn trees(model: &Trees, graph: &mut Builder) {
     let margins = model.loss.margins();
     let classes = margins.max(3);
-    graph.constants.push(Tensor::floats("base", &[1, margins], &model.base));
+    graph.constants.push(TensorProto::floats("base", &[1, margins], &model.base));
     let mut sums = String::new();
     for (index, group) in model.groups().enumerate() {
         let (label, own) = (format!("unused_label_{index}"), format!("group_{index}"));
@@ -112,12 +119,12 @@ fn trees(model: &Trees, graph: &mut Builder) {
         };
     }
     for (name, value) in [("slice_start", 0), ("slice_end", margins as i64), ("slice_axis", 1)] {
-        graph.constants.push(Tensor::ints(name, &[value]));
+        graph.constants.push(TensorProto::ints(name, &[value]));
     }
     graph.node("Slice", &[&sums, "slice_start", "slice_end", "slice_axis"], &["sums"], vec![]);
 }
 
-fn ensemble(trees: &[Tree], classes: usize) -> Vec<Attribute> {
+fn ensemble(trees: &[Tree], classes: usize) -> Vec<AttributeProto> {
     let all = || {
         trees
             .iter()
@@ -134,19 +141,19 @@ fn ensemble(trees: &[Tree], classes: usize) -> Vec<Attribute> {
         .map(|(.., node)| if node.feature.is_some() { "BRANCH_LEQ" } else { "LEAF" })
         .collect();
     vec![
-        Attribute::ints("classlabels_int64s", (0..classes as i64).collect()),
-        Attribute::ints("nodes_treeids", all().map(|(tree, ..)| tree as i64).collect()),
-        Attribute::ints("nodes_nodeids", all().map(|(_, _, id, _)| id as i64).collect()),
-        Attribute::ints("nodes_featureids", splits(&|node| node.feature.unwrap_or(0))),
-        Attribute::strings("nodes_modes", modes),
-        Attribute::floats("nodes_values", all().map(|(.., node)| node.threshold).collect()),
-        Attribute::ints("nodes_truenodeids", splits(&|node| node.left)),
-        Attribute::ints("nodes_falsenodeids", splits(&|node| node.right)),
-        Attribute::ints("nodes_missing_value_tracks_true", splits(&|node| usize::from(node.missing_left))),
-        Attribute::ints("class_treeids", leaves().map(|(tree, ..)| tree as i64).collect()),
-        Attribute::ints("class_nodeids", leaves().map(|(_, _, id, _)| id as i64).collect()),
-        Attribute::ints("class_ids", leaves().map(|(_, tree, ..)| tree.margin as i64).collect()),
-        Attribute::floats("class_weights", leaves().map(|(.., node)| node.value).collect()),
-        Attribute::string("post_transform", "NONE"),
+        AttributeProto::ints("classlabels_int64s", (0..classes as i64).collect()),
+        AttributeProto::ints("nodes_treeids", all().map(|(tree, ..)| tree as i64).collect()),
+        AttributeProto::ints("nodes_nodeids", all().map(|(_, _, id, _)| id as i64).collect()),
+        AttributeProto::ints("nodes_featureids", splits(&|node| node.feature.unwrap_or(0))),
+        AttributeProto::strings("nodes_modes", modes),
+        AttributeProto::floats("nodes_values", all().map(|(.., node)| node.threshold).collect()),
+        AttributeProto::ints("nodes_truenodeids", splits(&|node| node.left)),
+        AttributeProto::ints("nodes_falsenodeids", splits(&|node| node.right)),
+        AttributeProto::ints("nodes_missing_value_tracks_true", splits(&|node| usize::from(node.missing_left))),
+        AttributeProto::ints("class_treeids", leaves().map(|(tree, ..)| tree as i64).collect()),
+        AttributeProto::ints("class_nodeids", leaves().map(|(_, _, id, _)| id as i64).collect()),
+        AttributeProto::ints("class_ids", leaves().map(|(_, tree, ..)| tree.margin as i64).collect()),
+        AttributeProto::floats("class_weights", leaves().map(|(.., node)| node.value).collect()),
+        AttributeProto::string("post_transform", "NONE"),
     ]
 }

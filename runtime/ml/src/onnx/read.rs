@@ -6,10 +6,10 @@ use prost::Message;
 
 use super::{
     export,
-    messages::{Graph, Model, Node as Operator, Size, Tensor},
+    proto::{DimensionValue, GraphProto, ModelProto, NodeProto as Operator, TensorProto},
 };
 use crate::{
-    Fitted,
+    TrainedModel,
     linear::Linear,
     loss::Loss,
     trees::{Node, Tree, Trees},
@@ -17,8 +17,8 @@ use crate::{
 
 /// The model of a file of ours and the number of columns that it takes; `None` if another tool wrote it, or nobody did.
 /// What a file does not hold is zero: a split's gain, a linear model's iterations.
-pub fn read(onnx: &[u8]) -> Option<(Fitted, usize)> {
-    let file = Model::decode(onnx).ok().filter(|file| file.producer_name == "tidemill")?;
+pub fn read(onnx: &[u8]) -> Option<(TrainedModel, usize)> {
+    let file = ModelProto::decode(onnx).ok().filter(|file| file.producer_name == "tidemill")?;
     let list = |key: &str| -> Option<Vec<String>> {
         let entry = file.metadata_props.iter().find(|entry| entry.key == key)?;
         serde_json::from_str(&entry.value).ok()
@@ -29,15 +29,15 @@ pub fn read(onnx: &[u8]) -> Option<(Fitted, usize)> {
     (width(graph)? == names.len() && export(&model, &names, &classes) == onnx).then_some((model, names.len()))
 }
 
-fn width(graph: &Graph) -> Option<usize> {
+fn width(graph: &GraphProto) -> Option<usize> {
     let shape = graph.input.first()?.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
     match shape.dim.get(1)?.size.as_ref()? {
-        Size::Value(width) => usize::try_from(*width).ok(),
-        Size::Symbol(_) => None,
+        DimensionValue::Value(width) => usize::try_from(*width).ok(),
+        DimensionValue::Symbol(_) => None,
     }
 }
 
-fn model(graph: &Graph, width: usize) -> Option<Fitted> {
+fn model(graph: &GraphProto, width: usize) -> Option<TrainedModel> {
     let base = constant(graph, "base")?;
     let has = |op: &str| graph.node.iter().any(|node| node.op_type == op);
     let loss = match (has("Sigmoid"), has("Softmax")) {
@@ -50,7 +50,7 @@ fn model(graph: &Graph, width: usize) -> Option<Fitted> {
     }
     if let Some(weights) = constant(graph, "weights") {
         let whole = weights.len() == width * base.len();
-        return whole.then_some(Fitted::Linear(Linear {
+        return whole.then_some(TrainedModel::Linear(Linear {
             loss,
             weights,
             intercept: base,
@@ -61,11 +61,11 @@ fn model(graph: &Graph, width: usize) -> Option<Fitted> {
     for node in graph.node.iter().filter(|node| node.op_type == "TreeEnsembleClassifier") {
         trees.extend(group(node, width, loss.margins())?);
     }
-    Some(Fitted::Trees(Trees { loss, base, trees }))
+    Some(TrainedModel::Trees(Trees { loss, base, trees }))
 }
 
-fn constant(graph: &Graph, name: &str) -> Option<Vec<f32>> {
-    let tensor: &Tensor = graph.initializer.iter().find(|tensor| tensor.name == name)?;
+fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
+    let tensor: &TensorProto = graph.initializer.iter().find(|tensor| tensor.name == name)?;
     let (numbers, rest) = tensor.raw_data.as_chunks::<4>();
     rest.is_empty()
         .then(|| numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())

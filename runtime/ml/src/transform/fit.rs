@@ -84,7 +84,7 @@ fn step(
     columns: &Columns,
     label: &[f64],
 ) -> Result<Step> {
-    let values = inputs.iter().map(|input| columns.need(input)).collect::<Result<Vec<_>>>()?;
+    let values = inputs.iter().map(|input| columns.require(input)).collect::<Result<Vec<_>>>()?;
     let encoder = encoder(name, kind, rule, linear, &values, label)?;
     let names = output_names(name, &encoder);
     let mut encoded = vec![vec![f64::NAN; label.len()]; names.len()];
@@ -120,7 +120,7 @@ fn unfitted(steps: &[Step], rules: &BTreeMap<String, TransformRule>) -> Result<(
 
 fn encoder(name: &str, kind: Option<ColumnType>, rule: &TransformRule, linear: bool, values: &[&Values], label: &[f64]) -> Result<Encoder> {
     let wrong = |encoding: &str, allowed: &str| {
-        let found = kind.map_or("a cross", ColumnType::sql);
+        let found = kind.map_or("a cross", ColumnType::sql_type);
         Err(Error::config(format!(
             "transform `{name}` has the encoding `{encoding}`, which is for {allowed}, and the column is {found}"
         )))

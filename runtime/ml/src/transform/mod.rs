@@ -107,9 +107,9 @@ impl Transform {
     /// `Input` error; integers stand for numbers, and numbers without a fraction for integers.
     pub fn apply(&self, columns: &Columns) -> Result<Vec<f32>> {
         for input in &self.signature.inputs {
-            let kind = columns.need(&input.name)?.kind();
+            let kind = columns.require(&input.name)?.kind();
             if kind != input.kind && !(is_numeric(kind) && is_numeric(input.kind)) {
-                let (name, found, wanted) = (&input.name, kind.sql(), input.kind.sql());
+                let (name, found, wanted) = (&input.name, kind.sql_type(), input.kind.sql_type());
                 return Err(Error::input(format!(
                     "column `{name}` has the type `{found}`, and the model was trained on `{wanted}`"
                 )));
@@ -119,7 +119,7 @@ impl Transform {
         let mut matrix = vec![f32::NAN; rows * width];
         let mut offset = 0;
         for step in &self.steps {
-            let inputs = step.inputs.iter().map(|name| columns.need(name)).collect::<Result<Vec<_>>>()?;
+            let inputs = step.inputs.iter().map(|name| columns.require(name)).collect::<Result<Vec<_>>>()?;
             let mut encoded = vec![0.0; step.outputs.len()];
             for row in 0..rows {
                 step.encoder.encode(&inputs, row, &mut encoded);

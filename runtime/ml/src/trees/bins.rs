@@ -17,7 +17,7 @@ pub struct Bins {
 
 impl Bins {
     /// Cuts the columns at the quantiles of these very rows.
-    pub fn of(matrix: &Matrix) -> Self {
+    pub fn from_matrix(matrix: &Matrix) -> Self {
         let rows = matrix.rows();
         let mut codes = vec![MISSING; rows * matrix.width];
         let mut thresholds = Vec::with_capacity(matrix.width);
@@ -104,7 +104,7 @@ mod tests {
         let values: Vec<f32> = (0..2000)
             .map(|i| if i % 100 == 0 { f32::NAN } else { (i * 7 % 1999) as f32 })
             .collect();
-        let bins = Bins::of(&Matrix {
+        let bins = Bins::from_matrix(&Matrix {
             values: values.clone(),
             width: 1,
         });
@@ -117,7 +117,7 @@ mod tests {
             }
         }
         assert!(
-            Bins::of(&Matrix {
+            Bins::from_matrix(&Matrix {
                 values: vec![f32::NAN; 3],
                 width: 1
             })

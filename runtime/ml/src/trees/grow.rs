@@ -55,7 +55,7 @@ struct Leaf {
 }
 
 /// A tree and the training rows of its leaves.
-pub(super) struct Grown {
+pub(super) struct GrownTree {
     pub(super) tree: Tree,
     pub(super) leaves: Vec<(f32, Vec<u32>)>,
 }
@@ -82,7 +82,7 @@ impl<'a> Grower<'a> {
         }
     }
 
-    pub(super) fn grow(&mut self, derivatives: &[(f32, f32)], trainer: &Trainer, margin: usize) -> Grown {
+    pub(super) fn grow(&mut self, derivatives: &[(f32, f32)], trainer: &Trainer, margin: usize) -> GrownTree {
         let rows: Vec<u32> = (0..derivatives.len() as u32).collect();
         let mut nodes = vec![blank()];
         let mut leaves = vec![self.leaf(0, 0, rows, derivatives, None)];
@@ -99,7 +99,7 @@ impl<'a> Grower<'a> {
             ends.push((nodes[leaf.node].value, leaf.rows));
             self.spare.push(leaf.histogram);
         }
-        Grown {
+        GrownTree {
             tree: Tree { margin, nodes },
             leaves: ends,
         }

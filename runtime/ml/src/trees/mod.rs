@@ -102,7 +102,7 @@ impl Trees {
 
 /// Trains; `progress` gets the share of the rounds that are done. Without stop rows, or with `early_stopping = 0`, all rounds are kept.
 pub fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Trees {
-    let bins = Bins::of(train.matrix);
+    let bins = Bins::from_matrix(train.matrix);
     let base = loss.base(train.label, &train.weight);
     let mut model = Trees {
         loss,

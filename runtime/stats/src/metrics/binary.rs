@@ -1,6 +1,6 @@
 //! Two classes. A row counts as predicted positive when its score is at least 0.5; `auc` alone needs no threshold and takes any score.
 
-use super::{Metrics, clipped_ln, mean, named};
+use super::{Metrics, clipped_ln, defined_metrics, mean};
 
 /// Rows by what was predicted (at 0.5) and what was true.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub fn f1(scores: &[f64], positive: &[bool]) -> Option<f64> {
 pub fn binary_metrics(scores: &[f64], positive: &[bool]) -> Metrics {
     let valid = !scores.iter().any(|s| s.is_nan());
     let at_threshold = |metric: fn(&[f64], &[bool]) -> Option<f64>| metric(scores, positive).filter(|_| valid);
-    named(
+    defined_metrics(
         scores.len().min(positive.len()),
         &[
             ("auc", auc(scores, positive)),

@@ -15,7 +15,7 @@ pub use regression::{mae, r2, regression_metrics, rmse};
 pub type Metrics = BTreeMap<String, f64>;
 
 /// The metrics that are defined, and `rows`.
-fn named(rows: usize, metrics: &[(&str, Option<f64>)]) -> Metrics {
+fn defined_metrics(rows: usize, metrics: &[(&str, Option<f64>)]) -> Metrics {
     let defined = metrics.iter().filter_map(|(name, value)| value.map(|v| ((*name).to_owned(), v)));
     std::iter::once(("rows".to_owned(), rows as f64)).chain(defined).collect()
 }

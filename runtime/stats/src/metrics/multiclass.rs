@@ -1,10 +1,10 @@
 //! Several classes: `scores` is row-major `[rows, classes]`, `truth` the index of each row's class. An index outside the classes
 //! (a class that the model does not know) counts as wrong, and takes log-loss and AUC from the result.
 
-use super::{Metrics, clipped_ln, mean, named};
+use super::{Metrics, clipped_ln, defined_metrics, mean};
 
 /// The class with the greatest score; the first of equals. NaN never wins.
-fn predicted(scores: &[f64]) -> usize {
+fn argmax(scores: &[f64]) -> usize {
     let mut best = 0;
     for (class, score) in scores.iter().enumerate() {
         if *score > scores[best] || (scores[best].is_nan() && !score.is_nan()) {
@@ -14,21 +14,21 @@ fn predicted(scores: &[f64]) -> usize {
     best
 }
 
-fn rows(scores: &[f64], classes: usize, truth: &[usize]) -> usize {
+fn count_rows(scores: &[f64], classes: usize, truth: &[usize]) -> usize {
     scores.len().checked_div(classes).unwrap_or(0).min(truth.len())
 }
 
 /// The share of rows whose greatest score is the true class's.
 pub fn multiclass_accuracy(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
-    mean(rows(scores, classes, truth), |row| {
+    mean(count_rows(scores, classes, truth), |row| {
         let scores = &scores[row * classes..][..classes];
-        f64::from(u8::from(predicted(scores) == truth[row] && !scores[predicted(scores)].is_nan()))
+        f64::from(u8::from(argmax(scores) == truth[row] && !scores[argmax(scores)].is_nan()))
     })
 }
 
 /// The mean of −ln(probability given to the true class).
 pub fn multiclass_log_loss(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
-    mean(rows(scores, classes, truth), |row| match truth[row] < classes {
+    mean(count_rows(scores, classes, truth), |row| match truth[row] < classes {
         true => -clipped_ln(scores[row * classes + truth[row]]),
         false => f64::NAN,
     })
@@ -36,7 +36,7 @@ pub fn multiclass_log_loss(scores: &[f64], classes: usize, truth: &[usize]) -> O
 
 /// The mean over classes of each one's AUC against the rest. `None` when a class has no row or all of them.
 pub fn multiclass_auc(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
-    let rows = rows(scores, classes, truth);
+    let rows = count_rows(scores, classes, truth);
     if truth[..rows].iter().any(|class| *class >= classes) {
         return None;
     }
@@ -51,11 +51,11 @@ pub fn multiclass_auc(scores: &[f64], classes: usize, truth: &[usize]) -> Option
 
 /// The mean over the classes that occur (truly or predicted) of each one's F1: `macro` in other tools.
 pub fn multiclass_f1(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
-    let rows = rows(scores, classes, truth);
+    let rows = count_rows(scores, classes, truth);
     let mut hits = vec![0u64; classes];
     let mut seen = vec![0u64; classes];
     for row in 0..rows {
-        let guess = predicted(&scores[row * classes..][..classes]);
+        let guess = argmax(&scores[row * classes..][..classes]);
         seen[guess] += 1;
         if let Some(count) = seen.get_mut(truth[row]) {
             *count += 1;
@@ -74,8 +74,8 @@ pub fn multiclass_f1(scores: &[f64], classes: usize, truth: &[usize]) -> Option<
 /// All of them by name: `auc`, `log-loss`, `accuracy`, `f1`, `rows`.
 pub fn multiclass_metrics(scores: &[f64], classes: usize, truth: &[usize]) -> Metrics {
     let valid = !scores.iter().any(|s| s.is_nan());
-    named(
-        rows(scores, classes, truth),
+    defined_metrics(
+        count_rows(scores, classes, truth),
         &[
             ("auc", multiclass_auc(scores, classes, truth)),
             ("log-loss", multiclass_log_loss(scores, classes, truth)),

@@ -1,6 +1,6 @@
 //! Numbers. `r2` is against the mean of these very rows, so it is not defined when the truth is constant.
 
-use super::{Metrics, mean, named};
+use super::{Metrics, defined_metrics, mean};
 
 /// The square root of the mean squared error. `None` without rows or with a value that is not a number.
 pub fn rmse(predicted: &[f64], truth: &[f64]) -> Option<f64> {
@@ -26,7 +26,7 @@ pub fn r2(predicted: &[f64], truth: &[f64]) -> Option<f64> {
 
 /// All of them by name: `rmse`, `mae`, `r2`, `rows`.
 pub fn regression_metrics(predicted: &[f64], truth: &[f64]) -> Metrics {
-    named(
+    defined_metrics(
         predicted.len().min(truth.len()),
         &[
             ("rmse", rmse(predicted, truth)),

@@ -57,7 +57,7 @@ impl Values {
 
 impl Batch {
     /// `Input` unless every column has one value a row and the names can stand in keys.
-    pub fn check(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         let rows = self.ids.len();
         let lengths = std::iter::once(self.times.len()).chain(self.columns.iter().map(|(_, values)| values.len()));
         if lengths.into_iter().any(|length| length != rows) {
@@ -73,7 +73,7 @@ impl Batch {
     }
 
     /// Event times from the column `time`, where there is none yet.
-    pub fn take_times(&mut self, time: &str) {
+    pub fn fill_event_times(&mut self, time: &str) {
         if let Some((_, Values::Timestamp(values))) = self.columns.iter().find(|(name, _)| name == time) {
             self.times.iter_mut().zip(values).for_each(|(time, value)| *time = time.or(*value));
         }

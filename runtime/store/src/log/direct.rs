@@ -12,9 +12,9 @@ use std::{
     },
 };
 
-use tidemill_core::{Error, Put, Result, time::Span};
+use tidemill_core::{Error, PutResult, Result, time::Span};
 
-use super::{Batch, LoggedModel, name, segment::segments};
+use super::{Batch, LoggedModel, segment::build_segments, unique_name};
 use crate::Store;
 
 /// Writes predictions straight to the store. Cheap to clone.
@@ -39,23 +39,23 @@ impl DirectLog {
     /// Returns when the rows are in the store. `Transient` if they cannot be: then nothing was acknowledged, and a later append
     /// may work. `Config` if it was not said how the model's rows are cut: in windows of a guessed length no monitor would find them.
     pub async fn append(&self, mut batch: Batch) -> Result<()> {
-        batch.check()?;
-        let model = self.models.get(&batch.model).ok_or_else(|| self.unknown(&batch.model))?;
-        batch.take_times(&model.time);
+        batch.validate()?;
+        let model = self.models.get(&batch.model).ok_or_else(|| self.unknown_model(&batch.model))?;
+        batch.fill_event_times(&model.time);
         let windows: BTreeMap<String, Span> = [(batch.model.clone(), model.window)].into();
-        let name = name("direct", self.written.fetch_add(1, Ordering::Relaxed));
+        let name = unique_name("direct", self.written.fetch_add(1, Ordering::Relaxed));
         let record = batch.encode(jiff::Timestamp::now().as_microsecond());
-        for segment in segments(&name, [record.as_slice()], &windows)? {
+        for segment in build_segments(&name, [record.as_slice()], &windows)? {
             match self.store.create(&segment.key, segment.bytes.into()).await {
-                Ok(Put::Written | Put::Unchanged) => {}
-                Ok(Put::Conflict) => return Err(refused(&segment.key, &"another process has taken the name")),
-                Err(error) => return Err(refused(&segment.key, &error)),
+                Ok(PutResult::Written | PutResult::Unchanged) => {}
+                Ok(PutResult::Conflict) => return Err(append_error(&segment.key, &"another process has taken the name")),
+                Err(error) => return Err(append_error(&segment.key, &error)),
             }
         }
         Ok(())
     }
 
-    fn unknown(&self, model: &str) -> Error {
+    fn unknown_model(&self, model: &str) -> Error {
         let known: Vec<String> = self.models.keys().map(|name| format!("`{name}`")).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Error::config(format!(
@@ -64,7 +64,7 @@ impl DirectLog {
     }
 }
 
-fn refused(key: &str, why: &dyn std::fmt::Display) -> Error {
+fn append_error(key: &str, why: &dyn std::fmt::Display) -> Error {
     Error::transient(format!(
         "the prediction log cannot write `{key}`: {why}; predictions are refused until it can"
     ))
@@ -75,7 +75,7 @@ mod tests {
     use tidemill_core::ErrorKind;
 
     use super::*;
-    use crate::log::{Values, window_summary};
+    use crate::log::{Values, summarize_window};
 
     fn log(store: &Store) -> DirectLog {
         let month = LoggedModel {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     async fn of(store: &Store, month: &str) -> (u64, usize) {
-        let summary = window_summary(store, "late", format!("2013-{month}-01T00:00:00Z").parse().unwrap())
+        let summary = summarize_window(store, "late", format!("2013-{month}-01T00:00:00Z").parse().unwrap())
             .await
             .unwrap();
         (summary.predictions, summary.segments.len())

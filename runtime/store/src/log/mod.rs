@@ -17,8 +17,8 @@ use tidemill_core::{Digest, pipeline::Pipeline, time::Span};
 
 pub use batch::{Batch, Values};
 pub use direct::DirectLog;
-pub use segment::{Segment, segments};
-pub use summary::{WindowSummary, window_summary};
+pub use segment::{Segment, build_segments};
+pub use summary::{WindowSummary, summarize_window};
 
 /// How a model's predictions are filed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,14 +33,14 @@ pub struct LoggedModel {
 /// What is served, as far as whoever logs it needs to know. Written into a function's or component's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Serving {
+pub struct ServingConfig {
     /// How each model's predictions are filed: the monitor's window, and the column that holds the event time.
     pub models: BTreeMap<String, LoggedModel>,
 }
 
-impl Serving {
+impl ServingConfig {
     /// All models of a project.
-    pub fn of(pipeline: &Pipeline) -> Self {
+    pub fn from_pipeline(pipeline: &Pipeline) -> Self {
         let filed = pipeline.models.values().filter_map(|model| {
             let time = pipeline.features.get(&model.features)?.time.clone();
             let window = model.monitor.window;
@@ -51,12 +51,12 @@ impl Serving {
 }
 
 /// A name for the `count`-th file or object that this process writes for `place`: names sort by time, and no two are the same.
-pub fn name(place: &str, count: u64) -> String {
+pub fn unique_name(place: &str, count: u64) -> String {
     use std::hash::{BuildHasher, RandomState};
     let micros = jiff::Timestamp::now().as_microsecond().unsigned_abs();
     let random = RandomState::new().hash_one(count);
     // A component is no process and knows no number of one.
     let process = if cfg!(target_family = "wasm") { 0 } else { std::process::id() };
     let seed = format!("{place} {micros} {count} {process} {random}");
-    format!("{micros:017}-{}", &Digest::of(seed.as_bytes()).short()[..8])
+    format!("{micros:017}-{}", &Digest::sha256(seed.as_bytes()).short()[..8])
 }

@@ -2,7 +2,7 @@
 
 /// What a record says before its columns.
 #[derive(Debug, PartialEq)]
-pub(super) struct Head<'a> {
+pub(super) struct RecordHeader<'a> {
     pub(super) served_at: i64,
     pub(super) model: &'a str,
     pub(super) version: u32,
@@ -43,24 +43,30 @@ pub(super) enum Value<'a> {
 
 /// Reads a record from its first byte to its last: its head, how many columns it has, and of each the name, the type and a value a row.
 /// Each step is `None` where the bytes are no record.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(super) struct RecordReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> RecordReader<'a> {
     pub(super) fn new(record: &'a [u8]) -> Self {
         Self(record)
     }
 
-    pub(super) fn head(&mut self) -> Option<Head<'a>> {
-        let served_at = self.word()? as i64;
-        let model = self.text()?;
-        let version = u32::try_from(self.word()?).ok()?;
-        let transform = self.text()?;
-        let latency_us = self.word()?;
-        let rows = self.count()?;
-        let ids = (0..rows).map(|_| self.text()).collect::<Option<_>>()?;
-        let time = |from: &mut Self| Some(if from.byte()? == 0 { None } else { Some(from.word()? as i64) });
+    pub(super) fn read_header(&mut self) -> Option<RecordHeader<'a>> {
+        let served_at = self.read_word()? as i64;
+        let model = self.read_text()?;
+        let version = u32::try_from(self.read_word()?).ok()?;
+        let transform = self.read_text()?;
+        let latency_us = self.read_word()?;
+        let rows = self.read_count()?;
+        let ids = (0..rows).map(|_| self.read_text()).collect::<Option<_>>()?;
+        let time = |from: &mut Self| {
+            Some(if from.read_byte()? == 0 {
+                None
+            } else {
+                Some(from.read_word()? as i64)
+            })
+        };
         let times = (0..rows).map(|_| time(self)).collect::<Option<_>>()?;
-        Some(Head {
+        Some(RecordHeader {
             served_at,
             model,
             version,
@@ -72,49 +78,49 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of things that take at least a byte each, so that a lie allocates nothing.
-    pub(super) fn count(&mut self) -> Option<usize> {
-        let count = usize::try_from(self.word()?).ok()?;
+    pub(super) fn read_count(&mut self) -> Option<usize> {
+        let count = usize::try_from(self.read_word()?).ok()?;
         (count <= self.0.len()).then_some(count)
     }
 
-    pub(super) fn column(&mut self) -> Option<(&'a str, Kind)> {
-        let name = self.text()?;
-        let kind = Kind::of(self.byte()?)?;
+    pub(super) fn read_column(&mut self) -> Option<(&'a str, Kind)> {
+        let name = self.read_text()?;
+        let kind = Kind::of(self.read_byte()?)?;
         Some((name, kind))
     }
 
     /// The inner `None` is a missing value.
-    pub(super) fn value(&mut self, kind: Kind) -> Option<Option<Value<'a>>> {
-        if self.byte()? == 0 {
+    pub(super) fn read_value(&mut self, kind: Kind) -> Option<Option<Value<'a>>> {
+        if self.read_byte()? == 0 {
             return Some(None);
         }
         Some(Some(match kind {
-            Kind::Boolean => Value::Boolean(self.byte()? != 0),
-            Kind::Integer => Value::Integer(self.word()? as i64),
-            Kind::Number => Value::Number(f64::from_bits(self.word()?)),
-            Kind::Text => Value::Text(self.text()?),
-            Kind::Timestamp => Value::Timestamp(self.word()? as i64),
+            Kind::Boolean => Value::Boolean(self.read_byte()? != 0),
+            Kind::Integer => Value::Integer(self.read_word()? as i64),
+            Kind::Number => Value::Number(f64::from_bits(self.read_word()?)),
+            Kind::Text => Value::Text(self.read_text()?),
+            Kind::Timestamp => Value::Timestamp(self.read_word()? as i64),
         }))
     }
 
     /// Nothing may stand behind the last column.
-    pub(super) fn end(&self) -> Option<()> {
+    pub(super) fn finish(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    fn read_byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn word(&mut self) -> Option<u64> {
+    fn read_word(&mut self) -> Option<u64> {
         let (first, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u64::from_le_bytes(*first))
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    fn read_text(&mut self) -> Option<&'a str> {
         let (length, rest) = self.0.split_first_chunk()?;
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.0 = rest;

@@ -11,7 +11,7 @@ use tidemill_core::{
     time::{Span, key_time},
 };
 
-use super::{record::Reader, table::Table};
+use super::{record::RecordReader, table::Table};
 
 /// For models that none was given for.
 const DEFAULT_WINDOW: Span = Span::days(1);
@@ -26,28 +26,32 @@ pub struct Segment {
 }
 
 /// Which segment a row belongs to: model, start of the window, version.
-type Place<'a> = (&'a str, Timestamp, u32);
+type SegmentId<'a> = (&'a str, Timestamp, u32);
 
 /// The segments of records, which are what [`Batch::encode`](super::Batch::encode) gives, under one `name`: one for each model, window and
 /// version. `Bug` if the bytes are no such record.
-pub fn segments<'a>(name: &str, records: impl IntoIterator<Item = &'a [u8]>, windows: &BTreeMap<String, Span>) -> Result<Vec<Segment>> {
+pub fn build_segments<'a>(
+    name: &str,
+    records: impl IntoIterator<Item = &'a [u8]>,
+    windows: &BTreeMap<String, Span>,
+) -> Result<Vec<Segment>> {
     let mut tables = Tables::default();
     for record in records {
-        tables.take(record, windows)?;
+        tables.push_record(record, windows)?;
     }
-    let places = tables.places.iter();
+    let places = tables.segments.iter();
     places
         .map(|((model, start, version), table)| {
             Ok(Segment {
-                key: format!("{}{name}-v{version}.parquet", prefix(model, *start)),
-                bytes: parquet(&tables.tables[*table].finish()?)?,
+                key: format!("{}{name}-v{version}.parquet", window_prefix(model, *start)),
+                bytes: write_parquet(&tables.tables[*table].finish()?)?,
             })
         })
         .collect()
 }
 
 /// Where a window's segments are, ending in `/`.
-pub(super) fn prefix(model: &str, start: Timestamp) -> String {
+pub(super) fn window_prefix(model: &str, start: Timestamp) -> String {
     format!("predictions/{model}/{}/", key_time(start))
 }
 
@@ -55,36 +59,38 @@ pub(super) fn prefix(model: &str, start: Timestamp) -> String {
 struct Tables<'a> {
     tables: Vec<Table<'a>>,
     /// Indices into `tables`.
-    places: BTreeMap<Place<'a>, usize>,
+    segments: BTreeMap<SegmentId<'a>, usize>,
     /// Where the row before went, and the end of its window: mostly the next one goes there too.
-    last: Option<(Place<'a>, Timestamp, usize)>,
+    last: Option<(SegmentId<'a>, Timestamp, usize)>,
 }
 
 impl<'a> Tables<'a> {
-    fn take(&mut self, record: &'a [u8], windows: &BTreeMap<String, Span>) -> Result<()> {
-        let mut reader = Reader::new(record);
-        let head = reader.head().ok_or_else(foreign)?;
+    fn push_record(&mut self, record: &'a [u8], windows: &BTreeMap<String, Span>) -> Result<()> {
+        let mut reader = RecordReader::new(record);
+        let head = reader.read_header().ok_or_else(invalid_record)?;
         let mut rows = Vec::with_capacity(head.ids.len());
         for (row, time) in head.times.iter().enumerate() {
             let time = time.unwrap_or(head.served_at);
-            let table = self.of(head.model, head.version, time, windows);
-            rows.push((table, self.tables[table].add(&head, row, time)));
+            let table = self.table_for(head.model, head.version, time, windows);
+            rows.push((table, self.tables[table].push_row(&head, row, time)));
         }
-        for nth in 0..reader.count().ok_or_else(foreign)? {
-            let (name, kind) = reader.column().ok_or_else(foreign)?;
+        for nth in 0..reader.read_count().ok_or_else(invalid_record)? {
+            let (name, kind) = reader.read_column().ok_or_else(invalid_record)?;
             for (table, place) in &rows {
-                let value = reader.value(kind).ok_or_else(foreign)?;
-                self.tables[*table].set(*place, nth, name, kind, value).map_err(|error| Error {
-                    message: format!("model `{}`: {}", head.model, error.message),
-                    ..error
-                })?;
+                let value = reader.read_value(kind).ok_or_else(invalid_record)?;
+                self.tables[*table]
+                    .set_value(*place, nth, name, kind, value)
+                    .map_err(|error| Error {
+                        message: format!("model `{}`: {}", head.model, error.message),
+                        ..error
+                    })?;
             }
         }
-        reader.end().ok_or_else(foreign)
+        reader.finish().ok_or_else(invalid_record)
     }
 
     /// The table for a row of that time, microseconds.
-    fn of(&mut self, model: &'a str, version: u32, time: i64, windows: &BTreeMap<String, Span>) -> usize {
+    fn table_for(&mut self, model: &'a str, version: u32, time: i64, windows: &BTreeMap<String, Span>) -> usize {
         let time = Timestamp::from_microsecond(time).unwrap_or(Timestamp::UNIX_EPOCH);
         if let Some(((last, start, of), end, table)) = self.last
             && (last, of) == (model, version)
@@ -93,22 +99,22 @@ impl<'a> Tables<'a> {
             return table;
         }
         let window = windows.get(model).copied().unwrap_or(DEFAULT_WINDOW);
-        let start = window.start_of(time);
+        let start = window.window_start(time);
         let place = (model, start, version);
-        let table = *self.places.entry(place).or_insert_with(|| {
+        let table = *self.segments.entry(place).or_insert_with(|| {
             self.tables.push(Table::default());
             self.tables.len() - 1
         });
-        self.last = Some((place, window.next(start), table));
+        self.last = Some((place, window.next_window(start), table));
         table
     }
 }
 
-fn foreign() -> Error {
+fn invalid_record() -> Error {
     Error::bug("the prediction log holds a record of another version of Tidemill")
 }
 
-fn parquet(table: &RecordBatch) -> Result<Vec<u8>> {
+fn write_parquet(table: &RecordBatch) -> Result<Vec<u8>> {
     let failed = |e: parquet::errors::ParquetError| Error::bug(format!("predictions cannot be written as Parquet: {e}"));
     let properties = WriterProperties::builder()
         .set_compression(compression().map_err(failed)?)

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use tidemill_core::{Digest, Error, Hasher, Result};
 
-use super::segment::prefix;
+use super::segment::window_prefix;
 use crate::Store;
 
 /// Segments that are read at once: where each request wrote one, a window has thousands.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// A window's predictions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct WindowSummary {
 type Seen = BTreeMap<String, (i64, u32, u64)>;
 
 /// Reads all segments of the window that starts at `start`. Seal the log first: what it still holds is not counted.
-pub async fn window_summary(store: &Store, model: &str, start: Timestamp) -> Result<WindowSummary> {
-    let prefix = prefix(model, start);
+pub async fn summarize_window(store: &Store, model: &str, start: Timestamp) -> Result<WindowSummary> {
+    let prefix = window_prefix(model, start);
     let mut segments: Vec<String> = Vec::new();
     loop {
         let page = store.list(&prefix, segments.last().map(String::as_str), 1000).await?;
@@ -48,7 +48,7 @@ pub async fn window_summary(store: &Store, model: &str, start: Timestamp) -> Res
         let bytes = store.get(&key).await;
         (key, bytes)
     });
-    let mut read = stream::iter(each).buffered(AT_ONCE);
+    let mut read = stream::iter(each).buffered(CONCURRENCY);
     while let Some((key, bytes)) = read.next().await {
         let bytes = bytes?;
         let broken = |e: &dyn std::fmt::Display| Error::input(format!("`{key}` is not a segment of the prediction log: {e}"));
@@ -56,13 +56,13 @@ pub async fn window_summary(store: &Store, model: &str, start: Timestamp) -> Res
         let mask = ProjectionMask::columns(builder.parquet_schema(), ["_id", "_served_at", "_version", "_score"]);
         for batch in builder.with_projection(mask).build().map_err(|e| broken(&e))? {
             let batch = batch.map_err(|e| broken(&e))?;
-            collect(&batch, &mut seen).ok_or_else(|| broken(&"it lacks `_id`, `_served_at` or `_version`"))?;
+            collect_ids(&batch, &mut seen).ok_or_else(|| broken(&"it lacks `_id`, `_served_at` or `_version`"))?;
         }
     }
-    Ok(summarise(segments, &seen))
+    Ok(summarize(segments, &seen))
 }
 
-fn collect(batch: &RecordBatch, seen: &mut Seen) -> Option<()> {
+fn collect_ids(batch: &RecordBatch, seen: &mut Seen) -> Option<()> {
     let ids = batch.column_by_name("_id")?.as_any().downcast_ref::<StringArray>()?;
     let times = batch
         .column_by_name("_served_at")?
@@ -81,7 +81,7 @@ fn collect(batch: &RecordBatch, seen: &mut Seen) -> Option<()> {
     Some(())
 }
 
-fn summarise(segments: Vec<String>, seen: &Seen) -> WindowSummary {
+fn summarize(segments: Vec<String>, seen: &Seen) -> WindowSummary {
     let mut versions = BTreeMap::new();
     let mut hash = Hasher::default();
     for (id, (_, version, score)) in seen {

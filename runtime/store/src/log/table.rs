@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use tidemill_core::{Error, Result};
 
-use super::record::{Head, Kind, Value};
+use super::record::{Kind, RecordHeader, Value};
 
 /// The rows of one model version in one window.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ enum Column<'a> {
 
 impl<'a> Table<'a> {
     /// A row of a record, with its event time; its place.
-    pub(super) fn add(&mut self, head: &Head<'a>, row: usize, time: i64) -> usize {
+    pub(super) fn push_row(&mut self, head: &RecordHeader<'a>, row: usize, time: i64) -> usize {
         self.version = head.version;
         self.ids.push(head.ids[row]);
         self.times.push(time);
@@ -44,7 +44,7 @@ impl<'a> Table<'a> {
 
     /// The value of the row at `place` in a column that is the record's `nth`: mostly it is the table's `nth` too. `Bug` if the column has had
     /// another type before.
-    pub(super) fn set(&mut self, place: usize, nth: usize, name: &'a str, kind: Kind, value: Option<Value<'a>>) -> Result<()> {
+    pub(super) fn set_value(&mut self, place: usize, nth: usize, name: &'a str, kind: Kind, value: Option<Value<'a>>) -> Result<()> {
         let named = |(other, _): &(&str, Column<'_>)| *other == name;
         let at = match self.columns.get(nth).is_some_and(named) {
             true => nth,
@@ -79,7 +79,7 @@ impl<'a> Table<'a> {
             ),
         ];
         let own = own.into_iter().map(|(name, array)| (name, array, false));
-        let brought = self.columns.iter().map(|(name, column)| (*name, column.in_order(&order), true));
+        let brought = self.columns.iter().map(|(name, column)| (*name, column.to_array(&order), true));
         RecordBatch::try_from_iter_with_nullable(own.chain(brought))
             .map_err(|e| Error::bug(format!("predictions do not form a table: {e}")))
     }
@@ -128,7 +128,7 @@ impl<'a> Column<'a> {
         Some(())
     }
 
-    fn in_order(&self, order: &[usize]) -> ArrayRef {
+    fn to_array(&self, order: &[usize]) -> ArrayRef {
         macro_rules! gather {
             ($values:expr, $array:ty) => {
                 Arc::new(

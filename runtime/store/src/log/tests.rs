@@ -6,7 +6,7 @@ use arrow_array::{Array as _, Float64Array, RecordBatch, StringArray, cast::AsAr
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidemill_core::ErrorKind;
 
-use super::{Batch, Segment, Values, segments};
+use super::{Batch, Segment, Values, build_segments};
 
 fn batch(request: &str, columns: Vec<(&str, Values)>) -> Batch {
     let rows = columns[0].1.len();
@@ -23,7 +23,7 @@ fn batch(request: &str, columns: Vec<(&str, Values)>) -> Batch {
 
 fn made(batches: &[Batch]) -> Vec<Segment> {
     let records: Vec<Vec<u8>> = batches.iter().map(|batch| batch.encode(99)).collect();
-    segments("n", records.iter().map(Vec::as_slice), &BTreeMap::new()).unwrap()
+    build_segments("n", records.iter().map(Vec::as_slice), &BTreeMap::new()).unwrap()
 }
 
 fn table(segment: &Segment) -> RecordBatch {
@@ -136,12 +136,12 @@ fn models_windows_and_versions_are_apart_and_a_batch_may_be_in_several() {
 fn a_column_of_two_types_and_bytes_that_are_no_record_are_refused() {
     let number = batch("a", vec![("x", Values::Number(vec![None]))]).encode(99);
     let text = batch("b", vec![("x", Values::Text(vec![None]))]).encode(99);
-    let error = segments("n", [number.as_slice(), &text], &BTreeMap::new()).unwrap_err();
+    let error = build_segments("n", [number.as_slice(), &text], &BTreeMap::new()).unwrap_err();
     assert_eq!(error.message, "model `late`: column `x` has two types in one version");
     for cut in 0..number.len() {
-        let error = segments("n", [&number[..cut]], &BTreeMap::new()).unwrap_err();
+        let error = build_segments("n", [&number[..cut]], &BTreeMap::new()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Bug, "cut at {cut}");
     }
     let longer = [number.as_slice(), &[0]].concat();
-    assert!(segments("n", [longer.as_slice()], &BTreeMap::new()).is_err());
+    assert!(build_segments("n", [longer.as_slice()], &BTreeMap::new()).is_err());
 }

@@ -1,4 +1,4 @@
-//! What signing a request needs, in plain Rust: a component is built without a C compiler, which ring wants.
+//! Measurement signing a request needs, in plain Rust: a component is built without a C compiler, which ring wants.
 
 use hmac::{Hmac, Mac};
 use object_store::{
@@ -14,7 +14,7 @@ pub(super) struct Plain;
 impl CryptoProvider for Plain {
     fn digest(&self, algorithm: DigestAlgorithm) -> Result<Box<dyn DigestContext>> {
         match algorithm {
-            DigestAlgorithm::Sha256 => Ok(Box::new(Running(Sha256::new(), Vec::new()))),
+            DigestAlgorithm::Sha256 => Ok(Box::new(ServerHandle(Sha256::new(), Vec::new()))),
             other => Err(unknown(&other)),
         }
     }
@@ -23,7 +23,7 @@ impl CryptoProvider for Plain {
         match algorithm {
             DigestAlgorithm::Sha256 => {
                 let mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|e| unknown(&e))?;
-                Ok(Box::new(Running(mac, Vec::new())))
+                Ok(Box::new(ServerHandle(mac, Vec::new())))
             }
             other => Err(unknown(&other)),
         }
@@ -34,10 +34,10 @@ impl CryptoProvider for Plain {
     }
 }
 
-/// What was hashed so far, and the result once it is finished.
-struct Running<T>(T, Vec<u8>);
+/// Measurement was hashed so far, and the result once it is finished.
+struct ServerHandle<T>(T, Vec<u8>);
 
-impl DigestContext for Running<Sha256> {
+impl DigestContext for ServerHandle<Sha256> {
     fn update(&mut self, data: &[u8]) {
         Digest::update(&mut self.0, data);
     }
@@ -47,7 +47,7 @@ impl DigestContext for Running<Sha256> {
     }
 }
 
-impl HmacContext for Running<Hmac<Sha256>> {
+impl HmacContext for ServerHandle<Hmac<Sha256>> {
     fn update(&mut self, data: &[u8]) {
         Mac::update(&mut self.0, data);
     }

@@ -26,10 +26,10 @@ use object_store::{
 };
 use tokio::time::Sleep;
 
-use super::patience::{CONNECT, PATIENCE, SLOWEST, Transport, duration, silent};
+use super::timeouts::{CONNECT_TIMEOUT, MIN_UPLOAD_RATE, RESPONSE_TIMEOUT, TransportError, timeout_error, timeout_option};
 
 /// Servers close connections that were not used for a while; a request sent into one is lost.
-const IDLE: Duration = Duration::from_secs(15);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Makes clients.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ pub(super) struct Connector;
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let time = |key, otherwise| duration(options, key, otherwise);
+        let time = |key, otherwise| timeout_option(options, key, otherwise);
         Ok(HttpClient::new(Service {
-            client: client(time(ClientConfigKey::ConnectTimeout, CONNECT)?)?,
-            patience: time(ClientConfigKey::Timeout, PATIENCE)?,
+            client: build_client(time(ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)?)?,
+            response_timeout: time(ClientConfigKey::Timeout, RESPONSE_TIMEOUT)?,
         }))
     }
 }
@@ -51,7 +51,7 @@ type Hyper = Client<HttpsConnector<Tcp>, HttpRequestBody>;
 ///
 /// # Errors
 /// If neither can be had.
-pub fn https(connect: Duration) -> std::io::Result<HttpsConnector<Tcp>> {
+pub fn https_connector(connect: Duration) -> std::io::Result<HttpsConnector<Tcp>> {
     let mut tcp = Tcp::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -64,31 +64,34 @@ pub fn https(connect: Duration) -> std::io::Result<HttpsConnector<Tcp>> {
     Ok(tls.https_or_http().enable_http1().wrap_connector(tcp))
 }
 
-fn client(connect: Duration) -> object_store::Result<Hyper> {
-    let connector = https(connect).map_err(|e| object_store::Error::Generic {
+fn build_client(connect: Duration) -> object_store::Result<Hyper> {
+    let connector = https_connector(connect).map_err(|e| object_store::Error::Generic {
         store: "S3",
         source: e.into(),
     })?;
     let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
+    builder.pool_idle_timeout(POOL_IDLE_TIMEOUT).pool_timer(TokioTimer::new());
     Ok(builder.build(connector))
 }
 
 #[derive(Debug)]
 struct Service {
     client: Hyper,
-    patience: Duration,
+    response_timeout: Duration,
 }
 
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let sending = Duration::from_secs((request.body().content_length() / SLOWEST) as u64);
-        let answer = tokio::time::timeout(self.patience + sending, self.client.request(request)).await;
-        let (parts, body) = answer.map_err(|_| silent(self.patience))?.map_err(|e| unanswered(&e))?.into_parts();
-        let body = Patient {
+        let sending = Duration::from_secs((request.body().content_length() / MIN_UPLOAD_RATE) as u64);
+        let answer = tokio::time::timeout(self.response_timeout + sending, self.client.request(request)).await;
+        let (parts, body) = answer
+            .map_err(|_| timeout_error(self.response_timeout))?
+            .map_err(|e| request_error(&e))?
+            .into_parts();
+        let body = IdleTimeoutBody {
             body,
-            patience: self.patience,
+            patience: self.response_timeout,
             waiting: None,
         };
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
@@ -96,13 +99,13 @@ impl HttpService for Service {
 }
 
 /// A body whose frames must not be too long in coming.
-struct Patient {
+struct IdleTimeoutBody {
     body: Incoming,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl Body for Patient {
+impl Body for IdleTimeoutBody {
     type Data = Bytes;
     type Error = HttpError;
 
@@ -110,11 +113,11 @@ impl Body for Patient {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             this.waiting = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(|e| failed(HttpErrorKind::Interrupted, &e))));
+            return Poll::Ready(frame.map(|frame| frame.map_err(|e| http_error(HttpErrorKind::Interrupted, &e))));
         }
         let patience = this.patience;
         let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        waiting.as_mut().poll(context).map(|()| Some(Err(silent(patience))))
+        waiting.as_mut().poll(context).map(|()| Some(Err(timeout_error(patience))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -126,22 +129,22 @@ impl Body for Patient {
     }
 }
 
-fn failed(kind: HttpErrorKind, error: &dyn Cause) -> HttpError {
+fn http_error(kind: HttpErrorKind, error: &dyn Cause) -> HttpError {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {
         text = format!("{text}: {deeper}");
         cause = deeper.source();
     }
-    HttpError::new(kind, Transport(text))
+    HttpError::new(kind, TransportError(text))
 }
 
 /// A request that found no connection was not sent. Any other may have been.
-fn unanswered(error: &Unsent) -> HttpError {
+fn request_error(error: &Unsent) -> HttpError {
     let kind = if error.is_connect() {
         HttpErrorKind::Connect
     } else {
         HttpErrorKind::Interrupted
     };
-    failed(kind, error)
+    http_error(kind, error)
 }

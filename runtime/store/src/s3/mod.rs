@@ -10,23 +10,23 @@ use object_store::{
 };
 use tidemill_core::{Error, Result};
 
-use crate::{Bucket, listing::Order, remote::Remote};
+use crate::{Bucket, listing::ListingOrder, remote::Remote};
 
 #[cfg(target_family = "wasm")]
 mod crypto;
 #[cfg_attr(target_family = "wasm", path = "wasi.rs")]
 mod http;
-mod large;
-mod patience;
+mod multipart;
 mod profile;
 #[cfg(not(target_family = "wasm"))]
 mod queue;
+mod timeouts;
 
 #[cfg(not(target_family = "wasm"))]
-pub use http::https;
+pub use http::https_connector;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 pub use http::send;
-pub(super) use large::Large;
+pub(super) use multipart::MultipartWriter;
 #[cfg(not(target_family = "wasm"))]
 pub use queue::{Message, MessageQueue};
 
@@ -34,40 +34,40 @@ pub use queue::{Message, MessageQueue};
 pub(super) const SCHEME: &str = "s3://";
 
 /// The setting that says over how many bytes an object goes in parts.
-const WHOLE: &str = "TIDEMILL_S3_WHOLE_BYTES";
+const MULTIPART_THRESHOLD: &str = "TIDEMILL_S3_WHOLE_BYTES";
 /// Its default for AWS, and for other servers.
-const WHOLE_AWS: usize = 16 << 20;
-const WHOLE_ELSEWHERE: usize = 1 << 30;
+const MULTIPART_THRESHOLD_AWS: usize = 16 << 20;
+const MULTIPART_THRESHOLD_OTHER: usize = 1 << 30;
 
 /// Above a second of silence more, whoever asked has its own patience: a flow tries again, a request answers 503.
-const RETRY_FOR: Duration = Duration::from_secs(20);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Opens the store at `s3://bucket/prefix`, with settings under the names of environment variables; what is not known is passed over.
 pub(super) fn open(location: &str, settings: Vec<(String, String)>) -> Result<Remote> {
-    let bucket = parse(location)?;
+    let bucket = parse_location(location)?;
     let whole = settings
         .iter()
-        .find(|(name, _)| name == WHOLE)
-        .map(|(_, value)| whole(value))
+        .find(|(name, _)| name == MULTIPART_THRESHOLD)
+        .map(|(_, value)| parse_threshold(value))
         .transpose()?;
-    let builder = builder(settings);
-    let endpoint = endpoint(&builder);
+    let builder = configure(settings);
+    let endpoint = configured_endpoint(&builder);
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint, &builder)?;
     }
     build(builder, bucket, endpoint, whole)
 }
 
-fn whole(value: &str) -> Result<usize> {
+fn parse_threshold(value: &str) -> Result<usize> {
     value.parse().map_err(|_| {
         Error::config(format!(
-            "{WHOLE} is `{value}`: it must be a number of bytes; what is larger goes in parts"
+            "{MULTIPART_THRESHOLD} is `{value}`: it must be a number of bytes; what is larger goes in parts"
         ))
     })
 }
 
 /// Like `AmazonS3Builder::from_env`, from what is given.
-fn builder(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Builder {
+fn configure(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Builder {
     let known = settings.into_iter().filter_map(|(name, value)| {
         let key = name
             .starts_with("AWS_")
@@ -78,10 +78,10 @@ fn builder(settings: impl IntoIterator<Item = (String, String)>) -> AmazonS3Buil
 }
 
 /// What the process's environment says, and the profile that it names.
-pub(super) fn environment() -> Result<Vec<(String, String)>> {
+pub(super) fn environment_settings() -> Result<Vec<(String, String)>> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     let mut settings = std::env::vars_os().filter_map(text).collect();
-    profile::add(&mut settings)?;
+    profile::apply_profile(&mut settings)?;
     Ok(settings.into_iter().collect())
 }
 
@@ -107,7 +107,7 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, who
                 base: 2.,
             },
             max_retries: retries,
-            retry_timeout: RETRY_FOR,
+            retry_timeout: RETRY_TIMEOUT,
         })
         .build()
         .map_err(|e| {
@@ -121,22 +121,26 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, who
     // What these settings ask of each request, a request that we sign ourselves would lack.
     let large = match in_one_piece {
         true => None,
-        false => Some(Large::new(
+        false => Some(MultipartWriter::new(
             s3.clone(),
-            whole.unwrap_or(if is_aws { WHOLE_AWS } else { WHOLE_ELSEWHERE }),
+            whole.unwrap_or(if is_aws {
+                MULTIPART_THRESHOLD_AWS
+            } else {
+                MULTIPART_THRESHOLD_OTHER
+            }),
         )?),
     };
     // Other servers may keep files and list them folder by folder; directory buckets list in no order.
     let order = match is_aws {
-        _ if set(AmazonS3ConfigKey::S3Express) => Order::Unknown,
-        true => Order::Bytes,
-        false => Order::Folders,
+        _ if set(AmazonS3ConfigKey::S3Express) => ListingOrder::Unknown,
+        true => ListingOrder::Bytes,
+        false => ListingOrder::Folders,
     };
     Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), order, large))
 }
 
 /// `s3://bucket/prefix` → its parts. The prefix is empty, or ends in `/`.
-fn parse(location: &str) -> Result<Bucket> {
+fn parse_location(location: &str) -> Result<Bucket> {
     let wrong = |fault: &str| {
         Error::config(format!(
             "`{location}` is not where a store can be: {fault}; write it like `s3://bucket` or `s3://bucket/prefix`"
@@ -150,7 +154,8 @@ fn parse(location: &str) -> Result<Bucket> {
     if !(3..=63).contains(&name.len()) || !name.chars().all(plain) {
         return Err(wrong("the name of a bucket has 3 to 63 small letters, digits, `-` and `.`"));
     }
-    let prefix = crate::key::prefix(prefix).map_err(|_| wrong("the prefix has an empty segment, or one that is not allowed in a key"))?;
+    let prefix =
+        crate::key::normalize_prefix(prefix).map_err(|_| wrong("the prefix has an empty segment, or one that is not allowed in a key"))?;
     Ok(Bucket {
         name: name.to_owned(),
         prefix,
@@ -158,7 +163,7 @@ fn parse(location: &str) -> Result<Bucket> {
 }
 
 /// The server, where it is not AWS.
-fn endpoint(builder: &AmazonS3Builder) -> Option<String> {
+fn configured_endpoint(builder: &AmazonS3Builder) -> Option<String> {
     let named = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
     named.iter().find_map(|key| builder.get_config_value(key))
 }
@@ -171,11 +176,11 @@ fn check_endpoint(endpoint: &str, builder: &AmazonS3Builder) -> Result<()> {
     };
     let uri: ::http::Uri = endpoint.parse().map_err(|_| wrong("this is no URL"))?;
     let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
-    check_plain(uri.scheme_str(), host, builder).map_err(|fault| wrong(&fault))
+    check_scheme(uri.scheme_str(), host, builder).map_err(|fault| wrong(&fault))
 }
 
 /// Signatures do not hide what travels in the clear: plain HTTP is for this machine, or where it was asked for.
-fn check_plain(scheme: Option<&str>, host: &str, builder: &AmazonS3Builder) -> Result<(), String> {
+fn check_scheme(scheme: Option<&str>, host: &str, builder: &AmazonS3Builder) -> Result<(), String> {
     let here = host == "localhost"
         || host
             .trim_matches(['[', ']'])
@@ -196,12 +201,12 @@ mod tests {
 
     #[test]
     fn a_location_is_a_bucket_and_whole_segments() {
-        let parts = |location: &str| parse(location).map(|bucket| (bucket.name, bucket.prefix));
+        let parts = |location: &str| parse_location(location).map(|bucket| (bucket.name, bucket.prefix));
         assert_eq!(parts("s3://tide"), Ok(("tide".into(), String::new())));
         assert_eq!(parts("s3://tide/"), Ok(("tide".into(), String::new())));
         assert_eq!(parts("s3://tide.mill-1/a/b"), Ok(("tide.mill-1".into(), "a/b/".into())));
         for bad in ["s3://", "s3://ab", "s3://Tide", "s3://tide//a", "s3://tide/../a", "s3://ti de"] {
-            let error = parse(bad).unwrap_err();
+            let error = parse_location(bad).unwrap_err();
             assert!(
                 error.message.contains(&format!("`{bad}`")) && error.message.contains("s3://bucket/prefix"),
                 "{error}"

@@ -19,7 +19,7 @@ const INDIRECT: [&str; 5] = ["sso_session", "sso_start_url", "credential_process
 type Settings = BTreeMap<String, String>;
 
 /// Adds what the chosen profile says to the settings of the environment.
-pub(super) fn add(settings: &mut Settings) -> Result<()> {
+pub(super) fn apply_profile(settings: &mut Settings) -> Result<()> {
     let text = |settings: &Settings, name: &str, file: &str| {
         let home = settings.get("HOME").or_else(|| settings.get("USERPROFILE")).map(PathBuf::from);
         let path = settings
@@ -30,14 +30,14 @@ pub(super) fn add(settings: &mut Settings) -> Result<()> {
     };
     let credentials = text(settings, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
     let config = text(settings, "AWS_CONFIG_FILE", "config");
-    choose(settings, &credentials, &config)
+    merge_profile(settings, &credentials, &config)
 }
 
-fn choose(settings: &mut Settings, credentials: &str, config: &str) -> Result<()> {
+fn merge_profile(settings: &mut Settings, credentials: &str, config: &str) -> Result<()> {
     let named = settings.get("AWS_PROFILE").or_else(|| settings.get("AWS_DEFAULT_PROFILE")).cloned();
     let name = named.clone().unwrap_or_else(|| "default".into());
-    let mut profiles = sections(config);
-    for (name, values) in sections(credentials) {
+    let mut profiles = parse_profiles(config);
+    for (name, values) in parse_profiles(credentials) {
         profiles.entry(name).or_default().extend(values);
     }
     let Some(profile) = profiles.get(&name) else {
@@ -77,7 +77,7 @@ fn choose(settings: &mut Settings, credentials: &str, config: &str) -> Result<()
 }
 
 /// `[name]` or `[profile name]`, then `key = value` a line.
-fn sections(text: &str) -> BTreeMap<String, Settings> {
+fn parse_profiles(text: &str) -> BTreeMap<String, Settings> {
     let mut found: BTreeMap<String, Settings> = BTreeMap::new();
     let mut section = None;
     for line in text.lines() {
@@ -108,7 +108,7 @@ mod tests {
 
     fn chosen(environment: &[(&str, &str)]) -> Result<Settings> {
         let mut settings = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        choose(&mut settings, CREDENTIALS, CONFIG).map(|()| settings)
+        merge_profile(&mut settings, CREDENTIALS, CONFIG).map(|()| settings)
     }
 
     fn get<'a>(settings: &'a Settings, name: &str) -> Option<&'a str> {
@@ -134,7 +134,7 @@ mod tests {
             (Some("Z"), None)
         );
         assert_eq!(get(&settings, "AWS_REGION"), None);
-        assert_eq!(choose(&mut Settings::new(), "", ""), Ok(()));
+        assert_eq!(merge_profile(&mut Settings::new(), "", ""), Ok(()));
     }
 
     #[test]

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use tidemill_core::{Error, Result};
 
 use super::http::Connector;
-use crate::fault::Place;
+use crate::error::Endpoint;
 
 /// How long a request for messages waits for the first one, in seconds: the longest that SQS takes.
-const WAIT: u64 = 20;
+const WAIT_SECONDS: u64 = 20;
 /// Messages of one answer: the most that SQS gives.
-const MOST: usize = 10;
+const MAX_MESSAGES: usize = 10;
 
 /// A message that was received and is hidden from others for the queue's visibility timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct MessageQueue {
 impl MessageQueue {
     /// The queue with this URL, such as `https://sqs.eu-west-1.amazonaws.com/123456789012/notices`. Credentials as for the store.
     pub fn open(url: &str) -> Result<Self> {
-        Self::open_with(url, super::environment()?)
+        Self::open_with(url, super::environment_settings()?)
     }
 
     /// Like [`open`](Self::open), with settings under the names of the AWS variables instead of the environment.
@@ -54,8 +54,8 @@ impl MessageQueue {
         let uri: ::http::Uri = url.parse().map_err(|_| wrong("it cannot be read"))?;
         let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
         let authority = uri.authority().ok_or_else(|| wrong("it names no host"))?;
-        let builder = super::builder(settings);
-        super::check_plain(uri.scheme_str(), host, &builder).map_err(|fault| wrong(&fault))?;
+        let builder = super::configure(settings);
+        super::check_scheme(uri.scheme_str(), host, &builder).map_err(|fault| wrong(&fault))?;
         let region = match host.split('.').collect::<Vec<_>>()[..] {
             ["sqs", region, "amazonaws", ..] => region.to_owned(),
             _ => builder
@@ -70,7 +70,7 @@ impl MessageQueue {
             .build()
             .map_err(failed)?;
         // A request is answered after `WAIT` at the latest.
-        let options = ClientOptions::new().with_timeout(Duration::from_secs(WAIT + 10));
+        let options = ClientOptions::new().with_timeout(Duration::from_secs(WAIT_SECONDS + 10));
         Ok(Self {
             url: url.to_owned(),
             server: format!("{}://{authority}", uri.scheme_str().unwrap_or("https")),
@@ -82,7 +82,7 @@ impl MessageQueue {
 
     /// Waits for messages, up to 20 seconds; none if there was none.
     pub async fn receive(&self) -> Result<Vec<Message>> {
-        let ask = json!({ "QueueUrl": self.url, "MaxNumberOfMessages": MOST, "WaitTimeSeconds": WAIT });
+        let ask = json!({ "QueueUrl": self.url, "MaxNumberOfMessages": MAX_MESSAGES, "WaitTimeSeconds": WAIT_SECONDS });
         let answer = self.call("ReceiveMessage", &ask).await?;
         let messages = answer.get("Messages").and_then(Value::as_array).into_iter().flatten();
         let text = |message: &Value, name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -103,11 +103,11 @@ impl MessageQueue {
     async fn call(&self, action: &str, ask: &Value) -> Result<Value> {
         let tried = self.request(action, ask).await;
         tried.map_err(|text| {
-            let place = Place {
+            let place = Endpoint {
                 bucket: None,
                 server: self.server.clone(),
             };
-            place.failed_text(&format!("the queue `{}` could not be read", self.url), &text)
+            place.to_error_from_text(&format!("the queue `{}` could not be read", self.url), &text)
         })
     }
 
@@ -125,7 +125,7 @@ impl MessageQueue {
         let status = answer.status();
         let body = answer.into_body().bytes().await.map_err(|e| e.to_string())?;
         if !status.is_success() {
-            return Err(explained(status.as_u16(), &body));
+            return Err(describe_error(status.as_u16(), &body));
         }
         if body.is_empty() {
             return Ok(Value::Null);
@@ -135,7 +135,7 @@ impl MessageQueue {
 }
 
 /// SQS names its errors in JSON, `com.amazonaws.sqs#QueueDoesNotExist`; here they are written as S3 writes its own.
-fn explained(status: u16, body: &[u8]) -> String {
+fn describe_error(status: u16, body: &[u8]) -> String {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| said.get(name).and_then(Value::as_str);
     match text("__type").map(|kind| kind.rsplit('#').next().unwrap_or(kind)) {
@@ -172,9 +172,9 @@ mod tests {
     fn errors_have_their_codes() {
         let said = br#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The specified queue does not exist."}"#;
         assert_eq!(
-            explained(400, said),
+            describe_error(400, said),
             "<Code>QueueDoesNotExist</Code><Message>The specified queue does not exist.</Message>"
         );
-        assert_eq!(explained(500, b"oops"), "status 500: oops");
+        assert_eq!(describe_error(500, b"oops"), "status 500: oops");
     }
 }

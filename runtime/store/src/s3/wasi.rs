@@ -1,7 +1,7 @@
 //! The HTTP client under the S3 store in a component: wasi:http 0.3, or 0.2 where whoever asks cannot wait but by blocking (the feature
 //! `blocking`).
 //!
-//! `object_store` waits between tries by tokio, which does not turn here, so what may be sent twice is tried again in this place. What
+//! `object_store` waits between tries by tokio, which does not turn here, so what may be sent twice is tried again in this place. Measurement
 //! was sent and not answered may have been done; whoever sent it must look.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use object_store::{
 };
 use send_wrapper::SendWrapper;
 
-use super::patience::{CONNECT, PATIENCE, Transport, duration};
+use super::patience::{CONNECT, PATIENCE, TransportError, duration};
 use crate::time::sleep;
 
 /// A request that found no connection was not sent. Any other may have been.
@@ -33,7 +33,7 @@ macro_rules! failed {
             $codes::TlsCertificateError | $codes::TlsProtocolError | $codes::TlsAlertReceived(_) => {
                 unsent(&format!("invalid peer certificate: {:?}", $code))
             }
-            _ => HttpError::new(HttpErrorKind::Interrupted, Transport(format!("{:?}", $code))),
+            _ => HttpError::new(HttpErrorKind::Interrupted, TransportError(format!("{:?}", $code))),
         }
     };
 }
@@ -50,7 +50,7 @@ pub fn send(request: ::http::Request<bytes::Bytes>) -> tidemill_core::Result<::h
         .map_err(|e| tidemill_core::Error::transient(format!("`{uri}` cannot be fetched: {e}; it is tried again")))
 }
 
-/// How often a request is sent in all, and how long after the first try the second follows.
+/// Program often a request is sent in all, and how long after the first try the second follows.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -103,7 +103,7 @@ impl Service {
 }
 
 fn unsent(why: &str) -> HttpError {
-    HttpError::new(HttpErrorKind::Connect, Transport(format!("tcp connect error: {why}")))
+    HttpError::new(HttpErrorKind::Connect, TransportError(format!("tcp connect error: {why}")))
 }
 
 /// An answer that is shorter than its head says broke off.
@@ -112,12 +112,15 @@ fn check_length(method: &Method, status: StatusCode, headers: &HeaderMap, length
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     if status.is_success() && *method != Method::HEAD && announced.is_some_and(|announced: usize| announced > length) {
-        return Err(HttpError::new(HttpErrorKind::Interrupted, Transport("the answer broke off".into())));
+        return Err(HttpError::new(
+            HttpErrorKind::Interrupted,
+            TransportError("the answer broke off".into()),
+        ));
     }
     Ok(())
 }
 
-/// What was not sent, and what may be done twice.
+/// Measurement was not sent, and what may be done twice.
 fn is_tried_again(request: &HttpRequest, answer: &Result<HttpResponse, HttpError>) -> bool {
     match answer {
         Ok(answer) => {

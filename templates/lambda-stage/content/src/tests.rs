@@ -25,7 +25,7 @@ fn an_event_of_s3_runs_it_once() {
     let store = Store::local(folder.path()).unwrap();
     // What the function's `TIDEMILL_CONFIG` says; `tidemill deploy sam` writes it.
     let node = json!({
-        "stage": "{{project-name | kebab_case}}", "subject": "{{project-name | kebab_case}}", "config": { "ignore": ["id"] },
+        "stage": "{{project-name | kebab_case}}", "resource": "{{project-name | kebab_case}}", "config": { "ignore": ["id"] },
         "on": ["{{on}}"], "writes": ["{{project-name | kebab_case}}/**"],
     });
     let settings = Settings {

@@ -7,7 +7,7 @@ import { run } from '../summary.js';
 
 function runOver(bytes) {
   const store = new Map([['raw/events/a.jsonl', bytes]]);
-  globalThis.context = { asOf: '2024-01-01T00:00:00Z', seed: 7, runKey: '0'.repeat(32), subject: 'test' };
+  globalThis.context = { asOf: '2024-01-01T00:00:00Z', seed: 7, runKey: '0'.repeat(32), resource: 'test' };
   globalThis.objects = {
     get: (key) => store.get(key),
     create: (key, bytes) => {
@@ -28,7 +28,7 @@ test('lines are summed up', () => {
   const [[key, written]] = store;
   const level = { there: 2, least: 2, greatest: 4, mean: 3 };
   assert.deepEqual(JSON.parse(new TextDecoder().decode(written)), { rows: 2, fields: { level, site: { there: 1 } } });
-  assert.equal(JSON.parse(outcome.facts).summary, key);
+  assert.equal(JSON.parse(outcome.result).summary, key);
 });
 
 test('a bad line is a finding, and nothing is written', () => {

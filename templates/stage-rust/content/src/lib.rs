@@ -36,7 +36,7 @@ impl Stage for {{project-name | pascal_case}} {
             let reason = format!("{} lines are no JSON objects", wrong.len());
             let finding = |message: String| Finding {
                 check: "json".into(),
-                subject: trigger.key.clone(),
+                resource: trigger.key.clone(),
                 severity: Severity::Error,
                 message,
                 count: 1,

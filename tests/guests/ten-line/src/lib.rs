@@ -14,7 +14,7 @@ impl Stage for TenLine {
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
         let facts = serde_json::json!({ "lines": lines });
         host.objects().create_json(
-            &format!("counts/{}/{}/lines.json", host.context().subject, host.context().run_key),
+            &format!("counts/{}/{}/lines.json", host.context().resource, host.context().run_key),
             &facts,
         )?;
         Ok(Outcome::done(format!("{lines} lines"), &facts))

@@ -28,12 +28,12 @@ export function run(trigger, config) {
   };
   if (careless) {
     tries[careless]();
-    return { decision: 'done', reason: 'nobody stopped it', findings: [], facts: '{}' };
+    return { decision: 'done', reason: 'nobody stopped it', findings: [], result: '{}' };
   }
   // The outcome of the stage before names what that wrote; both were granted.
-  const { summary } = JSON.parse(text(get(trigger.key))).facts;
-  const facts = Object.fromEntries(Object.entries(tries).map(([name, action]) => [name, told(action)]));
-  Object.assign(facts, {
+  const { summary } = JSON.parse(text(get(trigger.key))).result;
+  const result = Object.fromEntries(Object.entries(tries).map(([name, action]) => [name, told(action)]));
+  Object.assign(result, {
     rows: JSON.parse(text(get(summary))).rows,
     'fetch-granted': told(() => text(fetch(`http://${granted}/`, []).body)),
     // There is no other way out: nothing of Node's, and nothing of the web's.
@@ -42,6 +42,6 @@ export function run(trigger, config) {
     'as-of': context().asOf,
     chance: Math.random(),
   });
-  create(`${own}/${context().runKey}.json`, bytes(JSON.stringify(facts)));
-  return { decision: 'done', reason: 'tried', findings: [], facts: JSON.stringify(facts) };
+  create(`${own}/${context().runKey}.json`, bytes(JSON.stringify(result)));
+  return { decision: 'done', reason: 'tried', findings: [], result: JSON.stringify(result) };
 }

@@ -38,10 +38,10 @@ class WitWorld(wit_world.WitWorld):
             tries[config["careless"]]()
             return Outcome(Decision.DONE, "nobody stopped it", [], "{}", None)
         # The outcome of the stage before names what that wrote; both were granted.
-        summary = json.loads(objects.get(trigger.key))["facts"]["summary"]
-        facts = {name: told(action) for name, action in tries.items()}
+        summary = json.loads(objects.get(trigger.key))["result"]["summary"]
+        result = {name: told(action) for name, action in tries.items()}
         host, port = config["granted"].split(":")
-        facts |= {
+        result |= {
             "rows": json.loads(objects.get(summary))["rows"],
             "fetch-granted": told(lambda: fetch.get(f"http://{config['granted']}/", []).body.decode()),
             "socket": told(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).connect((host, int(port)))),
@@ -53,5 +53,5 @@ class WitWorld(wit_world.WitWorld):
             "as-of": run_context.get().as_of,
             "chance": random.SystemRandom().randrange(1 << 32),
         }
-        objects.create(f"{own}/{run_context.get().run_key}.json", json.dumps(facts).encode())
-        return Outcome(Decision.DONE, "tried", [], json.dumps(facts), None)
+        objects.create(f"{own}/{run_context.get().run_key}.json", json.dumps(result).encode())
+        return Outcome(Decision.DONE, "tried", [], json.dumps(result), None)

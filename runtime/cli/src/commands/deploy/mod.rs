@@ -12,7 +12,7 @@ use tidemill_deploy::difference::Difference;
 
 use crate::{
     output::Output,
-    project::{Project, unreadable},
+    project::{Project, read_error},
 };
 
 /// Writes what another target needs.
@@ -40,16 +40,16 @@ impl Deploy {
 }
 
 /// `--plan` found something, and was asked to say so.
-const DIFFERS: u8 = 10;
+const EXIT_CHANGED: u8 = 10;
 
 fn exit_code(asked: bool, difference: &Difference) -> ExitCode {
     match asked && !difference.is_empty() {
-        true => ExitCode::from(DIFFERS),
+        true => ExitCode::from(EXIT_CHANGED),
         false => ExitCode::SUCCESS,
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     }
@@ -57,14 +57,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// What a file holds, if it is there.
-fn text(path: &Path) -> Result<Option<String>> {
+fn read_if_exists(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(path, &error).into()),
+        Err(error) => Err(read_error(path, &error).into()),
     }
 }
 
-fn notes(notes: &[String]) -> String {
+fn render_notes(notes: &[String]) -> String {
     notes.iter().map(|note| format!("\nnote: {note}")).collect()
 }

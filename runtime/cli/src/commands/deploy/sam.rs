@@ -17,10 +17,10 @@ use tidemill_deploy::{
     sam::{self, Options},
 };
 
-use super::{exit_code, notes, text, write};
+use super::{exit_code, read_if_exists, render_notes, write_file};
 use crate::{
     output::Output,
-    project::{Project, unreadable},
+    project::{Project, read_error},
 };
 
 /// What is typed after `deploy sam`.
@@ -56,7 +56,7 @@ struct Written {
 }
 
 #[derive(Serialize)]
-struct Planned {
+struct Plan {
     template: String,
     #[serde(flatten)]
     difference: Difference,
@@ -66,22 +66,22 @@ struct Planned {
 
 impl Sam {
     pub(super) fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
-        let assumptions = self.assumptions()?;
+        let assumptions = self.read_assumptions()?;
         let options = Options {
             programs: self.programs.clone(),
         };
         let sam = sam::render(&project.pipeline, &options)?;
         let cost = cost::of(&sam, &assumptions);
         let template = self.out.clone().unwrap_or_else(|| project.root.join("sam/template.yaml"));
-        let package = Package::beside(&template)?;
+        let package = Package::next_to(&template)?;
         if self.plan {
-            let planned = Planned {
-                difference: package.difference(&sam)?,
+            let planned = Plan {
+                difference: package.diff(&sam)?,
                 template: template.display().to_string(),
                 notes: sam.notes,
                 cost,
             };
-            output.show(&planned, Planned::people)?;
+            output.print(&planned, Plan::render_text)?;
             return Ok(exit_code(self.exit_code, &planned.difference));
         }
         let files = package.write(&sam, project)?;
@@ -89,19 +89,19 @@ impl Sam {
             template: template.display().to_string(),
             resources: sam.template.resources.len(),
             files,
-            missing: package.missing(&sam, &self.programs),
+            missing: package.missing_files(&sam, &self.programs),
             notes: sam.notes,
             cost,
         };
-        output.show(&written, Written::people)?;
+        output.print(&written, Written::render_text)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn assumptions(&self) -> Result<Assumptions> {
+    fn read_assumptions(&self) -> Result<Assumptions> {
         let Some(path) = &self.assume else {
             return Ok(Assumptions::default());
         };
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
+        let text = std::fs::read_to_string(path).map_err(|e| read_error(path, &e))?;
         let assumptions: Assumptions =
             toml::from_str(&text).map_err(|e| Error::config(format!("`{}`: {}", path.display(), e.to_string().trim_end())))?;
         assumptions.check()?;
@@ -116,7 +116,7 @@ struct Package {
 }
 
 impl Package {
-    fn beside(template: &Path) -> Result<Self> {
+    fn next_to(template: &Path) -> Result<Self> {
         if template.is_dir() {
             return Err(Error::input(format!("`{}` is a folder; name the template's file in it", template.display())).into());
         }
@@ -126,19 +126,19 @@ impl Package {
         })
     }
 
-    fn difference(&self, sam: &sam::Sam) -> Result<Difference> {
+    fn diff(&self, sam: &sam::Sam) -> Result<Difference> {
         let name = self.template.display().to_string();
-        let old = match text(&self.template)? {
+        let old = match read_if_exists(&self.template)? {
             Some(text) => difference::read(&name, &text)?,
             None => Json::Object(serde_json::Map::new()),
         };
         let mut difference = Difference::of_templates(&old, &sam.json()?);
         for (path, new) in &sam.files {
-            let old = text(&self.folder.join(path))?;
+            let old = read_if_exists(&self.folder.join(path))?;
             let old = old.map(|text| difference::read(path, &text)).transpose()?;
             difference.add_file(path, old.as_ref(), Some(new));
         }
-        for path in self.stale(sam) {
+        for path in self.stale_files(sam) {
             difference.add_file(&path, Some(&Json::Null), None);
         }
         Ok(difference)
@@ -150,31 +150,31 @@ impl Package {
         let found = sam
             .components
             .iter()
-            .map(|(component, place)| Ok((project.component(component)?, place)));
+            .map(|(component, place)| Ok((project.component_path(component)?, place)));
         let found: Vec<(PathBuf, &String)> = found.collect::<tidemill_core::Result<_>>()?;
         for (component, place) in found {
-            let bytes = std::fs::read(&component).map_err(|e| unreadable(&component, &e))?;
-            written.push(self.file(place, &bytes)?);
+            let bytes = std::fs::read(&component).map_err(|e| read_error(&component, &e))?;
+            written.push(self.write_file(place, &bytes)?);
         }
         for (path, value) in &sam.files {
-            written.push(self.file(path, pretty(value)?.as_bytes())?);
+            written.push(self.write_file(path, to_pretty_json(value)?.as_bytes())?);
         }
-        for path in self.stale(sam) {
+        for path in self.stale_files(sam) {
             std::fs::remove_file(self.folder.join(&path)).with_context(|| format!("cannot remove `{path}`"))?;
         }
-        write(&self.template, sam.yaml()?.as_bytes())?;
+        write_file(&self.template, sam.yaml()?.as_bytes())?;
         written.push(self.template.display().to_string());
         Ok(written)
     }
 
-    fn file(&self, path: &str, bytes: &[u8]) -> Result<String> {
+    fn write_file(&self, path: &str, bytes: &[u8]) -> Result<String> {
         let path = self.folder.join(path);
-        write(&path, bytes)?;
+        write_file(&path, bytes)?;
         Ok(path.display().to_string())
     }
 
     /// What functions were told that are no more.
-    fn stale(&self, sam: &sam::Sam) -> Vec<String> {
+    fn stale_files(&self, sam: &sam::Sam) -> Vec<String> {
         let told: BTreeSet<&str> = sam.files.iter().map(|(path, _)| path.as_str()).collect();
         let entries = std::fs::read_dir(self.folder.join(sam::FUNCTIONS)).into_iter().flatten().flatten();
         let paths = entries.map(|entry| format!("{}/{}", sam::FUNCTIONS, entry.file_name().to_string_lossy()));
@@ -186,32 +186,32 @@ impl Package {
     }
 
     /// What `sam deploy` would look for in vain.
-    fn missing(&self, sam: &sam::Sam, programs: &str) -> Vec<String> {
+    fn missing_files(&self, sam: &sam::Sam, programs: &str) -> Vec<String> {
         let programs = sam.programs.iter().map(|program| format!("{programs}/{program}/bootstrap"));
         let needed = programs.chain([sam::DUCKDB.to_owned()]);
         needed.filter(|path| !self.folder.join(path).is_file()).collect()
     }
 }
 
-fn pretty(value: &Json) -> Result<String> {
+fn to_pretty_json(value: &Json) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-impl Planned {
-    fn people(&self) -> String {
-        format!("{}{}", self.difference.people(), notes(&self.notes))
+impl Plan {
+    fn render_text(&self) -> String {
+        format!("{}{}", self.difference.people(), render_notes(&self.notes))
     }
 }
 
 impl Written {
-    fn people(&self) -> String {
+    fn render_text(&self) -> String {
         let mut text = format!(
             "wrote `{}` ({} resources) and {} files beside it\n{}{}",
             self.template,
             self.resources,
             self.files.len() - 1,
             self.cost.people(),
-            notes(&self.notes)
+            render_notes(&self.notes)
         );
         if !self.missing.is_empty() {
             let missing: Vec<String> = self.missing.iter().map(|path| format!("`{path}`")).collect();

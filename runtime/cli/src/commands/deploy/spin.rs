@@ -17,10 +17,10 @@ use tidemill_deploy::{
     spin::{self, COMPONENTS, Composed, Options, Part, Recipe, compose, manifest},
 };
 
-use super::{exit_code, notes, text, write};
+use super::{exit_code, read_if_exists, render_notes, write_file};
 use crate::{
     output::Output,
-    project::{Project, unreadable},
+    project::{Project, read_error},
 };
 
 /// The manifest's file.
@@ -55,7 +55,7 @@ struct Written {
 }
 
 #[derive(Serialize)]
-struct Planned {
+struct Plan {
     manifest: String,
     #[serde(flatten)]
     difference: Difference,
@@ -75,21 +75,21 @@ impl Spin {
             // Only from the usual folder is it known how the project is reached.
             project: self.out.is_none().then(|| "..".to_owned()),
         };
-        let spin = spin::render(&project.pipeline, &options, &|name| part(project, name))?;
+        let spin = spin::render(&project.pipeline, &options, &|name| describe_component(project, name))?;
         let package = Package {
             text: spin.manifest.toml()?,
-            files: spin.files.iter().map(|file| made(project, file)).collect::<Result<_>>()?,
+            files: spin.files.iter().map(|file| compose_file(project, file)).collect::<Result<_>>()?,
             folder,
         };
         let manifest = package.folder.join(MANIFEST).display().to_string();
         if self.plan {
-            let planned = Planned {
+            let planned = Plan {
                 manifest,
-                difference: package.difference()?,
+                difference: package.diff()?,
                 notes: spin.notes,
             };
-            output.show(&planned, |planned| {
-                format!("{}{}", planned.difference.people(), notes(&planned.notes))
+            output.print(&planned, |planned| {
+                format!("{}{}", planned.difference.people(), render_notes(&planned.notes))
             })?;
             return Ok(exit_code(self.exit_code, &planned.difference));
         }
@@ -97,16 +97,16 @@ impl Spin {
             files: package.write()?,
             manifest,
             bytes: package.files.values().map(Vec::len).sum(),
-            required: required(&spin),
+            required: required_variables(&spin),
             notes: spin.notes,
-            million_predictions: million_predictions(),
+            million_predictions: cost_of_million_predictions(),
         };
-        output.show(&written, Written::people)?;
+        output.print(&written, Written::render_text)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn required(spin: &spin::Spin) -> Vec<String> {
+fn required_variables(spin: &spin::Spin) -> Vec<String> {
     let variables = spin.manifest.variables.iter();
     variables
         .filter(|(_, variable)| variable.required)
@@ -115,27 +115,27 @@ fn required(spin: &spin::Spin) -> Vec<String> {
 }
 
 /// A put before each answer, and two looks at the alias for it.
-fn million_predictions() -> f64 {
+fn cost_of_million_predictions() -> f64 {
     let prices = Assumptions::default();
     (prices.s3_million_puts + 2.0 * prices.s3_million_gets) / prices.request_rows
 }
 
-fn part(project: &Project, name: &str) -> tidemill_core::Result<Part> {
-    let bytes = read(project, name)?;
+fn describe_component(project: &Project, name: &str) -> tidemill_core::Result<Part> {
+    let bytes = read_component(project, name)?;
     Ok(Part {
-        digest: Digest::of(&bytes),
+        digest: Digest::sha256(&bytes),
         imports: compose::imports(&bytes).map_err(|e| e.context(format!("component `{name}`")))?,
     })
 }
 
-fn read(project: &Project, name: &str) -> tidemill_core::Result<Vec<u8>> {
-    let path = project.component(name)?;
-    std::fs::read(&path).map_err(|e| unreadable(&path, &e))
+fn read_component(project: &Project, name: &str) -> tidemill_core::Result<Vec<u8>> {
+    let path = project.component_path(name)?;
+    std::fs::read(&path).map_err(|e| read_error(&path, &e))
 }
 
 /// A file of the package; it imports nothing but what Spin offers.
-fn made(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)> {
-    let read = |name: &str| read(project, name);
+fn compose_file(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)> {
+    let read = |name: &str| read_component(project, name);
     let composed = match &file.recipe {
         Recipe::Plugged { socket, plugs } => {
             let plugs = plugs.iter().map(|plug| read(plug)).collect::<tidemill_core::Result<Vec<_>>>()?;
@@ -175,18 +175,18 @@ struct Package {
 }
 
 impl Package {
-    fn difference(&self) -> Result<Difference> {
+    fn diff(&self) -> Result<Difference> {
         let path = self.folder.join(MANIFEST);
-        let old = match text(&path)? {
+        let old = match read_if_exists(&path)? {
             Some(text) => manifest::sections(&path.display().to_string(), &text)?,
             None => json!({}),
         };
         let mut difference = Difference::of_templates(&old, &manifest::sections(MANIFEST, &self.text)?);
         for (place, bytes) in &self.files {
             let old = std::fs::read(self.folder.join(place)).ok();
-            difference.add_file(place, old.as_deref().map(described).as_ref(), Some(&described(bytes)));
+            difference.add_file(place, old.as_deref().map(describe_bytes).as_ref(), Some(&describe_bytes(bytes)));
         }
-        for place in self.stale() {
+        for place in self.stale_files() {
             difference.add_file(&place, Some(&Json::Null), None);
         }
         Ok(difference)
@@ -196,20 +196,20 @@ impl Package {
         let mut written = Vec::new();
         for (place, bytes) in &self.files {
             let path = self.folder.join(place);
-            write(&path, bytes)?;
+            write_file(&path, bytes)?;
             written.push(path.display().to_string());
         }
-        for place in self.stale() {
+        for place in self.stale_files() {
             std::fs::remove_file(self.folder.join(&place)).with_context(|| format!("cannot remove `{place}`"))?;
         }
         let path = self.folder.join(MANIFEST);
-        write(&path, self.text.as_bytes())?;
+        write_file(&path, self.text.as_bytes())?;
         written.push(path.display().to_string());
         Ok(written)
     }
 
     /// Components of before that the manifest does not name any more.
-    fn stale(&self) -> Vec<String> {
+    fn stale_files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.join(COMPONENTS)).into_iter().flatten().flatten();
         let places = entries.map(|entry| format!("{COMPONENTS}/{}", entry.file_name().to_string_lossy()));
         let is_wasm = |place: &String| Path::new(place).extension().is_some_and(|ending| ending == "wasm");
@@ -219,12 +219,12 @@ impl Package {
     }
 }
 
-fn described(bytes: &[u8]) -> Json {
-    json!({ "sha256": Digest::of(bytes), "bytes": bytes.len() })
+fn describe_bytes(bytes: &[u8]) -> Json {
+    json!({ "sha256": Digest::sha256(bytes), "bytes": bytes.len() })
 }
 
 impl Written {
-    fn people(&self) -> String {
+    fn render_text(&self) -> String {
         let folder = Path::new(&self.manifest).parent().unwrap_or(Path::new("")).display().to_string();
         let values: Vec<String> = self
             .required
@@ -240,7 +240,7 @@ impl Written {
             self.files.len() - 1,
             self.bytes as f64 / 1e6,
             self.million_predictions,
-            notes(&self.notes),
+            render_notes(&self.notes),
             values.join(", "),
         )
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_core::record::Output as Written;
+use tidemill_core::record::OutputObject as Written;
 
 /// What differs, in words.
-pub(super) fn compare(then: &[Written], now: &[Written]) -> Vec<String> {
+pub(super) fn list_differences(then: &[Written], now: &[Written]) -> Vec<String> {
     let index = |outputs: &[Written]| {
         outputs
             .iter()
@@ -32,14 +32,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn differences_are_named() {
+    fn each_difference_names_its_object() {
         let output = |key: &str, text: &str| Written {
             key: key.into(),
-            digest: Digest::of(text.as_bytes()),
+            digest: Digest::sha256(text.as_bytes()),
             size: 1,
         };
-        assert!(compare(&[output("a", "1")], &[output("a", "1")]).is_empty());
-        let found = compare(&[output("a", "1"), output("b", "1")], &[output("a", "2"), output("c", "1")]);
+        assert!(list_differences(&[output("a", "1")], &[output("a", "1")]).is_empty());
+        let found = list_differences(&[output("a", "1"), output("b", "1")], &[output("a", "2"), output("c", "1")]);
         assert_eq!(found.len(), 3);
     }
 }

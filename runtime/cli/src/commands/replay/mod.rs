@@ -15,8 +15,8 @@ use clap::Args;
 use serde::Serialize;
 use tidemill_core::{
     Error, ErrorKind, Objects as _, ObjectsExt as _, Trigger, digest_json,
-    record::{OutcomeRecord, Part, Read, Request, RunRecord, Training, Version},
-    time::as_of,
+    record::{DataFile, ModelVersion, OutcomeRecord, ReadRecord, RunRecord, TrainingRequest, TrainingResult},
+    time::parse_as_of,
     trigger_id,
 };
 use tidemill_engine::{Engine, StageComponent};
@@ -24,8 +24,8 @@ use tidemill_host::{Attempt, ENGINES, Ledger, RunHost, SqlEngine, Store};
 
 use crate::{
     commands::{
-        known,
-        models::{all_versions, no_version},
+        models::{list_versions, unknown_version},
+        suggest,
     },
     engine,
     output::{Output, table},
@@ -46,11 +46,11 @@ pub(crate) struct Replay {
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Replayed {
+struct StageReplay {
     model: String,
     version: u32,
     stage: String,
-    subject: String,
+    resource: String,
     id: String,
     /// Objects whose bytes were compared.
     outputs: usize,
@@ -59,23 +59,23 @@ struct Replayed {
     differences: Vec<String>,
 }
 
-struct Again<'a> {
+struct Replayer<'a> {
     project: &'a Project,
     store: Store,
     engine: Engine,
     sql: SqlEngine,
     components: BTreeMap<String, std::sync::Arc<StageComponent>>,
-    done: BTreeMap<String, Replayed>,
+    done: BTreeMap<String, StageReplay>,
 }
 
 impl Replay {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
-        let store = project.store()?;
-        let versions = self.versions(project, &store).await?;
-        let mut again = Again {
+        let store = project.open_store()?;
+        let versions = self.select_versions(project, &store).await?;
+        let mut again = Replayer {
             project,
-            engine: engine::engine(project)?,
-            sql: project.sql(self.threads)?,
+            engine: engine::open_engine(project)?,
+            sql: project.sql_engine(self.threads)?,
             store: store.clone(),
             components: BTreeMap::new(),
             done: BTreeMap::new(),
@@ -84,13 +84,13 @@ impl Replay {
         let bar = indicatif::ProgressBar::new_spinner();
         for version in &versions {
             bar.set_message(format!("{} v{}", version.model, version.version));
-            rows.extend(again.version(version).await?);
+            rows.extend(again.replay_version(version).await?);
             bar.tick();
         }
         bar.finish_and_clear();
         let same = rows.iter().all(|row| row.identical);
-        output.show(&rows, |rows| {
-            let header = ["model", "version", "stage", "subject", "outputs", "identical", "differences"];
+        output.print(&rows, |rows| {
+            let header = ["model", "version", "stage", "resource", "outputs", "identical", "differences"];
             table(&header, rows.iter().map(cells).collect(), "no version is registered yet")
         })?;
         Ok(if same {
@@ -101,66 +101,66 @@ impl Replay {
     }
 
     /// Those that are meant; one that is named must be there.
-    async fn versions(&self, project: &Project, store: &Store) -> Result<Vec<Version>> {
+    async fn select_versions(&self, project: &Project, store: &Store) -> Result<Vec<ModelVersion>> {
         if let Some(model) = &self.model {
-            known::model(&project.pipeline, model)?;
+            suggest::require_model(&project.pipeline, model)?;
         }
         let mut found = Vec::new();
         let models = project.pipeline.models.keys();
         for model in models.filter(|name| self.model.as_ref().is_none_or(|model| model == *name)) {
-            found.extend(all_versions(store, model).await?);
+            found.extend(list_versions(store, model).await?);
         }
         found.retain(|found| self.version.is_none_or(|version| version == found.version));
         match (&self.model, self.version) {
-            (Some(model), Some(version)) if found.is_empty() => Err(no_version(project, store, model, version).await.into()),
+            (Some(model), Some(version)) if found.is_empty() => Err(unknown_version(project, store, model, version).await.into()),
             _ => Ok(found),
         }
     }
 }
 
-fn cells(row: &Replayed) -> Vec<String> {
+fn cells(row: &StageReplay) -> Vec<String> {
     vec![
         row.model.clone(),
         row.version.to_string(),
         row.stage.clone(),
-        row.subject.clone(),
+        row.resource.clone(),
         row.outputs.to_string(),
         if row.identical { "yes" } else { "NO" }.into(),
         row.differences.join("\n"),
     ]
 }
 
-impl Again<'_> {
+impl Replayer<'_> {
     /// The chain of one version, from its parts to its model.
-    async fn version(&mut self, version: &Version) -> Result<Vec<Replayed>> {
+    async fn replay_version(&mut self, version: &ModelVersion) -> Result<Vec<StageReplay>> {
         let model = &version.model;
         let ledger = Ledger::new(self.store.clone());
-        let trained = ledger.outcomes(Some("train"), Some(model)).await?.into_iter().find(|outcome| {
-            serde_json::from_value::<Training>(outcome.facts.clone())
+        let trained = ledger.list_outcomes(Some("train"), Some(model)).await?.into_iter().find(|outcome| {
+            serde_json::from_value::<TrainingResult>(outcome.result.clone())
                 .is_ok_and(|t| t.onnx_digest == version.onnx_digest && t.features.request == version.request)
         });
         let trained =
             trained.ok_or_else(|| Error::not_found(format!("no outcome says how version {} of `{model}` was trained", version.version)))?;
-        let featurized: OutcomeRecord = self.json(&trained.trigger.key).await?;
-        let request: Request = self.json(&featurized.trigger.key).await?;
-        let parts: BTreeSet<String> = request.parts.into_iter().map(|part| part.data).collect();
+        let featurized: OutcomeRecord = self.read_json(&trained.trigger.key).await?;
+        let request: TrainingRequest = self.read_json(&featurized.trigger.key).await?;
+        let parts: BTreeSet<String> = request.data_files.into_iter().map(|part| part.data).collect();
         let validated = ledger
-            .outcomes(Some("validate"), None)
+            .list_outcomes(Some("validate"), None)
             .await?
             .into_iter()
-            .filter(|outcome| serde_json::from_value::<Part>(outcome.facts.clone()).is_ok_and(|part| parts.contains(&part.data)));
+            .filter(|outcome| serde_json::from_value::<DataFile>(outcome.result.clone()).is_ok_and(|part| parts.contains(&part.data)));
         let mut rows = Vec::new();
         for outcome in validated.chain([featurized, trained]) {
-            let id = trigger_id(&outcome.stage, &outcome.subject, &outcome.trigger.key, &outcome.trigger.digest);
+            let id = trigger_id(&outcome.stage, &outcome.resource, &outcome.trigger.key, &outcome.trigger.digest);
             let row = match self.done.get(&id) {
                 Some(row) => row.clone(),
                 None => self
-                    .outcome(&outcome, &id)
+                    .replay_outcome(&outcome, &id)
                     .await
-                    .with_context(|| format!("{} of `{}`, {id}", outcome.stage, outcome.subject))?,
+                    .with_context(|| format!("{} of `{}`, {id}", outcome.stage, outcome.resource))?,
             };
             self.done.insert(id, row.clone());
-            rows.push(Replayed {
+            rows.push(StageReplay {
                 model: model.clone(),
                 version: version.version,
                 ..row
@@ -169,12 +169,12 @@ impl Again<'_> {
         Ok(rows)
     }
 
-    async fn json<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T> {
+    async fn read_json<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T> {
         let bytes = self.store.get(key).await?;
         Ok(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not what it should be: {e}")))?)
     }
 
-    async fn outcome(&mut self, outcome: &OutcomeRecord, id: &str) -> Result<Replayed> {
+    async fn replay_outcome(&mut self, outcome: &OutcomeRecord, id: &str) -> Result<StageReplay> {
         if outcome.engines != ENGINES {
             return Err(Error::config(format!(
                 "it ran with `{}`, and this is `{ENGINES}`: other versions may write other bytes; replay with the Tidemill of then",
@@ -182,20 +182,22 @@ impl Again<'_> {
             ))
             .into());
         }
-        let run: RunRecord = self.json(&format!("runs/{}/{}/{id}.json", outcome.stage, outcome.subject)).await?;
+        let run: RunRecord = self
+            .read_json(&format!("runs/{}/{}/{id}.json", outcome.stage, outcome.resource))
+            .await?;
         let config = String::from_utf8(self.store.get(&format!("configs/{}", outcome.config)).await?.to_vec())?;
-        let component = self.component(outcome).await?;
+        let component = self.load_component(outcome).await?;
         let mut node = self
             .project
             .pipeline
-            .node(&outcome.stage, &outcome.subject)
+            .node(&outcome.stage, &outcome.resource)
             .cloned()
             .ok_or_else(|| {
                 Error::config(format!(
                     "{} has no `{}` for `{}` any more",
-                    crate::project::FILE,
+                    crate::project::PROJECT_FILE,
                     outcome.stage,
-                    outcome.subject
+                    outcome.resource
                 ))
             })?;
         node.config = serde_json::from_str(&config)?;
@@ -207,21 +209,21 @@ impl Again<'_> {
         self.copy_reads(&scratch, &outcome.trigger, &run).await?;
         node.seed = node.config["model"]["trainer"]["seed"].as_u64().unwrap_or(node.seed);
         node.fetch.clear();
-        let as_of = self.clock(&outcome.trigger).await?;
+        let as_of = self.trigger_time(&outcome.trigger).await?;
         let attempt = Attempt::new(&node, outcome.component.clone(), outcome.trigger.clone(), as_of, 0);
-        let host = RunHost::of(&attempt, scratch, self.sql.clone(), None);
+        let host = RunHost::for_attempt(&attempt, scratch, self.sql.clone(), None);
         let trigger = outcome.trigger.clone();
-        let ran = tokio::task::spawn_blocking(move || engine::run(&component, &node, &config, &trigger, host)).await?;
+        let ran = tokio::task::spawn_blocking(move || engine::run_component(&component, &node, &config, &trigger, host)).await?;
         let result = ran.0?;
-        let mut differences = compare::compare(&outcome.outputs, &ran.1.outputs);
-        if result.facts != outcome.facts {
+        let mut differences = compare::list_differences(&outcome.outputs, &ran.1.outputs);
+        if result.result != outcome.result {
             differences.push("the outcome's facts".into());
         }
-        Ok(Replayed {
+        Ok(StageReplay {
             model: String::new(),
             version: 0,
             stage: outcome.stage.clone(),
-            subject: outcome.subject.clone(),
+            resource: outcome.resource.clone(),
             id: id.to_owned(),
             outputs: outcome.outputs.len(),
             identical: differences.is_empty(),
@@ -229,7 +231,7 @@ impl Again<'_> {
         })
     }
 
-    async fn component(&mut self, outcome: &OutcomeRecord) -> Result<std::sync::Arc<StageComponent>> {
+    async fn load_component(&mut self, outcome: &OutcomeRecord) -> Result<std::sync::Arc<StageComponent>> {
         let digest = outcome.component.as_str();
         if let Some(found) = self.components.get(digest) {
             return Ok(found.clone());
@@ -240,9 +242,9 @@ impl Again<'_> {
         Ok(component)
     }
 
-    async fn clock(&self, trigger: &Trigger) -> Result<jiff::Timestamp> {
+    async fn trigger_time(&self, trigger: &Trigger) -> Result<jiff::Timestamp> {
         let bytes = self.store.get(&trigger.key).await?;
-        Ok(as_of(&trigger.key, &bytes))
+        Ok(parse_as_of(&trigger.key, &bytes))
     }
 
     /// What the run saw then, with its content checked: no less, and nothing that was written since.
@@ -252,7 +254,7 @@ impl Again<'_> {
         tokio::task::spawn_blocking(move || -> tidemill_core::Result<()> {
             let copy = |key: &str, digest: Option<&tidemill_core::Digest>| {
                 let bytes = from.get(key)?;
-                if digest.is_some_and(|digest| *digest != tidemill_core::Digest::of(&bytes)) {
+                if digest.is_some_and(|digest| *digest != tidemill_core::Digest::sha256(&bytes)) {
                     return Err(Error::input(format!("`{key}` is no longer what was read then; restore it")));
                 }
                 to.create(key, &bytes).map(drop)
@@ -260,13 +262,13 @@ impl Again<'_> {
             copy(&trigger.key, Some(&trigger.digest))?;
             for read in &reads {
                 match read {
-                    Read::Object { key, digest } => copy(key, Some(digest))?,
-                    Read::Listing { prefix, .. } => {
+                    ReadRecord::Object { key, digest } => copy(key, Some(digest))?,
+                    ReadRecord::Listing { prefix, .. } => {
                         for meta in from.list_all(prefix)? {
                             copy(&meta.key, None)?;
                         }
                     }
-                    Read::Absent { .. } => {}
+                    ReadRecord::Absent { .. } => {}
                 }
             }
             Ok(())

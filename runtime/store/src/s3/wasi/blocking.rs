@@ -14,7 +14,7 @@ use wasip2::http::{
 };
 
 use super::{check_length, unsent};
-use crate::s3::patience::{SLOWEST, Transport, silent};
+use crate::s3::patience::{SLOWEST, TransportError, silent};
 
 pub(super) async fn exchange(request: HttpRequest, connect: Duration, patience: Duration) -> Result<HttpResponse, HttpError> {
     let (parts, body) = request.into_parts();
@@ -115,5 +115,5 @@ fn failed(code: &ErrorCode, patience: Duration) -> HttpError {
 }
 
 fn broken(why: &(impl std::fmt::Display + ?Sized)) -> HttpError {
-    HttpError::new(HttpErrorKind::Interrupted, Transport(why.to_string()))
+    HttpError::new(HttpErrorKind::Interrupted, TransportError(why.to_string()))
 }

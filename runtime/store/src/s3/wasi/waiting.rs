@@ -14,7 +14,7 @@ use spin_sdk::wasip3::{
 
 use super::{check_length, unsent};
 use crate::{
-    s3::patience::{SLOWEST, Transport, silent},
+    s3::patience::{SLOWEST, TransportError, silent},
     time::timeout,
 };
 

@@ -1,0 +1,134 @@
+//! Which request is which, and errors as JSON. The one place that knows paths.
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::{Value, json};
+use tidemill_core::{Error, Result};
+
+use crate::{host::PredictHost, infer, models, protocol};
+
+/// Requests larger than this are refused, bytes.
+pub const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// Answers one request: status and JSON.
+pub async fn handle(environment: &impl PredictHost, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, String) {
+    if body.len() > MAX_BODY_BYTES {
+        let most = MAX_BODY_BYTES >> 20;
+        return error_response(&Error::limit(format!(
+            "the body is larger than {most} MiB: send fewer rows a request"
+        )));
+    }
+    let Some(allowed) = allowed_method(path) else {
+        return error_response(&unknown(method, path));
+    };
+    if method != allowed {
+        return (
+            StatusCode::METHOD_NOT_ALLOWED,
+            json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }).to_string(),
+        );
+    }
+    // Before the content type, which may be `application/octet-stream` then: what to mend is the client's way of sending tensors.
+    if allowed == Method::POST && holds_binary(headers, body.len()) {
+        return error_response(&protocol::binary_tensor_error());
+    }
+    if allowed == Method::POST
+        && let Some(unread) = unread(headers)
+    {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": unread }).to_string());
+    }
+    match route(environment, method, path, body).await {
+        Ok(body) => (StatusCode::OK, body),
+        Err(error) => error_response(&error),
+    }
+}
+
+/// The method of a path; `None` if there is no such path.
+pub fn allowed_method(path: &str) -> Option<Method> {
+    match parts(path).as_slice() {
+        ["v2"] | ["v2", "health", "live" | "ready"] | ["v2", "models"] => Some(Method::GET),
+        ["v2", "models", _] | ["v2", "models", _, "ready"] => Some(Method::GET),
+        ["v2", "models", _, "versions", _] | ["v2", "models", _, "versions", _, "ready"] => Some(Method::GET),
+        ["v2", "models", _, "infer"] | ["v2", "models", _, "versions", _, "infer"] => Some(Method::POST),
+        _ => None,
+    }
+}
+
+/// Whether tensors follow the JSON, as in the protocol's binary extension: its header says where the JSON ends.
+fn holds_binary(headers: &HeaderMap, size: usize) -> bool {
+    let json = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<usize>().ok();
+    headers
+        .get("inference-header-content-length")
+        .is_some_and(|value| json(value) != Some(size))
+}
+
+/// Why a body cannot be read, going by its headers. A request that names no type is taken for JSON.
+fn unread(headers: &HeaderMap) -> Option<String> {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
+    };
+    if let Some(encoding) = text(header::CONTENT_ENCODING).filter(|encoding| !matches!(encoding.as_str(), "" | "identity")) {
+        return Some(format!(
+            "the body is encoded as `{encoding}`; send it as it is, without a content encoding"
+        ));
+    }
+    let kind = text(header::CONTENT_TYPE)?;
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    let json = matches!(essence, "" | "application/json") || essence.starts_with("application/") && essence.ends_with("+json");
+    (!json).then(|| format!("the content type is `{kind}`; send `application/json`"))
+}
+
+/// An error as status and JSON.
+pub fn error_response(error: &Error) -> (StatusCode, String) {
+    let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, json!({ "error": error.message }).to_string())
+}
+
+fn parts(path: &str) -> Vec<&str> {
+    path.split('?').next().unwrap_or_default().trim_matches('/').split('/').collect()
+}
+
+async fn route(environment: &impl PredictHost, method: &Method, path: &str, body: &[u8]) -> Result<String> {
+    match (method, parts(path).as_slice()) {
+        (&Method::POST, ["v2", "models", model, "infer"]) => infer::infer(environment, model, None, body).await,
+        (&Method::POST, ["v2", "models", model, "versions", version, "infer"]) => {
+            infer::infer(environment, model, Some(version), body).await
+        }
+        (&Method::GET, parts) => about(environment, parts)
+            .await
+            .unwrap_or_else(|| Err(unknown(method, path)))
+            .map(|value| value.to_string()),
+        _ => Err(unknown(method, path)),
+    }
+}
+
+/// What is asked about the server or a model; `None` if there is no such path.
+async fn about(environment: &impl PredictHost, parts: &[&str]) -> Option<Result<Value>> {
+    Some(match parts {
+        ["v2"] => Ok(json!({ "name": "tidemill", "version": env!("CARGO_PKG_VERSION"), "extensions": [] })),
+        ["v2", "health", "live"] => Ok(json!({ "live": true })),
+        ["v2", "health", "ready"] => models::list_models(environment).await.map(|_| json!({ "ready": true })),
+        ["v2", "models"] => models::list_models(environment).await.map(|names| json!({ "models": names })),
+        ["v2", "models", model, rest @ ..] => {
+            let (version, action) = match rest {
+                ["versions", version, action @ ..] => (Some(*version), action),
+                action => (None, action),
+            };
+            match action {
+                [] => models::metadata(environment, model, version).await,
+                ["ready"] => models::load(environment, model, version)
+                    .await
+                    .map(|served| json!({ "name": served.version.model, "ready": true })),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn unknown(method: &Method, path: &str) -> Error {
+    Error::not_found(format!(
+        "there is no `{method} {path}`: GET /v2, /v2/health/live, /v2/health/ready, /v2/models, /v2/models/<model>[/versions/<version>][/ready], \
+         or POST /v2/models/<model>[/versions/<version>]/infer"
+    ))
+}

@@ -1,0 +1,261 @@
+//! What went wrong with a guest, as an error of the right kind. A trap says little by itself: whether memory or time ran
+//! out stands in the run's [`State`], and a panic's message on the guest's standard error.
+
+use tidemill_core::{Decision, Error, ErrorKind, Finding, Outcome, Result, Severity};
+use wasmtime::WasmBacktrace;
+
+use crate::{Limits, bindings::tidemill::stage::types, state::RunState};
+
+/// What a stage may import, beside what its standard library needs of WASI 0.2.
+pub(crate) const STAGE_INTERFACES: [&str; 6] = [
+    "tidemill:stage/types",
+    "tidemill:stage/run-context",
+    "tidemill:stage/objects",
+    "tidemill:stage/sql",
+    "tidemill:stage/progress",
+    "tidemill:stage/fetch",
+];
+const WASI: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+/// More findings than a person or a record can bear.
+const FINDINGS: usize = 10_000;
+
+pub(crate) fn check_is_component(bytes: &[u8]) -> Result<()> {
+    match bytes {
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(invalid_component("it is a WebAssembly module")),
+        [] => Err(invalid_component("it is empty")),
+        [b'(', ..] => Err(invalid_component("it is WebAssembly text")),
+        [0x7f, b'E', b'L', b'F', ..] => Err(invalid_component("it is a native binary")),
+        _ => Err(invalid_component(&format!(
+            "it starts with `{}`",
+            bytes[..bytes.len().min(8)].escape_ascii()
+        ))),
+    }
+}
+
+pub(crate) fn invalid_component(what: &str) -> Error {
+    Error::config(format!(
+        "this is not a WebAssembly component: {what}; build one with `cargo build --profile guest --target wasm32-wasip2 --lib`, or with \
+         componentize-py or jco"
+    ))
+}
+
+/// The component wants what the linker does not have.
+pub(crate) fn link_error<'a>(imports: impl Iterator<Item = &'a str>, error: &wasmtime::Error) -> Error {
+    let known = |name: &str| {
+        STAGE_INTERFACES.iter().any(|i| name.split('@').next() == Some(*i)) || WASI.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let unknown: Vec<String> = imports.filter(|name| !known(name)).map(|name| format!("`{name}`")).collect();
+    let what = if unknown.is_empty() {
+        format!("imports what this version does not offer: {error:#}")
+    } else {
+        format!("imports {}, which no stage may", unknown.join(", "))
+    };
+    let allowed: Vec<String> = STAGE_INTERFACES.iter().chain(&WASI).map(|name| format!("`{name}`")).collect();
+    Error::config(format!("the component {what}; a stage may import {}", allowed.join(", ")))
+}
+
+pub(crate) fn missing_run_export(error: &wasmtime::Error) -> Error {
+    Error::config(format!(
+        "the component does not export `run` as `tidemill:stage` wants it: {error:#}; call `tidemill_sdk::export!` at the foot of `lib.rs`"
+    ))
+}
+
+pub(crate) fn invalid_digest(text: &str) -> Error {
+    Error::bug(format!("the stage gave `{text}` where a SHA-256 in lower-case hex belongs"))
+}
+
+/// Why the guest did not come back.
+pub(crate) fn trap_error(error: &wasmtime::Error, state: &RunState, limits: &Limits) -> Error {
+    if state.is_timed_out {
+        return Error::limit(format!(
+            "the stage ran longer than its timeout of {} seconds; give it more with `timeout-seconds`, or less to do",
+            limits.timeout.as_secs_f64()
+        ));
+    }
+    if state.memory.is_exceeded {
+        return Error::limit(format!(
+            "the stage needs more memory than its {} MiB; give it more with `memory-mib`, or less to hold",
+            limits.memory_bytes >> 20
+        ));
+    }
+    let functions = functions(error);
+    match panic_message(&state.stderr.text()) {
+        Some(message) => Error::bug(format!("the stage panicked: {message}{functions}")),
+        None => {
+            let said = last_words(&state.stderr.text());
+            Error::bug(format!("the stage trapped: {}{functions}{said}", error.root_cause()))
+        }
+    }
+}
+
+/// What a guest in another language said before it ended: of Python, the exception is the last line.
+fn last_words(stderr: &str) -> String {
+    let last = stderr.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    last.map(|line| format!("; its last words were: {line}")).unwrap_or_default()
+}
+
+/// The message of the last panic: `index out of bounds (src/lib.rs:3:5)`.
+fn panic_message(stderr: &str) -> Option<String> {
+    let (_, text) = stderr.rsplit_once("panicked at ")?;
+    let (place, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let lines: Vec<&str> = rest.lines().take_while(|line| !line.starts_with("note: ")).collect();
+    Some(format!("{} ({})", lines.join("\n").trim(), place.trim_end_matches(':')))
+}
+
+fn functions(error: &wasmtime::Error) -> String {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
+        return String::new();
+    };
+    let names = own(trace.frames().iter().filter_map(|frame| frame.func_name()));
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; in {}", names.join(" < "))
+    }
+}
+
+/// The innermost functions that are not the standard library's: every panic comes the same way through that.
+fn own<'a>(mangled: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let is_own = |name: &String| {
+        let path = name.trim_start_matches(['<', '&']);
+        path.contains("::")
+            && !["std::", "core::", "alloc::", "__rustc::"]
+                .iter()
+                .any(|library| path.starts_with(library))
+    };
+    mangled
+        .map(|name| format!("{:#}", rustc_demangle::demangle(name)))
+        .filter(is_own)
+        .take(4)
+        .map(|name| format!("`{name}`"))
+        .collect()
+}
+
+pub(crate) fn error_from_wit(error: types::Error) -> Error {
+    let kind = match error.kind {
+        types::ErrorKind::Config => ErrorKind::Config,
+        types::ErrorKind::Input => ErrorKind::Input,
+        types::ErrorKind::NotFound => ErrorKind::NotFound,
+        types::ErrorKind::Transient => ErrorKind::Transient,
+        types::ErrorKind::Limit => ErrorKind::Limit,
+        types::ErrorKind::Bug => ErrorKind::Bug,
+    };
+    Error::new(kind, error.message)
+}
+
+/// An outcome as the guest gave it, looked at before it is believed.
+pub(crate) fn outcome_from_wit(outcome: types::Outcome) -> Result<Outcome> {
+    let nonsense = |what: String| Error::bug(format!("the stage returned nonsense: {what}"));
+    if outcome.findings.len() > FINDINGS {
+        let count = outcome.findings.len();
+        return Err(nonsense(format!(
+            "{count} findings, where {FINDINGS} are allowed; group them and count rows"
+        )));
+    }
+    let facts: serde_json::Value =
+        serde_json::from_str(&outcome.result).map_err(|error| nonsense(format!("its facts are not JSON: {error}")))?;
+    if !facts.is_object() {
+        let shown: String = outcome.result.chars().take(40).collect();
+        return Err(nonsense(format!("its facts are `{shown}`, where a JSON object belongs")));
+    }
+    let as_of = outcome.as_of.map(|text| {
+        text.parse()
+            .map_err(|_| nonsense(format!("its `as-of` is `{text}`, which is not RFC 3339")))
+    });
+    Ok(Outcome {
+        decision: match outcome.decision {
+            types::Decision::Done => Decision::Done,
+            types::Decision::Rejected => Decision::Rejected,
+            types::Decision::Skipped => Decision::Skipped,
+        },
+        reason: outcome.reason,
+        findings: outcome.findings.into_iter().map(finding_in).collect(),
+        result: facts,
+        as_of: as_of.transpose()?,
+    })
+}
+
+fn finding_in(finding: types::Finding) -> Finding {
+    Finding {
+        check: finding.check,
+        target: finding.target,
+        severity: match finding.severity {
+            types::Severity::Warning => Severity::Warning,
+            types::Severity::Error => Severity::Error,
+        },
+        message: finding.message,
+        count: finding.count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn returned(facts: &str, as_of: Option<&str>) -> Result<Outcome> {
+        outcome_from_wit(types::Outcome {
+            decision: types::Decision::Done,
+            reason: "done".into(),
+            findings: vec![],
+            result: facts.into(),
+            as_of: as_of.map(Into::into),
+        })
+    }
+
+    #[test]
+    fn nonsense_is_a_bug_that_shows_the_value() {
+        returned("{}", Some("2013-05-01T00:00:00Z")).unwrap();
+        for (facts, as_of, shown) in [("[1]", None, "`[1]`"), ("{", None, "JSON"), ("{}", Some("May"), "`May`")] {
+            let error = returned(facts, as_of).unwrap_err();
+            assert!(error.kind == ErrorKind::Bug && error.message.contains(shown), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_told_what_it_is() {
+        for (bytes, what) in [
+            (&b"\0asm\x01\0\0\0"[..], "module"),
+            (b"", "empty"),
+            (b"PAR1", "`PAR1`"),
+            (b"\x7fELF", "native"),
+        ] {
+            let error = check_is_component(bytes).unwrap_err();
+            assert!(error.kind == ErrorKind::Config && error.message.contains(what), "{error}");
+            assert!(error.message.contains("wasm32-wasip2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_trap_names_the_guest_s_own_functions() {
+        let names = [
+            "rust_begin_unwind",
+            "_ZN4core9panicking9panic_fmt17h0123456789abcdefE",
+            "_ZN62_$LT$my_stage..Mine$u20$as$u20$tidemill_core..stage..Stage$GT$3run17h0123456789abcdefE",
+            "_ZN8my_stage4main17h0123456789abcdefE",
+            "tidemill:stage/stage#run",
+        ];
+        let shown = own(names.into_iter());
+        assert_eq!(
+            shown,
+            ["`<my_stage::Mine as tidemill_core::stage::Stage>::run`", "`my_stage::main`"]
+        );
+    }
+
+    #[test]
+    fn a_panic_is_found_on_standard_error() {
+        let text = "working\n\nthread '<unnamed>' (1) panicked at src/lib.rs:3:5:\nno such flight\nnote: run with `RUST_BACKTRACE=1`\n";
+        assert_eq!(panic_message(text).unwrap(), "no such flight (src/lib.rs:3:5)");
+        assert_eq!(panic_message("all is well"), None);
+        let python = "Traceback (most recent call last):\n  File \"summary.py\", line 3, in run\nKeyError: 'level'\n\n";
+        assert_eq!(last_words(python), "; its last words were: KeyError: 'level'");
+        assert_eq!(last_words("\n"), "");
+    }
+}
