@@ -80,12 +80,12 @@ fn play(server: &Server) -> Result<()> {
 fn tick(server: &Server, day: u64) -> Result<()> {
     let as_of = tidemill_core::time::parse_time(&format!("2024-01-{:02}", day + 1))?;
     let tick = tidemill_flow::ScheduledEvent {
-        parse_as_of,
+        as_of,
         cause: "schedule".into(),
         who: None,
         why: None,
     };
-    let key = tidemill_flow::scheduled_event_key("collect", "readings", parse_as_of);
+    let key = tidemill_flow::scheduled_event_key("collect", "readings", as_of);
     server.runtime.block_on(server.store.create(&key, tick.to_bytes()?.into()))?;
     Ok(())
 }
@@ -232,7 +232,7 @@ impl Chain {
             .context("the pipeline has no such node")?;
         let as_of = parse_as_of(&outcome.trigger.key, &self.native.get(&outcome.trigger.key).await?);
         let (component, trigger) = (outcome.component.clone(), outcome.trigger.clone());
-        let attempt = Attempt::new(node, component, trigger.clone(), parse_as_of, outcome.depth - 1);
+        let attempt = Attempt::new(node, component, trigger.clone(), as_of, outcome.depth - 1);
         let host = RunHost::for_attempt(&attempt, self.native.clone(), self.sql.clone(), None);
         let (stage, config) = (outcome.stage.clone(), node.config.to_string());
         let ran = tokio::task::spawn_blocking(move || (native::run(&stage, &trigger, &config, &host), host.finish()));

@@ -9,7 +9,7 @@ use tidemill_core::{Host, Outcome, Stage, Trigger};
 use tidemill_demo::seaweedfs::{self, LIMITED_KEY, READ_ONLY_KEY};
 use tidemill_flow::list_dead_letters;
 use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{Handler, StageEnvironment, native};
+use tidemill_lambda::{Handler, StageEnvironment, native_runner};
 
 use crate::{
     fresh,

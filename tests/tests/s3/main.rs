@@ -27,7 +27,7 @@ fn fresh(notify: Option<&str>) -> Result<Option<Fresh>> {
     let folder = tempfile::tempdir()?;
     let weed = SeaweedFs::start(&program, folder.path(), notify)?;
     Ok(Some(Fresh {
-        seaweedfs,
+        weed,
         _folder: folder,
     }))
 }
