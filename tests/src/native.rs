@@ -1,11 +1,9 @@
-//! Every triggered stage as a Lambda handler runs it: the same source as its component, called through its name.
+//! Every triggered stage natively, by its name: the same source as its component.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use tidemill_core::{Error, Outcome, Result, Stage, Trigger};
-use tidemill_flow::Runner;
 use tidemill_host::{RunHost, SqlEngine, SqlOptions};
-use tidemill_lambda::NodeSettings;
 
 type Run = fn(&Trigger, &str, &RunHost) -> Result<Outcome>;
 
@@ -28,21 +26,6 @@ pub fn run(stage: &str, trigger: &Trigger, config: &str, host: &RunHost) -> Resu
         .find(|(name, _)| *name == stage)
         .ok_or_else(|| Error::config(format!("there is no stage `{stage}` to run natively")))?;
     run(trigger, config, host)
-}
-
-/// What the program of a node's stage runs it with on Lambda.
-pub fn runner(node: &NodeSettings) -> Result<Arc<dyn Runner>> {
-    match node.stage.as_str() {
-        "collect" => tidemill_lambda::native_runner::<tidemill_collect::Collect>(node),
-        "validate" => tidemill_lambda::native_runner::<tidemill_validate::Validate>(node),
-        "featurize" => tidemill_lambda::native_runner::<tidemill_featurize::Featurize>(node),
-        "train" => tidemill_lambda::native_runner::<tidemill_train::Train>(node),
-        "evaluate" => tidemill_lambda::native_runner::<tidemill_evaluate::Evaluate>(node),
-        "register" => tidemill_lambda::native_runner::<tidemill_register::Register>(node),
-        "monitor" => tidemill_lambda::native_runner::<tidemill_monitor::Monitor>(node),
-        "retrain" => tidemill_lambda::native_runner::<tidemill_retrain::Retrain>(node),
-        other => Err(Error::config(format!("there is no stage `{other}` to run natively"))),
-    }
 }
 
 fn run_stage<S: Stage>(trigger: &Trigger, config: &str, host: &RunHost) -> Result<Outcome> {

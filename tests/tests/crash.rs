@@ -11,7 +11,7 @@ use tidemill_demo::server::Server;
 use tidemill_tests::{small, snapshot};
 
 const DAYS: u64 = 5;
-/// Where the flow passes on its way; `runtime/flow/src/kill.rs` has the same list.
+/// The failpoints of a run; `runtime/run/src/failpoint.rs` has the same list.
 const STEPS: [&str; 9] = [
     "queue-put",
     "before-run",
@@ -31,6 +31,14 @@ fn tidemill() -> Option<PathBuf> {
         eprintln!("skipped: TIDEMILL is not set; `cargo xtask test` sets it");
     }
     path
+}
+
+/// The failpoint that ends the process when a step is passed for the given time.
+fn kill_at(step: &str, times: u32) -> String {
+    match times {
+        1 => format!("{step}=return"),
+        times => format!("{step}={}*off->return", times - 1),
+    }
 }
 
 /// Plays the days; whenever the process is gone, starts it again with the next planned kill.
@@ -72,7 +80,7 @@ impl Driver {
             }
             let kill = self.plan.next();
             if let Some(kill) = &kill {
-                environment.push(("TIDEMILL_KILL_AT", kill));
+                environment.push(("FAILPOINTS", kill));
             }
             match Server::up(&self.tidemill, &self.project, &environment) {
                 Ok(server) => self.server = Some(server),
@@ -155,7 +163,7 @@ fn killed_at_each_step() -> Result<()> {
             STEPS
                 .into_iter()
                 .filter(move |step| n == 1 || !step.starts_with("window"))
-                .map(move |step| format!("{step}:{n}"))
+                .map(move |step| kill_at(step, n))
         })
         .collect();
     let folder = tempfile::tempdir()?;
@@ -174,12 +182,7 @@ fn every_event_three_times_and_shuffled() -> Result<()> {
     let Some(tidemill) = tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
     let folder = tempfile::tempdir()?;
-    let mut driver = Driver::new(
-        &tidemill,
-        folder.path(),
-        &[("TIDEMILL_DELIVER", "3"), ("TIDEMILL_SHUFFLE", "17")],
-        vec![],
-    )?;
+    let mut driver = Driver::new(&tidemill, folder.path(), &[("TIDEMILL_REDELIVER", "3,17")], vec![])?;
     driver.play()?;
     let (found, _) = driver.finish()?;
     let difference = snapshot::diff(&expected, &found);
@@ -192,8 +195,8 @@ fn the_queue_may_be_lost() -> Result<()> {
     let Some(tidemill) = tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
     let folder = tempfile::tempdir()?;
-    let plan = ["after-run:2", "before-commit:3", "queue-put:6", "ack:9"]
-        .map(String::from)
+    let plan = [("after-run", 2), ("before-commit", 3), ("queue-put", 6), ("ack", 9)]
+        .map(|(step, times)| kill_at(step, times))
         .to_vec();
     let mut driver = Driver::new(&tidemill, folder.path(), &[], plan)?;
     driver.lose_queue = true;

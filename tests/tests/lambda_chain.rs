@@ -9,11 +9,15 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidemill_core::{Digest, pipeline::Pipeline};
+use tidemill_core::{
+    Digest,
+    pipeline::{NodeSettings, Pipeline, deployment::CoordinatorSettings},
+};
 use tidemill_demo::server::Server;
 use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{Coordinator, CoordinatorEnvironment, CoordinatorSettings, Handler, NodeSettings, StageEnvironment};
-use tidemill_tests::{native, small, snapshot, trained};
+use tidemill_lambda::{CoordinatorEnvironment, CoordinatorHandler, Handler, StageEnvironment, stage_runner};
+use tidemill_run::list_dead_letters;
+use tidemill_tests::{small, snapshot, trained};
 
 const DAYS: u64 = 5;
 /// Deliveries after which a queue gives an item to its dead-letter queue.
@@ -76,14 +80,14 @@ async fn play(project: &Path, expected: &Path, found: &Path) -> Result<()> {
     }
     ensure!(cloud.unreadable > 0, "nothing had to be refused");
     eprintln!("{} times something waited for what was not there yet", cloud.waited);
-    let letters = tidemill_flow::list_dead_letters(&cloud.store).await?;
+    let letters = list_dead_letters(&cloud.store).await?;
     ensure!(letters.is_empty(), "{letters:?}");
     Ok(())
 }
 
 enum Function {
     Stage(Box<Handler>),
-    Coordinator(Coordinator),
+    Coordinator(CoordinatorHandler),
 }
 
 struct Deployed {
@@ -117,7 +121,7 @@ impl Cloud {
             let mut settings = NodeSettings::new(&pipeline, node);
             settings.component = components.get(&node.stage).cloned();
             let prefixes = settings.event_prefixes();
-            let runner = native::runner(&settings)?;
+            let runner = stage_runner(&settings)?;
             let settings = StageEnvironment {
                 store: String::new(),
                 node: settings,
@@ -131,8 +135,8 @@ impl Cloud {
             });
         }
         let kept = CoordinatorSettings::from_pipeline(&pipeline);
-        let prefixes = kept.prefixes();
-        let coordinator = Coordinator::open(CoordinatorEnvironment {
+        let prefixes = kept.event_prefixes();
+        let coordinator = CoordinatorHandler::open(CoordinatorEnvironment {
             store: found.to_string_lossy().into_owned(),
             coordinator: kept,
         })?;

@@ -79,13 +79,13 @@ fn play(server: &Server) -> Result<()> {
 /// A schedule's tick at the day's end. `tidemill run` would name it by the second, and a day may take less.
 fn tick(server: &Server, day: u64) -> Result<()> {
     let as_of = tidemill_core::time::parse_time(&format!("2024-01-{:02}", day + 1))?;
-    let tick = tidemill_flow::ScheduledEvent {
+    let tick = tidemill_run::ScheduledEvent {
         as_of,
         cause: "schedule".into(),
         who: None,
         why: None,
     };
-    let key = tidemill_flow::scheduled_event_key("collect", "readings", as_of);
+    let key = tidemill_run::scheduled_event_key("collect", "readings", as_of);
     server.runtime.block_on(server.store.create(&key, tick.to_bytes()?.into()))?;
     Ok(())
 }

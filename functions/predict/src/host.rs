@@ -40,7 +40,7 @@ pub struct PredictionBatch {
 }
 
 /// Refuses a model's bytes that are not those that were registered.
-pub(crate) fn check_registered(onnx: &str, bytes: &[u8], digest: &str) -> Result<()> {
+pub fn check_registered(onnx: &str, bytes: &[u8], digest: &str) -> Result<()> {
     if Digest::sha256(bytes).as_str() == digest {
         return Ok(());
     }
@@ -50,7 +50,7 @@ pub(crate) fn check_registered(onnx: &str, bytes: &[u8], digest: &str) -> Result
 }
 
 /// The output `scores` of a graph.
-pub(crate) fn take_scores<T>(digest: &str, outputs: Vec<(String, T)>) -> Result<T> {
+pub fn take_scores<T>(digest: &str, outputs: Vec<(String, T)>) -> Result<T> {
     let scores = outputs.into_iter().find(|(name, _)| name == "scores");
     scores
         .map(|(_, scores)| scores)
@@ -58,6 +58,6 @@ pub(crate) fn take_scores<T>(digest: &str, outputs: Vec<(String, T)>) -> Result<
 }
 
 /// Little-endian f32.
-pub(crate) fn decode_f32(bytes: &[u8]) -> Vec<f32> {
+pub fn decode_f32(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }

@@ -1,7 +1,7 @@
 //! Serves predictions over HTTP, Open Inference Protocol V2: one named tensor a column of the model's signature.
 //!
 //! A request is parsed ([`protocol`]) and checked ([`rows`]), its model found ([`models`]), its rows transformed, scored and logged
-//! ([`infer`]), over whatever [`environment`] it runs in: a component's imports, or natively the host, as on Lambda. An answer is
+//! ([`infer`]), over a [`host`]: a component's imports, or natively the store, as on Lambda. An answer is
 //! sent only when its predictions are in the log.
 
 pub mod columns;
@@ -16,11 +16,6 @@ pub mod tensor_data;
 mod bindings;
 #[cfg(target_family = "wasm")]
 mod component;
-
-#[cfg(not(target_family = "wasm"))]
-pub mod lambda;
-#[cfg(not(target_family = "wasm"))]
-pub mod native;
 
 #[cfg(test)]
 mod tests;

@@ -11,13 +11,15 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidemill_core::{pipeline::Pipeline, record::ModelVersion};
+use tidemill_core::{
+    pipeline::{NodeSettings, Pipeline, deployment::ServingConfig},
+    record::ModelVersion,
+};
 use tidemill_demo::{
     lambda::{Emulators, deployment},
     traffic,
 };
 use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{NodeSettings, ServingConfig};
 
 use crate::{
     Arguments, Lambda,
@@ -107,7 +109,7 @@ fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>
         let mut settings = NodeSettings::new(&pipeline, node);
         settings.component = Some(format!("components/{}", outcome.component));
         let as_component = deployment::COMPONENT_STAGES.contains(&node.stage.as_str());
-        let program = if as_component { "component" } else { &node.stage };
+        let program = if as_component { "component" } else { "lambda" };
         functions.push(Function {
             name: node.stage.clone(),
             program: lambda.functions.join(format!("tidemill-{program}")),

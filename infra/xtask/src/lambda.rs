@@ -16,19 +16,7 @@ use crate::{
 const PACKAGES: [&str; 2] = ["moto[server]==5.2.5", "cargo-lambda==1.9.2"];
 
 /// The programs that are deployed, as cargo names them.
-const FUNCTIONS: [&str; 11] = [
-    "tidemill-collect",
-    "tidemill-validate",
-    "tidemill-featurize",
-    "tidemill-train",
-    "tidemill-evaluate",
-    "tidemill-register",
-    "tidemill-monitor",
-    "tidemill-retrain",
-    "tidemill-predict",
-    "tidemill-component",
-    "tidemill-coordinator",
-];
+const FUNCTIONS: [&str; 3] = ["tidemill-lambda", "tidemill-component", "tidemill-predict"];
 
 /// Runs the demo; the arguments are its own.
 pub(crate) fn demo(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {

@@ -7,8 +7,8 @@ use std::{
 
 use tidemill_core::{Digest, Error, Outcome, Result, Trigger, pipeline::Node};
 use tidemill_engine::{Engine, EngineOptions, Limits, StageComponent};
-use tidemill_flow::{Runner, Usage};
 use tidemill_host::{AccessLog, RunHost};
+use tidemill_host::{Runner, Usage};
 
 use crate::project::Project;
 

@@ -46,7 +46,7 @@ pub struct Assumptions {
     /// Bytes of the object that holds one request's rows.
     pub request_object_bytes: f64,
     /// Milliseconds that one look of the coordinator is billed.
-    pub keeper_milliseconds: f64,
+    pub coordinator_milliseconds: f64,
 }
 
 impl Default for Assumptions {
@@ -69,7 +69,7 @@ impl Default for Assumptions {
             request_rows: 1.0,
             call_log_bytes: 350.0,
             request_object_bytes: 8_000.0,
-            keeper_milliseconds: 500.0,
+            coordinator_milliseconds: 500.0,
         }
     }
 }
@@ -160,7 +160,7 @@ fn looks(sam: &Sam, a: &Assumptions) -> f64 {
     let lists = 4.0;
     let queue = 3.0 * a.sqs_million_requests;
     let calls = a.scheduler_million_calls + a.lambda_million_calls + queue + lists * a.s3_million_puts;
-    sam.looks * (calls / 1e6 + seconds(sam, "KeeperMemory", a.keeper_milliseconds) * a.lambda_gigabyte_second + logged(a))
+    sam.looks * (calls / 1e6 + seconds(sam, "CoordinatorMemory", a.coordinator_milliseconds) * a.lambda_gigabyte_second + logged(a))
 }
 
 fn predictions(sam: &Sam, a: &Assumptions) -> Vec<Line> {

@@ -1,101 +1,43 @@
-//! The scheduler: takes what is due, runs it, closes windows, looks for new objects, ticks. One loop; the work is in the other files.
+//! A running flow: a worker over its queue, and a scheduler that closes windows, writes scheduled events and looks for new objects.
 //!
-//! `quiet` looks at the store once more before it says so, since a file that was dropped a moment ago may not have been noticed yet.
+//! A flow that seems idle lists the store once more before it says so: a file that was written a moment ago may not have been noticed.
 
 use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::Serialize;
-use tidemill_core::{Digest, Error, PutResult, Result, pipeline::Pipeline};
-use tidemill_host::{Ledger, SqlEngine, Store};
-use tokio::sync::mpsc;
+use tidemill_core::{Digest, Error, PutResult, Result, pipeline::deployment::CoordinatorSettings};
+use tidemill_store::Store;
+use tidemill_worker::{Coordinator, EventSource, Worker, WorkerOptions};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    budget::Budget,
-    execute::execute,
+    options::FlowSetup,
     queue::{Queue, QueueItem},
-    runner::Runner,
-    scan::{LOOK_GAP, is_foreign, looking},
-    schedule,
-    state::{Inner, lock, now},
-    watch::{Notice, watch},
-    windows::WindowSource,
+    settling::STABILITY_INTERVAL,
+    source::QueueSource,
+    state::FlowState,
+    watch::{FileEvent, watch},
 };
 
-/// Tells how a run gets on: node, fraction, message.
-pub type ProgressCallback = Arc<dyn Fn(&str, f64, &str) + Send + Sync>;
+/// Between two checks of the schedules, and after windows could not be closed.
+const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How the flow works.
-#[derive(Clone)]
-pub struct FlowOptions {
-    /// Between two listings of the places where objects appear.
-    pub poll_interval: Duration,
-    /// The queue's file; `None` keeps it in memory.
-    pub queue_path: Option<PathBuf>,
-    /// Most runs at once, over all stages.
-    pub concurrency: usize,
-    /// Whether a local store is watched (else only listed).
-    pub watch: bool,
-    /// Test hook: every event is delivered so many times (0 and 1: once), in shuffled order.
-    pub duplicate: u32,
-    /// The seed of that order.
-    pub shuffle: u64,
-    /// Goes into run records: machine, version.
-    pub environment: BTreeMap<String, String>,
-    /// Called while stages run.
-    pub progress: Option<ProgressCallback>,
-}
-
-impl Default for FlowOptions {
-    fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_secs(5),
-            queue_path: None,
-            concurrency: std::thread::available_parallelism().map_or(2, usize::from),
-            watch: true,
-            duplicate: 1,
-            shuffle: 0,
-            environment: BTreeMap::new(),
-            progress: None,
-        }
-    }
-}
-
-/// What a flow is made of.
-pub struct FlowSetup {
-    /// The checked project.
-    pub pipeline: Arc<Pipeline>,
-    /// The state.
-    pub store: Store,
-    /// For stages.
-    pub sql: SqlEngine,
-    /// Runs stages.
-    pub runner: Arc<dyn Runner>,
-    /// The prediction log.
-    pub windows: Arc<dyn WindowSource>,
-    /// How it works.
-    pub options: FlowOptions,
-}
-
-/// How it stands.
+/// The state of a flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
-    /// Nothing is running, waiting or about to happen.
+    /// Nothing runs, waits or is about to happen.
     pub quiet: bool,
     /// Runs at this moment.
     pub running: usize,
     /// Events that wait, also for a retry.
     pub queued: usize,
-    /// Events that wait for the next day's budget: they do not keep the flow from being quiet.
+    /// Events that wait for the next day's budget: the flow is quiet all the same.
     pub held: usize,
     /// Events that failed for good.
     pub dead: usize,
@@ -104,96 +46,106 @@ pub struct Status {
 /// A running flow. Clones are the same flow.
 #[derive(Clone)]
 pub struct Flow {
-    inner: Arc<Inner>,
-    task: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
+    state: Arc<FlowState>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Flow {
-    /// Rebuilds what is to do from the store, and begins. Call within a multi-threaded tokio runtime.
+    /// Opens the queue, queues what the store says is to do, and starts to work.
+    ///
+    /// # Errors
+    /// `Config` if another process uses the queue's file; otherwise, what the store answers.
     pub async fn start(setup: FlowSetup) -> Result<Self> {
-        let queue = Queue::open(setup.options.queue_path.as_deref())?;
-        queue.retain(|item| setup.pipeline.node(&item.stage, &item.resource).is_some());
-        let inner = Arc::new(Inner {
-            pipeline: setup.pipeline,
-            ledger: Ledger::new(setup.store.clone()),
-            store: setup.store,
-            sql: setup.sql,
-            runner: setup.runner,
-            windows: setup.windows,
-            queue,
-            settled: Mutex::default(),
-            dead: Mutex::default(),
-            looks: Mutex::default(),
-            budget: Budget::default(),
-            wake: tokio::sync::Notify::new(),
-            dirty: AtomicBool::new(true),
-            closing: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-            running: AtomicUsize::new(0),
-            scanning: tokio::sync::Mutex::new(()),
-            random: AtomicU64::new(setup.options.shuffle),
-            options: setup.options,
-        });
-        let (sender, notices) = mpsc::unbounded_channel();
-        let watcher = inner
-            .store
-            .local_root()
-            .filter(|_| inner.options.watch)
-            .and_then(|root| watch(root, Arc::new(move |notice| drop(sender.send(notice)))));
-        inner.rebuild().await?;
-        let task = tokio::spawn(drive(inner.clone(), notices, watcher));
+        Self::start_with(setup, default_source).await
+    }
+
+    /// Like [`start`](Self::start), with a source that `wrap` makes of the queue: a test may deliver events more than once.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    pub async fn start_with<S: EventSource>(setup: FlowSetup, wrap: impl FnOnce(QueueSource) -> S) -> Result<Self> {
+        let FlowSetup {
+            pipeline,
+            store,
+            sql,
+            runner,
+            windows,
+            options,
+        } = setup;
+        let queue = Queue::open(options.queue_path.as_deref())?;
+        queue.retain(|item| pipeline.node(&item.stage, &item.resource).is_some());
+        let coordinator = Coordinator::new(CoordinatorSettings::from_pipeline(&pipeline), store.clone(), windows);
+        let state = Arc::new(FlowState::new(pipeline, store.clone(), coordinator, options, queue));
+        let source = Arc::new(wrap(QueueSource::new(state.clone())));
+        let (sender, file_events) = mpsc::unbounded_channel();
+        let root = store.local_root().filter(|_| state.options.watch);
+        let watcher = root.and_then(|root| watch(root, Arc::new(move |event| drop(sender.send(event)))));
+        state.rebuild().await?;
+        let worker = Arc::new(Worker::new(WorkerOptions {
+            nodes: state.nodes.clone(),
+            store,
+            sql,
+            runner,
+            environment: state.options.environment.clone(),
+            progress: state.options.progress.clone(),
+        }));
+        let concurrency = state.options.concurrency;
+        let tasks = vec![
+            tokio::spawn(async move { worker.run(&source, concurrency).await }),
+            tokio::spawn(schedule(state.clone(), file_events, watcher)),
+        ];
         Ok(Self {
-            inner,
-            task: Arc::new(Mutex::new(Some(task))),
+            state,
+            tasks: Arc::new(Mutex::new(tasks)),
         })
     }
 
-    /// Writes an object where nothing is, and takes it in at once if it triggers something.
+    /// Writes an object that does not exist yet, and queues what it triggers.
     pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<PutResult> {
-        let put = self.inner.store.create(key, bytes.into()).await?;
-        if put != PutResult::Conflict && is_foreign(&self.inner.pipeline, key) {
-            self.inner.take_in(key).await?;
+        let put = self.state.store.create(key, bytes.into()).await?;
+        if put != PutResult::Conflict {
+            self.notify_key(key).await?;
         }
         Ok(put)
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.inner.store
+        &self.state.store
     }
 
-    /// Takes in an object that others wrote and somebody announced, by its key in the store, without waiting for the next listing. What
-    /// triggers nothing, or is gone, is passed over.
+    /// Takes in an object that another program wrote, without waiting for the next listing. A key that triggers nothing, or does not
+    /// exist, is ignored.
     pub async fn notify_key(&self, key: &str) -> Result<()> {
-        match is_foreign(&self.inner.pipeline, key) {
-            true => self.inner.take_in(key).await,
+        match self.state.is_external(key) {
+            true => self.state.ingest(key).await,
             false => Ok(()),
         }
     }
 
-    /// Returns when nothing is running, waiting or about to happen. Events that are held back by a daily budget do not count.
+    /// Returns when nothing runs, waits or is about to happen. Events that are held back by a daily budget do not count.
     pub async fn wait_idle(&self) -> Result<()> {
-        while !self.is_quiet().await? {
+        while !self.is_idle().await? {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
     }
 
-    async fn is_quiet(&self) -> Result<bool> {
-        if !self.inner.rests() {
+    async fn is_idle(&self) -> Result<bool> {
+        if !self.state.is_at_rest() {
             return Ok(false);
         }
-        self.inner.scan(false).await.map_err(looking)?;
-        Ok(self.inner.rests())
+        self.state.scan(false).await.map_err(|e| e.context("cannot look for new objects"))?;
+        Ok(self.state.is_at_rest())
     }
 
-    /// How it stands now.
+    /// The state of the flow now.
     pub async fn status(&self) -> Result<Status> {
-        let quiet = self.is_quiet().await?;
+        let quiet = self.is_idle().await?;
         // First the letters: one that was revived since then is among the items.
-        let dead = lock(&self.inner.dead).values().filter(|letter| !letter.dropped).count();
-        let items = self.inner.queue.items();
+        let dead = self.state.dead_letters().iter().filter(|letter| !letter.dropped).count();
+        let items = self.state.queue.items();
         let held = items.iter().filter(|(item, _)| item.held).count();
-        let running = items.iter().filter(|(_, runs)| *runs).count();
+        let running = items.iter().filter(|(_, is_running)| *is_running).count();
         Ok(Status {
             quiet: quiet && held == items.len(),
             running,
@@ -203,141 +155,112 @@ impl Flow {
         })
     }
 
-    /// What waits or runs (then `true`).
+    /// The events that wait, and those that run (then `true`).
     pub fn items(&self) -> Vec<(QueueItem, bool)> {
-        self.inner.queue.items()
+        self.state.queue.items()
     }
 
-    /// Lets what runs finish, starts nothing more.
+    /// Starts no more runs, and returns when the running ones are finished.
     pub async fn stop(&self) -> Result<()> {
-        self.inner.stopping.store(true, Ordering::SeqCst);
-        self.inner.wake.notify_one();
-        let task = lock(&self.task).take();
-        match task {
-            Some(task) => task.await.map_err(|e| Error::bug(format!("the flow's loop ended: {e}"))),
-            None => Ok(()),
+        self.state.stop();
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            task.await.map_err(|e| Error::bug(format!("a loop of the flow ended: {e}")))?;
         }
+        Ok(())
     }
 }
 
-impl Inner {
-    fn rests(&self) -> bool {
-        !self.closing.load(Ordering::SeqCst)
-            && !self.dirty.load(Ordering::SeqCst)
-            && lock(&self.looks).is_empty()
-            && !self.queue.any(|item| !item.held)
-    }
+#[cfg(not(all(feature = "failpoints", debug_assertions)))]
+fn default_source(source: QueueSource) -> impl EventSource {
+    source
+}
 
-    fn next(&self) -> Option<QueueItem> {
-        if self.running.load(Ordering::SeqCst) >= self.options.concurrency {
-            return None;
-        }
-        let limit = |item: &QueueItem| {
-            self.pipeline
-                .node(&item.stage, &item.resource)
-                .map_or(1, |node| node.concurrency.max(1))
-        };
-        self.queue.take(now(), &limit)
-    }
+/// With what the environment of a crash test asks for.
+#[cfg(all(feature = "failpoints", debug_assertions))]
+fn default_source(source: QueueSource) -> impl EventSource {
+    tidemill_run::enable_failpoints();
+    tidemill_worker::Redelivery::from_environment(source)
+}
 
-    async fn tick(&self) -> Result<()> {
-        for (key, bytes) in schedule::write_due_events(&self.pipeline, &self.store, Timestamp::now()).await? {
+impl FlowState {
+    async fn write_schedules(&self) -> Result<()> {
+        for (key, bytes) in self.coordinator.write_schedules(Timestamp::now()).await? {
             self.route_object(&key, &Digest::sha256(&bytes), 0, None);
         }
         Ok(())
     }
 
-    async fn notice(&self, notice: Notice) -> Result<()> {
-        match notice {
-            Notice::Complete(key) => self.look(&key, true).await,
-            Notice::Touched(key) if key.starts_with("dead/") => self.revive().await,
-            Notice::Touched(key) => self.look(&key, false).await,
+    async fn handle_file_event(&self, event: FileEvent) -> Result<()> {
+        match event {
+            FileEvent::Complete(key) => self.inspect_key(&key, true).await,
+            FileEvent::Touched(key) if key.starts_with("dead/") => self.revive_dead_letters().await,
+            FileEvent::Touched(key) => self.inspect_key(&key, false).await,
         }
+    }
+
+    /// Closes the windows that can be closed. Those of a dataset that is being validated stay due.
+    async fn close_windows(&self) -> Result<()> {
+        self.begin_closing();
+        let (mut is_complete, mut result) = (true, Ok(()));
+        for dataset in self.coordinator.datasets() {
+            if self.is_validating(&dataset) {
+                is_complete = false;
+                continue;
+            }
+            let mut closed = Vec::new();
+            let closing = self.coordinator.close_windows(&dataset, &mut closed).await;
+            for key in closed {
+                result = result.and(self.ingest(&key).await);
+            }
+            result = result.and(closing);
+        }
+        self.end_closing(is_complete && result.is_ok());
+        result
     }
 }
 
-async fn drive(inner: Arc<Inner>, mut notices: mpsc::UnboundedReceiver<Notice>, watcher: Option<notify::RecommendedWatcher>) {
-    let mut next_scan = Instant::now() + inner.options.poll_interval;
-    let mut next_tick = Instant::now();
+/// The scheduler's loop, until the flow stops.
+async fn schedule(flow: Arc<FlowState>, mut file_events: mpsc::UnboundedReceiver<FileEvent>, watcher: Option<notify::RecommendedWatcher>) {
+    let mut next_scan = Instant::now() + flow.options.poll_interval;
+    let mut next_schedule = Instant::now();
     let mut next_close = Instant::now();
-    while !inner.stopping.load(Ordering::SeqCst) {
+    while !flow.is_stopping() {
         let at = Instant::now();
-        if at >= next_tick {
-            report(inner.tick().await);
-            next_tick = at + Duration::from_secs(1);
+        if at >= next_schedule {
+            log_error(flow.write_schedules().await);
+            next_schedule = at + SCHEDULE_INTERVAL;
         }
         if at >= next_scan {
-            report(inner.scan(false).await);
-            next_scan = Instant::now() + inner.options.poll_interval;
+            log_error(flow.scan(false).await);
+            next_scan = Instant::now() + flow.options.poll_interval;
         }
-        if !lock(&inner.looks).is_empty() {
-            report(inner.look_again().await);
+        if !flow.settling.is_empty() {
+            log_error(flow.recheck_settling().await);
         }
-        start_due(&inner);
-        if inner.dirty.load(Ordering::SeqCst) && at >= next_close {
-            inner.closing.store(true, Ordering::SeqCst);
-            let closed = inner.close_windows().await;
-            inner.closing.store(false, Ordering::SeqCst);
+        if flow.are_windows_due() && at >= next_close {
+            let closed = flow.close_windows().await;
             if closed.is_err() {
-                next_close = Instant::now() + Duration::from_secs(1);
+                next_close = Instant::now() + SCHEDULE_INTERVAL;
             }
-            report(closed);
-            start_due(&inner);
+            log_error(closed);
         }
-        let wait = sleep_for(&inner, next_scan.min(next_tick), next_close);
+        let mut wait = next_scan.min(next_schedule).saturating_duration_since(Instant::now());
+        if !flow.settling.is_empty() {
+            wait = wait.min(STABILITY_INTERVAL);
+        }
+        if flow.are_windows_due() {
+            wait = wait.min(next_close.saturating_duration_since(Instant::now()).max(STABILITY_INTERVAL));
+        }
         tokio::select! {
-            () = inner.wake.notified() => {}
+            () = flow.changed.notified() => {}
             () = tokio::time::sleep(wait) => {}
-            Some(notice) = notices.recv(), if watcher.is_some() => report(inner.notice(notice).await),
+            Some(event) = file_events.recv(), if watcher.is_some() => log_error(flow.handle_file_event(event).await),
         }
     }
-    while inner.running.load(Ordering::SeqCst) > 0 {
-        inner.wake.notified().await;
-    }
 }
 
-fn start_due(inner: &Arc<Inner>) {
-    while let Some(item) = inner.next() {
-        let running = Running::new(inner.clone());
-        tokio::spawn(async move {
-            execute(&running.0, item).await;
-        });
-    }
-}
-
-fn sleep_for(inner: &Inner, next: Instant, next_close: Instant) -> Duration {
-    let mut wait = next.saturating_duration_since(Instant::now());
-    if !lock(&inner.looks).is_empty() {
-        wait = wait.min(LOOK_GAP);
-    }
-    if inner.dirty.load(Ordering::SeqCst) {
-        wait = wait.min(next_close.saturating_duration_since(Instant::now()).max(LOOK_GAP));
-    }
-    // What is due already waits for a run to end, and that wakes the loop.
-    match inner.queue.next_due_after(now()) {
-        Some(due) => wait.min(Duration::from_millis((due - now()).max(1) as u64)),
-        None => wait,
-    }
-}
-
-/// Counts a run, also one that panics.
-struct Running(Arc<Inner>);
-
-impl Running {
-    fn new(inner: Arc<Inner>) -> Self {
-        inner.running.fetch_add(1, Ordering::SeqCst);
-        Self(inner)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-        self.0.wake.notify_one();
-    }
-}
-
-fn report(result: Result<()>) {
+fn log_error(result: Result<()>) {
     if let Err(error) = result {
         tracing::error!("{error}");
     }

@@ -1,24 +1,24 @@
-//! What is still to do: a durable queue in one file, mirrored in memory.
+//! The events that are not done yet: a durable queue in one file, mirrored in memory.
 //!
 //! The file only saves work at the next start. An item leaves it after its outcome is committed *and* what that triggers is queued.
 //! While it cannot be written (a full disk) the mirror alone holds what waits; a start would find it again in the store.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
-use tidemill_core::{Digest, Error, Result, trigger_id};
-
-use crate::kill;
+use tidemill_core::{Digest, Error, Result, Trigger, trigger_id};
+use tidemill_run::{DeadLetter, DeliveryCount, TriggerRef, failpoint};
+use tidemill_worker::{Event, EventBody};
 
 const ITEMS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
 const SEEN: TableDefinition<&str, &[u8]> = TableDefinition::new("seen");
 
-/// One trigger that waits for one stage.
+/// One trigger that waits for one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct QueueItem {
@@ -30,19 +30,17 @@ pub struct QueueItem {
     pub key: String,
     /// SHA-256 of the trigger's bytes.
     pub digest: Digest,
-    /// Steps since a person or a schedule put something in.
+    /// Steps since a user or a schedule wrote something.
     pub depth: u32,
-    /// Runs so far.
+    /// Failed deliveries so far.
     pub attempt: u32,
-    /// Runs since the last progress of its resource: this drives the backoff.
+    /// Failed deliveries since the last progress of its resource: this drives the backoff.
     pub retries: u32,
     /// Unix milliseconds, wall clock.
     pub due: i64,
     /// Held back by the daily budget.
     pub held: bool,
-    /// Above 0 for the extra deliveries of a test.
-    pub copy: u32,
-    /// Why it waits.
+    /// The reason why it waits.
     pub waits_for: Option<String>,
 }
 
@@ -53,27 +51,71 @@ impl QueueItem {
             resource: resource.into(),
             key: key.into(),
             digest: digest.clone(),
-            depth: depth,
+            depth,
             attempt: 0,
             retries: 0,
             due: 0,
             held: false,
-            copy: 0,
             waits_for: None,
         }
     }
-    /// Names the outcome that it may have.
+
+    /// The event of a dead letter, to be tried again.
+    pub(crate) fn from_dead_letter(letter: &DeadLetter) -> Self {
+        let DeadLetter {
+            stage, resource, trigger, ..
+        } = letter;
+        Self {
+            attempt: letter.attempt,
+            ..Self::new(stage, resource, &trigger.key, &trigger.digest, letter.depth)
+        }
+    }
+
+    pub(crate) fn to_dead_letter(&self, error: &Error) -> DeadLetter {
+        DeadLetter {
+            id: self.trigger_id(),
+            stage: self.stage.clone(),
+            resource: self.resource.clone(),
+            trigger: Trigger {
+                key: self.key.clone(),
+                digest: self.digest.clone(),
+            },
+            kind: error.kind,
+            message: error.message.clone(),
+            attempt: self.attempt + 1,
+            depth: self.depth,
+            dropped: false,
+        }
+    }
+
+    pub(crate) fn to_event(&self) -> Event {
+        Event {
+            id: self.trigger_id(),
+            body: EventBody::Trigger {
+                stage: self.stage.clone(),
+                resource: self.resource.clone(),
+                trigger: TriggerRef {
+                    key: self.key.clone(),
+                    depth: self.depth,
+                    digest: Some(self.digest.clone()),
+                },
+            },
+            count: DeliveryCount {
+                attempt: self.attempt + 1,
+                failures: self.retries,
+            },
+        }
+    }
+
+    /// Names the item, and the outcome that it may have.
     pub fn trigger_id(&self) -> String {
         trigger_id(&self.stage, &self.resource, &self.key, &self.digest)
     }
-    fn id(&self) -> String {
-        format!("{}.{}", self.trigger_id(), self.copy)
-    }
 }
 
-/// What a foreign object was like when it was taken in.
+/// An external object as it was when it was taken in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Seen {
+pub(crate) struct SeenObject {
     pub(crate) size: u64,
     /// Unix nanoseconds; 0 where the store has none.
     pub(crate) modified: i128,
@@ -83,7 +125,7 @@ pub(crate) struct Seen {
 #[derive(Default)]
 struct State {
     entries: BTreeMap<String, (QueueItem, bool)>,
-    seen: BTreeMap<String, Seen>,
+    seen: BTreeMap<String, SeenObject>,
 }
 
 pub(crate) struct Queue {
@@ -93,7 +135,7 @@ pub(crate) struct Queue {
     state: Mutex<State>,
 }
 
-fn failed(error: impl std::fmt::Display) -> Error {
+fn file_error(error: impl std::fmt::Display) -> Error {
     Error::transient(format!("the queue's file cannot be used: {error}"))
 }
 
@@ -103,24 +145,24 @@ impl Queue {
         let database = match path {
             None => Database::builder()
                 .create_with_backend(redb::backends::InMemoryBackend::new())
-                .map_err(failed)?,
+                .map_err(file_error)?,
             Some(path) => open_file(path)?,
         };
         let mut state = State::default();
         {
-            let write = database.begin_write().map_err(failed)?;
-            write.open_table(ITEMS).map_err(failed)?;
-            write.open_table(SEEN).map_err(failed)?;
-            write.commit().map_err(failed)?;
-            let read = database.begin_read().map_err(failed)?;
-            for row in read.open_table(ITEMS).map_err(failed)?.iter().map_err(failed)? {
-                let (key, value) = row.map_err(failed)?;
+            let write = database.begin_write().map_err(file_error)?;
+            write.open_table(ITEMS).map_err(file_error)?;
+            write.open_table(SEEN).map_err(file_error)?;
+            write.commit().map_err(file_error)?;
+            let read = database.begin_read().map_err(file_error)?;
+            for row in read.open_table(ITEMS).map_err(file_error)?.iter().map_err(file_error)? {
+                let (key, value) = row.map_err(file_error)?;
                 if let Ok(item) = serde_json::from_slice::<QueueItem>(value.value()) {
                     state.entries.insert(key.value().to_owned(), (item, false));
                 }
             }
-            for row in read.open_table(SEEN).map_err(failed)?.iter().map_err(failed)? {
-                let (key, value) = row.map_err(failed)?;
+            for row in read.open_table(SEEN).map_err(file_error)?.iter().map_err(file_error)? {
+                let (key, value) = row.map_err(file_error)?;
                 if let Ok(seen) = serde_json::from_slice(value.value()) {
                     state.seen.insert(key.value().to_owned(), seen);
                 }
@@ -134,17 +176,17 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
-    fn write(&self, items: &[QueueItem], removed: Option<&str>, seen: Option<(&str, &Seen)>) {
-        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+    fn write(&self, items: &[QueueItem], removed: Option<&str>, seen: Option<(&str, &SeenObject)>) {
+        let mut slot = self.database.lock();
         let behind = slot.is_none();
         let result = match slot.take() {
             Some(database) => Ok(database),
-            None => self.caught_up(),
+            None => self.reopen(),
         };
-        let result = result.and_then(|database| written(&database, items, removed, seen).map(|()| database));
+        let result = result.and_then(|database| write_transaction(&database, items, removed, seen).map(|()| database));
         match result {
             Ok(database) => *slot = Some(database),
             Err(error) if behind => tracing::debug!("{error}"),
@@ -153,91 +195,93 @@ impl Queue {
     }
 
     /// The file opened anew, saying what the mirror says.
-    fn caught_up(&self) -> Result<Database> {
+    fn reopen(&self) -> Result<Database> {
         let path = self.path.as_deref().ok_or_else(|| Error::bug("a queue in memory failed"))?;
-        let database = Database::create(path).map_err(failed)?;
-        let write = database.begin_write().map_err(failed)?;
-        write.delete_table(ITEMS).map_err(failed)?;
-        write.delete_table(SEEN).map_err(failed)?;
-        write.open_table(ITEMS).map_err(failed)?;
-        write.open_table(SEEN).map_err(failed)?;
-        write.commit().map_err(failed)?;
+        let database = Database::create(path).map_err(file_error)?;
+        let write = database.begin_write().map_err(file_error)?;
+        write.delete_table(ITEMS).map_err(file_error)?;
+        write.delete_table(SEEN).map_err(file_error)?;
+        write.open_table(ITEMS).map_err(file_error)?;
+        write.open_table(SEEN).map_err(file_error)?;
+        write.commit().map_err(file_error)?;
         let (items, seen) = {
             let state = self.state();
             let items: Vec<QueueItem> = state.entries.values().map(|(item, _)| item.clone()).collect();
             (items, state.seen.clone())
         };
-        written(&database, &items, None, seen.iter().map(|(key, seen)| (key.as_str(), seen)))?;
+        write_transaction(&database, &items, None, seen.iter().map(|(key, seen)| (key.as_str(), seen)))?;
         tracing::info!("the queue's file `{}` is written again", path.display());
         Ok(database)
     }
 
-    /// Adds what is not there yet, together with the note that a foreign object was taken in.
-    pub(crate) fn put(&self, items: Vec<QueueItem>, seen: Option<(&str, Seen)>) {
+    /// Adds what is not there yet, together with the external object that caused it.
+    pub(crate) fn put(&self, items: Vec<QueueItem>, seen: Option<(&str, SeenObject)>) {
         let fresh: Vec<QueueItem> = {
             let state = self.state();
-            items.into_iter().filter(|item| !state.entries.contains_key(&item.id())).collect()
+            items
+                .into_iter()
+                .filter(|item| !state.entries.contains_key(&item.trigger_id()))
+                .collect()
         };
         if !fresh.is_empty() || seen.is_some() {
             self.write(&fresh, None, seen.as_ref().map(|(key, value)| (*key, value)));
         }
         let mut state = self.state();
         for item in fresh {
-            state.entries.entry(item.id()).or_insert((item, false));
+            state.entries.entry(item.trigger_id()).or_insert((item, false));
         }
         if let Some((key, value)) = seen {
             state.seen.insert(key.to_owned(), value);
         }
         drop(state);
-        kill::pass("queue-put");
+        failpoint!("queue-put");
     }
 
-    /// Takes the next item that is due and may run now; `limit` is the most runs at once of the item's node.
-    pub(crate) fn take(&self, now: i64, limit: &dyn Fn(&QueueItem) -> usize) -> Option<QueueItem> {
+    /// Takes the next item that is due and may run now; `limit` is the most concurrent runs of the item's node.
+    pub(crate) fn take_next(&self, now: i64, limit: &dyn Fn(&QueueItem) -> usize) -> Option<QueueItem> {
         let mut state = self.state();
         let mut running: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for (item, _) in state.entries.values().filter(|(_, runs)| *runs) {
+        for (item, _) in state.entries.values().filter(|(_, is_running)| *is_running) {
             *running.entry((&item.stage, &item.resource)).or_default() += 1;
         }
-        let training = training_subjects(&state);
-        let mut ready: Vec<(&String, &QueueItem)> = state
-            .entries
-            .iter()
-            .filter(|(_, (item, runs))| !runs && item.due <= now)
-            .map(|(id, (item, _))| (id, item))
-            .collect();
-        ready.sort_by(|(_, a), (_, b)| (a.due, &a.key).cmp(&(b.due, &b.key)));
-        let (id, _) = ready.into_iter().find(|(_, item)| {
-            let at_once = running.get(&(item.stage.as_str(), item.resource.as_str())).copied().unwrap_or(0);
-            let waits = item.stage == "featurize" && training.get(item.resource.as_str()).is_some_and(|key| *key != item.key);
-            at_once < limit(item) && !waits
-        })?;
-        let id = id.clone();
-        let entry = state.entries.get_mut(&id)?;
-        entry.1 = true;
-        Some(entry.0.clone())
+        let is_ready = |item: &QueueItem| {
+            let runs = running.get(&(item.stage.as_str(), item.resource.as_str())).copied().unwrap_or(0);
+            item.due <= now && runs < limit(item)
+        };
+        let ready = state.entries.iter().filter(|(_, (item, is_running))| !is_running && is_ready(item));
+        let first = ready.min_by(|(_, (a, _)), (_, (b, _))| (a.due, &a.key).cmp(&(b.due, &b.key)));
+        let id = first.map(|(id, _)| id.clone())?;
+        let (item, is_running) = state.entries.get_mut(&id)?;
+        *is_running = true;
+        (item.held, item.waits_for) = (false, None);
+        Some(item.clone())
     }
 
-    /// Removes what is done.
-    pub(crate) fn ack(&self, item: &QueueItem) {
-        kill::pass("ack");
-        self.write(&[], Some(&item.id()), None);
-        self.state().entries.remove(&item.id());
+    /// Removes an item that is done.
+    pub(crate) fn acknowledge(&self, item: &QueueItem) {
+        failpoint!("ack");
+        self.write(&[], Some(&item.trigger_id()), None);
+        self.state().entries.remove(&item.trigger_id());
     }
 
     /// Puts a taken item back, changed.
     pub(crate) fn give_back(&self, item: QueueItem) {
-        self.state().entries.insert(item.id(), (item.clone(), false));
+        self.state().entries.insert(item.trigger_id(), (item.clone(), false));
         self.write(&[item], None, None);
     }
 
-    /// Something of this resource was committed: whoever waits for it looks again at once.
+    /// Something of this resource was committed: the items that wait for it are due.
     pub(crate) fn wake(&self, resource: &str) {
-        for (item, runs) in self.state().entries.values_mut() {
-            if !*runs && !item.held && item.resource == resource && item.retries > 0 {
+        for (item, is_running) in self.state().entries.values_mut() {
+            if !*is_running && !item.held && item.resource == resource && item.waits_for.is_some() {
                 (item.due, item.retries) = (0, 0);
             }
         }
+    }
+
+    /// The item of this id, waiting or running.
+    pub(crate) fn get(&self, id: &str) -> Option<QueueItem> {
+        self.state().entries.get(id).map(|(item, _)| item.clone())
     }
 
     /// The earliest time after `now` at which something waiting becomes due.
@@ -245,7 +289,7 @@ impl Queue {
         self.state()
             .entries
             .values()
-            .filter(|(item, runs)| !runs && item.due > now)
+            .filter(|(item, is_running)| !is_running && item.due > now)
             .map(|(item, _)| item.due)
             .min()
     }
@@ -254,11 +298,20 @@ impl Queue {
         self.state().entries.values().cloned().collect()
     }
 
-    pub(crate) fn any(&self, what: impl Fn(&QueueItem) -> bool) -> bool {
-        self.state().entries.values().any(|(item, _)| what(item))
+    pub(crate) fn any(&self, predicate: impl Fn(&QueueItem) -> bool) -> bool {
+        self.find(predicate).is_some()
     }
 
-    pub(crate) fn seen(&self, key: &str) -> Option<Seen> {
+    pub(crate) fn find(&self, predicate: impl Fn(&QueueItem) -> bool) -> Option<QueueItem> {
+        self.state()
+            .entries
+            .values()
+            .map(|(item, _)| item)
+            .find(|item| predicate(item))
+            .cloned()
+    }
+
+    pub(crate) fn seen(&self, key: &str) -> Option<SeenObject> {
         self.state().seen.get(key).cloned()
     }
 
@@ -266,56 +319,37 @@ impl Queue {
     pub(crate) fn retain(&self, keep: impl Fn(&QueueItem) -> bool) {
         let items = self.items().into_iter().map(|(item, _)| item);
         for item in items.filter(|item| !keep(item)) {
-            self.write(&[], Some(&item.id()), None);
-            self.state().entries.remove(&item.id());
+            self.write(&[], Some(&item.trigger_id()), None);
+            self.state().entries.remove(&item.trigger_id());
         }
     }
 }
 
 /// One transaction.
-fn written<'a>(
+fn write_transaction<'a>(
     database: &Database,
     items: &[QueueItem],
     removed: Option<&str>,
-    seen: impl IntoIterator<Item = (&'a str, &'a Seen)>,
+    seen: impl IntoIterator<Item = (&'a str, &'a SeenObject)>,
 ) -> Result<()> {
     let json = |value: &dyn erased::Json| value.bytes();
-    let write = database.begin_write().map_err(failed)?;
+    let write = database.begin_write().map_err(file_error)?;
     {
-        let mut table = write.open_table(ITEMS).map_err(failed)?;
+        let mut table = write.open_table(ITEMS).map_err(file_error)?;
         for item in items {
-            table.insert(item.id().as_str(), json(item)?.as_slice()).map_err(failed)?;
+            table
+                .insert(item.trigger_id().as_str(), json(item)?.as_slice())
+                .map_err(file_error)?;
         }
         if let Some(id) = removed {
-            table.remove(id).map_err(failed)?;
+            table.remove(id).map_err(file_error)?;
         }
-        let mut table = write.open_table(SEEN).map_err(failed)?;
+        let mut table = write.open_table(SEEN).map_err(file_error)?;
         for (key, value) in seen {
-            table.insert(key, json(value)?.as_slice()).map_err(failed)?;
+            table.insert(key, json(value)?.as_slice()).map_err(file_error)?;
         }
     }
-    write.commit().map_err(failed)
-}
-
-/// Trainings of one model go one after the other, in the order of their requests, so that each candidate meets the champion
-/// that the one before it left. By resource: the key of the request that may be featurized now, or an empty one if none may.
-fn training_subjects(state: &State) -> BTreeMap<&str, &str> {
-    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut busy: BTreeSet<&str> = BTreeSet::new();
-    for (item, _) in state.entries.values() {
-        match item.stage.as_str() {
-            "featurize" if !item.held => {
-                let key = first.entry(&item.resource).or_insert(&item.key);
-                *key = (*key).min(&item.key);
-            }
-            "train" | "evaluate" | "register" => {
-                busy.insert(&item.resource);
-            }
-            _ => {}
-        }
-    }
-    first.extend(busy.into_iter().map(|resource| (resource, "")));
-    first
+    write.commit().map_err(file_error)
 }
 
 fn open_file(path: &Path) -> Result<Database> {
@@ -333,8 +367,8 @@ fn open_file(path: &Path) -> Result<Database> {
                 "the queue's file `{}` is damaged ({error}); it is rebuilt from the store",
                 path.display()
             );
-            std::fs::remove_file(path).map_err(failed)?;
-            Database::create(path).map_err(failed)
+            std::fs::remove_file(path).map_err(file_error)?;
+            Database::create(path).map_err(file_error)
         }
     }
 }
@@ -367,8 +401,8 @@ mod tests {
         {
             let queue = Queue::open(Some(&path)).unwrap();
             queue.put(vec![item("a", "k1"), item("a", "k2")], None);
-            let taken = queue.take(0, &|_| 1).unwrap();
-            queue.ack(&taken);
+            let taken = queue.take_next(0, &|_| 1).unwrap();
+            queue.acknowledge(&taken);
             let error = Queue::open(Some(&path)).err().unwrap();
             assert!(error.message.contains("another `tidemill up`"), "{error}");
         }
@@ -386,11 +420,11 @@ mod tests {
         let queue = Queue::open(Some(&path)).unwrap();
         queue.put(vec![item("a", "k1"), item("a", "k2")], None);
         // As after a write that failed: nothing reaches the file, and it cannot be opened yet.
-        let kept = queue.database.lock().unwrap().take();
+        let kept = queue.database.lock().take();
         queue.put(vec![item("a", "k3")], None);
-        let taken = queue.take(0, &|_| 1).unwrap();
-        queue.ack(&taken);
-        assert!(queue.database.lock().unwrap().is_none());
+        let taken = queue.take_next(0, &|_| 1).unwrap();
+        queue.acknowledge(&taken);
+        assert!(queue.database.lock().is_none());
         drop(kept);
         queue.put(vec![item("a", "k4")], None);
         drop(queue);
@@ -400,32 +434,16 @@ mod tests {
     }
 
     #[test]
-    fn one_training_after_the_other() {
-        let queue = Queue::open(None).unwrap();
-        queue.put(vec![item("featurize", "requests/m/2"), item("featurize", "requests/m/1")], None);
-        let first = queue.take(0, &|_| 9).unwrap();
-        assert_eq!(first.key, "requests/m/1");
-        assert!(queue.take(0, &|_| 9).is_none());
-        queue.put(vec![item("train", "outcomes/featurize/m/x")], None);
-        queue.ack(&first);
-        let train = queue.take(0, &|_| 9).unwrap();
-        assert_eq!(train.stage, "train");
-        assert!(queue.take(0, &|_| 9).is_none());
-        queue.ack(&train);
-        assert_eq!(queue.take(0, &|_| 9).unwrap().key, "requests/m/2");
-    }
-
-    #[test]
-    fn waiting_items_wake_with_their_subject() {
+    fn waiting_items_wake_with_their_resource() {
         let queue = Queue::open(None).unwrap();
         queue.put(vec![item("retrain", "k")], None);
-        let mut taken = queue.take(0, &|_| 1).unwrap();
-        (taken.due, taken.retries) = (1000, 1);
+        let mut taken = queue.take_next(0, &|_| 1).unwrap();
+        (taken.due, taken.waits_for) = (1000, Some("x".into()));
         queue.give_back(taken);
-        assert!(queue.take(10, &|_| 1).is_none());
+        assert!(queue.take_next(10, &|_| 1).is_none());
         queue.wake("other");
-        assert!(queue.take(10, &|_| 1).is_none());
+        assert!(queue.take_next(10, &|_| 1).is_none());
         queue.wake("m");
-        assert!(queue.take(10, &|_| 1).is_some());
+        assert!(queue.take_next(10, &|_| 1).is_some());
     }
 }

@@ -1,53 +1,24 @@
-//! What is to do follows from the store alone: foreign objects that match a trigger, and committed outcomes with what they wrote.
+//! What is to do follows from the store alone: external objects that match a trigger, and committed outcomes with what they wrote.
 //!
 //! An object that a stage may write counts only through an outcome that names it: half a run triggers nothing.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::Ordering,
-    time::{Duration, Instant, SystemTime},
-};
+use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, stream};
-use tidemill_core::{
-    Digest, Error, ErrorKind, ObjectMeta, Result,
-    pipeline::{Pipeline, matches},
-    record::OutcomeRecord,
-};
-use tidemill_host::{DeadLetter, ListedObject, Store, is_ignored};
+use tidemill_core::{Digest, ErrorKind, ObjectMeta, Result, pipeline::Pipeline, record::OutcomeRecord};
+use tidemill_run::list_dead_letters;
+use tidemill_store::ListedObject;
 
 use crate::{
-    dead_letters,
-    queue::Seen,
-    state::{Inner, Look, lock},
+    queue::{QueueItem, SeenObject},
+    state::FlowState,
 };
 
-/// Between two looks at a file that may still grow.
-pub(crate) const LOOK_GAP: Duration = Duration::from_millis(100);
-/// A file that was not touched for so long needs no second look.
-const SETTLED_AGE: Duration = Duration::from_secs(2);
+/// Concurrent reads at the start: a store may be far away.
+const READ_CONCURRENCY: usize = 16;
 
-/// Objects that are read at once at the start: a store may be far away.
-const READS: usize = 16;
-
-/// All objects under a prefix.
-pub async fn list_all(store: &Store, prefix: &str) -> Result<Vec<ObjectMeta>> {
-    store.list(prefix, None, usize::MAX).await
-}
-
-/// Whether an object with this key counts as soon as it is there.
-pub(crate) fn is_foreign(pipeline: &Pipeline, key: &str) -> bool {
-    !key.starts_with("outcomes/")
-        && !is_ignored(key)
-        && pipeline.triggered_nodes(key).next().is_some()
-        && !pipeline
-            .nodes
-            .iter()
-            .any(|node| node.writes.iter().any(|pattern| matches(pattern, key)))
-}
-
-/// The folders in which foreign objects may appear.
-fn foreign_prefixes(pipeline: &Pipeline) -> BTreeSet<String> {
+/// The prefixes under which external objects may appear.
+fn external_prefixes(pipeline: &Pipeline) -> BTreeSet<String> {
     let patterns = pipeline
         .nodes
         .iter()
@@ -66,158 +37,125 @@ fn foreign_prefixes(pipeline: &Pipeline) -> BTreeSet<String> {
         .collect()
 }
 
-impl Inner {
+impl FlowState {
     /// The start: everything that is in the store and not settled is queued, whatever the queue's file knew.
     pub(crate) async fn rebuild(&self) -> Result<()> {
-        let outcomes = list_all(&self.store, "outcomes/").await?;
-        let letters = dead_letters::list_dead_letters(&self.store).await?;
-        {
-            let mut settled = lock(&self.settled);
-            settled.extend(outcomes.iter().filter_map(|meta| id_of(&meta.key)).map(str::to_owned));
-            settled.extend(letters.iter().map(|letter| letter.id.clone()));
+        let outcomes = self.store.list("outcomes/", None, usize::MAX).await?;
+        self.mark_settled(outcomes.iter().filter_map(|meta| outcome_id(&meta.key)).map(str::to_owned));
+        for letter in list_dead_letters(&self.store).await? {
+            self.mark_dead(letter);
         }
-        *lock(&self.dead) = letters.into_iter().map(|letter| (letter.id.clone(), letter)).collect();
-        let mut read = stream::iter(outcomes.iter().map(|meta| async move { (meta, self.store.get(&meta.key).await) })).buffered(READS);
+        let reads = outcomes.iter().map(|meta| async move { (meta, self.store.get(&meta.key).await) });
+        let mut read = stream::iter(reads).buffered(READ_CONCURRENCY);
         while let Some((meta, bytes)) = read.next().await {
             let bytes = bytes?;
-            match (serde_json::from_slice::<OutcomeRecord>(&bytes), id_of(&meta.key)) {
+            match (serde_json::from_slice::<OutcomeRecord>(&bytes), outcome_id(&meta.key)) {
                 (Ok(record), Some(id)) => self.route_outcome(&record, id, Some(Digest::sha256(&bytes))).await?,
-                (Err(e), _) => tracing::warn!("`{}` is not an outcome and is passed over: {e}", meta.key),
+                (Err(e), _) => tracing::warn!("`{}` is skipped: it is not an outcome record: {e}", meta.key),
                 (_, None) => {}
             }
         }
         self.scan(true).await?;
-        self.dirty.store(true, Ordering::SeqCst);
+        self.mark_windows_due();
         Ok(())
     }
 
-    /// Looks at every place where foreign objects appear. `first`: also at those that were taken in before.
+    /// Lists all external objects. `first`: also routes those that were taken in before.
     pub(crate) async fn scan(&self, first: bool) -> Result<()> {
         let _one_at_a_time = self.scanning.lock().await;
-        for prefix in foreign_prefixes(&self.pipeline) {
+        for prefix in external_prefixes(&self.pipeline) {
             for found in self.store.list_with_tokens(&prefix).await? {
-                if is_foreign(&self.pipeline, &found.meta.key) {
-                    self.look_at(&found, false, first).await?;
+                if self.is_external(&found.meta.key) {
+                    self.inspect(&found, false, first).await?;
                 }
             }
         }
-        self.look_for_deleted_letters().await
+        if !self.settling.is_empty() {
+            self.changed.notify_one();
+        }
+        self.revive_deleted_letters().await
     }
 
-    /// Dead letters that someone deleted run again; those that someone dropped no longer count.
-    pub(crate) async fn revive(&self) -> Result<()> {
-        // Who scans meanwhile waits: it would see neither the letter nor what is queued for it.
+    /// Queues the events of dead letters that were deleted. Those that were dropped no longer count.
+    pub(crate) async fn revive_dead_letters(&self) -> Result<()> {
+        // A concurrent scan waits: it would see neither the letter nor what is queued for it.
         let _one_at_a_time = self.scanning.lock().await;
-        self.look_for_deleted_letters().await
+        self.revive_deleted_letters().await
     }
 
     /// Looks once more at the files that may still grow.
-    pub(crate) async fn look_again(&self) -> Result<()> {
-        let keys: Vec<String> = lock(&self.looks).keys().cloned().collect();
-        for key in keys {
-            self.look(&key, false).await?;
+    pub(crate) async fn recheck_settling(&self) -> Result<()> {
+        for key in self.settling.keys() {
+            self.inspect_key(&key, false).await?;
         }
         Ok(())
     }
 
-    /// Looks at one key; `whole`: whoever wrote it closed it.
-    pub(crate) async fn look(&self, key: &str, whole: bool) -> Result<()> {
-        if !is_foreign(&self.pipeline, key) {
+    /// Looks at one key; `is_complete`: its writer closed the file.
+    pub(crate) async fn inspect_key(&self, key: &str, is_complete: bool) -> Result<()> {
+        if !self.is_external(key) {
             return Ok(());
         }
         match self.store.head(key).await? {
             Some(meta) => {
-                let stamp = self.store.file_change_token(key);
-                self.look_at(&ListedObject { meta, change_token: stamp }, whole, false).await
+                let token = self.store.file_change_token(key);
+                self.inspect(&ListedObject { meta, change_token: token }, is_complete, false).await
             }
             None => {
-                lock(&self.looks).remove(key);
+                self.settling.remove(key);
                 Ok(())
             }
         }
     }
 
-    async fn look_at(&self, found: &ListedObject, whole: bool, first: bool) -> Result<()> {
-        let (meta, modified) = (&found.meta, found.change_token);
-        let key = &meta.key;
-        if let Some(seen) = self
-            .queue
-            .seen(key)
-            .filter(|seen| seen.size == meta.size && seen.modified == modified)
-        {
-            lock(&self.looks).remove(key);
+    async fn inspect(&self, found: &ListedObject, is_complete: bool, first: bool) -> Result<()> {
+        let (ObjectMeta { key, size }, modified) = (&found.meta, found.change_token);
+        let seen = self.queue.seen(key).filter(|seen| seen.size == *size && seen.modified == modified);
+        if let Some(seen) = seen {
+            self.settling.remove(key);
             if first {
                 self.route_object(key, &seen.digest, 0, None);
             }
             return Ok(());
         }
-        if !(whole || self.is_stable(meta, modified)) {
-            self.wake.notify_one();
+        // Where objects are not files, they appear whole.
+        let is_complete = is_complete || self.store.local_root().is_none();
+        if !(is_complete || self.settling.is_stable(key, *size, modified)) {
             return Ok(());
         }
-        let taken = self.take_in(key).await;
-        lock(&self.looks).remove(key);
-        taken
+        let ingested = self.ingest(key).await;
+        self.settling.remove(key);
+        ingested
     }
 
-    /// Goes through a foreign object, names it by content, queues what it triggers.
-    pub(crate) async fn take_in(&self, key: &str) -> Result<()> {
+    /// Reads an external object, names it by content, queues what it triggers.
+    pub(crate) async fn ingest(&self, key: &str) -> Result<()> {
         let found = match self.store.digest(key).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        let seen = Seen {
+        let seen = SeenObject {
             size: found.size,
             modified: found.change_token,
-            digest: found.digest,
+            digest: found.digest.clone(),
         };
-        self.route_object(key, &seen.digest.clone(), 0, Some(seen));
+        self.route_object(key, &found.digest, 0, Some(seen));
         Ok(())
     }
 
-    fn is_stable(&self, meta: &ObjectMeta, modified: i128) -> bool {
-        let age = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |now| now.as_nanos() as i128 - modified);
-        // Where objects are not files, they appear whole.
-        if self.store.local_root().is_none() || age > SETTLED_AGE.as_nanos() as i128 {
-            return true;
-        }
-        let mut looks = lock(&self.looks);
-        match looks.get(&meta.key) {
-            Some(look) if look.size == meta.size && look.modified == modified => look.at.elapsed() >= LOOK_GAP,
-            _ => {
-                let look = Look {
-                    size: meta.size,
-                    modified,
-                    at: Instant::now(),
-                };
-                looks.insert(meta.key.clone(), look);
-                false
-            }
-        }
-    }
-
-    async fn look_for_deleted_letters(&self) -> Result<()> {
-        // First those that are known, then the listing: a letter that is written in between is in neither, and nobody deleted it.
-        let known: Vec<DeadLetter> = lock(&self.dead).values().cloned().collect();
+    async fn revive_deleted_letters(&self) -> Result<()> {
+        // First the known ones, then the listing: a letter that is written in between is in neither, and was not deleted.
+        let known = self.dead_letters();
         if known.is_empty() {
             return Ok(());
         }
-        let there = dead_letters::list_dead_letters(&self.store).await?;
+        let stored = list_dead_letters(&self.store).await?;
         for letter in known {
-            match there.iter().find(|other| other.id == letter.id) {
-                Some(other) => {
-                    lock(&self.dead).insert(letter.id.clone(), other.clone());
-                }
+            match stored.iter().find(|other| other.id == letter.id) {
+                Some(other) => self.mark_dead(other.clone()),
                 None => {
-                    lock(&self.settled).remove(&letter.id);
-                    // At no moment it is in neither, and one that fails again meanwhile is not forgotten.
-                    let mut dead = lock(&self.dead);
-                    self.queue.put(vec![dead_letters::item(&letter)], None);
-                    dead.remove(&letter.id);
-                    drop(dead);
-                    self.wake.notify_one();
+                    self.revive(&letter, || self.queue.put(vec![QueueItem::from_dead_letter(&letter)], None));
+                    self.notify();
                 }
             }
         }
@@ -225,35 +163,7 @@ impl Inner {
     }
 }
 
-fn id_of(key: &str) -> Option<&str> {
+/// `outcomes/validate/flights/<id>.json` → `<id>`.
+fn outcome_id(key: &str) -> Option<&str> {
     key.rsplit('/').next()?.strip_suffix(".json")
-}
-
-/// The circle in the chain that leads a node back to itself, for a message.
-pub(crate) fn circle(pipeline: &Pipeline, node: &str) -> Option<String> {
-    let edges = pipeline.edges();
-    let mut paths = vec![vec![node.to_owned()]];
-    for _ in 0..pipeline.nodes.len() {
-        let mut longer = Vec::new();
-        for path in paths {
-            for edge in edges.iter().filter(|edge| path.last() == Some(&edge.from)) {
-                let mut path = path.clone();
-                let again = path.contains(&edge.to);
-                path.push(edge.to.clone());
-                if edge.to == node {
-                    return Some(path.join(" → "));
-                }
-                if !again {
-                    longer.push(path);
-                }
-            }
-        }
-        paths = longer;
-    }
-    None
-}
-
-/// An error that stops the flow from looking, said with what it did.
-pub(crate) fn looking(error: Error) -> Error {
-    error.context("cannot look for new objects")
 }

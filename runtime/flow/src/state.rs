@@ -1,128 +1,156 @@
-//! From an object to the items that it causes, and what the whole flow shares.
+//! The state of a running flow, and its transitions. The queue, the watcher and the settling files know nothing of it.
+//!
+//! What is at rest is decided here alone: an event is never in neither the queue nor the settled ids, so a reader that finds both at rest
+//! missed nothing.
 
 use std::{
     collections::{BTreeMap, HashSet},
-    hash::{BuildHasher as _, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Instant,
+    sync::Arc,
 };
 
-use jiff::Timestamp;
-use tidemill_core::{Decision, Digest, Result, pipeline::Pipeline, record::OutcomeRecord};
-use tidemill_host::{DeadLetter, Ledger, SqlEngine, Store};
+use parking_lot::Mutex;
+use tidemill_core::pipeline::{KeyRole, NodeSettings, Pipeline};
+use tidemill_run::{DeadLetter, is_ignored};
+use tidemill_store::Store;
+use tidemill_worker::Coordinator;
+use tokio::sync::Notify;
 
-use crate::{
-    budget::Budget,
-    flow::FlowOptions,
-    kill,
-    queue::{Queue, QueueItem, Seen},
-    runner::Runner,
-    windows::WindowSource,
-};
+use crate::{options::FlowOptions, queue::Queue, settling::SettlingFiles};
 
-/// A file at its first look.
-pub(crate) struct Look {
-    pub(crate) size: u64,
-    pub(crate) modified: i128,
-    pub(crate) at: Instant,
-}
-
-pub(crate) struct Inner {
+/// What all parts of a flow share.
+pub(crate) struct FlowState {
     pub(crate) pipeline: Arc<Pipeline>,
+    /// The nodes of the pipeline, as a worker sees them.
+    pub(crate) nodes: Vec<NodeSettings>,
     pub(crate) store: Store,
-    pub(crate) ledger: Ledger,
-    pub(crate) sql: SqlEngine,
-    pub(crate) runner: Arc<dyn Runner>,
-    pub(crate) windows: Arc<dyn WindowSource>,
+    pub(crate) coordinator: Coordinator,
     pub(crate) options: FlowOptions,
     pub(crate) queue: Queue,
-    /// Trigger ids that have an outcome or a dead letter.
-    pub(crate) settled: Mutex<HashSet<String>>,
-    pub(crate) dead: Mutex<BTreeMap<String, DeadLetter>>,
-    pub(crate) looks: Mutex<BTreeMap<String, Look>>,
-    pub(crate) budget: Budget,
-    /// Something changed: the scheduler looks again.
-    pub(crate) wake: tokio::sync::Notify,
-    /// A part was validated since windows were last closed.
-    pub(crate) dirty: AtomicBool,
-    pub(crate) closing: AtomicBool,
-    pub(crate) stopping: AtomicBool,
-    pub(crate) running: AtomicUsize,
+    pub(crate) settling: SettlingFiles,
+    /// One scan at a time.
     pub(crate) scanning: tokio::sync::Mutex<()>,
-    pub(crate) random: AtomicU64,
+    /// An event became due, or the flow stops.
+    pub(crate) queued: Notify,
+    /// The scheduler has something to do.
+    pub(crate) changed: Notify,
+    inner: Mutex<Inner>,
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+#[derive(Default)]
+struct Inner {
+    /// Trigger ids that have an outcome or a dead letter.
+    settled: HashSet<String>,
+    dead: BTreeMap<String, DeadLetter>,
+    windows: Windows,
+    is_stopping: bool,
 }
 
-/// Wall clock, Unix milliseconds.
-pub(crate) fn now() -> i64 {
-    Timestamp::now().as_millisecond()
+/// Whether windows can be closed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Windows {
+    /// All are.
+    Closed,
+    /// A data file was validated since.
+    #[default]
+    Due,
+    /// They are being closed; `again` if a data file was validated meanwhile.
+    Closing { again: bool },
 }
 
-/// A number that nothing hashed depends on.
-pub(crate) fn chance() -> u64 {
-    RandomState::new().hash_one(std::process::id())
-}
-
-/// Where the outcome of a trigger stands.
-pub(crate) fn outcome_key(stage: &str, resource: &str, id: &str) -> String {
-    format!("outcomes/{stage}/{resource}/{id}.json")
-}
-
-impl Inner {
-    /// Queues whatever this object triggers and is neither settled nor queued.
-    pub(crate) fn route_object(&self, key: &str, digest: &Digest, depth: u32, seen: Option<Seen>) {
-        let mut items = Vec::new();
-        for node in self.pipeline.triggered_nodes(key) {
-            let item = QueueItem::new(&node.stage, &node.resource, key, digest, depth);
-            if lock(&self.settled).contains(&item.trigger_id()) {
-                continue;
-            }
-            for copy in 0..self.options.duplicate.max(1) {
-                items.push(QueueItem {
-                    copy,
-                    due: self.shuffled(),
-                    ..item.clone()
-                });
-            }
-        }
-        if !items.is_empty() || seen.is_some() {
-            self.queue.put(items, seen.map(|seen| (key, seen)));
-            self.wake.notify_one();
+impl FlowState {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, store: Store, coordinator: Coordinator, options: FlowOptions, queue: Queue) -> Self {
+        Self {
+            nodes: pipeline.nodes.iter().map(|node| NodeSettings::new(&pipeline, node)).collect(),
+            pipeline,
+            store,
+            coordinator,
+            options,
+            queue,
+            settling: SettlingFiles::default(),
+            scanning: tokio::sync::Mutex::default(),
+            queued: Notify::new(),
+            changed: Notify::new(),
+            inner: Mutex::default(),
         }
     }
 
-    /// Routes a committed outcome: its own key, and what the run wrote. `digest` is that of the record's bytes, where it is known.
-    pub(crate) async fn route_outcome(&self, record: &OutcomeRecord, id: &str, digest: Option<Digest>) -> Result<()> {
-        if record.decision == Decision::Done {
-            let key = outcome_key(&record.stage, &record.resource, id);
-            if self.pipeline.triggered_nodes(&key).next().is_some() {
-                let digest = match digest {
-                    Some(digest) => digest,
-                    None => Digest::sha256(&self.store.get(&key).await?),
-                };
-                self.route_object(&key, &digest, record.depth, None);
-            }
-            for output in &record.outputs {
-                self.route_object(&output.key, &output.digest, record.depth, None);
-            }
-        }
-        kill::pass("after-route");
-        Ok(())
+    /// Whether an object with this key triggers a node as soon as it exists.
+    pub(crate) fn is_external(&self, key: &str) -> bool {
+        !is_ignored(key) && self.nodes.iter().any(|node| node.classify(key) == KeyRole::External)
     }
 
-    /// Due at once; with the test hook, in an order that follows from its seed.
-    fn shuffled(&self) -> i64 {
-        if self.options.duplicate < 2 {
-            return 0;
-        }
-        let next = |x: u64| x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let old = self.random.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |x| Some(next(x)));
-        now() + (old.unwrap_or_default() >> 33) as i64 % 150
+    /// Wakes both loops.
+    pub(crate) fn notify(&self) {
+        self.queued.notify_one();
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn is_settled(&self, id: &str) -> bool {
+        self.inner.lock().settled.contains(id)
+    }
+
+    pub(crate) fn mark_settled(&self, ids: impl IntoIterator<Item = String>) {
+        self.inner.lock().settled.extend(ids);
+    }
+
+    pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.inner.lock().dead.values().cloned().collect()
+    }
+
+    pub(crate) fn mark_dead(&self, letter: DeadLetter) {
+        let mut inner = self.inner.lock();
+        inner.settled.insert(letter.id.clone());
+        inner.dead.insert(letter.id.clone(), letter);
+    }
+
+    /// Forgets a dead letter; `queue` puts its event back. At no moment it is in neither.
+    pub(crate) fn revive(&self, letter: &DeadLetter, queue: impl FnOnce()) {
+        let mut inner = self.inner.lock();
+        inner.settled.remove(&letter.id);
+        queue();
+        inner.dead.remove(&letter.id);
+    }
+
+    /// Windows are to be closed again.
+    pub(crate) fn mark_windows_due(&self) {
+        let mut inner = self.inner.lock();
+        inner.windows = match inner.windows {
+            Windows::Closing { .. } => Windows::Closing { again: true },
+            Windows::Closed | Windows::Due => Windows::Due,
+        };
+    }
+
+    pub(crate) fn are_windows_due(&self) -> bool {
+        self.inner.lock().windows == Windows::Due
+    }
+
+    pub(crate) fn begin_closing(&self) {
+        self.inner.lock().windows = Windows::Closing { again: false };
+    }
+
+    /// Ends what [`begin_closing`](Self::begin_closing) began; `is_complete` if nothing is left to close.
+    pub(crate) fn end_closing(&self, is_complete: bool) {
+        let mut inner = self.inner.lock();
+        let again = inner.windows == Windows::Closing { again: true };
+        inner.windows = if is_complete && !again { Windows::Closed } else { Windows::Due };
+    }
+
+    pub(crate) fn stop(&self) {
+        self.inner.lock().is_stopping = true;
+        self.notify();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.lock().is_stopping
+    }
+
+    /// Whether nothing runs, waits or is about to happen. Events that are held back by a daily budget do not count.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.inner.lock().windows == Windows::Closed && self.settling.is_empty() && !self.queue.any(|item| !item.held)
+    }
+
+    /// Whether a file of the dataset is being written or validated.
+    pub(crate) fn is_validating(&self, dataset: &str) -> bool {
+        self.queue.any(|item| item.stage == "validate" && item.resource == dataset) || self.settling.has_prefix(&format!("raw/{dataset}/"))
     }
 }

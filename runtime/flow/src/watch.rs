@@ -1,4 +1,4 @@
-//! Notices of files that others dropped into a local store. A notice is a hint only: the periodic listing finds what was missed.
+//! Events of files that other programs write into a local store. An event is a hint: the periodic listing finds what was missed.
 
 use std::{path::Path, sync::Arc};
 
@@ -6,19 +6,19 @@ use notify::{
     EventKind, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, ModifyKind, RenameMode},
 };
-use tidemill_host::is_ignored;
+use tidemill_run::is_ignored;
 
-/// What a file's event says of its key.
+/// An event of a file, by its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Notice {
-    /// Whoever wrote it closed it or moved it there whole.
+pub(crate) enum FileEvent {
+    /// Its writer closed it, or moved it there whole.
     Complete(String),
     /// Something happened; it may still grow, or be gone.
     Touched(String),
 }
 
 /// Watches until dropped. Where the system cannot, `None`: then the listing alone finds files.
-pub(crate) fn watch(root: &Path, tell: Arc<dyn Fn(Notice) + Send + Sync>) -> Option<notify::RecommendedWatcher> {
+pub(crate) fn watch(root: &Path, send: Arc<dyn Fn(FileEvent) + Send + Sync>) -> Option<notify::RecommendedWatcher> {
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let base = root.clone();
     let handler = move |event: notify::Result<notify::Event>| {
@@ -35,7 +35,11 @@ pub(crate) fn watch(root: &Path, tell: Arc<dyn Fn(Notice) + Send + Sync>) -> Opt
             let Some(key) = key_of(&base, path).filter(|key| !is_ignored(key)) else {
                 continue;
             };
-            tell(if complete { Notice::Complete(key) } else { Notice::Touched(key) });
+            send(if complete {
+                FileEvent::Complete(key)
+            } else {
+                FileEvent::Touched(key)
+            });
         }
     };
     let watched = notify::recommended_watcher(handler).and_then(|mut watcher| {

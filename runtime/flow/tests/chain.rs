@@ -21,8 +21,11 @@ use tidemill_core::{
     pipeline::{Node, Pipeline},
     record::OutcomeRecord,
 };
-use tidemill_flow::{Flow, FlowOptions, FlowSetup, NoPredictions, Runner, Usage, drop_dead_letter, list_dead_letters, retry_dead_letter};
-use tidemill_host::{AccessLog, Ledger, RunHost, SqlEngine, SqlOptions, Store};
+use tidemill_flow::{Flow, FlowOptions, FlowSetup};
+use tidemill_host::{RunHost, Runner, SqlEngine, SqlOptions, Usage};
+use tidemill_run::{AccessLog, Ledger, NoPredictions, drop_dead_letter, list_dead_letters, retry_dead_letter};
+use tidemill_store::Store;
+use tidemill_worker::Redelivery;
 
 const CHAIN: &str = r#"
     [project]
@@ -113,18 +116,20 @@ fn sql() -> SqlEngine {
     .unwrap()
 }
 
-async fn start(text: &str, store: &Store, runner: &Arc<Plain>, options: FlowOptions) -> Flow {
+fn setup(text: &str, store: &Store, runner: &Arc<Plain>, options: FlowOptions) -> FlowSetup {
     let pipeline = Pipeline::parse(text, &|path| Err(Error::not_found(path.to_owned()))).unwrap();
-    Flow::start(FlowSetup {
+    FlowSetup {
         pipeline: Arc::new(pipeline),
         store: store.clone(),
         sql: sql(),
         runner: runner.clone(),
         windows: Arc::new(NoPredictions),
         options,
-    })
-    .await
-    .unwrap()
+    }
+}
+
+async fn start(text: &str, store: &Store, runner: &Arc<Plain>, options: FlowOptions) -> Flow {
+    Flow::start(setup(text, store, runner, options)).await.unwrap()
 }
 
 fn options(queue: Option<PathBuf>) -> FlowOptions {
@@ -180,18 +185,16 @@ async fn an_object_runs_down_the_chain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicates_and_disorder_change_nothing() {
     let expected = expected(8).await;
-    for shuffle in 0..3 {
+    for seed in 0..3 {
         let (store, runner) = (Store::memory(), Arc::new(Plain::default()));
-        let options = FlowOptions {
-            duplicate: 3,
-            shuffle,
-            ..options(None)
-        };
-        let flow = start(CHAIN, &store, &runner, options).await;
+        let setup = setup(CHAIN, &store, &runner, options(None));
+        let flow = Flow::start_with(setup, |source| Redelivery::new(Arc::new(source), 3, seed))
+            .await
+            .unwrap();
         put(&flow, 8).await;
         quiet(&flow).await;
         flow.stop().await.unwrap();
-        assert_eq!(snapshot(&store).await, expected, "seed {shuffle}");
+        assert_eq!(snapshot(&store).await, expected, "seed {seed}");
     }
 }
 
@@ -329,7 +332,7 @@ async fn a_loop_ends_in_a_dead_letter_that_names_it() {
     let letters = list_dead_letters(&store).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert!(
-        letters[0].message.contains("mirror:mirror → mirror:mirror"),
+        letters[0].message.contains("a loop through mirror:mirror"),
         "{}",
         letters[0].message
     );
@@ -357,6 +360,14 @@ async fn child() {
     flow.stop().await.unwrap();
 }
 
+/// The failpoint that ends the process when a step is passed for the given time.
+fn kill_at(step: &str, times: u32) -> String {
+    match times {
+        1 => format!("{step}=return"),
+        times => format!("{step}={}*off->return", times - 1),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_step_it_ends_the_same() {
     let expected = expected(3).await;
@@ -365,16 +376,16 @@ async fn killed_at_every_step_it_ends_the_same() {
         let mut command = std::process::Command::new(&program);
         command.args(["--exact", "child", "--quiet"]).env("TIDEMILL_TEST_STORE", folder);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        command.env_remove("TIDEMILL_KILL_AT");
+        command.env_remove("FAILPOINTS");
         if let Some(kill) = kill {
-            command.env("TIDEMILL_KILL_AT", kill);
+            command.env("FAILPOINTS", kill);
         }
         command.status().unwrap()
     };
     for step in STEPS {
         for times in [1, 2, 5] {
             let folder = tempfile::tempdir().unwrap();
-            let killed = run(folder.path(), Some(format!("{step}:{times}")));
+            let killed = run(folder.path(), Some(kill_at(step, times)));
             assert!(!killed.success(), "{step}:{times} did not kill");
             assert!(run(folder.path(), None).success(), "{step}:{times}");
             let store = Store::local(&folder.path().join("store")).unwrap();

@@ -7,9 +7,11 @@ pub mod log;
 pub mod nn;
 mod parallel;
 mod run;
+mod runner;
 pub mod sql;
 
 pub use run::{ProgressFn, RunHost, RunSetup};
+pub use runner::{Runner, Usage};
 pub use sql::{ParquetFile, SqlEngine, SqlOptions, SqlReader};
 pub use tidemill_run::{
     AccessLog, Admission, Attempt, Commit, DeadLetter, Delivery, Disposition, ENGINES, Grants, Ledger, RunReport, ScopedObjects,

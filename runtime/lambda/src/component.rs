@@ -1,10 +1,10 @@
-//! Where a function's component is.
+//! The location of a function's component.
 
 use std::path::{Path, PathBuf};
 
 use tidemill_core::{Digest, Error, Result};
 
-/// As `component` of the settings names it.
+/// The location, as `component` of the settings names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComponentSource {
     /// `components/<digest>` in the store.
@@ -14,13 +14,13 @@ pub enum ComponentSource {
 }
 
 impl ComponentSource {
-    /// Reads the name.
+    /// Parses the name.
     pub fn from_name(name: &str) -> Self {
         let digest = name.strip_prefix("components/").and_then(Digest::parse);
         digest.map_or_else(|| Self::File(name.into()), Self::Stored)
     }
 
-    /// A file's bytes.
+    /// Reads a file.
     pub fn read(path: &Path) -> Result<Vec<u8>> {
         std::fs::read(path).map_err(|e| {
             Error::config(format!(

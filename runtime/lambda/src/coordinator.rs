@@ -1,7 +1,6 @@
-//! What the flow does beside running stages, as a function: closes windows when a dataset's files are settled, and writes ticks. It
-//! runs by the events of what is settled and by a schedule, and needs no memory of either: all of it follows from the store.
+//! The coordinator as a function: it runs on the events of settled files and on a schedule.
 //!
-//! One at a time (a reserved concurrency of 1): two that close the same window might name different predictions in its log.
+//! Its reserved concurrency is 1: only one coordinator of a store may close windows at a time.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,28 +8,25 @@ use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemill_core::{
-    ObjectMeta, Result,
-    notification::{ObjectEvent, parse_events, parse_messages, parse_scheduled_time},
+    Result,
+    notification::{parse_events, parse_messages, parse_scheduled_time},
 };
-use tidemill_flow::{
-    WindowCloser, WindowPolicy, WindowSource, WindowSummary, is_ignored, list_all, list_dead_letters, write_scheduled_event,
-};
-use tidemill_host::{Ledger, Store, created_key, log::summarize_window};
+use tidemill_host::log::summarize_window;
+use tidemill_run::{WindowSource, WindowSummary};
+use tidemill_store::Store;
+use tidemill_worker::Coordinator;
 
-use crate::{CoordinatorEnvironment, CoordinatorSettings};
+use crate::CoordinatorEnvironment;
 
-/// Keeps windows and ticks of one store.
-pub struct Coordinator {
-    kept: CoordinatorSettings,
-    store: Store,
-    ledger: Ledger,
-    log: Segments,
+/// Handles the invocations of the coordinator's function.
+pub struct CoordinatorHandler {
+    coordinator: Coordinator,
 }
 
-/// The log that has no write-ahead file: what was acknowledged is Parquet already.
-struct Segments(Store);
+/// The log without a write-ahead file: what was acknowledged is Parquet.
+struct SegmentWindows(Store);
 
-impl WindowSource for Segments {
+impl WindowSource for SegmentWindows {
     fn seal<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
         async { Ok(()) }.boxed()
     }
@@ -39,35 +35,35 @@ impl WindowSource for Segments {
     }
 }
 
-impl Coordinator {
+impl CoordinatorHandler {
     /// Opens the store.
-    pub fn open(settings: CoordinatorEnvironment) -> Result<Self> {
-        let store = Store::open(&settings.store)?;
+    pub fn open(environment: CoordinatorEnvironment) -> Result<Self> {
+        let store = Store::open(&environment.store)?;
+        let windows = Arc::new(SegmentWindows(store.clone()));
         Ok(Self {
-            kept: settings.coordinator,
-            ledger: Ledger::new(store.clone()),
-            log: Segments(store.clone()),
-            store,
+            coordinator: Coordinator::new(environment.coordinator, store, windows),
         })
     }
 
-    /// By a schedule: ticks that are due, and all windows that can be closed. By events: the windows of the datasets that they are
-    /// about. Answers with what was written; for an SQS batch, with the items that are to come again.
+    /// Handles an invocation. A schedule writes the scheduled events that are due, and closes all windows that can be closed; events
+    /// close the windows of the datasets that they are about. The answer says what was written; for an SQS batch it names the items that
+    /// are to be delivered again.
     pub async fn handle(&self, payload: &Value) -> Result<Value> {
         if let Some(time) = parse_scheduled_time(payload) {
-            let ticks = self.tick(time).await?;
-            let windows = self.close(&self.datasets()).await?;
-            return Ok(json!({ "ticks": ticks, "windows": windows }));
+            let written = self.coordinator.write_schedules(time).await?;
+            let keys: Vec<String> = written.into_iter().map(|(key, _)| key).collect();
+            let windows = self.close_windows(&self.coordinator.datasets()).await?;
+            return Ok(json!({ "schedules": keys, "windows": windows }));
         }
         let Some(messages) = parse_messages(payload)? else {
-            let windows = self.close(&self.about(&parse_events(payload)?)).await?;
-            return Ok(json!({ "windows": windows }));
+            let datasets = self.coordinator.affected_datasets(&parse_events(payload)?);
+            return Ok(json!({ "windows": self.close_windows(&datasets).await? }));
         };
-        let (mut about, mut good, mut failed) = (BTreeSet::new(), Vec::new(), Vec::new());
+        let (mut datasets, mut good, mut failed) = (BTreeSet::new(), Vec::new(), Vec::new());
         for message in messages {
             match message.events {
-                Ok(notices) => {
-                    about.extend(self.about(&notices));
+                Ok(events) => {
+                    datasets.extend(self.coordinator.affected_datasets(&events));
                     good.push(message.id);
                 }
                 Err(error) => {
@@ -76,7 +72,7 @@ impl Coordinator {
                 }
             }
         }
-        if let Err(error) = self.close(&about).await {
+        if let Err(error) = self.close_windows(&datasets).await {
             tracing::error!("{error}");
             failed.append(&mut good);
         }
@@ -84,89 +80,26 @@ impl Coordinator {
         Ok(json!({ "batchItemFailures": failed }))
     }
 
-    fn datasets(&self) -> BTreeSet<String> {
-        self.kept.models.values().map(|model| model.dataset.clone()).collect()
-    }
-
-    /// The datasets whose files something was settled about.
-    fn about(&self, notices: &[ObjectEvent]) -> BTreeSet<String> {
-        let keys = notices.iter().filter_map(|notice| created_key(&self.store, notice));
-        let named = keys.filter_map(|key| {
-            let mut parts = key.split('/');
-            let place = (parts.next()?, parts.next()?);
-            let is_settled = matches!(place, ("outcomes" | "dead", "validate"));
-            parts.next().filter(|_| is_settled).map(str::to_owned)
-        });
-        let known = self.datasets();
-        named.filter(|dataset| known.contains(dataset)).collect()
-    }
-
-    async fn tick(&self, time: Timestamp) -> Result<Vec<String>> {
-        let mut written = Vec::new();
-        for tick in &self.kept.schedules {
-            let new = write_scheduled_event(&self.store, &tick.stage, &tick.resource, tick.every, time).await?;
-            written.extend(new.map(|(key, _)| key));
-        }
-        Ok(written)
-    }
-
     /// Closes what can be closed of these datasets' models; returns the windows' keys.
-    async fn close(&self, datasets: &BTreeSet<String>) -> Result<Vec<String>> {
+    async fn close_windows(&self, datasets: &BTreeSet<String>) -> Result<Vec<String>> {
         let mut closed = Vec::new();
         for dataset in datasets {
-            if let Some(waiting) = self.waiting(dataset).await? {
-                tracing::info!("the windows of `{dataset}` wait: nothing is decided about `{waiting}` yet");
-                continue;
-            }
-            for (name, model) in self.kept.models.iter().filter(|(_, model)| model.dataset == *dataset) {
-                let cut = WindowPolicy {
-                    window: model.window,
-                    block: model.block,
-                };
-                let closing = WindowCloser {
-                    store: &self.store,
-                    ledger: &self.ledger,
-                    windows: &self.log,
-                };
-                let result = closing.close_model(name, cut, dataset, &mut closed).await;
-                result.map_err(|e| e.context(format!("cannot close windows of `{name}`")))?;
+            match self.coordinator.undecided_file(dataset).await? {
+                Some(file) => tracing::info!("the windows of `{dataset}` wait: `{file}` is not validated yet"),
+                None => self.coordinator.close_windows(dataset, &mut closed).await?,
             }
         }
         Ok(closed)
     }
-
-    /// A file of the dataset about which nothing is decided yet. Known by its key: one that was overwritten after its outcome counts as
-    /// decided until its own event comes.
-    async fn waiting(&self, dataset: &str) -> Result<Option<String>> {
-        let files = list_all(&self.store, &format!("raw/{dataset}/")).await?;
-        let mut files: Vec<ObjectMeta> = files.into_iter().filter(|meta| !is_ignored(&meta.key)).collect();
-        let outcomes = self.ledger.list_outcomes(Some("validate"), Some(dataset)).await?;
-        let mut decided: BTreeSet<String> = outcomes.into_iter().map(|outcome| outcome.trigger.key).collect();
-        files.retain(|meta| !decided.contains(&meta.key));
-        if files.is_empty() {
-            return Ok(None);
-        }
-        let letters = list_dead_letters(&self.store).await?.into_iter();
-        let letters = letters.filter(|letter| letter.stage == "validate" && letter.resource == dataset);
-        decided.extend(letters.map(|letter| letter.trigger.key));
-        for ObjectMeta { key, size } in files {
-            // Consoles leave empty objects in the place of folders: a listing has them without their last `/`, and nothing is at that key.
-            let is_settled = decided.contains(&key) || (size == 0 && self.store.head(&key).await?.is_none());
-            if !is_settled {
-                return Ok(Some(key));
-            }
-        }
-        Ok(None)
-    }
 }
 
-/// Serves the coordinator until Lambda ends the process; what its `main` calls. Ends the process with the error kind's exit code.
-pub fn run_keeper() {
+/// Serves the coordinator until Lambda ends the process.
+pub fn run_coordinator() {
     crate::serve(|_| {
-        let coordinator = Arc::new(Coordinator::open(CoordinatorEnvironment::from_environment()?)?);
+        let handler = Arc::new(CoordinatorHandler::open(CoordinatorEnvironment::from_environment()?)?);
         Ok(move |payload: Value| {
-            let coordinator = coordinator.clone();
-            async move { coordinator.handle(&payload).await.map_err(|e| e.context("the coordinator")) }
+            let handler = handler.clone();
+            async move { handler.handle(&payload).await.map_err(|e| e.context("the coordinator")) }
         })
     });
 }

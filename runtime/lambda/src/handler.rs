@@ -1,197 +1,181 @@
-//! One invocation of a stage's function: what the payload names is looked at, run and committed. Killed between any two of these, it is
-//! done again to the same effect.
+//! One invocation of a stage's function: the payload becomes events, and the worker handles them.
 //!
-//! What fails for good becomes a dead letter, as in the flow, and counts as handled: a queue would only bring it again. What may pass,
-//! and what cannot be read, is given back to the queue, each item alone.
+//! What fails for good has a dead letter and counts as handled: the queue would only bring it again. What may pass, and what cannot be
+//! read, is given back to the queue, each item alone.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tidemill_core::{
     Error, Result,
     notification::{EventKind, ObjectEvent, parse_events, parse_messages, parse_scheduled_time},
-    pipeline::Node,
-    record::OutcomeRecord,
+    pipeline::NodeSettings,
 };
-use tidemill_flow::{Budget, Runner, write_scheduled_event};
-use tidemill_host::{
-    Admission, Attempt, Delivery, Disposition, Ledger, RunHost, RunReport, SqlEngine, SqlOptions, Store, TriggerRef, resolve_triggers,
-};
+use tidemill_host::{Runner, SqlEngine, SqlOptions};
+use tidemill_run::{DeliveryCount, Disposition, scheduled_event_key, write_scheduled_event};
+use tidemill_store::Store;
+use tidemill_worker::{Delivered, Event, EventBody, EventSource, GiveBack, Report, Worker, WorkerOptions};
 
-use crate::{StageEnvironment, training_order};
-
-/// How much longer than its timeout a run may take before it is given up.
-const GRACE: Duration = Duration::from_secs(5);
+use crate::StageEnvironment;
 
 /// A stage over a store.
 pub struct Handler {
-    settings: StageEnvironment,
-    node: Node,
+    node: NodeSettings,
     store: Store,
-    ledger: Ledger,
-    sql: SqlEngine,
-    runner: Arc<dyn Runner>,
-    budget: Budget,
-    /// Component and configuration are in the store, for replay.
-    kept: AtomicBool,
+    worker: Arc<Worker>,
 }
 
 impl Handler {
     /// A function that runs its node's stage by `runner`.
-    pub fn new(settings: StageEnvironment, store: Store, runner: Arc<dyn Runner>) -> Result<Self> {
+    pub fn new(environment: StageEnvironment, store: Store, runner: Arc<dyn Runner>) -> Result<Self> {
+        let node = environment.node;
         let sql = SqlEngine::on_small_disk(SqlOptions {
             cache_dir: std::env::temp_dir().join("tidemill-cache"),
-            memory_bytes: settings.memory_bytes / 2,
+            memory_bytes: environment.memory_bytes / 2,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            timeout: Duration::from_secs(settings.node.timeout_seconds),
+            timeout: Duration::from_secs(node.timeout_seconds),
         })?;
-        Ok(Self {
-            node: settings.node.to_node(),
-            ledger: Ledger::new(store.clone()),
-            settings,
-            store,
+        let worker = Worker::new(WorkerOptions {
+            nodes: vec![node.clone()],
+            store: store.clone(),
             sql,
             runner,
-            budget: Budget::default(),
-            kept: AtomicBool::new(false),
+            environment: run_environment(),
+            progress: None,
+        });
+        Ok(Self {
+            node,
+            store,
+            worker: Arc::new(worker),
         })
     }
 
-    /// Handles whatever Lambda hands over. For an SQS batch the answer names the items that are to come again; for anything else it
-    /// holds the decisions by key.
+    /// Handles an invocation. For an SQS batch the answer names the items that are to be delivered again; for any other payload it holds
+    /// the decisions by key.
     pub async fn handle(&self, payload: &Value) -> Result<Value> {
-        if let Some(messages) = parse_messages(payload)? {
-            let mut failures = Vec::new();
-            for message in messages {
-                let handled = match message.events {
-                    Ok(notices) => self.all(&notices, message.receive_count).await.map(drop),
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = handled {
-                    self.report(&format!("message {}, delivery {}", message.id, message.receive_count), &error);
-                    failures.push(json!({ "itemIdentifier": message.id }));
+        let Some(messages) = parse_messages(payload)? else {
+            let objects = match parse_scheduled_time(payload) {
+                Some(time) => vec![self.write_schedule(time).await?],
+                None => parse_events(payload)?,
+            };
+            let event = Event {
+                id: String::new(),
+                body: EventBody::Objects(objects),
+                count: DeliveryCount::from_receive_count(1),
+            };
+            return self.handle_events(vec![event]).await.into_decisions();
+        };
+        let ids: Vec<String> = messages.iter().map(|message| message.id.clone()).collect();
+        let (mut events, mut failed) = (Vec::new(), BTreeSet::new());
+        for message in messages {
+            match message.events {
+                Ok(objects) => events.push(Event {
+                    id: message.id,
+                    body: EventBody::Objects(objects),
+                    count: DeliveryCount::from_receive_count(message.receive_count),
+                }),
+                Err(error) => {
+                    self.log_failure(&message.id, &error);
+                    failed.insert(message.id);
                 }
             }
-            return Ok(json!({ "batchItemFailures": failures }));
         }
-        let notices = match parse_scheduled_time(payload) {
-            Some(time) => self.tick(time).await?,
-            None => parse_events(payload)?,
-        };
-        let decisions = self.all(&notices, 1).await?;
-        Ok(Value::Object(
-            decisions
-                .into_iter()
-                .map(|(key, came)| (key, came.to_json()))
-                .collect::<Map<_, _>>(),
-        ))
+        for (id, error) in self.handle_events(events).await.failures {
+            self.log_failure(&id, &error);
+            failed.insert(id);
+        }
+        let failures = ids.into_iter().filter(|id| failed.contains(id));
+        let failures = failures.map(|id| json!({ "itemIdentifier": id }));
+        Ok(json!({ "batchItemFailures": failures.collect::<Vec<_>>() }))
     }
 
-    /// A schedule may call the function itself: its tick is the trigger.
-    async fn tick(&self, time: Timestamp) -> Result<Vec<ObjectEvent>> {
-        let node = &self.settings.node;
+    async fn handle_events(&self, events: Vec<Event>) -> Invocation {
+        let source = Arc::new(InvocationSource {
+            pending: Mutex::new(events.into()),
+            handled: Mutex::default(),
+        });
+        // In the batch's order: an item may need the one before.
+        self.worker.run(&source, 1).await;
+        std::mem::take(&mut *source.handled.lock())
+    }
+
+    /// The event of a schedule that invokes the function itself.
+    async fn write_schedule(&self, time: Timestamp) -> Result<ObjectEvent> {
+        let node = &self.node;
         let every = node.every.filter(|every| !every.is_zero()).ok_or_else(|| {
             Error::config(format!(
-                "a schedule called stage `{}` of `{}`, which has no `every`: say how often it runs",
+                "a schedule invoked stage `{}` of `{}`, which has no `every`: say how often it runs",
                 node.stage, node.resource
             ))
         })?;
         write_scheduled_event(&self.store, &node.stage, &node.resource, every, time).await?;
-        Ok(vec![ObjectEvent {
+        Ok(ObjectEvent {
             bucket: String::new(),
-            key: tidemill_flow::scheduled_event_key(&node.stage, &node.resource, every.window_start(time)),
+            key: scheduled_event_key(&node.stage, &node.resource, every.window_start(time)),
             kind: EventKind::Created,
-        }])
-    }
-
-    /// All that these notices cause, also where one of them fails; then the first error.
-    async fn all(&self, notices: &[ObjectEvent], receives: u32) -> Result<Vec<(String, Disposition)>> {
-        let (mut came, mut first) = (Vec::new(), None);
-        for notice in notices {
-            let causes = match resolve_triggers(&self.store, &self.settings.node, notice).await {
-                Ok(causes) => causes,
-                Err(error) => {
-                    self.report(&format!("`{}`", notice.key), &error);
-                    first.get_or_insert(error);
-                    continue;
-                }
-            };
-            for caused in causes {
-                match self.one(&caused, receives).await {
-                    Ok(Some(one)) => came.push((caused.key, one)),
-                    Ok(None) => {}
-                    Err(error) => {
-                        first.get_or_insert(error.context(format!("`{}`", caused.key)));
-                    }
-                }
-            }
-        }
-        first.map_or(Ok(came), Err)
-    }
-
-    /// `None` if the object is gone.
-    async fn one(&self, caused: &TriggerRef, receives: u32) -> Result<Option<Disposition>> {
-        let pending = match Delivery::admit(&self.store, &self.ledger, &self.settings.node, caused, receives).await? {
-            Admission::Gone => {
-                tracing::info!("`{}` is gone before it was read", caused.key);
-                return Ok(None);
-            }
-            Admission::Settled(came) => return Ok(Some(came)),
-            Admission::Admitted(pending) => pending,
-        };
-        // Who waits has not failed: this goes back to the queue however often it came.
-        training_order::check(&self.store, &self.ledger, &self.budget, &self.node, pending.key(), pending.id()).await?;
-        let result = self.run(&pending, receives).await;
-        pending.settle(&self.store, &self.settings.node, result).await.map(Some)
-    }
-
-    async fn run(&self, pending: &Delivery, receives: u32) -> Result<OutcomeRecord> {
-        let node = &self.node;
-        let attempt = pending.attempt(&self.settings.node, node, self.runner.component_digest(node)?)?;
-        if !self.kept.load(Ordering::SeqCst) {
-            attempt.persist_inputs(&self.store, self.runner.component_bytes(node)?).await?;
-            self.kept.store(true, Ordering::SeqCst);
-        }
-        let ran = self.call(&attempt, receives).await?;
-        attempt.commit(&self.ledger, ran).await
-    }
-
-    async fn call(&self, attempt: &Attempt, receives: u32) -> Result<RunReport> {
-        let host = RunHost::for_attempt(attempt, self.store.clone(), self.sql.clone(), None);
-        let (runner, node, trigger) = (self.runner.clone(), self.node.clone(), attempt.trigger().clone());
-        let started = Timestamp::now();
-        let ran = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host));
-        // Lambda would end the process a little later, and nobody would learn why.
-        let ran = tokio::time::timeout(self.node.timeout + GRACE, ran)
-            .await
-            .map_err(|_| self.node.timeout_error())?;
-        let (result, recorded, usage) = ran.map_err(|e| Error::bug(format!("the thread of stage `{}` ended: {e}", self.node.stage)))?;
-        Ok(RunReport {
-            started,
-            result,
-            accesses: recorded,
-            duration_ms: usage.duration.as_millis().try_into().unwrap_or(u64::MAX),
-            memory_bytes: usage.memory_bytes,
-            attempt: receives,
-            environment: environment(),
         })
     }
 
-    fn report(&self, what: &str, error: &Error) {
-        tracing::error!("{} {}, {what}: {error}", self.node.stage, self.node.resource);
+    fn log_failure(&self, message: &str, error: &Error) {
+        tracing::error!("{} {}, message {message}: {error}", self.node.stage, self.node.resource);
     }
 }
 
-/// Goes into run records, for people.
-fn environment() -> BTreeMap<String, String> {
+/// The events of one invocation: Lambda itself receives, deletes and hides messages.
+struct InvocationSource {
+    pending: Mutex<VecDeque<Event>>,
+    handled: Mutex<Invocation>,
+}
+
+/// What came of the events of an invocation.
+#[derive(Default)]
+struct Invocation {
+    dispositions: Vec<(String, Disposition)>,
+    failures: Vec<(String, Error)>,
+}
+
+impl Invocation {
+    fn into_decisions(self) -> Result<Value> {
+        if let Some((_, error)) = self.failures.into_iter().next() {
+            return Err(error);
+        }
+        let decisions = self.dispositions.into_iter().map(|(key, disposition)| (key, disposition.to_json()));
+        Ok(Value::Object(decisions.collect::<Map<_, _>>()))
+    }
+}
+
+impl EventSource for InvocationSource {
+    async fn receive(&self) -> Option<Event> {
+        self.pending.lock().pop_front()
+    }
+
+    async fn acknowledge(&self, _: Event, reports: Vec<Report>) {
+        let settled = reports.into_iter().filter_map(|report| match report.delivered {
+            Delivered::Settled(disposition) => Some((report.trigger.key, disposition)),
+            Delivered::Ignored | Delivered::Changed(_) => None,
+        });
+        self.handled.lock().dispositions.extend(settled);
+    }
+
+    async fn give_back(&self, event: Event, reason: GiveBack) {
+        let error = match reason {
+            GiveBack::Wait(wait) => Error::transient(wait.to_string()),
+            GiveBack::Failure(error) => error,
+        };
+        self.handled.lock().failures.push((event.id, error));
+    }
+
+    async fn extend(&self, _: &Event) {}
+}
+
+/// Goes into run records.
+fn run_environment() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("tidemill".into(), env!("CARGO_PKG_VERSION").into()),
         ("machine".into(), format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),

@@ -1,5 +1,5 @@
-//! The Lambda shell of what answers HTTP: function URLs and API Gateway, whose own decoration (base64, a stage's name before the
-//! path) ends here.
+//! HTTP functions, behind function URLs and API Gateway. What these add to a request (base64, a stage's name before the path) is removed
+//! here.
 
 use std::{future::Future, sync::Arc};
 
@@ -12,19 +12,19 @@ use lambda_http::{
 };
 use tidemill_core::Result;
 
-use crate::{ServingEnvironment, exit_code};
+use crate::{ServingEnvironment, exit};
 
-/// Answers requests with JSON.
+/// Answers HTTP requests with JSON.
 pub trait Serve: Send + Sync + 'static {
-    /// Status and JSON. `path` is what the client asked for, without an API Gateway stage before it.
+    /// The status and the JSON of the response. `path` has no API Gateway stage before it.
     fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> impl Future<Output = (StatusCode, String)> + Send;
 }
 
-/// Serves until Lambda ends the process; what a serving function's `main` calls. Ends the process with the error kind's exit code.
+/// Serves until Lambda ends the process: the `main` of an HTTP function. A start that fails ends the process with the exit code of the
+/// error's kind.
 pub fn run_http<S: Serve>(open: impl FnOnce(ServingEnvironment) -> Result<S>) {
     if let Err(error) = serve(open) {
-        eprintln!("error: {error:#}");
-        std::process::exit(i32::from(exit_code(&error)));
+        exit(&error);
     }
 }
 
@@ -45,7 +45,7 @@ fn serve<S: Serve>(open: impl FnOnce(ServingEnvironment) -> Result<S>) -> anyhow
         .context("the Lambda runtime ended")
 }
 
-/// One request as Lambda hands it over.
+/// Answers one request of Lambda.
 pub async fn respond(server: &impl Serve, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     let path = without_stage(head.uri.path(), head.extensions.get::<RequestContext>()).to_owned();
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// Says what it was asked.
+    /// Answers with the request.
     struct Echo;
 
     impl Serve for Echo {

@@ -4,11 +4,14 @@ use std::{marker::PhantomData, time::Instant};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidemill_core::{Digest, Error, Host, Outcome, Result, Stage, Trigger, pipeline::Node};
-use tidemill_flow::{Runner, Usage};
-use tidemill_host::{AccessLog, RunHost};
+use tidemill_core::{
+    Digest, Error, Host, Outcome, Result, Stage, Trigger,
+    pipeline::{Node, NodeSettings},
+};
+use tidemill_host::{RunHost, Runner, Usage};
+use tidemill_run::AccessLog;
 
-use crate::{ComponentSource, NodeSettings};
+use crate::ComponentSource;
 
 /// Runs `S`.
 pub(crate) struct Native<S> {
@@ -21,7 +24,7 @@ impl<S: Stage> Native<S> {
     pub(crate) fn new(node: &NodeSettings) -> Result<Self> {
         if node.stage != S::NAME {
             return Err(Error::config(format!(
-                "`TIDEMILL_CONFIG` describes stage `{}`, and this is the program of `{}`: deploy the one with the other's settings",
+                "`TIDEMILL_CONFIG` describes stage `{}`, and this is the program of `{}`: deploy that stage's program",
                 node.stage,
                 S::NAME
             )));
@@ -34,7 +37,7 @@ impl<S: Stage> Native<S> {
     }
 }
 
-/// Of the component that this program stands for; else of the program itself.
+/// The digest of the component that this program replaces; else that of the program itself.
 fn digest(component: Option<&str>) -> Result<Digest> {
     match component.map(ComponentSource::from_name) {
         Some(ComponentSource::Stored(digest)) => Ok(digest),
@@ -63,12 +66,12 @@ impl<S: Stage + 'static> Runner for Native<S> {
     }
 }
 
-/// Runs a stage natively, to the same outcome as its component. Facts leave a component as JSON text, and reading a number back may
-/// change its last digit: they are read back here too.
+/// Runs a stage natively, to the same outcome as its component. The result leaves a component as JSON text, and reading a number back may
+/// change its last digit: it is read back here too.
 pub fn run_native<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
     let mut outcome = S::run(trigger, parse_config::<S::Config>(S::NAME, config)?, host)?;
     outcome.result = serde_json::from_str(&outcome.result.to_string())
-        .map_err(|e| Error::bug(format!("the facts of stage `{}` are not JSON: {e}", S::NAME)))?;
+        .map_err(|e| Error::bug(format!("the result of stage `{}` are not JSON: {e}", S::NAME)))?;
     Ok(outcome)
 }
 

@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidemill_core::pipeline::NodeSettings;
 use tidemill_core::{Error, ErrorKind, Host, Outcome, Result, Stage, Trigger};
-use tidemill_flow::list_dead_letters;
-use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{Handler, NodeSettings, StageEnvironment, native_runner};
+use tidemill_lambda::{Handler, StageEnvironment, native_runner};
+use tidemill_run::{Ledger, list_dead_letters};
+use tidemill_store::Store;
 
 /// Decides by the trigger's key, and leaves a mark for each run.
 struct Moody;

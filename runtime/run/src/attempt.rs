@@ -1,4 +1,4 @@
-//! One attempt to run a node for a trigger: what the stage is told and granted, and what is written of it.
+//! One attempt to run a node for a trigger: the run's context and grants, and the records that are written of it.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ pub struct Attempt {
     depth: u32,
 }
 
-/// How a run went.
+/// The result of a run and its costs.
 #[derive(Debug)]
 pub struct RunReport {
     /// Wall clock.
     pub started: Timestamp,
-    /// What was decided, or why nothing could be.
+    /// The outcome, or the error that prevented one.
     pub result: Result<Outcome>,
-    /// What the run looked at and wrote.
+    /// The objects that the run read and wrote.
     pub accesses: AccessLog,
     /// Wall-clock milliseconds inside the stage.
     pub duration_ms: u64,
@@ -39,13 +39,13 @@ pub struct RunReport {
     pub memory_bytes: u64,
     /// 1 for the first run of this trigger.
     pub attempt: u32,
-    /// For a person: machine, version of Tidemill.
+    /// Machine, version of Tidemill.
     pub environment: BTreeMap<String, String>,
 }
 
 impl Attempt {
-    /// `component` is the digest of what runs, or of what a native stage stands for; `as_of` the trigger's time
-    /// ([`tidemill_core::time::as_of`]); `depth` the steps that led to the trigger.
+    /// `component` is the digest of the component that runs, or that a native stage replaces; `as_of` is the trigger's time
+    /// ([`tidemill_core::time::parse_as_of`]); `depth` the steps that led to the trigger.
     pub fn new(node: &Node, component: Digest, trigger: Trigger, as_of: Timestamp, depth: u32) -> Self {
         let config = digest_json(&node.config);
         let context = RunContext {
@@ -60,26 +60,26 @@ impl Attempt {
             component,
             config,
             context,
-            depth: depth,
+            depth,
         }
     }
 
-    /// The object that causes the run.
+    /// The object that triggers the run.
     pub fn trigger(&self) -> &Trigger {
         &self.trigger
     }
 
-    /// Names the outcome.
+    /// The trigger id, which names the outcome.
     pub fn id(&self) -> String {
         trigger_id(&self.node.stage, &self.node.resource, &self.trigger.key, &self.trigger.digest)
     }
 
-    /// What the stage is told of its run.
+    /// The context that the stage sees.
     pub fn context(&self) -> &RunContext {
         &self.context
     }
 
-    /// What the node was granted.
+    /// The node's grants.
     pub fn grants(&self) -> Grants {
         Grants {
             reads: self.node.reads.clone(),
@@ -88,7 +88,7 @@ impl Attempt {
         }
     }
 
-    /// Keeps the component (where it has bytes) and the configuration, so that the run can be replayed.
+    /// Stores the component (where it has bytes) and the configuration, so that the run can be replayed.
     pub async fn persist_inputs(&self, store: &Store, component: Option<Vec<u8>>) -> Result<()> {
         let key = format!("components/{}", self.component);
         if let Some(bytes) = component
@@ -103,7 +103,7 @@ impl Attempt {
             .map(drop)
     }
 
-    /// Writes how the run went. Returns the outcome that [`Ledger::settle`] makes final, or the run's error.
+    /// Writes the run record. Returns the outcome for [`Ledger::settle`], or the run's error.
     pub async fn finish(&self, ledger: &Ledger, ran: RunReport) -> Result<OutcomeRecord> {
         let run = RunRecord {
             run_key: self.context.run_key.clone(),

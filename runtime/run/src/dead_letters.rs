@@ -1,49 +1,93 @@
-//! Events that failed for good: why, and with what. A letter stands where the outcome would, and its event is not tried again.
+//! Dead letters: events that failed for good. A trigger has an outcome or a dead letter, and its event is not tried again.
+//!
+//! To try it again is to delete the letter: a running flow notices, or the next start does, because the trigger has no outcome.
 
 use serde::{Deserialize, Serialize};
-use tidemill_core::{Error, ErrorKind, Result, Trigger};
+use tidemill_core::{Digest, Error, ErrorKind, PutResult, Result, Trigger};
 use tidemill_store::Store;
+
+use crate::ledger::to_json;
 
 /// `dead/<stage>/<resource>/<trigger id>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeadLetter {
-    /// The trigger id, which names the letter and would name the outcome.
+    /// The trigger id, which would name the outcome.
     pub id: String,
     /// The stage that failed.
     pub stage: String,
     /// The dataset or model that it ran for.
     pub resource: String,
-    /// The object that caused the run.
+    /// The object that triggered the run.
     pub trigger: Trigger,
     /// The error's kind.
     pub kind: ErrorKind,
-    /// Why, for a person.
+    /// The error's message.
     pub message: String,
-    /// Runs made so far.
+    /// The number of the run, from 1.
     pub attempt: u32,
-    /// Steps since a person or a schedule put something in.
+    /// Steps since a user or a schedule wrote something.
     pub depth: u32,
-    /// Someone decided that it stays as it is.
+    /// A user decided that the event stays failed.
     #[serde(default)]
     pub dropped: bool,
 }
 
 impl DeadLetter {
-    /// Where it stands.
+    /// The key of the letter.
     pub fn key(&self) -> String {
-        format!("dead/{}/{}/{}.json", self.stage, self.resource, self.id)
+        dead_letter_key(&self.stage, &self.resource, &self.id)
     }
-    /// As it stands in the store.
+
+    /// The JSON that is stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::bug(format!("a dead letter cannot be written: {e}")))?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        to_json("a dead letter", self)
     }
 }
 
-/// Says that an event failed for good.
+/// The key of a trigger's dead letter.
+pub(crate) fn dead_letter_key(stage: &str, resource: &str, trigger_id: &str) -> String {
+    format!("dead/{stage}/{resource}/{trigger_id}.json")
+}
+
+/// Writes a dead letter. One that exists is kept: an earlier attempt may have failed with another message.
 pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
-    // Another attempt may have failed with other words before: the first letter stands.
     store.create(&letter.key(), letter.to_bytes()?.into()).await.map(drop)
+}
+
+/// All dead letters, by key.
+pub async fn list_dead_letters(store: &Store) -> Result<Vec<DeadLetter>> {
+    let mut letters = Vec::new();
+    for meta in store.list("dead/", None, usize::MAX).await? {
+        match store.get(&meta.key).await {
+            Ok(bytes) => {
+                letters
+                    .push(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{}` is not a dead letter: {e}", meta.key)))?);
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(letters)
+}
+
+/// Deletes the letter, so that its event is delivered again: a running flow notices, or the next start does.
+pub async fn retry_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
+    store.delete(&letter.key()).await.map(drop)
+}
+
+/// Marks the letter as dropped: its event stays failed, and no longer counts.
+pub async fn drop_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
+    let old = store.get(&letter.key()).await?;
+    let dropped = DeadLetter {
+        dropped: true,
+        ..letter.clone()
+    };
+    let swapped = store
+        .swap(&letter.key(), Some(&Digest::sha256(&old)), dropped.to_bytes()?.into())
+        .await?;
+    match swapped {
+        PutResult::Conflict => Err(Error::transient(format!("`{}` changed meanwhile; try again", letter.key()))),
+        PutResult::Written | PutResult::Unchanged => Ok(()),
+    }
 }

@@ -1,5 +1,7 @@
-//! From an object that causes a run to the outcome that stands: what is asked before the stage is called, and what is written after.
-//! Killed between any two of these, it is done again to the same effect.
+//! Admission of an event and its disposition: the steps before and after a run that every transport takes.
+//!
+//! The local flow, SQS on Lambda and HTTP on Spin all call [`Delivery::admit`] before a stage and [`Delivery::settle`] after it. A process
+//! that is killed between any two steps repeats them to the same effect.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -12,19 +14,95 @@ use tidemill_core::{
 };
 use tidemill_store::Store;
 
-use crate::{Attempt, DeadLetter, Ledger, RunReport, TriggerRef, write_dead_letter};
+use crate::{Attempt, Budget, DeadLetter, Ledger, RunReport, TriggerRef, training_order, write_dead_letter};
 
-/// What came of one object.
+/// The state that a delivery is decided over.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryContext<'a> {
+    /// The objects.
+    pub store: &'a Store,
+    /// The outcomes in the store.
+    pub ledger: &'a Ledger,
+    /// Trainings that were started.
+    pub budget: &'a Budget,
+    /// The node that the event triggers.
+    pub node: &'a NodeSettings,
+}
+
+/// How often an event was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryCount {
+    /// The number of this run for run records and dead letters, from 1.
+    pub attempt: u32,
+    /// Failed deliveries that count against `max-deliveries`.
+    pub failures: u32,
+}
+
+impl DeliveryCount {
+    /// The count of a queue that numbers its deliveries from 1.
+    pub fn from_receive_count(count: u32) -> Self {
+        Self {
+            attempt: count,
+            failures: count.saturating_sub(1),
+        }
+    }
+}
+
+/// The result of admitting an event.
+#[derive(Debug)]
+pub enum Admission {
+    /// The object does not exist any more.
+    Gone,
+    /// The object has other content than the event says: its digest now.
+    Changed(Digest),
+    /// The trigger has an outcome or a dead letter.
+    Settled(Disposition),
+    /// The run has to wait. This is not a failure, however often it happens.
+    Waiting(Wait),
+    /// The stage is to run.
+    Admitted(Box<Delivery>),
+}
+
+/// The reason why a run has to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// The model's trainings of the day are used up.
+    Budget {
+        /// The start of the next day.
+        until: Timestamp,
+    },
+    /// An earlier training of the model is not finished.
+    Training {
+        /// The key of the earlier request.
+        request: String,
+        /// The stage that has no outcome yet.
+        stage: &'static str,
+    },
+}
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Budget { until } => write!(f, "the daily budget of trainings is used up until {until}"),
+            Self::Training { request, stage } => write!(
+                f,
+                "waits for `{stage}` of the training for `{request}`: trainings of a model run one after the other"
+            ),
+        }
+    }
+}
+
+/// The final result of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Disposition {
-    /// An outcome stands, now or from before.
+    /// The trigger has an outcome, from this delivery or an earlier one.
     Committed(Box<OutcomeRecord>),
-    /// A dead letter stands.
+    /// The event failed for good and has a dead letter.
     Failed(Error),
 }
 
 impl Disposition {
-    /// The decision and why, as who delivered the event is told.
+    /// The decision and its reason, for the sender of the event.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Committed(record) => json!({ "decision": record.decision, "reason": record.reason }),
@@ -33,25 +111,15 @@ impl Disposition {
     }
 }
 
-/// What an object was found to be.
-#[derive(Debug)]
-pub enum Admission {
-    /// It is gone again.
-    Gone,
-    /// It was dealt with before.
-    Settled(Disposition),
-    /// The stage is to run for it.
-    Admitted(Box<Delivery>),
-}
-
-/// An object that a stage is to run for.
+/// An event that was admitted: its stage is to run.
 #[derive(Debug)]
 pub struct Delivery {
-    time: Timestamp,
+    as_of: Timestamp,
+    failures: u32,
     letter: DeadLetter,
 }
 
-/// What an object that causes a run is: its digest, and the time that the run is told. Data is not held for it, only records are.
+/// The digest of an object, and the `as-of` time of a run that it triggers. Only records are read into memory, data is not.
 pub async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
     if !key.ends_with(".json") {
         return Ok((store.digest(key).await?.digest, parse_as_of(key, &[])));
@@ -61,40 +129,84 @@ pub async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timest
 }
 
 impl Delivery {
-    /// Looks at an object that causes a run of this node. `receives` is the number of this delivery.
-    pub async fn admit(store: &Store, ledger: &Ledger, node: &NodeSettings, caused: &TriggerRef, receives: u32) -> Result<Admission> {
-        let (digest, time) = match identify_object(store, &caused.key).await {
+    /// Decides whether the node runs for the trigger.
+    ///
+    /// # Errors
+    /// The event is to be delivered again. An error that does not pass becomes a dead letter instead, as soon as the content is known.
+    pub async fn admit(context: DeliveryContext<'_>, trigger: &TriggerRef, count: DeliveryCount) -> Result<Admission> {
+        if let Some(digest) = &trigger.digest {
+            let known = Self::new(context.node, trigger, digest.clone(), count);
+            match known.find_disposition(context).await {
+                Ok(Some(disposition)) => return Ok(Admission::Settled(disposition)),
+                Ok(None) => {}
+                Err(error) => return known.settle(context, Err(error)).await.map(Admission::Settled),
+            }
+        }
+        let (digest, as_of) = match identify_object(context.store, &trigger.key).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(Admission::Gone),
             other => other?,
         };
-        let trigger = Trigger {
-            key: caused.key.clone(),
-            digest,
-        };
-        let pending = Self {
-            time,
+        if trigger.digest.as_ref().is_some_and(|expected| *expected != digest) {
+            return Ok(Admission::Changed(digest));
+        }
+        let mut delivery = Self::new(context.node, trigger, digest, count);
+        delivery.as_of = as_of;
+        match delivery.check(context, trigger.digest.is_none()).await {
+            Ok(None) => Ok(Admission::Admitted(Box::new(delivery))),
+            Ok(Some(admission)) => Ok(admission),
+            Err(error) => delivery.settle(context, Err(error)).await.map(Admission::Settled),
+        }
+    }
+
+    fn new(node: &NodeSettings, trigger: &TriggerRef, digest: Digest, count: DeliveryCount) -> Self {
+        let id = trigger_id(&node.stage, &node.resource, &trigger.key, &digest);
+        Self {
+            as_of: Timestamp::UNIX_EPOCH,
+            failures: count.failures,
             letter: DeadLetter {
-                id: trigger_id(&node.stage, &node.resource, &trigger.key, &trigger.digest),
+                id,
                 stage: node.stage.clone(),
                 resource: node.resource.clone(),
-                trigger,
+                trigger: Trigger {
+                    key: trigger.key.clone(),
+                    digest,
+                },
                 kind: ErrorKind::Bug,
                 message: String::new(),
-                attempt: receives,
-                depth: caused.depth,
+                attempt: count.attempt,
+                depth: trigger.depth,
                 dropped: false,
             },
-        };
-        if let Some(record) = ledger.find(&node.stage, &node.resource, pending.id()).await? {
-            return Ok(Admission::Settled(Disposition::Committed(Box::new(record))));
         }
-        let letter = pending.letter.key();
-        if store.head(&letter).await?.is_some() {
-            return Ok(Admission::Settled(Disposition::Failed(Error::limit(format!(
-                "it failed for good before: see `{letter}`, and delete that to try again"
-            )))));
+    }
+
+    /// Everything but the run itself: `None` if the stage is to run.
+    async fn check(&self, context: DeliveryContext<'_>, is_new: bool) -> Result<Option<Admission>> {
+        if is_new && let Some(disposition) = self.find_disposition(context).await? {
+            return Ok(Some(Admission::Settled(disposition)));
         }
-        Ok(Admission::Admitted(Box::new(pending)))
+        let (node, depth) = (context.node, self.letter.depth);
+        if depth >= node.max_depth {
+            return Err(Error::limit(format!(
+                "after {depth} steps this chain of events is taken for a loop through {}:{}; break it, or raise `max-depth` in [project]",
+                node.stage, node.resource
+            )));
+        }
+        let wait = training_order::find_wait(context, self.key(), self.id()).await?;
+        Ok(wait.map(Admission::Waiting))
+    }
+
+    async fn find_disposition(&self, context: DeliveryContext<'_>) -> Result<Option<Disposition>> {
+        let node = context.node;
+        if let Some(record) = context.ledger.find(&node.stage, &node.resource, self.id()).await? {
+            return Ok(Some(Disposition::Committed(Box::new(record))));
+        }
+        let letter = self.letter.key();
+        Ok(context.store.head(&letter).await?.map(|_| {
+            Disposition::Failed(Error::limit(format!(
+                "the event failed for good before: see `{letter}`, and delete it to try again"
+            )))
+        }))
     }
 
     /// Names the outcome.
@@ -102,46 +214,55 @@ impl Delivery {
         &self.letter.id
     }
 
-    /// The object.
+    /// The key of the object.
     pub fn key(&self) -> &str {
         &self.letter.trigger.key
     }
 
-    /// The attempt to make, with the component of this digest; `Limit` where the chain of events is taken for a loop.
-    pub fn attempt(&self, settings: &NodeSettings, node: &Node, component: Digest) -> Result<Attempt> {
-        let depth = self.letter.depth;
-        if depth >= settings.max_depth {
-            return Err(Error::limit(format!(
-                "after {depth} steps this chain of events is taken for a loop through {}; break it, or raise `max-depth` in [project]",
-                node.id()
-            )));
-        }
-        Ok(Attempt::new(node, component, self.letter.trigger.clone(), self.time, depth))
+    /// The number of the run, from 1.
+    pub fn attempt_number(&self) -> u32 {
+        self.letter.attempt
     }
 
-    /// Writes what a run came to. An error that may pass is given back, unless the node tried often enough; else a letter says it.
-    pub async fn settle(self, store: &Store, settings: &NodeSettings, result: Result<OutcomeRecord>) -> Result<Disposition> {
-        match result {
-            Ok(record) => Ok(Disposition::Committed(Box::new(record))),
-            Err(error) if error.kind.is_retryable() && self.letter.attempt < settings.max_deliveries => Err(error),
-            Err(error) => {
-                let letter = DeadLetter {
-                    kind: error.kind,
-                    message: error.message.clone(),
-                    ..self.letter
-                };
-                tracing::error!("{} {}, `{}`, for good: {error}", letter.stage, letter.resource, letter.trigger.key);
-                write_dead_letter(store, &letter).await?;
-                Ok(Disposition::Failed(error))
-            }
+    /// The attempt to make with the component of this digest.
+    pub fn attempt(&self, node: &Node, component: Digest) -> Attempt {
+        Attempt::new(node, component, self.letter.trigger.clone(), self.as_of, self.letter.depth)
+    }
+
+    /// Writes the result of a run. A retryable error is returned until the node's `max-deliveries` is reached, and as long as the store
+    /// does not answer; any other error becomes a dead letter.
+    pub async fn settle(self, context: DeliveryContext<'_>, result: Result<OutcomeRecord>) -> Result<Disposition> {
+        let error = match result {
+            Ok(record) => return Ok(Disposition::Committed(Box::new(record))),
+            Err(error) => error,
+        };
+        if error.kind.is_retryable() && (self.failures + 1 < context.node.max_deliveries || self.is_store_unavailable(context).await) {
+            return Err(error);
         }
+        let letter = DeadLetter {
+            kind: error.kind,
+            message: error.message.clone(),
+            ..self.letter
+        };
+        tracing::error!("{} {} failed for `{}`: {error}", letter.stage, letter.resource, letter.trigger.key);
+        write_dead_letter(context.store, &letter).await?;
+        Ok(Disposition::Failed(error))
+    }
+
+    /// A store that does not answer is no event's fault, however long that lasts.
+    async fn is_store_unavailable(&self, context: DeliveryContext<'_>) -> bool {
+        let found = context.ledger.find(&self.letter.stage, &self.letter.resource, self.id()).await;
+        found.is_err_and(|error| error.kind.is_retryable())
     }
 }
 
 impl Attempt {
-    /// Writes how the run went, and makes its outcome final, unless its trigger has one: then that one stands.
-    pub async fn commit(&self, ledger: &Ledger, ran: RunReport) -> Result<OutcomeRecord> {
-        let record = ledger.settle(self.finish(ledger, ran).await?).await?;
+    /// Writes how the run went and commits its outcome. An earlier outcome of the trigger wins.
+    pub async fn commit(&self, ledger: &Ledger, report: RunReport) -> Result<OutcomeRecord> {
+        let record = self.finish(ledger, report).await?;
+        failpoint!("before-commit");
+        let record = ledger.settle(record).await?;
+        failpoint!("after-commit");
         tracing::info!("{} {}: {:?}, {}", record.stage, record.resource, record.decision, record.reason);
         Ok(record)
     }

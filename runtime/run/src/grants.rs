@@ -1,4 +1,4 @@
-//! What a stage may touch: patterns of keys and names of hosts, from `tidemill.toml`. The messages say what to add there.
+//! The keys and hosts that a stage may use, as `tidemill.toml` grants them. The messages say what to add there.
 
 use tidemill_core::{Error, Result, pipeline::matches};
 

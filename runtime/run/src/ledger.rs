@@ -1,6 +1,5 @@
 //! The ledger: one committed outcome for each trigger, in the store. The commit is the create-only write of the outcome record.
 
-use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tidemill_core::{
     Error, ErrorKind, PutResult, Result,
@@ -9,15 +8,15 @@ use tidemill_core::{
 };
 use tidemill_store::Store;
 
-/// Records that are read at once: a store may be far away.
+/// Concurrent reads: a store may be far away.
 const READ_CONCURRENCY: usize = 32;
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Commit {
-    /// This record now stands.
+    /// The record is the outcome.
     New,
-    /// An earlier run's record stands, and is final.
+    /// The trigger has an earlier outcome, which is final.
     Existing(Box<OutcomeRecord>),
 }
 
@@ -28,7 +27,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger that a store holds.
+    /// The ledger of a store.
     pub fn new(store: Store) -> Self {
         Self { store }
     }
@@ -42,11 +41,11 @@ impl Ledger {
         }
     }
 
-    /// Makes the outcome final, unless its trigger has one: then that one stands.
+    /// Creates the outcome of a trigger, unless it has one.
     pub async fn commit(&self, record: &OutcomeRecord) -> Result<Commit> {
         let id = trigger_id(&record.stage, &record.resource, &record.trigger.key, &record.trigger.digest);
         let key = outcome_key(&record.stage, &record.resource, &id);
-        match self.store.create(&key, to_json(&key, record)?).await? {
+        match self.store.create(&key, to_json(&key, record)?.into()).await? {
             PutResult::Written => Ok(Commit::New),
             PutResult::Unchanged | PutResult::Conflict => {
                 Ok(Commit::Existing(Box::new(parse_outcome(&key, &self.store.get(&key).await?)?)))
@@ -54,7 +53,7 @@ impl Ledger {
         }
     }
 
-    /// Makes the outcome final and returns it, or the earlier one that stands.
+    /// Like [`commit`](Self::commit); returns the outcome that is final, the new or the earlier one.
     pub async fn settle(&self, record: OutcomeRecord) -> Result<OutcomeRecord> {
         Ok(match self.commit(&record).await? {
             Commit::New => record,
@@ -62,7 +61,7 @@ impl Ledger {
         })
     }
 
-    /// All outcomes, of one stage or of all, about one resource or about all, in the order of their keys.
+    /// Lists outcomes in the order of their keys, of one stage or all, of one resource or all.
     pub async fn list_outcomes(&self, stage: Option<&str>, resource: Option<&str>) -> Result<Vec<OutcomeRecord>> {
         let prefix = match (stage, resource) {
             (Some(stage), Some(resource)) => format!("outcomes/{stage}/{resource}/"),
@@ -75,15 +74,15 @@ impl Ledger {
         stream::iter(each).buffered(READ_CONCURRENCY).try_collect().await
     }
 
-    /// Writes how a run went; the last attempt's record stands.
+    /// Writes the record of a run, over that of an earlier attempt.
     pub async fn record_run(&self, record: &RunRecord, trigger_id: &str) -> Result<()> {
         let key = format!("runs/{}/{}/{trigger_id}.json", record.stage, record.resource);
-        self.store.replace(&key, to_json(&key, record)?).await
+        self.store.replace(&key, to_json(&key, record)?.into()).await
     }
 }
 
-/// Where the outcome of a trigger stands.
-fn outcome_key(stage: &str, resource: &str, trigger_id: &str) -> String {
+/// The key of a trigger's outcome.
+pub fn outcome_key(stage: &str, resource: &str, trigger_id: &str) -> String {
     format!("outcomes/{stage}/{resource}/{trigger_id}.json")
 }
 
@@ -91,10 +90,11 @@ fn is_for_resource(key: &str, resource: Option<&str>) -> bool {
     resource.is_none_or(|resource| key.split('/').nth(2) == Some(resource))
 }
 
-fn to_json(key: &str, value: &impl serde::Serialize) -> Result<Bytes> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::bug(format!("`{key}` cannot be written as JSON: {e}")))?;
+/// A record as it is stored; `name` is that of the record in a message.
+pub(crate) fn to_json(name: &str, value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::bug(format!("{name} cannot be written as JSON: {e}")))?;
     bytes.push(b'\n');
-    Ok(bytes.into())
+    Ok(bytes)
 }
 
 fn parse_outcome(key: &str, bytes: &[u8]) -> Result<OutcomeRecord> {
@@ -107,6 +107,7 @@ fn parse_outcome(key: &str, bytes: &[u8]) -> Result<OutcomeRecord> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use tidemill_core::{Decision, Digest, Trigger};
 
     use super::*;

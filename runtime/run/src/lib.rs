@@ -1,25 +1,46 @@
-//! One run of a stage, wherever it is made (in the flow, in a Lambda function, in a component on Spin): what causes it ([`caused`]),
-//! what it may touch ([`Granted`]), and the one outcome that is committed for its trigger ([`Ledger`]).
+//! What holds of every run, wherever it is made: which events trigger it, what it may touch, and its one outcome.
 //!
-//! Whoever runs a stage goes through an [`Attempt`]: a run then has the same key, and its outcome the same bytes, everywhere.
+//! An event becomes a [`Delivery`], a delivery an [`Attempt`], an attempt the one outcome of its trigger in the [`Ledger`]. All transports
+//! take these steps, so a run has the same key, and its outcome the same bytes, everywhere. What runs beside the stages follows from the
+//! store too: closing windows ([`WindowCloser`]), scheduled events, dead letters, and the order and [`Budget`] of trainings.
+//!
+//! This crate builds for wasm: it does no I/O but that of the store.
+
+#[macro_use]
+mod failpoint;
 
 mod attempt;
+mod budget;
 mod dead_letters;
 mod delivery;
 mod fetch;
 mod grants;
 mod ledger;
+mod schedule;
 mod scoped_objects;
+mod training_order;
 mod triggers;
+mod windows;
 
 pub use attempt::{Attempt, RunReport};
-pub use dead_letters::{DeadLetter, write_dead_letter};
-pub use delivery::{Admission, Delivery, Disposition, identify_object};
+pub use budget::Budget;
+pub use dead_letters::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
+pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait, identify_object};
 pub use fetch::{MAX_FETCH_BYTES, fetch, response_too_large};
 pub use grants::Grants;
-pub use ledger::{Commit, Ledger};
+pub use ledger::{Commit, Ledger, outcome_key};
+pub use schedule::{ScheduledEvent, scheduled_event_key, write_scheduled_event};
 pub use scoped_objects::{AccessLog, ScopedObjects};
+pub use tidemill_core::record::WindowSummary;
+pub use training_order::TRAINING_STAGES;
 pub use triggers::{TriggerRef, created_key, is_ignored, resolve_triggers};
+pub use windows::{NoPredictions, WindowCloser, WindowPolicy, WindowSource};
+
+#[doc(hidden)]
+#[cfg(feature = "failpoints")]
+pub use fail;
+#[cfg(feature = "failpoints")]
+pub use failpoint::enable_failpoints;
 
 /// Versions of what can change the bytes that a run writes: part of every run key.
 pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tidemill-format 1";

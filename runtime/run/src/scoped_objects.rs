@@ -1,10 +1,8 @@
-//! The store as far as a stage was granted it, with everything read and written recorded.
+//! The objects that a stage was granted, with a log of everything that it reads and writes.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
 
+use parking_lot::{Mutex, MutexGuard};
 use tidemill_core::{
     Digest, ErrorKind, ObjectMeta, Objects, PutResult, Result, Trigger, digest_json,
     record::{OutputObject, ReadRecord},
@@ -12,7 +10,7 @@ use tidemill_core::{
 
 use crate::Grants;
 
-/// What a run looked at and wrote, each once, in the order of the keys.
+/// The objects that a run read and wrote, each once, in the order of the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessLog {
     /// By kind, then key or prefix.
@@ -21,7 +19,7 @@ pub struct AccessLog {
     pub outputs: Vec<OutputObject>,
 }
 
-/// Objects, as one run may touch them.
+/// The objects of a store within the grants of one run.
 #[derive(Debug)]
 pub struct ScopedObjects<O> {
     objects: O,
@@ -30,7 +28,7 @@ pub struct ScopedObjects<O> {
     accesses: Mutex<Accesses>,
 }
 
-/// By kind and name, so that the record does not depend on the order of a stage's threads.
+/// By kind and name, so that the log does not depend on the order of a stage's threads.
 #[derive(Debug, Default)]
 struct Accesses {
     reads: BTreeMap<(u8, String), ReadRecord>,
@@ -48,22 +46,22 @@ impl<O: Objects> ScopedObjects<O> {
         }
     }
 
-    /// All objects, without grants and record.
+    /// All objects, without grants and log.
     pub fn unrestricted(&self) -> &O {
         &self.objects
     }
 
-    /// What was granted.
+    /// The grants.
     pub fn grants(&self) -> &Grants {
         &self.grants
     }
 
-    /// What the run looked at and wrote.
+    /// The log of the run.
     pub fn finish(self) -> AccessLog {
-        let seen = self.accesses.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let accesses = self.accesses.into_inner();
         AccessLog {
-            reads: seen.reads.into_values().collect(),
-            outputs: seen.outputs.into_values().collect(),
+            reads: accesses.reads.into_values().collect(),
+            outputs: accesses.outputs.into_values().collect(),
         }
     }
 
@@ -76,25 +74,25 @@ impl<O: Objects> ScopedObjects<O> {
         }
     }
 
-    /// Records that an object was read: the first look at a key counts, since a later one may see the run's own writing.
+    /// Records that an object was read. The first read of a key counts: a later one may see what the run wrote.
     pub fn record_read(&self, read: ReadRecord) {
         let name = match &read {
             ReadRecord::Object { key, .. } | ReadRecord::Absent { key } => (0, key.clone()),
             ReadRecord::Listing { prefix, .. } => (1, prefix.clone()),
         };
-        let mut seen = self.accesses();
-        if !seen.outputs.contains_key(&name.1) {
-            seen.reads.entry(name).or_insert(read);
+        let mut accesses = self.accesses();
+        if !accesses.outputs.contains_key(&name.1) {
+            accesses.reads.entry(name).or_insert(read);
         }
     }
 
-    /// Records that an object was looked for and is not there.
+    /// Records that an object was not found.
     pub fn record_absent(&self, key: &str) {
         self.record_read(ReadRecord::Absent { key: key.to_owned() });
     }
 
     fn accesses(&self) -> MutexGuard<'_, Accesses> {
-        self.accesses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.accesses.lock()
     }
 
     fn record_write(&self, key: &str, digest: Digest, size: u64) {

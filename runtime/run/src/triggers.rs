@@ -1,23 +1,36 @@
-//! From a notice to the objects that it makes a node run for.
+//! From an object event to the objects that trigger a node.
 
 use tidemill_core::{
-    Decision, Error, ErrorKind, Result,
+    Decision, Digest, Error, ErrorKind, Result,
     notification::{EventKind, ObjectEvent},
     pipeline::{KeyRole, NodeSettings},
     record::OutcomeRecord,
 };
 use tidemill_store::Store;
 
-/// An object that a node is to run for.
+/// An object that triggers a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TriggerRef {
     /// Its key.
     pub key: String,
-    /// Steps since a person or a schedule put something in.
+    /// Steps since a user or a schedule wrote something.
     pub depth: u32,
+    /// SHA-256 of the content that the event is about, if the source knows it.
+    pub digest: Option<Digest>,
 }
 
-/// Whether a key is one that nobody means as data: hidden, or a temporary name of an editor, a browser or a copy.
+impl TriggerRef {
+    /// The object as it is when it is read.
+    pub fn new(key: impl Into<String>, depth: u32) -> Self {
+        Self {
+            key: key.into(),
+            depth,
+            digest: None,
+        }
+    }
+}
+
+/// Whether a key never triggers anything: a hidden name, or a temporary one of an editor, a browser or a copy.
 pub fn is_ignored(key: &str) -> bool {
     key.split('/').any(|part| part.starts_with('.'))
         || [".tmp", ".part", ".partial", ".crdownload", ".swp", "~"]
@@ -25,70 +38,71 @@ pub fn is_ignored(key: &str) -> bool {
             .any(|ending| key.ends_with(ending))
 }
 
-/// The store's key that a notice is about, if it says that something new is there. What is passed over is said in the log.
-pub fn created_key(store: &Store, notice: &ObjectEvent) -> Option<String> {
-    match &notice.kind {
+/// The key in the store of an object that was created, as the event says. Other events are logged and skipped. A folder has no bucket name
+/// to compare with, so every event names a key of it.
+pub fn created_key(store: &Store, event: &ObjectEvent) -> Option<String> {
+    match &event.kind {
         EventKind::Created => {}
         EventKind::Test => {
-            tracing::info!("the bucket `{}` sends its notifications here", notice.bucket);
+            tracing::info!("the bucket `{}` sends its notifications here", event.bucket);
             return None;
         }
         EventKind::Removed | EventKind::Other(_) => {
-            tracing::info!("passed over: {:?} of `{}`", notice.kind, notice.key);
+            tracing::info!("skipped: {:?} of `{}`", event.kind, event.key);
             return None;
         }
     }
-    // A person names a key of the store.
-    if notice.bucket.is_empty() {
-        return Some(notice.key.clone());
+    // A user names a key of the store.
+    if event.bucket.is_empty() {
+        return Some(event.key.clone());
     }
     let Some(bucket) = store.bucket() else {
-        return Some(notice.key.clone());
+        return Some(event.key.clone());
     };
-    let key = bucket.key_of(&notice.key).filter(|_| bucket.name == notice.bucket);
+    let key = bucket.key_of(&event.key).filter(|_| bucket.name == event.bucket);
     if key.is_none() {
         tracing::warn!(
-            "passed over: `{}` in bucket `{}` is not in the store `{}`",
-            notice.key,
-            notice.bucket,
+            "skipped: `{}` in bucket `{}` is not in the store `{}`",
+            event.key,
+            event.bucket,
             bucket.location()
         );
     }
     key.map(str::to_owned)
 }
 
-/// What the node is to run for: the object itself, or what a committed run wrote.
-pub async fn resolve_triggers(store: &Store, node: &NodeSettings, notice: &ObjectEvent) -> Result<Vec<TriggerRef>> {
-    let Some(key) = created_key(store, notice) else {
+/// The objects that trigger the node: the object itself, or what a committed run wrote.
+pub async fn resolve_triggers(store: &Store, node: &NodeSettings, event: &ObjectEvent) -> Result<Vec<TriggerRef>> {
+    let Some(key) = created_key(store, event) else {
         return Ok(Vec::new());
     };
-    let by_person = notice.bucket.is_empty();
+    let is_by_user = event.bucket.is_empty();
     match node.classify(&key) {
         KeyRole::Outcome => resolve_outcome(store, node, key).await,
-        KeyRole::External if !is_ignored(&key) => Ok(vec![TriggerRef { key, depth: 0 }]),
-        KeyRole::Irrelevant if by_person => Err(Error::input(format!(
+        KeyRole::External if !is_ignored(&key) => Ok(vec![TriggerRef::new(key, 0)]),
+        KeyRole::Irrelevant if is_by_user => Err(Error::input(format!(
             "`{key}` triggers no `{}` of `{}`, which waits for {}",
             node.stage,
             node.resource,
             node.on.iter().map(|on| format!("`{on}`")).collect::<Vec<_>>().join(", ")
         ))),
-        KeyRole::Derived if by_person => Ok(vec![TriggerRef { key, depth: 0 }]),
+        KeyRole::Derived if is_by_user => Ok(vec![TriggerRef::new(key, 0)]),
         KeyRole::Derived => {
-            tracing::debug!("passed over: `{key}` counts through the outcome that names it");
+            tracing::debug!("skipped: `{key}` counts through the outcome that names it");
             Ok(Vec::new())
         }
         KeyRole::External | KeyRole::Irrelevant => {
-            tracing::info!("passed over: `{key}` triggers no `{}` of `{}`", node.stage, node.resource);
+            tracing::info!("skipped: `{key}` triggers no `{}` of `{}`", node.stage, node.resource);
             Ok(Vec::new())
         }
     }
 }
 
-/// Only what is done triggers: the outcome itself where the node waits for it, and what the run wrote.
+/// An outcome `done` triggers: itself where the node waits for it, and what the run wrote.
 async fn resolve_outcome(store: &Store, node: &NodeSettings, key: String) -> Result<Vec<TriggerRef>> {
     let bytes = match store.get(&key).await {
         Err(error) if error.kind == ErrorKind::NotFound => {
-            tracing::info!("`{key}` is gone before it was read");
+            tracing::info!("`{key}` was deleted before it was read");
             return Ok(Vec::new());
         }
         other => other?,
@@ -100,7 +114,7 @@ async fn resolve_outcome(store: &Store, node: &NodeSettings, key: String) -> Res
     }
     let outputs = record.outputs.iter().map(|output| output.key.clone());
     let keys = std::iter::once(key).chain(outputs).filter(|key| node.is_triggered_by(key));
-    Ok(keys.map(|key| TriggerRef { key, depth: record.depth }).collect())
+    Ok(keys.map(|key| TriggerRef::new(key, record.depth)).collect())
 }
 
 #[cfg(test)]
@@ -109,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn notice(bucket: &str, key: &str, kind: EventKind) -> ObjectEvent {
+    fn event(bucket: &str, key: &str, kind: EventKind) -> ObjectEvent {
         ObjectEvent {
             bucket: bucket.into(),
             key: key.into(),
@@ -120,7 +134,7 @@ mod tests {
     fn node() -> NodeSettings {
         serde_json::from_value(json!({
             "stage": "featurize", "resource": "m", "config": {}, "on": ["requests/m/*"],
-            "derived": [{ "producer": "outcomes/retrain/m/*", "writes": ["requests/m/**"] }]
+            "derived": [{ "producer": "outcomes/retrain/m/*", "outputs": ["requests/m/**"] }]
         }))
         .unwrap()
     }
@@ -135,43 +149,59 @@ mod tests {
             "result": {}, "depth": 4, "outputs": outputs,
         });
         store.create(&key, record.to_string().into_bytes().into()).await.unwrap();
-        notice("b", &key, EventKind::Created)
+        event("b", &key, EventKind::Created)
     }
 
     #[tokio::test]
     async fn half_a_run_triggers_nothing() {
         let store = Store::memory();
-        let caused_by = async |notice: ObjectEvent| resolve_triggers(&store, &node(), &notice).await;
-        assert_eq!(caused_by(notice("b", "requests/m/x.json", EventKind::Created)).await, Ok(vec![]));
+        let triggers_of = async |event: ObjectEvent| resolve_triggers(&store, &node(), &event).await;
+        assert_eq!(triggers_of(event("b", "requests/m/x.json", EventKind::Created)).await, Ok(vec![]));
         let done = outcome(&store, "1", "done").await;
-        let expected = TriggerRef {
-            key: "requests/m/x.json".into(),
-            depth: 4,
-        };
-        assert_eq!(caused_by(done).await, Ok(vec![expected]));
+        let expected = TriggerRef::new("requests/m/x.json", 4);
+        assert_eq!(triggers_of(done).await, Ok(vec![expected]));
         let skipped = outcome(&store, "2", "skipped").await;
-        assert_eq!(caused_by(skipped).await, Ok(vec![]));
-        let gone = notice("b", "outcomes/retrain/m/3.json", EventKind::Created);
-        assert_eq!(caused_by(gone).await, Ok(vec![]));
+        assert_eq!(triggers_of(skipped).await, Ok(vec![]));
+        let gone = event("b", "outcomes/retrain/m/3.json", EventKind::Created);
+        assert_eq!(triggers_of(gone).await, Ok(vec![]));
     }
 
     #[tokio::test]
-    async fn a_person_may_name_a_key() {
+    async fn a_user_may_name_a_key() {
         let store = Store::memory();
-        let caused_by = async |key: &str| resolve_triggers(&store, &node(), &notice("", key, EventKind::Created)).await;
-        assert_eq!(caused_by("requests/m/x.json").await.unwrap()[0].key, "requests/m/x.json");
-        let error = caused_by("raw/d/x.csv").await.unwrap_err();
+        let triggers_of = async |key: &str| resolve_triggers(&store, &node(), &event("", key, EventKind::Created)).await;
+        assert_eq!(triggers_of("requests/m/x.json").await.unwrap()[0].key, "requests/m/x.json");
+        let error = triggers_of("raw/d/x.csv").await.unwrap_err();
         assert!(error.message.contains("waits for `requests/m/*`"), "{error}");
     }
 
     #[tokio::test]
-    async fn removals_and_tests_are_passed_over() {
+    async fn removals_and_tests_are_skipped() {
         let store = Store::memory();
         for kind in [EventKind::Removed, EventKind::Test, EventKind::Other("ObjectTagging:Put".into())] {
             assert_eq!(
-                resolve_triggers(&store, &node(), &notice("b", "requests/m/x.json", kind)).await,
+                resolve_triggers(&store, &node(), &event("b", "requests/m/x.json", kind)).await,
                 Ok(vec![])
             );
         }
+    }
+
+    #[test]
+    fn only_objects_of_the_own_bucket_count() {
+        let settings = [
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+            ("AWS_ACCESS_KEY_ID", "a"),
+            ("AWS_SECRET_ACCESS_KEY", "b"),
+        ];
+        let bucket = Store::open_with("s3://tide/mill", &settings).unwrap();
+        let key = |bucket_name: &str, key: &str, kind| created_key(&bucket, &event(bucket_name, key, kind));
+        assert_eq!(key("tide", "mill/raw/a b.csv", EventKind::Created).as_deref(), Some("raw/a b.csv"));
+        assert_eq!(key("tide", "raw/a.csv", EventKind::Created), None);
+        assert_eq!(key("tides", "mill/raw/a.csv", EventKind::Created), None);
+        assert_eq!(key("tide", "mill/raw/a.csv", EventKind::Removed), None);
+        assert_eq!(key("", "raw/a.csv", EventKind::Created).as_deref(), Some("raw/a.csv"));
+        let folder = Store::memory();
+        let in_folder = created_key(&folder, &event("tide", "raw/a.csv", EventKind::Created));
+        assert_eq!(in_folder.as_deref(), Some("raw/a.csv"));
     }
 }

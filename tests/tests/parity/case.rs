@@ -8,11 +8,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tidemill_core::pipeline::NodeSettings;
 use tidemill_core::{
     Error, ErrorKind,
     record::{OutcomeRecord, OutputObject, ReadRecord},
 };
-use tidemill_lambda::NodeSettings;
 
 /// `case.toml`.
 #[derive(Deserialize)]

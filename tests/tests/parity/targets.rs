@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::json;
-use tidemill_bootstrap::ComponentRunner;
+use tidemill_core::pipeline::NodeSettings;
 use tidemill_core::{
     Digest, Error, Trigger,
     record::{OutcomeRecord, RunRecord},
@@ -21,9 +21,10 @@ use tidemill_core::{
     trigger_id,
 };
 use tidemill_demo::seaweedfs::{self, SeaweedFs};
-use tidemill_flow::{Runner, list_dead_letters};
+use tidemill_host::Runner;
 use tidemill_host::{Attempt, Ledger, RunHost, RunReport, Store};
-use tidemill_lambda::{Handler, NodeSettings, StageEnvironment};
+use tidemill_lambda::{ComponentRunner, Handler, StageEnvironment, stage_runner};
+use tidemill_run::list_dead_letters;
 use tidemill_tests::{native, spin};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
@@ -157,7 +158,7 @@ impl Targets {
             return application.run(case, settings, store, &prefix, weed).await;
         }
         let runner = if target.is_native() {
-            native::runner(&settings)
+            stage_runner(&settings)
         } else {
             store.create(&component, bytes.into()).await?;
             compile(&settings, &store).await

@@ -26,10 +26,7 @@ fn fresh(notify: Option<&str>) -> Result<Option<Fresh>> {
     let Some(program) = program() else { return Ok(None) };
     let folder = tempfile::tempdir()?;
     let weed = SeaweedFs::start(&program, folder.path(), notify)?;
-    Ok(Some(Fresh {
-        weed,
-        _folder: folder,
-    }))
+    Ok(Some(Fresh { weed, _folder: folder }))
 }
 
 fn program() -> Option<PathBuf> {

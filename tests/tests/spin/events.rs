@@ -6,14 +6,12 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::Digest;
+use tidemill_core::pipeline::NodeSettings;
 use tidemill_demo::seaweedfs::{BUCKET, SeaweedFs};
 use tidemill_deploy::spin::compose::compose;
 use tidemill_host::Store;
-use tidemill_lambda::{Handler, NodeSettings, StageEnvironment};
-use tidemill_tests::{
-    native,
-    spin::{Host, Tools, find_tools, send_request},
-};
+use tidemill_lambda::{Handler, StageEnvironment, stage_runner};
+use tidemill_tests::spin::{Host, Tools, find_tools, send_request};
 
 const KEY: &str = "outcomes/evaluate/alarm/o.json";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -80,10 +78,7 @@ fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let node = node(&tools)?;
     let told = json!({ "datasets": ["readings"], "nodes": [node] }).to_string();
-    let chained = compose(
-        &tools.compose_chain(&["register"])?,
-        &[&tools.component("spin_environment")?],
-    )?;
+    let chained = compose(&tools.compose_chain(&["register"])?, &[&tools.component("spin_environment")?])?;
     let host = Host::serve(&tools, folder.path(), &weed, "mill", &told, &chained)?;
     let bucket = weed.store("mill")?;
     let outcome = case("register-first/outcome.json")?;
@@ -102,7 +97,7 @@ fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
             node: node.clone(),
             memory_bytes: 1 << 30,
         };
-        let handler = Handler::new(settings, native.clone(), native::runner(&node)?)?;
+        let handler = Handler::new(settings, native.clone(), stage_runner(&node)?)?;
         handler.handle(&json!({ "key": KEY })).await?;
         objects(&native).await
     })?;

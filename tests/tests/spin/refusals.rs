@@ -56,11 +56,7 @@ fn are_the_same_and_nothing_is_half_done() -> Result<()> {
     let Some(tools) = find_tools() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let mut weed = SeaweedFs::start(&tools.weed, &folder.path().join("weed"), None)?;
-    let project = trained::project(
-        &tools.tidemill,
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")),
-        folder.path(),
-    )?;
+    let project = trained::project(&tools.tidemill, std::path::Path::new(env!("CARGO_TARGET_TMPDIR")), folder.path())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (from, bucket) = (trained::store(&project)?, weed.store("small")?);
     runtime.block_on(async {

@@ -9,9 +9,14 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tidemill_core::{Digest, Error, pipeline::Pipeline};
+use tidemill_core::{
+    Digest, Error,
+    pipeline::{
+        NodeSettings, Pipeline,
+        deployment::{CoordinatorSettings, ServingConfig},
+    },
+};
 use tidemill_host::Store;
-use tidemill_lambda::{CoordinatorSettings, NodeSettings, ServingConfig};
 use tokio::runtime::Runtime;
 
 use super::{
@@ -62,7 +67,7 @@ pub struct Deployment {
 
 /// Where the programs, the components and the emulators are.
 pub struct Programs {
-    /// The folder with `tidemill-<stage>`, `tidemill-component`, `tidemill-coordinator`, `tidemill-predict`.
+    /// The folder with `tidemill-lambda`, `tidemill-component` and `tidemill-predict`.
     pub functions: PathBuf,
     /// The folder with `tidemill_<stage>.wasm`.
     pub components: PathBuf,
@@ -97,16 +102,22 @@ impl Deployment {
             settings.component = Some(cloud.upload_component(&programs.components, &node.stage)?);
             let (prefixes, config) = (settings.event_prefixes(), serde_json::to_value(&settings)?);
             let program = if COMPONENT_STAGES.contains(&node.stage.as_str()) {
-                "tidemill-component".to_owned()
+                "tidemill-component"
             } else {
-                format!("tidemill-{}", node.stage)
+                "tidemill-lambda"
             };
             let bridged = EVENTBRIDGE_STAGES.contains(&node.stage.as_str());
             direct.extend(cloud.deploy_function(&name, &programs.functions.join(program), &config, &prefixes, bridged)?);
         }
         let kept = CoordinatorSettings::from_pipeline(&pipeline);
-        let program = programs.functions.join("tidemill-coordinator");
-        direct.extend(cloud.deploy_function("coordinator", &program, &serde_json::to_value(&kept)?, &kept.prefixes(), false)?);
+        let program = programs.functions.join("tidemill-lambda");
+        direct.extend(cloud.deploy_function(
+            "coordinator",
+            &program,
+            &serde_json::to_value(&kept)?,
+            &kept.event_prefixes(),
+            false,
+        )?);
         let serving = serde_json::to_value(ServingConfig::from_pipeline(&pipeline))?;
         cloud.start("predict", &programs.functions.join("tidemill-predict"), &serving)?;
         let queues: Vec<(String, &Queue)> = direct

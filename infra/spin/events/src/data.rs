@@ -1,4 +1,4 @@
-//! Rows by `POST /data/<dataset>`: answered when they are an object in the store.
+//! Rows by `POST /data/<dataset>`: the response is sent when they are an object in the store.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -6,37 +6,37 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidemill_core::{Digest, Error, Result};
 
-use crate::{bindings::tidemill::runs::inbox, inside};
+use crate::{bindings::tidemill::runs::ingest, error_from_wit};
 
-/// Measurement of `TIDEMILL_CONFIG` is looked at here.
+/// The part of `TIDEMILL_CONFIG` that is read here.
 #[derive(Deserialize)]
-struct Told {
+struct Settings {
     datasets: Vec<String>,
 }
 
-pub(crate) fn take(dataset: &str, headers: &HeaderMap, body: Bytes) -> Result<(StatusCode, Value)> {
-    known(dataset)?;
-    let ending = match ending(headers) {
-        Ok(ending) => ending,
+pub(crate) fn ingest(dataset: &str, headers: &HeaderMap, body: Bytes) -> Result<(StatusCode, Value)> {
+    check_dataset(dataset)?;
+    let extension = match body_extension(headers) {
+        Ok(extension) => extension,
         Err(message) => return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": message }))),
     };
     if body.is_empty() {
         return Err(Error::input("the body is empty; send the rows in it"));
     }
     // Named by content: the same rows sent again are the same object.
-    let key = format!("raw/{dataset}/posted-{}.{ending}", &Digest::of(&body).as_str()[..32]);
-    let new = inbox::put(&key, &body).map_err(inside)?;
+    let key = format!("raw/{dataset}/posted-{}.{extension}", &Digest::sha256(&body).as_str()[..32]);
+    let new = ingest::put(&key, &body).map_err(error_from_wit)?;
     Ok((StatusCode::ACCEPTED, json!({ "key": key, "bytes": body.len(), "new": new })))
 }
 
-fn known(dataset: &str) -> Result<()> {
+fn check_dataset(dataset: &str) -> Result<()> {
     let wrong = |e: &dyn std::fmt::Display| Error::config(format!("`TIDEMILL_CONFIG` does not name the datasets: {e}"));
     let text = std::env::var("TIDEMILL_CONFIG").map_err(|e| wrong(&e))?;
-    let told: Told = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
-    if told.datasets.iter().any(|known| known == dataset) {
+    let settings: Settings = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
+    if settings.datasets.iter().any(|known| known == dataset) {
         return Ok(());
     }
-    let known: Vec<String> = told.datasets.iter().map(|name| format!("`{name}`")).collect();
+    let known: Vec<String> = settings.datasets.iter().map(|name| format!("`{name}`")).collect();
     Err(Error::not_found(format!(
         "there is no dataset `{dataset}`; there is {}",
         known.join(", ")
@@ -44,7 +44,7 @@ fn known(dataset: &str) -> Result<()> {
 }
 
 /// The file ending of a body, going by its headers; or why it cannot be read.
-fn ending(headers: &HeaderMap) -> Result<&'static str, String> {
+fn body_extension(headers: &HeaderMap) -> Result<&'static str, String> {
     let text = |name: header::HeaderName| {
         let value = headers.get(name).map(header::HeaderValue::as_bytes).unwrap_or_default();
         String::from_utf8_lossy(value).trim().to_ascii_lowercase()

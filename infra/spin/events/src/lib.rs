@@ -1,6 +1,5 @@
-//! Measurement comes into the application over HTTP: notices of the bucket's objects at `POST /events`, rows at `POST /data/<dataset>`. As
-//! `tidemill up` answers them, but for the queue: there is none, so an answer comes when the stages have run, and whoever sent an event
-//! must send it again if that says so.
+//! The HTTP front of the application: events of the bucket's objects at `POST /events`, rows at `POST /data/<dataset>`. It answers as
+//! `tidemill up` does, but without a queue: the response comes when the stages have run, and an event must be sent again after a 503.
 #![cfg(target_family = "wasm")]
 
 mod data;
@@ -9,14 +8,14 @@ mod data;
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         inline: "
-            package tidemill:events;
-            world events {
-                import tidemill:runs/inbox@0.1.0;
-                import tidemill:runs/chain@0.1.0;
+            package tidemill:http-front;
+            world http-front {
+                import tidemill:runs/ingest@0.1.0;
+                import tidemill:runs/pipeline@0.1.0;
             }
         ",
         path: ["../../../runtime/wit/stage", "../../../runtime/wit/runs"],
-        world: "tidemill:events/events",
+        world: "tidemill:http-front/http-front",
         runtime_path: "::spin_sdk::wit_bindgen::rt",
         generate_all,
     });
@@ -31,7 +30,10 @@ use spin_sdk::{
 };
 use tidemill_core::{Error, ErrorKind, Result};
 
-use bindings::tidemill::{runs::chain, stage::types};
+use bindings::tidemill::{
+    runs::pipeline::{self, StageResult},
+    stage::types,
+};
 
 #[http_service]
 async fn serve(request: Request) -> impl IntoResponse {
@@ -40,7 +42,7 @@ async fn serve(request: Request) -> impl IntoResponse {
         Ok(body) => answer(&head.method, head.uri.path(), &head.headers, body),
         Err(_) => Err(Error::input("the body did not arrive whole")),
     };
-    let (status, json) = answered.unwrap_or_else(|error| failed(&error));
+    let (status, json) = answered.unwrap_or_else(|error| error_response(&error));
     let mut response = http::Response::new(FullBody::new(Bytes::from(format!("{json}\n"))));
     *response.status_mut() = status;
     response
@@ -64,23 +66,23 @@ fn answer(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Resu
         return Ok((StatusCode::METHOD_NOT_ALLOWED, json!({ "error": message })));
     }
     match dataset {
-        Some(dataset) => data::take(dataset, headers, body),
-        None => Ok(announced(headers, &body)),
+        Some(dataset) => data::ingest(dataset, headers, body),
+        None => Ok(handle_events(headers, &body)),
     }
 }
 
-/// Measurement the stages made of it. One that is to be tried again fails the whole request: sent again, the others change nothing.
-fn announced(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
+/// The decisions of the stages by key. One run that has to be retried fails the whole request: sent again, the others change nothing.
+fn handle_events(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
     let headers: Vec<(String, String)> = headers
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
     let (mut decided, mut worst) = (Map::new(), None);
-    for chain::Disposition { key, what } in chain::handle(0, &headers, body) {
-        match what {
+    for StageResult { key, result } in pipeline::handle(0, &headers, body) {
+        match result {
             Ok(json) => drop(decided.insert(key, serde_json::from_str(&json).unwrap_or(Value::String(json)))),
             Err(error) => {
-                let error = inside(error).context(if key.is_empty() {
+                let error = error_from_wit(error).context(if key.is_empty() {
                     "the event".to_owned()
                 } else {
                     format!("`{key}`")
@@ -93,14 +95,14 @@ fn announced(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
         }
     }
     match worst {
-        Some(error) if error.kind == ErrorKind::Input => failed(&error),
-        // Neither an outcome nor a letter stands, and senders give up an event at any other status.
-        Some(error) => (StatusCode::SERVICE_UNAVAILABLE, failed(&error).1),
+        Some(error) if error.kind == ErrorKind::Input => error_response(&error),
+        // There is neither an outcome nor a dead letter, and senders do not send an event again after any other status.
+        Some(error) => (StatusCode::SERVICE_UNAVAILABLE, error_response(&error).1),
         None => (StatusCode::OK, Value::Object(decided)),
     }
 }
 
-fn inside(error: types::Error) -> Error {
+fn error_from_wit(error: types::Error) -> Error {
     let kind = match error.kind {
         types::ErrorKind::Config => ErrorKind::Config,
         types::ErrorKind::Input => ErrorKind::Input,
@@ -112,13 +114,13 @@ fn inside(error: types::Error) -> Error {
     Error::new(kind, error.message)
 }
 
-/// An error as an answer. Measurement is ours to mend, and what the operator configured, is said to the log, not to the client.
-fn failed(error: &Error) -> (StatusCode, Value) {
+/// An error as a response. Bugs and wrong configuration are logged, not shown to the client.
+fn error_response(error: &Error) -> (StatusCode, Value) {
     let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let message = match error.kind {
         ErrorKind::Bug | ErrorKind::Config => {
             eprintln!("error: {error}");
-            "something failed inside; the component's log says what"
+            "internal error; see the component's log"
         }
         _ => &error.message,
     };

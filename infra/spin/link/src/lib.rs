@@ -1,4 +1,4 @@
-//! One link of the chain of stages: the stage's own `run` is plugged in here, and the rest of the chain behind it.
+//! The adapter of one stage: its `run` import is plugged with the stage, its `pipeline` import with the adapter of the next one.
 #![cfg(target_family = "wasm")]
 
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated")]
@@ -7,32 +7,32 @@ mod bindings {
         pub_export_macro: true,
         default_bindings_module: "bindings",
         inline: "
-            package tidemill:link;
-            world link {
+            package tidemill:stage-adapter;
+            world stage-adapter {
                 use tidemill:stage/types@0.1.0.{trigger, outcome, error};
                 import tidemill:runs/runs@0.1.0;
-                import tidemill:runs/chain@0.1.0;
+                import tidemill:runs/pipeline@0.1.0;
                 import run: func(trigger: trigger, config: string) -> result<outcome, error>;
-                export tidemill:runs/chain@0.1.0;
+                export tidemill:runs/pipeline@0.1.0;
             }
         ",
         path: ["../../../runtime/wit/stage", "../../../runtime/wit/runs"],
-        world: "tidemill:link/link",
+        world: "tidemill:stage-adapter/stage-adapter",
         generate_all,
     });
 }
 
 use bindings::{
     Error,
-    exports::tidemill::runs::chain::{Disposition, Guest},
+    exports::tidemill::runs::pipeline::{Guest, StageResult},
     run,
     tidemill::runs::{
-        chain,
-        runs::{self, Begun, Cause},
+        pipeline,
+        runs::{self, Started, TriggerRef},
     },
 };
 
-struct Edge;
+struct StageAdapter;
 
 #[allow(
     missing_docs,
@@ -42,41 +42,41 @@ struct Edge;
     reason = "generated: the canonical ABI is raw pointers"
 )]
 mod exported {
-    use super::{Edge, bindings};
-    bindings::export!(Edge with_types_in bindings);
+    use super::{StageAdapter, bindings};
+    bindings::export!(StageAdapter with_types_in bindings);
 }
 
-impl Guest for Edge {
-    fn handle(stage: u32, headers: Vec<(String, String)>, body: Vec<u8>) -> Vec<Disposition> {
-        let mut came = match runs::heard(stage, &headers, &body) {
-            Ok(causes) => causes.into_iter().map(|cause| one(stage, cause)).collect(),
-            Err(error) => vec![Disposition {
+impl Guest for StageAdapter {
+    fn handle(stage: u32, headers: Vec<(String, String)>, body: Vec<u8>) -> Vec<StageResult> {
+        let mut results = match runs::resolve(stage, &headers, &body) {
+            Ok(triggers) => triggers.into_iter().map(|trigger| run_stage(stage, trigger)).collect(),
+            Err(error) => vec![StageResult {
                 key: String::new(),
-                what: Err(error),
+                result: Err(error),
             }],
         };
-        let rest = chain::handle(stage + 1, &headers, &body).into_iter();
-        came.extend(rest.map(|came| Disposition {
-            key: came.key,
-            what: came.what,
+        let rest = pipeline::handle(stage + 1, &headers, &body).into_iter();
+        results.extend(rest.map(|later| StageResult {
+            key: later.key,
+            result: later.result,
         }));
-        came
+        results
     }
 }
 
-fn one(stage: u32, cause: Cause) -> Disposition {
-    Disposition {
-        what: ran(stage, &cause),
-        key: cause.key,
+fn run_stage(stage: u32, trigger: TriggerRef) -> StageResult {
+    StageResult {
+        result: run_trigger(stage, &trigger),
+        key: trigger.key,
     }
 }
 
-fn ran(stage: u32, cause: &Cause) -> Result<String, Error> {
-    match runs::begin(stage, cause)? {
-        Begun::Over(why) => Ok(why),
-        Begun::Run(job) => {
+fn run_trigger(stage: u32, trigger: &TriggerRef) -> Result<String, Error> {
+    match runs::start_run(stage, trigger)? {
+        Started::Finished(decision) => Ok(decision),
+        Started::Run(job) => {
             let outcome = run(&job.trigger, &job.config);
-            runs::end(outcome.as_ref())
+            runs::finish_run(outcome.as_ref())
         }
     }
 }

@@ -1,14 +1,14 @@
 //! HTTP GET for stages that were granted hosts, by wasi:http. The manifest allows the component those hosts, and this the stage.
 
 use tidemill_core::{Error, FetchResponse, Result};
-use tidemill_run::{Grants, LARGEST_FETCH, fetch, too_large};
+use tidemill_run::{Grants, MAX_FETCH_BYTES, fetch, response_too_large};
 
 /// Fetches a URL.
 pub(crate) fn get(grants: &Grants, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
-    fetch(grants, url, headers, once)
+    fetch(grants, url, headers, fetch_once)
 }
 
-fn once(url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
+fn fetch_once(url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
     let mut request = http::Request::get(url).header("user-agent", "tidemill");
     for (name, value) in headers {
         request = request.header(name, value);
@@ -16,8 +16,8 @@ fn once(url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
     let request = request.body(Default::default());
     let request = request.map_err(|e| Error::input(format!("`{url}` cannot be fetched: {e}")))?;
     let (parts, body) = tidemill_store::send(request)?.into_parts();
-    if body.len() as u64 > LARGEST_FETCH {
-        return Err(too_large(url));
+    if body.len() as u64 > MAX_FETCH_BYTES {
+        return Err(response_too_large(url));
     }
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     Ok(FetchResponse {

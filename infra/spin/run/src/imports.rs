@@ -1,17 +1,17 @@
-//! A stage's imports, about the run that is under way.
+//! A stage's imports: those of the run that is in progress.
 
-use tidemill_core::{Digest, Error, Meta, Objects as _, Put, Result};
+use tidemill_core::{Digest, Error, ObjectMeta, Objects as _, PutResult, Result};
 
 use crate::{
-    Behind,
+    RunHost,
     bindings::exports::tidemill::stage::{fetch, objects, progress, run_context, types},
-    runs::{outside, with_run},
+    runs::{error_to_wit, with_run},
 };
 
-impl run_context::Guest for Behind {
+impl run_context::Guest for RunHost {
     fn get() -> run_context::Context {
         let context = with_run(|run| Ok(run.context.clone()));
-        // A stage runs within a run: its link sees to that.
+        // A stage runs within a run: its adapter starts one.
         let Ok(context) = context else {
             return run_context::Context {
                 as_of: String::new(),
@@ -29,53 +29,53 @@ impl run_context::Guest for Behind {
     }
 }
 
-impl objects::Guest for Behind {
+impl objects::Guest for RunHost {
     fn get(key: String) -> Result<Vec<u8>, types::Error> {
-        with_run(|run| run.objects.get(&key)).map_err(outside)
+        with_run(|run| run.objects.get(&key)).map_err(error_to_wit)
     }
     fn get_range(key: String, offset: u64, length: u64) -> Result<Vec<u8>, types::Error> {
-        with_run(|run| run.objects.get_range(&key, offset, length)).map_err(outside)
+        with_run(|run| run.objects.get_range(&key, offset, length)).map_err(error_to_wit)
     }
     fn head(key: String) -> Result<Option<objects::Meta>, types::Error> {
-        with_run(|run| Ok(run.objects.head(&key)?.map(meta))).map_err(outside)
+        with_run(|run| Ok(run.objects.head(&key)?.map(meta_to_wit))).map_err(error_to_wit)
     }
     fn create(key: String, bytes: Vec<u8>) -> Result<objects::PutResult, types::Error> {
-        with_run(|run| run.objects.create(&key, &bytes).map(put)).map_err(outside)
+        with_run(|run| run.objects.create(&key, &bytes).map(put_to_wit)).map_err(error_to_wit)
     }
     fn swap(key: String, expected: Option<String>, bytes: Vec<u8>) -> Result<objects::PutResult, types::Error> {
         let swapped = with_run(|run| {
-            let expected = expected.as_deref().map(digest).transpose()?;
-            run.objects.swap(&key, expected.as_ref(), &bytes).map(put)
+            let expected = expected.as_deref().map(parse_digest).transpose()?;
+            run.objects.swap(&key, expected.as_ref(), &bytes).map(put_to_wit)
         });
-        swapped.map_err(outside)
+        swapped.map_err(error_to_wit)
     }
     fn list(prefix: String, after: Option<String>, limit: u32) -> Result<Vec<objects::Meta>, types::Error> {
         let listed = with_run(|run| run.objects.list(&prefix, after.as_deref(), limit));
-        listed.map(|page| page.into_iter().map(meta).collect()).map_err(outside)
+        listed.map(|page| page.into_iter().map(meta_to_wit).collect()).map_err(error_to_wit)
     }
 }
 
-fn digest(text: &str) -> Result<Digest> {
+fn parse_digest(text: &str) -> Result<Digest> {
     Digest::parse(text).ok_or_else(|| Error::input(format!("`{text}` is not a SHA-256 digest in lower-case hex")))
 }
 
-fn meta(meta: Meta) -> objects::Meta {
+fn meta_to_wit(meta: ObjectMeta) -> objects::Meta {
     objects::Meta {
         key: meta.key,
         size: meta.size,
     }
 }
 
-fn put(put: Put) -> objects::PutResult {
+fn put_to_wit(put: PutResult) -> objects::PutResult {
     match put {
-        Put::Written => objects::PutResult::Written,
-        Put::Unchanged => objects::PutResult::Unchanged,
-        Put::Conflict => objects::PutResult::Conflict,
+        PutResult::Written => objects::PutResult::Written,
+        PutResult::Unchanged => objects::PutResult::Unchanged,
+        PutResult::Conflict => objects::PutResult::Conflict,
     }
 }
 
-impl progress::Guest for Behind {
-    /// Nobody waits: who sent the event is answered at the end.
+impl progress::Guest for RunHost {
+    /// Dropped: the sender of the event gets one response, at the end.
     fn report(_: f64, _: String) {}
 
     fn log(level: progress::Level, message: String) {
@@ -89,10 +89,10 @@ impl progress::Guest for Behind {
     }
 }
 
-impl fetch::Guest for Behind {
+impl fetch::Guest for RunHost {
     fn get(url: String, headers: Vec<(String, String)>) -> Result<fetch::Response, types::Error> {
         let fetched = with_run(|run| crate::fetch::get(run.objects.grants(), &url, &headers));
-        let response = fetched.map_err(outside)?;
+        let response = fetched.map_err(error_to_wit)?;
         Ok(fetch::Response {
             status: response.status,
             headers: response.headers,

@@ -1,7 +1,7 @@
-//! Measurement stands behind the imports of the stages in a chain: the objects of the run that is under way, as far as its node was granted
-//! them, and the ledger. One component holds the store, and every other one speaks to it alone.
+//! The host of runs on Spin: the imports of the pipeline's stages, within the grants of the node that runs, and the ledger. This component
+//! alone holds the store; the others call it.
 //!
-//! A stage's imports are synchronous, so this blocks: its instance serves nothing else meanwhile.
+//! A stage's imports are synchronous, so this component blocks: its instance serves nothing else meanwhile.
 #![cfg(target_family = "wasm")]
 
 mod fetch;
@@ -15,26 +15,26 @@ mod bindings {
         pub_export_macro: true,
         default_bindings_module: "bindings",
         inline: "
-            package tidemill:behind;
-            world behind {
+            package tidemill:run-host;
+            world run-host {
                 import fermyon:spin/variables@2.0.0;
                 export tidemill:stage/types@0.1.0;
                 export tidemill:stage/run-context@0.1.0;
                 export tidemill:stage/objects@0.1.0;
                 export tidemill:stage/progress@0.1.0;
                 export tidemill:stage/fetch@0.1.0;
-                export tidemill:runs/inbox@0.1.0;
+                export tidemill:runs/ingest@0.1.0;
                 export tidemill:runs/runs@0.1.0;
-                export tidemill:runs/chain@0.1.0;
+                export tidemill:runs/pipeline@0.1.0;
             }
         ",
         path: ["../../../runtime/wit/spin", "../../../runtime/wit/stage", "../../../runtime/wit/runs"],
-        world: "tidemill:behind/behind",
+        world: "tidemill:run-host/run-host",
         generate_all,
     });
 }
 
-struct Behind;
+struct RunHost;
 
 #[allow(
     missing_docs,
@@ -44,6 +44,6 @@ struct Behind;
     reason = "generated: the canonical ABI is raw pointers"
 )]
 mod exported {
-    use super::{Behind, bindings};
-    bindings::export!(Behind with_types_in bindings);
+    use super::{RunHost, bindings};
+    bindings::export!(RunHost with_types_in bindings);
 }

@@ -1,4 +1,4 @@
-//! The runs of the chain's stages: what causes them, and the outcome that is committed. One is under way at a time.
+//! The runs of the pipeline's stages: their triggers, and the outcomes that are committed. One run is in progress at a time.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -9,39 +9,43 @@ use std::{
 use jiff::Timestamp;
 use serde_json::json;
 use tidemill_core::{
-    Decision, Digest, Error, ErrorKind, Finding, Outcome, Put, Result, RunContext, Severity,
-    notification::{self, Kind, ObjectEvent},
-    pipeline::NodeSettings,
+    Decision, Digest, Error, ErrorKind, Finding, Outcome, PutResult, Result, RunContext, Severity,
+    notification::{EventKind, ObjectEvent, parse_http},
+    pipeline::{KeyRole, NodeSettings},
+    record::OutcomeRecord,
     time::parse_time,
 };
-use tidemill_run::{Admission, Attempt, Delivery, Disposition, Ledger, RunReport, ScopedObjects, TriggerRef, resolve_triggers};
+use tidemill_run::{
+    Admission, Attempt, Budget, Delivery, DeliveryContext, DeliveryCount, Ledger, RunReport, ScopedObjects, TriggerRef, resolve_triggers,
+};
 use tidemill_store::{BlockingStore, Store, ready};
 
 use crate::{
-    Behind,
+    RunHost,
     bindings::exports::tidemill::{
         runs::{
-            chain, inbox,
-            runs::{Begun, Cause, Guest, Job},
+            ingest, pipeline,
+            runs::{self, Guest, Job, Started},
         },
         stage::types,
     },
-    settings::{self, Told},
+    settings::{self, Settings},
 };
 
 /// The store and the nodes of this instance.
-pub(crate) struct Opened {
+pub(crate) struct Instance {
     store: Store,
     ledger: Ledger,
-    told: Told,
+    budget: Budget,
+    settings: Settings,
 }
 
-/// The run that a stage's imports are about.
-pub(crate) struct UnderWay {
+/// The run that a stage's imports belong to.
+pub(crate) struct CurrentRun {
     pub(crate) context: RunContext,
     pub(crate) objects: ScopedObjects<BlockingStore>,
     settings: NodeSettings,
-    pending: Delivery,
+    delivery: Delivery,
     attempt: Attempt,
     started: Timestamp,
     clock: Instant,
@@ -49,34 +53,35 @@ pub(crate) struct UnderWay {
 
 thread_local! {
     /// One thread, and it lives as long as the instance.
-    static OPENED: OnceCell<Opened> = const { OnceCell::new() };
-    static RUN: RefCell<Option<UnderWay>> = const { RefCell::new(None) };
+    static INSTANCE: OnceCell<Instance> = const { OnceCell::new() };
+    static RUN: RefCell<Option<CurrentRun>> = const { RefCell::new(None) };
 }
 
-fn with_opened<T>(work: impl FnOnce(&Opened) -> Result<T>) -> Result<T> {
-    OPENED.with(|cell| {
+fn with_instance<T>(work: impl FnOnce(&Instance) -> Result<T>) -> Result<T> {
+    INSTANCE.with(|cell| {
         if cell.get().is_none() {
             let store = Store::open_variables(settings::variable)?;
-            let opened = Opened {
+            let instance = Instance {
                 ledger: Ledger::new(store.clone()),
-                told: settings::told()?,
+                budget: Budget::default(),
+                settings: settings::read()?,
                 store,
             };
-            let _just_now = cell.set(opened);
+            let _just_now = cell.set(instance);
         }
         cell.get().map_or_else(|| Err(Error::bug("the store was not kept")), work)
     })
 }
 
-/// Measurement a stage's imports do, on its run.
-pub(crate) fn with_run<T>(work: impl FnOnce(&UnderWay) -> Result<T>) -> Result<T> {
+/// Calls `work` with the current run.
+pub(crate) fn with_run<T>(work: impl FnOnce(&CurrentRun) -> Result<T>) -> Result<T> {
     RUN.with_borrow(|run| match run {
         Some(run) => work(run),
-        None => Err(Error::bug("no run is under way")),
+        None => Err(Error::bug("no run is in progress")),
     })
 }
 
-pub(crate) fn outside(error: Error) -> types::Error {
+pub(crate) fn error_to_wit(error: Error) -> types::Error {
     let kind = match error.kind {
         ErrorKind::Config => types::ErrorKind::Config,
         ErrorKind::Input => types::ErrorKind::Input,
@@ -91,7 +96,7 @@ pub(crate) fn outside(error: Error) -> types::Error {
     }
 }
 
-fn inside(error: types::Error) -> Error {
+fn error_from_wit(error: types::Error) -> Error {
     let kind = match error.kind {
         types::ErrorKind::Config => ErrorKind::Config,
         types::ErrorKind::Input => ErrorKind::Input,
@@ -103,150 +108,155 @@ fn inside(error: types::Error) -> Error {
     Error::new(kind, error.message)
 }
 
-impl inbox::Guest for Behind {
+impl ingest::Guest for RunHost {
     fn put(key: String, bytes: Vec<u8>) -> Result<bool, types::Error> {
-        let put = with_opened(|opened| match ready(opened.store.create(&key, bytes.into()))? {
-            Put::Written => Ok(true),
-            Put::Unchanged => Ok(false),
-            Put::Conflict => Err(Error::input(format!("`{key}` exists with other content"))),
+        let put = with_instance(|instance| match ready(instance.store.create(&key, bytes.into()))? {
+            PutResult::Written => Ok(true),
+            PutResult::Unchanged => Ok(false),
+            PutResult::Conflict => Err(Error::input(format!("`{key}` exists with other content"))),
         });
-        put.map_err(outside)
+        put.map_err(error_to_wit)
     }
 }
 
-/// The chain ends here.
-impl chain::Guest for Behind {
-    fn handle(_: u32, _: Vec<(String, String)>, _: Vec<u8>) -> Vec<chain::Disposition> {
+/// The pipeline ends here.
+impl pipeline::Guest for RunHost {
+    fn handle(_: u32, _: Vec<(String, String)>, _: Vec<u8>) -> Vec<pipeline::StageResult> {
         Vec::new()
     }
 }
 
-impl Guest for Behind {
-    fn heard(stage: u32, headers: Vec<(String, String)>, body: Vec<u8>) -> Result<Vec<Cause>, types::Error> {
-        with_opened(|opened| heard(opened, stage, headers, &body)).map_err(outside)
+impl Guest for RunHost {
+    fn resolve(stage: u32, headers: Vec<(String, String)>, body: Vec<u8>) -> Result<Vec<runs::TriggerRef>, types::Error> {
+        with_instance(|instance| resolve(instance, stage, headers, &body)).map_err(error_to_wit)
     }
 
-    fn begin(stage: u32, cause: Cause) -> Result<Begun, types::Error> {
-        with_opened(|opened| begin(opened, stage, &cause)).map_err(outside)
+    fn start_run(stage: u32, trigger: runs::TriggerRef) -> Result<Started, types::Error> {
+        with_instance(|instance| start_run(instance, stage, &trigger)).map_err(error_to_wit)
     }
 
-    fn end(outcome: Result<types::Outcome, types::Error>) -> Result<String, types::Error> {
-        with_opened(|opened| end(opened, outcome.map_err(inside).and_then(decided))).map_err(outside)
+    fn finish_run(outcome: Result<types::Outcome, types::Error>) -> Result<String, types::Error> {
+        with_instance(|instance| finish_run(instance, outcome.map_err(error_from_wit).and_then(outcome_from_wit))).map_err(error_to_wit)
     }
 }
 
-fn nodes(opened: &Opened, stage: u32) -> Result<&[NodeSettings]> {
-    opened.told.stage(stage).ok_or_else(|| {
-        Error::config(format!(
-            "the chain has a link {stage}, of which `TIDEMILL_CONFIG` says nothing: write the application again"
-        ))
-    })
-}
+impl Instance {
+    fn nodes(&self, stage: u32) -> Result<&[NodeSettings]> {
+        self.settings.stage(stage).ok_or_else(|| {
+            Error::config(format!(
+                "`TIDEMILL_CONFIG` has no nodes for stage {stage} of the pipeline: run `tidemill deploy spin` again"
+            ))
+        })
+    }
 
-fn heard(opened: &Opened, stage: u32, headers: Vec<(String, String)>, body: &[u8]) -> Result<Vec<Cause>> {
-    let headers: HashMap<String, String> = headers.into_iter().collect();
-    let notices = notification::http(&|name| headers.get(name).cloned(), body)?;
-    // Nothing listens to `tracing` here, and each link of the chain hears the same: the first one says it.
-    for notice in notices.iter().filter(|_| stage == 0) {
-        if let Kind::Other(what) = &notice.kind {
-            eprintln!("passed over: {what} of `{}`", notice.key);
+    fn delivery_context<'a>(&'a self, node: &'a NodeSettings) -> DeliveryContext<'a> {
+        DeliveryContext {
+            store: &self.store,
+            ledger: &self.ledger,
+            budget: &self.budget,
+            node,
         }
     }
-    let mut causes = Vec::new();
-    for (n, node) in nodes(opened, stage)?.iter().enumerate() {
-        for notice in notices.iter().filter(|notice| !is_idle(node, notice)) {
-            let found = ready(resolve_triggers(&opened.store, node, notice))?;
-            causes.extend(found.into_iter().map(|TriggerRef { key, depth }| Cause {
+}
+
+fn resolve(instance: &Instance, stage: u32, headers: Vec<(String, String)>, body: &[u8]) -> Result<Vec<runs::TriggerRef>> {
+    let headers: HashMap<String, String> = headers.into_iter().collect();
+    let events = parse_http(&|name| headers.get(name).cloned(), body)?;
+    // There is no `tracing` subscriber here, and each stage gets the same events: the first one logs them.
+    for event in events.iter().filter(|_| stage == 0) {
+        if let EventKind::Other(name) = &event.kind {
+            eprintln!("skipped: {name} of `{}`", event.key);
+        }
+    }
+    let mut triggers = Vec::new();
+    for (n, node) in instance.nodes(stage)?.iter().enumerate() {
+        for event in events.iter().filter(|event| !is_irrelevant(node, event)) {
+            let found = ready(resolve_triggers(&instance.store, node, event))?;
+            triggers.extend(found.into_iter().map(|TriggerRef { key, depth, .. }| runs::TriggerRef {
                 node: u32::try_from(n).unwrap_or(u32::MAX),
                 key,
                 depth,
             }));
         }
     }
-    Ok(causes)
+    Ok(triggers)
 }
 
-/// A key that a person names is for the nodes that wait for it, and for the others nothing to complain about.
-fn is_idle(node: &NodeSettings, notice: &ObjectEvent) -> bool {
-    notice.bucket.is_empty() && notice.kind == Kind::Created && node.hears(&notice.key) == tidemill_core::pipeline::KeyRole::Nothing
+/// A key that a user names is meant for the nodes that wait for it: for the others it is not an error.
+fn is_irrelevant(node: &NodeSettings, event: &ObjectEvent) -> bool {
+    event.bucket.is_empty() && event.kind == EventKind::Created && node.classify(&event.key) == KeyRole::Irrelevant
 }
 
-fn begin(opened: &Opened, stage: u32, cause: &Cause) -> Result<Begun> {
-    let settings = nodes(opened, stage)?.get(cause.node as usize);
-    let settings = settings.ok_or_else(|| Error::bug("a cause names a node that its stage does not have"))?;
-    let trigger = TriggerRef {
-        key: cause.key.clone(),
-        depth: cause.depth,
+fn start_run(instance: &Instance, stage: u32, trigger: &runs::TriggerRef) -> Result<Started> {
+    let settings = instance.nodes(stage)?.get(trigger.node as usize);
+    let settings = settings.ok_or_else(|| Error::bug("a trigger names a node that its stage does not have"))?;
+    let context = instance.delivery_context(settings);
+    let trigger = TriggerRef::new(&trigger.key, trigger.depth);
+    let delivery = match ready(Delivery::admit(context, &trigger, DeliveryCount::from_receive_count(1)))? {
+        Admission::Gone | Admission::Changed(_) => return Ok(Started::Finished(json!({ "decision": "gone" }).to_string())),
+        Admission::Settled(disposition) => return Ok(Started::Finished(disposition.to_json().to_string())),
+        Admission::Waiting(wait) => return Err(Error::transient(wait.to_string())),
+        Admission::Admitted(delivery) => *delivery,
     };
-    let pending = match ready(Delivery::admit(&opened.store, &opened.ledger, settings, &trigger, 1))? {
-        Admission::Gone => return Ok(Begun::Over(json!({ "decision": "gone" }).to_string())),
-        Admission::Before(came) => return Ok(Begun::Over(came.json().to_string())),
-        Admission::New(pending) => *pending,
+    let node = settings.to_node();
+    let digest = match component(settings) {
+        Ok(digest) => digest,
+        Err(error) => return settle(context, delivery, Err(error)).map(Started::Finished),
     };
-    let node = settings.node();
-    let attempt = match pending.attempt(settings, &node, component(settings)?) {
-        Ok(attempt) => attempt,
-        Err(error) => return settled(opened, settings, pending, Err(error)).map(Begun::Over),
-    };
-    ready(attempt.keep(&opened.store, None))?;
-    let run = UnderWay {
-        context: attempt.context().clone(),
-        objects: ScopedObjects::new(opened.store.blocking(), attempt.grants(), attempt.trigger().clone()),
-        settings: settings.clone(),
-        pending,
-        started: Timestamp::now(),
-        clock: Instant::now(),
-        attempt,
-    };
+    let attempt = delivery.attempt(&node, digest);
+    ready(attempt.persist_inputs(&instance.store, None))?;
     let job = Job {
         trigger: types::Trigger {
-            key: run.attempt.trigger().key.clone(),
-            digest: run.attempt.trigger().digest.to_string(),
+            key: attempt.trigger().key.clone(),
+            digest: attempt.trigger().digest.to_string(),
         },
         config: node.config.to_string(),
     };
-    RUN.set(Some(run));
-    Ok(Begun::Run(job))
+    RUN.set(Some(CurrentRun {
+        context: attempt.context().clone(),
+        objects: ScopedObjects::new(instance.store.blocking(), attempt.grants(), attempt.trigger().clone()),
+        settings: settings.clone(),
+        delivery,
+        started: Timestamp::now(),
+        clock: Instant::now(),
+        attempt,
+    }));
+    Ok(Started::Run(job))
 }
 
-/// The digest of the stage's component, as it was plugged in.
+/// The digest of the stage's component, that is plugged in.
 fn component(settings: &NodeSettings) -> Result<Digest> {
     let name = settings.component.as_deref().unwrap_or_default();
     let digest = name.strip_prefix("components/").and_then(Digest::parse);
     digest.ok_or_else(|| {
         Error::config(format!(
-            "stage `{}` has the component `{name}`, which is no `components/<digest>`",
+            "stage `{}` has the component `{name}`, which is not `components/<digest>`",
             settings.stage
         ))
     })
 }
 
-fn end(opened: &Opened, result: Result<Outcome>) -> Result<String> {
-    let run = RUN.take().ok_or_else(|| Error::bug("a run ended that was not begun"))?;
-    let ran = RunReport {
+fn finish_run(instance: &Instance, result: Result<Outcome>) -> Result<String> {
+    let run = RUN.take().ok_or_else(|| Error::bug("a run was finished that was not started"))?;
+    let report = RunReport {
         started: run.started,
         result,
-        recorded: run.objects.finish(),
+        accesses: run.objects.finish(),
         duration_ms: run.clock.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
         memory_bytes: 0,
         attempt: 1,
-        environment: environment(),
+        environment: run_environment(),
     };
-    let record = ready(run.attempt.commit(&opened.ledger, ran));
-    settled(opened, &run.settings, run.pending, record)
+    let record = ready(run.attempt.commit(&instance.ledger, report));
+    settle(instance.delivery_context(&run.settings), run.delivery, record)
 }
 
-fn settled(
-    opened: &Opened,
-    settings: &NodeSettings,
-    pending: Delivery,
-    record: Result<tidemill_core::record::OutcomeRecord>,
-) -> Result<String> {
-    let came: Disposition = ready(pending.settle(&opened.store, settings, record))?;
-    Ok(came.json().to_string())
+fn settle(context: DeliveryContext<'_>, delivery: Delivery, record: Result<OutcomeRecord>) -> Result<String> {
+    let disposition = ready(delivery.settle(context, record))?;
+    Ok(disposition.to_json().to_string())
 }
 
-fn decided(outcome: types::Outcome) -> Result<Outcome> {
+fn outcome_from_wit(outcome: types::Outcome) -> Result<Outcome> {
     let wrong = |e: &dyn std::fmt::Display| Error::bug(format!("the stage's outcome cannot be read: {e}"));
     Ok(Outcome {
         decision: match outcome.decision {
@@ -255,16 +265,16 @@ fn decided(outcome: types::Outcome) -> Result<Outcome> {
             types::Decision::Skipped => Decision::Skipped,
         },
         reason: outcome.reason,
-        findings: outcome.findings.into_iter().map(found).collect(),
-        facts: serde_json::from_str(&outcome.facts).map_err(|e| wrong(&e))?,
+        findings: outcome.findings.into_iter().map(finding_from_wit).collect(),
+        result: serde_json::from_str(&outcome.result).map_err(|e| wrong(&e))?,
         as_of: outcome.as_of.as_deref().map(parse_time).transpose()?,
     })
 }
 
-fn found(finding: types::Finding) -> Finding {
+fn finding_from_wit(finding: types::Finding) -> Finding {
     Finding {
         check: finding.check,
-        resource: finding.resource,
+        target: finding.target,
         severity: match finding.severity {
             types::Severity::Warning => Severity::Warning,
             types::Severity::Error => Severity::Error,
@@ -274,8 +284,8 @@ fn found(finding: types::Finding) -> Finding {
     }
 }
 
-/// Goes into run records, for people.
-fn environment() -> BTreeMap<String, String> {
+/// Goes into run records.
+fn run_environment() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("tidemill".into(), env!("CARGO_PKG_VERSION").into()),
         ("machine".into(), "wasm32-wasip2".into()),

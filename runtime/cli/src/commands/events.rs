@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 use tidemill_core::Error;
-use tidemill_flow::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter};
+use tidemill_run::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter};
 
 use crate::{
     output::{Output, table},

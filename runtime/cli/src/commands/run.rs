@@ -11,8 +11,8 @@ use tidemill_core::{
     pipeline::{Node, matches},
     trigger_id,
 };
-use tidemill_flow::{ScheduledEvent, list_dead_letters, retry_dead_letter, scheduled_event_key};
 use tidemill_host::{Ledger, Store};
+use tidemill_run::{ScheduledEvent, list_dead_letters, retry_dead_letter, scheduled_event_key};
 
 use crate::{
     output::{Output, with_hint},

@@ -12,11 +12,12 @@ use clap::Args;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tidemill_core::{Error, Result};
-use tidemill_flow::{Flow, FlowOptions, FlowSetup, WindowSource, WindowSummary};
+use tidemill_flow::{Flow, FlowOptions, FlowSetup};
 use tidemill_host::{
     MessageQueue, Store,
     log::{DurableLog, LogOptions, LoggedModel, summarize_window},
 };
+use tidemill_run::{WindowSource, WindowSummary};
 
 use crate::{
     engine::EngineRunner,
@@ -41,12 +42,6 @@ pub(crate) struct Up {
     /// notices do not wait for it.
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_POLL")]
     poll: Option<u64>,
-    /// Test hook: every event is delivered so many times, in shuffled order.
-    #[arg(long, hide = true, default_value_t = 1, env = "TIDEMILL_DELIVER")]
-    duplicate: u32,
-    /// The seed of that order.
-    #[arg(long, hide = true, default_value_t = 0, env = "TIDEMILL_SHUFFLE")]
-    shuffle: u64,
 }
 
 struct LogWindows {
@@ -88,8 +83,6 @@ impl Up {
             options: FlowOptions {
                 poll_interval: self.poll_interval(&project, &store),
                 queue_path: Some(project.queue_file()),
-                duplicate: self.duplicate,
-                shuffle: self.shuffle,
                 environment: run_environment(),
                 ..FlowOptions::default()
             },

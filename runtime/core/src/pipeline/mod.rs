@@ -3,6 +3,7 @@
 //! The user names datasets, features and models; the nine stages and their chain follow from that (`nodes.rs`).
 
 mod check;
+pub mod deployment;
 mod nodes;
 mod pattern;
 mod raw;

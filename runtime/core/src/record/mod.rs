@@ -9,5 +9,5 @@ pub use data::{ColumnProfile, DataFile, FeatureSet, Profile, ProfileKind, Signat
 pub use ledger::{OutcomeRecord, OutputObject, ReadRecord, RunRecord};
 pub use model::{
     ColumnDrift, Evaluation, MetricSlice, ModelAlias, ModelVersion, MonitoringReport, MonitoringWindow, Registration, RetrainAction,
-    RetrainDecision, TrainingRequest, TrainingResult, WindowSegments,
+    RetrainDecision, TrainingRequest, TrainingResult, WindowSegments, WindowSummary,
 };

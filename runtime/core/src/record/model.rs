@@ -42,6 +42,19 @@ pub struct WindowSegments {
     pub segments: Vec<String>,
 }
 
+/// The predictions of a window, whatever files they were cut into: an id counts once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowSummary {
+    /// Keys of the Parquet segments, ascending.
+    pub segments: Vec<String>,
+    /// Distinct ids.
+    pub predictions: u64,
+    /// Distinct ids by model version.
+    pub versions: BTreeMap<u32, u64>,
+    /// Over (id, version, score bits) in the order of the ids. An id that was served twice counts as it was served first.
+    pub digest: Digest,
+}
+
 /// Facts of `monitor`, and `reports/<model>/<start>/<digest of labels>/report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -41,7 +41,7 @@ pub struct Sam {
     pub files: Vec<(String, Json)>,
     /// Components that the package needs, as the pipeline names them, and where they go.
     pub components: Vec<(String, String)>,
-    /// Programs that the package needs: packages of Tidemill, each with one binary of its name.
+    /// Programs that the package needs: those of Tidemill's package `tidemill-lambda`.
     pub programs: Vec<String>,
     /// What is not as `tidemill.toml` asks, and why.
     pub notes: Vec<String>,
@@ -65,6 +65,10 @@ const UNPACKED: &str = "/opt";
 const AS_COMPONENTS: [&str; 2] = ["train", "evaluate"];
 /// The program that runs a component.
 const COMPONENT_PROGRAM: &str = "tidemill-component";
+/// The program that runs a native stage, or the coordinator.
+const NATIVE_PROGRAM: &str = "tidemill-lambda";
+/// The program that serves predictions.
+pub(crate) const PREDICT_PROGRAM: &str = "tidemill-predict";
 
 /// Writes the template. Errors are `Config`: what AWS does not take of this project, and what to change.
 pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
@@ -203,16 +207,18 @@ impl<'a> Build<'a> {
         variables
     }
 
-    /// The program of a stage: its own where native arithmetic gives the component's bytes, else the one that runs components.
+    /// The program of a stage: the native one where native arithmetic gives the component's bytes, else the one that runs components.
     pub(super) fn program(&mut self, stage: &str, component: &str) -> String {
         let is_own = component == format!("tidemill:{stage}");
-        let program = if is_own && !AS_COMPONENTS.contains(&stage) {
-            format!("tidemill-{stage}")
+        let program = if stage == "predict" {
+            PREDICT_PROGRAM
+        } else if is_own && !AS_COMPONENTS.contains(&stage) {
+            NATIVE_PROGRAM
         } else {
-            COMPONENT_PROGRAM.to_owned()
+            COMPONENT_PROGRAM
         };
-        self.programs.push(program.clone());
-        program
+        self.programs.push(program.to_owned());
+        program.to_owned()
     }
 
     /// Files a component; returns where its function finds it.

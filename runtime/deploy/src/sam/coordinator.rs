@@ -1,9 +1,8 @@
-//! The coordinator does what the flow does besides running stages: it writes ticks when they are due, and closes windows that the data has
+//! The coordinator does what the flow does besides running stages: it writes scheduled events when they are due, and closes windows that the data has
 //! passed. It is called by schedules and by each validated part; what it writes triggers the stages like all else.
 
 use serde_json::json;
-use tidemill_core::{Error, Result, time::Span};
-use tidemill_lambda::CoordinatorSettings;
+use tidemill_core::{Error, Result, pipeline::deployment::CoordinatorSettings, time::Span};
 
 use super::{
     alarms,
@@ -31,13 +30,13 @@ const SKIPPED: [(&str, &str); 1] = [("CKV_AWS_297", "its input is a time, no sec
 
 /// Adds the function, if a stage has a schedule or a model is watched.
 pub(super) fn add(build: &mut Build) -> Result<()> {
-    let kept = CoordinatorSettings::from_pipeline(build.pipeline);
-    if kept.schedules.is_empty() && kept.models.is_empty() {
+    let settings = CoordinatorSettings::from_pipeline(build.pipeline);
+    if settings.schedules.is_empty() && settings.models.is_empty() {
         return Ok(());
     }
     let names = Names::new(&build.pipeline.project, "coordinator")?;
-    let prefixes = kept.prefixes();
-    let config = build.config_file(&names, &kept)?;
+    let prefixes = settings.event_prefixes();
+    let config = build.config_file(&names, &settings)?;
     let variables = build.variables(config);
     let memory = build.memory("coordinator", MEMORY);
     let tags = build.tags("coordinator");
@@ -54,30 +53,30 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
     let binary = build.program("coordinator", "tidemill:coordinator");
     let program = Program {
         names: &names,
-        description: format!("Writes ticks and closes windows of {}", build.pipeline.project),
+        description: format!("Closes windows and writes scheduled events of {}", build.pipeline.project),
         binary: &binary,
         memory,
         timeout: TIMEOUT,
         storage: STORAGE,
         is_serial: true,
         variables,
-        access: access(&kept),
+        access: access(&settings),
         source: Some(trigger.source()),
         tags: tags.clone(),
     };
     program.add(&build.options.programs, &mut build.template.resources);
     alarms::of_stage(&mut build.template.resources, &names, 6 * TIMEOUT, &tags);
-    let mut spans: Vec<Span> = kept.schedules.iter().map(|ticked| ticked.every).collect();
-    if !kept.models.is_empty() {
+    let mut spans: Vec<Span> = settings.schedules.iter().map(|schedule| schedule.every).collect();
+    if !settings.models.is_empty() {
         spans.push(Span::parse(LOOK)?);
     }
     schedules(build, &names, &spans)
 }
 
-/// What closing reads and writes, and the ticks.
-fn access(kept: &CoordinatorSettings) -> Access {
+/// What closing reads and writes, and the scheduled events.
+fn access(settings: &CoordinatorSettings) -> Access {
     let mut access = Access::default();
-    for (name, model) in &kept.models {
+    for (name, model) in &settings.models {
         let dataset = &model.dataset;
         access.reads.extend([
             format!("raw/{dataset}/**"),
@@ -89,9 +88,10 @@ fn access(kept: &CoordinatorSettings) -> Access {
         access.writes.extend([format!("windows/{name}/*"), format!("logs/{name}/*")]);
     }
     access.writes.extend(
-        kept.schedules
+        settings
+            .schedules
             .iter()
-            .map(|ticked| format!("schedules/{}/{}/*", ticked.stage, ticked.resource)),
+            .map(|schedule| format!("schedules/{}/{}/*", schedule.stage, schedule.resource)),
     );
     access
 }
@@ -120,7 +120,11 @@ fn schedules(build: &mut Build, names: &Names, spans: &[Span]) -> Result<()> {
         build.template.resources.add(name, Resource::of(schedule).skipping(&SKIPPED));
     }
     let statements = vec![
-        allow("CallTheKeeper", &["lambda:InvokeFunction"], Value::arn(&names.resource("Function"))),
+        allow(
+            "InvokeTheCoordinator",
+            &["lambda:InvokeFunction"],
+            Value::arn(&names.resource("Function")),
+        ),
         allow("PutAsideWhatCannotBeCalled", &["sqs:SendMessage"], Value::arn(&dead)),
     ];
     let properties = Role {
@@ -153,7 +157,7 @@ fn seconds(span: &str) -> f64 {
 }
 
 /// A span as EventBridge Scheduler writes it: at its beginning by the calendar where the calendar has one, else from the deployment
-/// on. A tick's name is the span's beginning, whenever it is written.
+/// on. A scheduled event is named by the span's beginning, whenever it is written.
 fn expression(span: &str) -> Result<String> {
     let (count, unit) = span
         .split_once(' ')

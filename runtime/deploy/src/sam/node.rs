@@ -1,7 +1,9 @@
 //! A node of the pipeline as a function: how long it may run, what memory it gets, what it may touch.
 
-use tidemill_core::{Error, Result, pipeline::Node};
-use tidemill_lambda::NodeSettings;
+use tidemill_core::{
+    Error, Result,
+    pipeline::{Node, NodeSettings},
+};
 
 use super::{
     alarms,

@@ -1,7 +1,9 @@
 //! The function that answers: one for all models of the project, behind a URL of its own that takes signed requests.
 
-use tidemill_core::{Error, Result, pipeline::Pipeline};
-use tidemill_lambda::ServingConfig;
+use tidemill_core::{
+    Error, Result,
+    pipeline::{Pipeline, deployment::ServingConfig},
+};
 
 use super::{
     alarms,

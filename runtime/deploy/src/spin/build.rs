@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use tidemill_core::{
     Digest, Error, Result,
-    pipeline::{Node, NodeSettings, Pipeline},
+    pipeline::{Node, NodeSettings, Pipeline, deployment::ServingConfig},
 };
-use tidemill_lambda::ServingConfig;
 
 use super::{
     CONFIG,
@@ -245,11 +244,11 @@ fn notes(spin: &mut Spin, pipeline: &Pipeline, split: &Split) {
             stays.join("; ")
         ));
     }
-    let ticked: Vec<String> = pipeline.nodes.iter().filter(|node| node.every.is_some()).map(Node::id).collect();
-    if !ticked.is_empty() {
+    let scheduled: Vec<String> = pipeline.nodes.iter().filter(|node| node.every.is_some()).map(Node::id).collect();
+    if !scheduled.is_empty() {
         spin.notes.push(format!(
-            "Spin has no schedule of its own: {} run by ticks that Lambda's coordinator or `tidemill up` writes",
-            ticked.join(", ")
+            "Spin has no schedule of its own: {} run by scheduled events that Lambda's coordinator or `tidemill up` writes",
+            scheduled.join(", ")
         ));
     }
 }

@@ -98,7 +98,7 @@ fn every_reader_may_learn_that_a_key_is_not_there() {
         .as_object()
         .unwrap()
         .iter()
-        .filter(|(name, _)| name.ends_with("Role") && *name != "KeeperScheduleRole");
+        .filter(|(name, _)| name.ends_with("Role") && *name != "CoordinatorScheduleRole");
     let mut count = 0;
     for (name, role) in roles {
         let statements = role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array().unwrap();

@@ -10,45 +10,16 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-use tidemill_core::{Digest, pipeline::Pipeline, time::Span};
+use tidemill_core::Digest;
 
 pub use batch::{Batch, Values};
 pub use direct::DirectLog;
 pub use segment::{Segment, build_segments};
-pub use summary::{WindowSummary, summarize_window};
-
-/// How a model's predictions are filed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct LoggedModel {
-    /// The span of one folder: the monitor's window.
-    pub window: Span,
-    /// The column that holds a row's event time; rows without it are filed by when they were served.
-    pub time: String,
-}
-
-/// What is served, as far as whoever logs it needs to know. Written into a function's or component's configuration.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ServingConfig {
-    /// How each model's predictions are filed: the monitor's window, and the column that holds the event time.
-    pub models: BTreeMap<String, LoggedModel>,
-}
-
-impl ServingConfig {
-    /// All models of a project.
-    pub fn from_pipeline(pipeline: &Pipeline) -> Self {
-        let filed = pipeline.models.values().filter_map(|model| {
-            let time = pipeline.features.get(&model.features)?.time.clone();
-            let window = model.monitor.window;
-            Some((model.name.clone(), LoggedModel { window, time }))
-        });
-        Self { models: filed.collect() }
-    }
-}
+pub use summary::summarize_window;
+pub use tidemill_core::{
+    pipeline::deployment::{LoggedModel, ServingConfig},
+    record::WindowSummary,
+};
 
 /// A name for the `count`-th file or object that this process writes for `place`: names sort by time, and no two are the same.
 pub fn unique_name(place: &str, count: u64) -> String {

@@ -6,26 +6,13 @@ use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, Tim
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
-use tidemill_core::{Digest, Error, Hasher, Result};
+use tidemill_core::{Error, Hasher, Result, record::WindowSummary};
 
 use super::segment::window_prefix;
 use crate::Store;
 
 /// Segments that are read at once: where each request wrote one, a window has thousands.
 const CONCURRENCY: usize = 16;
-
-/// A window's predictions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WindowSummary {
-    /// Keys of the Parquet segments, ascending.
-    pub segments: Vec<String>,
-    /// Distinct ids.
-    pub predictions: u64,
-    /// Distinct ids by model version.
-    pub versions: BTreeMap<u32, u64>,
-    /// Over (id, version, score bits) in the order of the ids. An id that was served twice counts as it was served first.
-    pub digest: Digest,
-}
 
 /// Id → when it was first served, by which version, with which score.
 type Seen = BTreeMap<String, (i64, u32, u64)>;

@@ -1,9 +1,10 @@
 //! The stage over a store in memory, and as the handler that Lambda calls: S3's event in, an outcome out.
 
 use serde_json::{Value, json};
-use tidemill_host::{Ledger, Store};
-use tidemill_lambda::{Handler, Settings, native};
+use tidemill_lambda::{Handler, StageEnvironment, native_runner};
+use tidemill_run::Ledger;
 use tidemill_sdk::{Twin, prelude::*};
+use tidemill_store::Store;
 
 use crate::{{project-name | pascal_case}};
 
@@ -28,20 +29,20 @@ fn an_event_of_s3_runs_it_once() {
         "stage": "{{project-name | kebab_case}}", "resource": "{{project-name | kebab_case}}", "config": { "ignore": ["id"] },
         "on": ["{{on}}"], "writes": ["{{project-name | kebab_case}}/**"],
     });
-    let settings = Settings {
+    let environment = StageEnvironment {
         store: String::new(),
         node: serde_json::from_value(node).unwrap(),
         memory_bytes: 1 << 28,
     };
-    let runner = native::<{{project-name | pascal_case}}>(&settings.node).unwrap();
-    let handler = Handler::new(settings, store.clone(), runner).unwrap();
+    let runner = native_runner::<{{project-name | pascal_case}}>(&environment.node).unwrap();
+    let handler = Handler::new(environment, store.clone(), runner).unwrap();
     let object = json!({ "eventVersion": "2.1", "eventName": "ObjectCreated:Put", "s3": { "bucket": { "name": "tide" }, "object": { "key": KEY } } });
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         store.create(KEY, LINES.into()).await.unwrap();
         for _ in 0..2 {
             handler.handle(&json!({ "Records": [object] })).await.unwrap();
         }
-        let outcomes = Ledger::new(store.clone()).outcomes(None, None).await.unwrap();
+        let outcomes = Ledger::new(store.clone()).list_outcomes(None, None).await.unwrap();
         assert_eq!((outcomes.len(), outcomes[0].decision), (1, Decision::Done));
         assert_eq!(outcomes[0].facts["rows"], 2);
     });

@@ -1,17 +1,20 @@
-//! What a function is told: where the store is, and which part of the project it is. The environment is read here and nowhere else.
+//! The environment of a function. It is read here and nowhere else.
 //!
 //! `TIDEMILL_CONFIG` is JSON, or the path of a JSON file in the package: Lambda allows 4 KB for all variables together, which a
 //! contract may exceed.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tidemill_core::{Error, Result, pipeline::Pipeline, time::Span};
-pub use tidemill_host::log::ServingConfig;
+use serde::de::DeserializeOwned;
+use tidemill_core::{
+    Error, Result,
+    pipeline::{
+        NodeSettings,
+        deployment::{CoordinatorSettings, ServingConfig},
+    },
+};
 
-use crate::NodeSettings;
-
-/// A stage's settings.
+/// The environment of a stage's function.
 #[derive(Debug, Clone)]
 pub struct StageEnvironment {
     /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
@@ -36,7 +39,7 @@ impl StageEnvironment {
     }
 }
 
-/// What a function that serves predictions is told.
+/// The environment of the function that serves predictions.
 #[derive(Debug, Clone)]
 pub struct ServingEnvironment {
     /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
@@ -49,11 +52,11 @@ impl ServingEnvironment {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
         let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
-        read("what is served", fields).map(|(store, serving)| Self { store, serving })
+        read("the served models", fields).map(|(store, serving)| Self { store, serving })
     }
 }
 
-/// What the coordinator is told: the function that closes windows and writes ticks.
+/// The environment of the coordinator's function.
 #[derive(Debug, Clone)]
 pub struct CoordinatorEnvironment {
     /// From `TIDEMILL_STORE`: a folder, or `s3://bucket/prefix`.
@@ -62,88 +65,26 @@ pub struct CoordinatorEnvironment {
     pub coordinator: CoordinatorSettings,
 }
 
-/// What is closed and what is ticked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct CoordinatorSettings {
-    /// The windows of each model.
-    #[serde(default)]
-    pub models: BTreeMap<String, ModelWindows>,
-    /// The stages that run by a schedule.
-    #[serde(default)]
-    pub schedules: Vec<Schedule>,
-}
-
-/// A model's windows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ModelWindows {
-    /// The dataset that its features come from.
-    pub dataset: String,
-    /// The monitor's window.
-    pub window: Span,
-    /// The monitor's block: a window closes when the data has come within one of its end.
-    pub block: Span,
-}
-
-/// A stage that runs by a schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Schedule {
-    /// The stage's name.
-    pub stage: String,
-    /// The dataset or model that it is about.
-    pub resource: String,
-    /// How often.
-    pub every: Span,
-}
-
-impl CoordinatorSettings {
-    /// All windows and ticks of a project.
-    pub fn from_pipeline(pipeline: &Pipeline) -> Self {
-        let models = pipeline.models.values().filter_map(|model| {
-            let kept = ModelWindows {
-                dataset: pipeline.features.get(&model.features)?.dataset.clone(),
-                window: model.monitor.window,
-                block: model.monitor.block,
-            };
-            Some((model.name.clone(), kept))
-        });
-        let ticks = pipeline.nodes.iter().filter_map(|node| {
-            let every = node.every.filter(|every| !every.is_zero())?;
-            Some(Schedule {
-                stage: node.stage.clone(),
-                resource: node.resource.clone(),
-                every,
-            })
-        });
-        Self {
-            models: models.collect(),
-            schedules: ticks.collect(),
-        }
-    }
-
-    /// The keys whose events the coordinator waits for begin so: what is settled about a dataset's files.
-    pub fn prefixes(&self) -> Vec<String> {
-        let mut datasets: Vec<&String> = self.models.values().map(|model| &model.dataset).collect();
-        datasets.sort();
-        datasets.dedup();
-        let of = |dataset: &String| [format!("outcomes/validate/{dataset}/"), format!("dead/validate/{dataset}/")];
-        datasets.into_iter().flat_map(of).collect()
-    }
-}
-
 impl CoordinatorEnvironment {
     /// Reads `TIDEMILL_STORE` and `TIDEMILL_CONFIG`.
     pub fn from_environment() -> Result<Self> {
-        let fields =
-            "the windows and ticks as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"ticks\": []}`)";
-        read("what is kept", fields).map(|(store, kept)| Self { store, coordinator: kept })
+        let fields = "the windows and schedules as JSON (`{\"models\": {\"<model>\": {\"dataset\": …, \"window\": …, \"block\": …}}, \"schedules\": []}`)";
+        read("a coordinator", fields).map(|(store, coordinator)| Self { store, coordinator })
     }
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Whether `TIDEMILL_CONFIG` describes a stage; else it describes a coordinator.
+pub(crate) fn is_stage() -> Result<bool> {
+    let config: serde_json::Value = parse_config(
+        variable("TIDEMILL_CONFIG").as_deref(),
+        "a function",
+        "a node or a coordinator as JSON",
+    )?;
+    Ok(config.get("stage").is_some())
 }
 
 fn read<T: DeserializeOwned>(what: &str, fields: &str) -> Result<(String, T)> {
@@ -155,10 +96,10 @@ fn parse_store(store: Option<&str>) -> Result<String> {
     let store = store.filter(|store| !store.is_empty());
     store
         .map(str::to_owned)
-        .ok_or_else(|| Error::config("`TIDEMILL_STORE` is not set: give the store's place, `s3://<bucket>/<prefix>` or a folder"))
+        .ok_or_else(|| Error::config("`TIDEMILL_STORE` is not set: give the store's location, `s3://<bucket>/<prefix>` or a folder"))
 }
 
-/// `TIDEMILL_CONFIG`, which describes `what` by `fields`.
+/// The value of `TIDEMILL_CONFIG`, which describes `what` by `fields`.
 fn parse_config<T: DeserializeOwned>(config: Option<&str>, what: &str, fields: &str) -> Result<T> {
     let config = config.ok_or_else(|| {
         Error::config(format!(
@@ -178,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_variables_are_named() {
         assert!(parse_store(None).unwrap_err().message.contains("`TIDEMILL_STORE` is not set"));
         assert!(parse_store(Some("")).is_err());
         assert_eq!(parse_store(Some("s3://bucket/mill")).unwrap(), "s3://bucket/mill");
@@ -189,19 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_served() {
-        let read = |config| parse_config::<ServingConfig>(Some(config), "what is served", "the models");
+    fn served_models() {
+        let read = |config| parse_config::<ServingConfig>(Some(config), "the served models", "the models");
         let message = |config| read(config).unwrap_err().message;
         assert!(message(r#"{"models":{"late":{"window":"1 moon","time":"at"}}}"#).contains("`1 moon` is not a span"));
         assert!(message(r#"{"models":{"late":{"window":"1 month"}}}"#).contains("`time`"));
         let serving = read(r#"{"models":{"late":{"window":"1 month","time":"at"}}}"#).unwrap();
         assert_eq!(serving.models["late"].time, "at");
-    }
-
-    #[test]
-    fn the_keeper_waits_for_what_is_settled() {
-        let model = r#"{"dataset":"flights","window":"1 month","block":"1 day"}"#;
-        let kept: CoordinatorSettings = parse_config(Some(&format!(r#"{{"models":{{"a":{model},"b":{model}}}}}"#)), "", "").unwrap();
-        assert_eq!(kept.prefixes(), ["outcomes/validate/flights/", "dead/validate/flights/"]);
     }
 }

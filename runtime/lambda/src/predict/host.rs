@@ -19,13 +19,12 @@ use tidemill_host::{
     nn::{Backend, Graph, GraphCache, Tensor},
 };
 use tidemill_ml::Values;
-
-use crate::{
+use tidemill_predict::{
     host::{PredictHost, PredictionBatch, check_registered, decode_f32, take_scores},
     models::ModelCache,
 };
 
-/// Keys in one answer of [`Environment::keys`].
+/// Keys in one answer of [`PredictHost::list_keys`].
 const PAGE: usize = 1000;
 
 /// One thread's environment: what it has loaded stays.

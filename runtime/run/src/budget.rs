@@ -1,13 +1,12 @@
-//! How many trainings a model may start on one wall-clock day (UTC). The count is read from the run records, so that it
-//! outlives the process. This limit is the flow's: no stage sees the wall clock.
+//! The number of trainings that a model may start on one day (UTC, wall clock). It is counted from run records, so it outlives the process.
+//! No stage sees the wall clock.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
+use parking_lot::Mutex;
 use tidemill_core::{Result, record::RunRecord};
-use tidemill_host::Store;
-
-use crate::{scan::list_all, state::lock};
+use tidemill_store::Store;
 
 /// Start times of trainings by key of their run record.
 #[derive(Debug, Default)]
@@ -16,21 +15,21 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// `Some(when the next day begins)` if `model` has used up its `limit` today. A run that starts is counted at once.
+    /// Counts a run of `model` that is about to start; the start of the next day if the day's `limit` is reached.
     pub async fn reserve(&self, store: &Store, model: &str, id: &str, limit: u32, now: Timestamp) -> Result<Option<Timestamp>> {
         let prefix = format!("runs/featurize/{model}/");
-        for meta in list_all(store, &prefix).await? {
-            if !lock(&self.started).contains_key(&meta.key)
+        for meta in store.list(&prefix, None, usize::MAX).await? {
+            if !self.started.lock().contains_key(&meta.key)
                 && let Ok(run) = serde_json::from_slice::<RunRecord>(&store.get(&meta.key).await?)
             {
-                lock(&self.started).insert(meta.key, run.started);
+                self.started.lock().insert(meta.key, run.started);
             }
         }
         let Ok(today) = now.to_zoned(TimeZone::UTC).start_of_day() else {
             return Ok(None);
         };
         let own = format!("{prefix}{id}.json");
-        let mut started = lock(&self.started);
+        let mut started = self.started.lock();
         let used = started
             .iter()
             .filter(|(key, at)| key.starts_with(&prefix) && **key != own && **at >= today.timestamp())

@@ -1,31 +1,44 @@
-//! Any stage's component as a Lambda handler: for stages in other languages, and for those whose native arithmetic is not the
-//! component's to the bit, such as training with another platform's libm.
+//! Any stage's component: for stages in other languages, and for those whose native arithmetic is not the component's to the bit, such as
+//! training with another platform's libm.
 //!
 //! `component` of the node's settings names a file of the package, or `components/<digest>` in the store. A folder `compiled` beside the
-//! program may hold it compiled ahead of time (as the engine's cache does, for the same engine and processor); else it is compiled at
-//! the cold start, into `/tmp`.
+//! program may hold it compiled ahead of time (as the engine's cache does, for the same engine and processor); else it is compiled at the
+//! cold start, into `/tmp`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tidemill_core::{Digest, Error, ErrorKind, Outcome, Result, Trigger, pipeline::Node};
+use tidemill_core::{
+    Digest, Error, ErrorKind, Outcome, Result, Trigger,
+    pipeline::{Node, NodeSettings},
+};
 use tidemill_engine::{Engine, EngineOptions, Limits, StageComponent};
-use tidemill_flow::{Runner, Usage};
-use tidemill_host::{AccessLog, RunHost, Store};
-use tidemill_lambda::{ComponentSource, NodeSettings};
+use tidemill_host::{RunHost, Runner, Usage};
+use tidemill_run::AccessLog;
+use tidemill_store::Store;
 use tokio::runtime::Handle;
+
+use crate::{ComponentSource, run_with};
+
+/// Serves a stage as its component until Lambda ends the process.
+pub fn run_component() {
+    run_with(|environment, store, handle| Ok(Arc::new(ComponentRunner::open(&environment.node, store, handle, &compiled_dir())?)));
+}
 
 /// Runs one component.
 pub struct ComponentRunner {
     component: StageComponent,
-    /// What the package brought: the store has it not yet.
+    /// The component of the package, which is not in the store yet.
     bytes: Option<Vec<u8>>,
 }
 
 impl ComponentRunner {
-    /// The component that the node's settings name, compiled or taken from `compiled`. Blocks on `handle`.
+    /// Opens the component that the node's settings name; `compiled` is the folder of compiled components. Blocks on `handle`.
     ///
     /// # Errors
-    /// `Config` where none is named or there, `Input` where it is no component.
+    /// `Config` if none is named or found, `Input` if it is not a component.
     pub fn open(node: &NodeSettings, store: &Store, handle: &Handle, compiled: &Path) -> Result<Self> {
         let name = node.component.as_deref().ok_or_else(|| {
             Error::config(format!(
@@ -48,7 +61,9 @@ impl ComponentRunner {
             ComponentSource::Stored(digest) => {
                 let bytes = handle.block_on(store.get(name)).map_err(|e| missing_component(e, name))?;
                 if Digest::sha256(&bytes) != digest {
-                    return Err(Error::input(format!("`{name}` is not what its name says: deploy it again")));
+                    return Err(Error::input(format!(
+                        "the content of `{name}` has another digest than its name: deploy it again"
+                    )));
                 }
                 Ok(Self {
                     component: compile(&bytes)?,
@@ -59,8 +74,8 @@ impl ComponentRunner {
     }
 }
 
-/// Where compiled components are: beside the program if the package brings them, else in `/tmp`.
-pub fn compiled_dir() -> PathBuf {
+/// The folder of compiled components: beside the program if the package has it, else in `/tmp`.
+fn compiled_dir() -> PathBuf {
     let beside = std::env::current_exe()
         .ok()
         .and_then(|program| Some(program.parent()?.join("compiled")));
@@ -81,12 +96,12 @@ impl Runner for ComponentRunner {
             timeout: node.timeout,
             memory_bytes: node.memory_bytes,
         };
-        let (result, recorded, usage) = self.component.run(trigger, &node.config.to_string(), host, &limits);
+        let (result, accesses, usage) = self.component.run(trigger, &node.config.to_string(), host, &limits);
         let usage = Usage {
             memory_bytes: usage.memory_bytes,
             duration: usage.duration,
         };
-        (result, recorded, usage)
+        (result, accesses, usage)
     }
 
     fn component_digest(&self, _: &Node) -> Result<Digest> {

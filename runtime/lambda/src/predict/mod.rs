@@ -1,4 +1,4 @@
-//! `predict` as a Lambda function. Lambda gives an execution environment one request at a time, and disks end with it: so one thread
+//! `predict` as a Lambda function. Lambda gives an execution environment one request at a time, and its disk ends with it: so one thread
 //! answers, as in a component, and a prediction is acknowledged when its rows are an object in the store.
 
 use std::{
@@ -7,27 +7,31 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Method, StatusCode};
+use lambda_http::http::{HeaderMap, Method, StatusCode};
 use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
     log::DirectLog,
     nn::{self, BackendChoice},
 };
-use tidemill_lambda::{Serve, ServingEnvironment};
+use tidemill_predict::{error_response, handle, models};
 use tokio::{runtime::Runtime, sync::oneshot};
 
-use crate::native::NativeHost;
+use crate::{Serve, ServingEnvironment};
 
-/// How long a start waits for the champions. Lambda ends a start that takes ten seconds.
-const LOADING: Duration = Duration::from_secs(5);
+mod host;
 
-/// Hands requests to the thread that answers them.
+pub use host::NativeHost;
+
+/// The longest wait of a start for the champions. Lambda ends a start that takes ten seconds.
+const LOADING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sends requests to the thread that answers them.
 pub struct Predict {
-    requests: mpsc::Sender<Asked>,
+    requests: mpsc::Sender<PendingRequest>,
 }
 
-struct Asked {
+struct PendingRequest {
     method: Method,
     path: String,
     headers: HeaderMap,
@@ -36,7 +40,7 @@ struct Asked {
 }
 
 impl Predict {
-    /// Opens the store, starts the thread, and waits until it has the champions: an environment that is kept ready is ready.
+    /// Opens the store, starts the thread, and waits until it has loaded the champions: a provisioned environment is ready to answer.
     pub fn open(settings: ServingEnvironment) -> Result<Self> {
         let store = Store::open(&settings.store)?;
         let models: Vec<String> = settings.serving.models.keys().cloned().collect();
@@ -45,7 +49,7 @@ impl Predict {
             .enable_all()
             .build()
             .map_err(|e| Error::transient(format!("the runtime cannot start: {e}")))?;
-        let (requests, asked) = mpsc::channel();
+        let (requests, pending) = mpsc::channel();
         let (ready, loaded) = mpsc::channel();
         std::thread::Builder::new()
             .name("predict".to_owned())
@@ -53,11 +57,11 @@ impl Predict {
                 let environment = NativeHost::new(store, log, nn::open_backend(BackendChoice::OnnxRuntime));
                 load(&runtime, &environment, &models);
                 let _waiting = ready.send(());
-                serve(&runtime, &environment, &asked);
+                serve(&runtime, &environment, &pending);
             })
             .map_err(|e| Error::transient(format!("the thread that answers cannot start: {e}")))?;
         // A store that does not answer yet is the first request's to wait for.
-        let _late = loaded.recv_timeout(LOADING);
+        let _late = loaded.recv_timeout(LOADING_TIMEOUT);
         Ok(Self { requests })
     }
 }
@@ -65,25 +69,25 @@ impl Predict {
 impl Serve for Predict {
     async fn answer(&self, method: Method, path: String, headers: HeaderMap, body: Vec<u8>) -> (StatusCode, String) {
         let (reply, answer) = oneshot::channel();
-        let asked = Asked {
+        let request = PendingRequest {
             method,
             path,
             headers,
             body,
             reply,
         };
-        let ended = || crate::error_response(&Error::bug("the thread that answers has ended"));
-        if self.requests.send(asked).is_err() {
+        let ended = || error_response(&Error::bug("the thread that answers has ended"));
+        if self.requests.send(request).is_err() {
             return ended();
         }
         answer.await.unwrap_or_else(|_| ended())
     }
 }
 
-/// A model without a champion is no fault here: who asks for it is told.
+/// A model without a champion is not an error here: a request for it is answered with one.
 fn load(runtime: &Runtime, environment: &NativeHost, models: &[String]) {
     for model in models {
-        let loading = catch_unwind(AssertUnwindSafe(|| runtime.block_on(crate::models::load(environment, model, None))));
+        let loading = catch_unwind(AssertUnwindSafe(|| runtime.block_on(models::load(environment, model, None))));
         match loading {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::info!("`{model}` is not loaded yet: {error}"),
@@ -93,19 +97,19 @@ fn load(runtime: &Runtime, environment: &NativeHost, models: &[String]) {
 }
 
 /// A panic costs its request, as a trap does in a component: what is loaded is only ever added to.
-fn serve(runtime: &Runtime, environment: &NativeHost, asked: &mpsc::Receiver<Asked>) {
-    for asked in asked {
-        let Asked {
+fn serve(runtime: &Runtime, environment: &NativeHost, pending: &mpsc::Receiver<PendingRequest>) {
+    for request in pending {
+        let PendingRequest {
             method,
             path,
             headers,
             body,
             reply,
-        } = asked;
+        } = request;
         let answered = catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(crate::router::handle(environment, &method, &path, &headers, &body))
+            runtime.block_on(handle(environment, &method, &path, &headers, &body))
         }));
-        let answered = answered.unwrap_or_else(|_| crate::error_response(&Error::bug(format!("`{method} {path}` failed inside"))));
+        let answered = answered.unwrap_or_else(|_| error_response(&Error::bug(format!("`{method} {path}` failed inside"))));
         let _gone = reply.send(answered);
     }
 }

@@ -1,4 +1,0 @@
-//! The same stage as a Lambda handler.
-fn main() {
-    tidemill_lambda::run::<tidemill_validate::Validate>();
-}

@@ -1,0 +1,160 @@
+//! The flow's queue as a source of events.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tidemill_core::{Error, Result};
+use tidemill_run::{DeadLetter, Disposition, Wait};
+use tidemill_worker::{Delivered, Event, EventSource, GiveBack, Report};
+
+use crate::{queue::QueueItem, state::FlowState};
+
+/// Without a wake-up, an event that waits for another training is delivered again after this time.
+const WAIT_INTERVAL: Duration = Duration::from_secs(1);
+/// Without anything due, the queue is looked at again after this time.
+const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The events of a flow's queue.
+pub struct QueueSource {
+    flow: Arc<FlowState>,
+}
+
+impl QueueSource {
+    pub(crate) fn new(flow: Arc<FlowState>) -> Self {
+        Self { flow }
+    }
+
+    fn take_next(&self, now: i64) -> Option<QueueItem> {
+        let pipeline = &self.flow.pipeline;
+        let limit = |item: &QueueItem| pipeline.node(&item.stage, &item.resource).map_or(1, |node| node.concurrency.max(1));
+        self.flow.queue.take_next(now, &limit)
+    }
+
+    async fn route(&self, item: &QueueItem, report: &Report) -> Result<()> {
+        match &report.delivered {
+            Delivered::Ignored => {}
+            Delivered::Changed(digest) => self.flow.route_object(&item.key, digest, item.depth, None),
+            Delivered::Settled(Disposition::Committed(record)) => {
+                let id = item.trigger_id();
+                self.flow.route_outcome(record, &id, None).await?;
+                if item.stage == "validate" {
+                    self.flow.mark_windows_due();
+                }
+                self.flow.mark_settled([id]);
+                self.flow.queue.wake(&item.resource);
+            }
+            Delivered::Settled(Disposition::Failed(error)) => {
+                self.flow.mark_dead(self.dead_letter(item, error).await?);
+                self.flow.queue.wake(&item.resource);
+            }
+        }
+        Ok(())
+    }
+
+    /// The letter in the store: an event that failed earlier keeps its first one.
+    async fn dead_letter(&self, item: &QueueItem, error: &Error) -> Result<DeadLetter> {
+        let letter = item.to_dead_letter(error);
+        let stored = self.flow.store.get(&letter.key()).await?;
+        Ok(serde_json::from_slice(&stored).unwrap_or(letter))
+    }
+
+    fn retry_later(&self, item: &mut QueueItem, error: &Error) {
+        item.attempt += 1;
+        item.retries += 1;
+        item.due = now() + backoff(item.retries, random()).as_millis() as i64;
+        item.held = false;
+        item.waits_for = Some(error.message.clone());
+        tracing::info!("{} {} is retried (failure {}): {error}", item.stage, item.resource, item.retries);
+    }
+
+    fn wait(&self, item: &mut QueueItem, wait: &Wait) {
+        item.waits_for = Some(wait.to_string());
+        (item.held, item.due) = match wait {
+            Wait::Budget { until } => (true, until.as_millisecond()),
+            // Behind a training that is held back, this one is held back too.
+            Wait::Training { request, .. } => match self.flow.queue.find(|other| other.key == *request && other.held) {
+                Some(earlier) => (true, earlier.due),
+                None => (false, now() + WAIT_INTERVAL.as_millis() as i64),
+            },
+        };
+    }
+}
+
+impl EventSource for QueueSource {
+    async fn receive(&self) -> Option<Event> {
+        loop {
+            if self.flow.is_stopping() {
+                return None;
+            }
+            let now = now();
+            if let Some(item) = self.take_next(now) {
+                return Some(item.to_event());
+            }
+            let due = self.flow.queue.next_due_after(now);
+            let wait = due.map_or(IDLE_INTERVAL, |due| Duration::from_millis((due - now).max(1) as u64));
+            tokio::select! {
+                () = self.flow.queued.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn acknowledge(&self, event: Event, reports: Vec<Report>) {
+        let Some(mut item) = self.flow.queue.get(&event.id) else { return };
+        for report in &reports {
+            if let Err(error) = self.route(&item, report).await {
+                self.retry_later(&mut item, &error);
+                self.flow.queue.give_back(item);
+                return self.flow.notify();
+            }
+        }
+        self.flow.queue.acknowledge(&item);
+        self.flow.notify();
+    }
+
+    async fn give_back(&self, event: Event, reason: GiveBack) {
+        let Some(mut item) = self.flow.queue.get(&event.id) else { return };
+        match &reason {
+            GiveBack::Failure(error) => self.retry_later(&mut item, error),
+            GiveBack::Wait(wait) => self.wait(&mut item, wait),
+        }
+        self.flow.queue.give_back(item);
+        self.flow.notify();
+    }
+
+    /// No other process takes what is running here.
+    async fn extend(&self, _: &Event) {}
+}
+
+/// Wall clock, Unix milliseconds.
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// A number that nothing hashed depends on.
+fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// 100 ms, doubled each time, at most a minute; less up to a half at random, so that not all events come back together.
+fn backoff(retries: u32, random: u64) -> Duration {
+    let whole = 100u64.saturating_mul(1 << retries.saturating_sub(1).min(20)).min(60_000);
+    Duration::from_millis(whole - random % (whole / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backs_off_to_a_minute() {
+        assert_eq!(backoff(1, 0), Duration::from_millis(100));
+        assert_eq!(backoff(3, 0), Duration::from_millis(400));
+        assert_eq!(backoff(30, 0), Duration::from_secs(60));
+        assert!(backoff(30, u64::MAX) >= Duration::from_secs(30));
+    }
+}

@@ -1,4 +1,0 @@
-//! The function that closes windows and writes ticks.
-fn main() {
-    tidemill_lambda::run_keeper();
-}

@@ -1,0 +1,55 @@
+//! Order and budget of trainings: those of one model run one after the other, in the order of their requests, so that each candidate meets
+//! the champion that the one before it left; and no more of them start on a day than the model's budget allows.
+
+use jiff::Timestamp;
+use tidemill_core::{Decision, Digest, Result, spec::Model, trigger_id};
+
+use crate::{DeliveryContext, Wait, dead_letters::dead_letter_key, ledger::outcome_key};
+
+/// The stages that a request passes, in order.
+pub const TRAINING_STAGES: [&str; 4] = ["featurize", "train", "evaluate", "register"];
+
+/// The reason why the node may not run yet for the request `key`, whose trigger id is `id`.
+pub(crate) async fn find_wait(context: DeliveryContext<'_>, key: &str, id: &str) -> Result<Option<Wait>> {
+    let node = context.node;
+    if node.stage != TRAINING_STAGES[0] {
+        return Ok(None);
+    }
+    if let Some(request) = previous_request(context, key).await?
+        && let Some(stage) = find_unfinished_stage(context, &request).await?
+    {
+        return Ok(Some(Wait::Training { request, stage }));
+    }
+    let Ok(model) = serde_json::from_value::<Model>(node.config["model"].clone()) else {
+        return Ok(None);
+    };
+    let limit = model.retrain.daily_budget;
+    let until = context
+        .budget
+        .reserve(context.store, &model.name, id, limit, Timestamp::now())
+        .await?;
+    Ok(until.map(|until| Wait::Budget { until }))
+}
+
+/// The key of the request before this one.
+async fn previous_request(context: DeliveryContext<'_>, key: &str) -> Result<Option<String>> {
+    let folder = key.rfind('/').map_or("", |end| &key[..=end]);
+    let listed = context.store.list(folder, None, usize::MAX).await?;
+    Ok(listed.into_iter().map(|meta| meta.key).filter(|other| other.as_str() < key).max())
+}
+
+/// The first stage of the training for `request` that has neither an outcome nor a dead letter, if more is to come of the request.
+async fn find_unfinished_stage(context: DeliveryContext<'_>, request: &str) -> Result<Option<&'static str>> {
+    let (store, model) = (context.store, &context.node.resource);
+    let mut key = request.to_owned();
+    for stage in TRAINING_STAGES {
+        let id = trigger_id(stage, model, &key, &Digest::sha256(&store.get(&key).await?));
+        match context.ledger.find(stage, model, &id).await? {
+            Some(record) if record.decision == Decision::Done => key = outcome_key(stage, model, &id),
+            Some(_) => return Ok(None),
+            None if store.head(&dead_letter_key(stage, model, &id)).await?.is_some() => return Ok(None),
+            None => return Ok(Some(stage)),
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,102 @@
+//! Closes windows when the data has passed them, and writes scheduled events. It keeps no state: all of it follows from the store.
+//!
+//! Only one coordinator of a store may close windows at a time: two that close the same window might name different predictions in its
+//! log.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use tidemill_core::{ObjectMeta, Result, notification::ObjectEvent, pipeline::deployment::CoordinatorSettings};
+use tidemill_run::{Ledger, WindowCloser, WindowPolicy, WindowSource, created_key, is_ignored, list_dead_letters, write_scheduled_event};
+use tidemill_store::Store;
+
+/// Closes windows and writes scheduled events of one store.
+pub struct Coordinator {
+    settings: CoordinatorSettings,
+    store: Store,
+    ledger: Ledger,
+    windows: Arc<dyn WindowSource>,
+}
+
+impl Coordinator {
+    /// A coordinator whose windows summarize the predictions of `windows`.
+    pub fn new(settings: CoordinatorSettings, store: Store, windows: Arc<dyn WindowSource>) -> Self {
+        Self {
+            settings,
+            ledger: Ledger::new(store.clone()),
+            store,
+            windows,
+        }
+    }
+
+    /// The datasets that models get their features from.
+    pub fn datasets(&self) -> BTreeSet<String> {
+        self.settings.models.values().map(|model| model.dataset.clone()).collect()
+    }
+
+    /// The datasets with a file whose validation was settled, as the events say.
+    pub fn affected_datasets(&self, events: &[ObjectEvent]) -> BTreeSet<String> {
+        let keys = events.iter().filter_map(|event| created_key(&self.store, event));
+        let named = keys.filter_map(|key| {
+            let mut parts = key.split('/');
+            let place = (parts.next()?, parts.next()?);
+            let is_settled = matches!(place, ("outcomes" | "dead", "validate"));
+            parts.next().filter(|_| is_settled).map(str::to_owned)
+        });
+        let known = self.datasets();
+        named.filter(|dataset| known.contains(dataset)).collect()
+    }
+
+    /// Writes the scheduled events that are due at `time`; returns the new ones, by key, with their bytes. Of the times that passed while
+    /// no coordinator ran, only the latest is written.
+    pub async fn write_schedules(&self, time: Timestamp) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut written = Vec::new();
+        for schedule in &self.settings.schedules {
+            written.extend(write_scheduled_event(&self.store, &schedule.stage, &schedule.resource, schedule.every, time).await?);
+        }
+        Ok(written)
+    }
+
+    /// Closes all windows of the dataset's models that its data has passed. Their keys go to `closed`, also where a later one fails.
+    /// The caller makes sure that no file of the dataset is being validated: see [`undecided_file`](Self::undecided_file).
+    pub async fn close_windows(&self, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
+        for (name, model) in self.settings.models.iter().filter(|(_, model)| model.dataset == dataset) {
+            let policy = WindowPolicy {
+                window: model.window,
+                block: model.block,
+            };
+            let closer = WindowCloser {
+                store: &self.store,
+                ledger: &self.ledger,
+                windows: &*self.windows,
+            };
+            let result = closer.close_model(name, policy, dataset, closed).await;
+            result.map_err(|e| e.context(format!("cannot close windows of `{name}`")))?;
+        }
+        Ok(())
+    }
+
+    /// A file of the dataset that has neither an outcome nor a dead letter. A file that was overwritten after its outcome counts as
+    /// decided until its own event comes.
+    pub async fn undecided_file(&self, dataset: &str) -> Result<Option<String>> {
+        let mut files = self.store.list(&format!("raw/{dataset}/"), None, usize::MAX).await?;
+        files.retain(|meta| !is_ignored(&meta.key));
+        let outcomes = self.ledger.list_outcomes(Some("validate"), Some(dataset)).await?;
+        let mut decided: BTreeSet<String> = outcomes.into_iter().map(|outcome| outcome.trigger.key).collect();
+        files.retain(|meta| !decided.contains(&meta.key));
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let letters = list_dead_letters(&self.store).await?.into_iter();
+        let letters = letters.filter(|letter| letter.stage == "validate" && letter.resource == dataset);
+        decided.extend(letters.map(|letter| letter.trigger.key));
+        for ObjectMeta { key, size } in files {
+            // Consoles write empty objects in place of folders: a listing has them without their last `/`, and no object has that key.
+            let is_decided = decided.contains(&key) || (size == 0 && self.store.head(&key).await?.is_none());
+            if !is_decided {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+}
