@@ -3,10 +3,9 @@
 //! What fails leaves as `error: …` on the standard error, and the exit code says of which kind it was (see `ErrorKind::exit_code`).
 
 mod commands;
-mod engine;
 mod output;
-mod project;
-mod server;
+
+use tidemill_app as project;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 

@@ -6,6 +6,7 @@
 mod digest;
 mod error;
 pub mod gate;
+pub mod ingest;
 pub mod notification;
 mod outcome;
 pub mod pipeline;

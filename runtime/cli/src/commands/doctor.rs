@@ -19,7 +19,7 @@ use crate::{
 #[derive(Args)]
 pub(crate) struct Doctor {
     /// The address that `tidemill up` would use.
-    #[arg(long, default_value = super::up::DEFAULT_ADDRESS)]
+    #[arg(long, default_value = tidemill_app::DEFAULT_ADDRESS)]
     addr: String,
 }
 

@@ -20,8 +20,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use put::require_dataset as known_dataset;
-
 use crate::{output::Output, project::Project};
 
 /// The tide turns the mill: data in, models out, watched and trained again.

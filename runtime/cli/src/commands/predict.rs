@@ -1,22 +1,18 @@
 //! `tidemill predict`: one request of the Open Inference Protocol, to a running server, or answered here over the store by the same component.
 //! Answered here, nothing is logged: a person's trial is not traffic.
 
-use std::{collections::BTreeMap, io::Read as _, path::PathBuf};
+use std::{io::Read as _, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value;
+use tidemill_app::{App, TrialServer};
 use tidemill_core::{Error, ErrorKind};
-use tidemill_host::{
-    Store,
-    log::{DurableLog, LogOptions},
-};
 
 use crate::{
     commands::suggest,
     output::{Output, table},
     project::{Project, read_error},
-    server,
 };
 
 /// Asks a model.
@@ -68,11 +64,9 @@ impl Predict {
     }
 
     async fn predict_in_process(&self, project: &Project, path: &str, body: &[u8]) -> anyhow::Result<(u16, Vec<u8>)> {
-        let folder = tempfile::tempdir()?;
-        let log = DurableLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
-        let listener = server::bind("127.0.0.1:0").await?;
-        let server = server::start(project, &project.open_store()?, log, listener, None).await?;
-        let (url, body) = (format!("http://{}{path}", server.addr()), body.to_vec());
+        let app = App::open(project.clone())?;
+        let server = TrialServer::start(&app).await?;
+        let (url, body) = (format!("{}{path}", server.address()), body.to_vec());
         let answer = tokio::task::spawn_blocking(move || post(&url, &body)).await?;
         server.stop().await;
         answer

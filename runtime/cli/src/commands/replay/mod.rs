@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
+use tidemill_app::App;
 use tidemill_core::{
     Error, ErrorKind, Objects as _, ObjectsExt as _, Trigger, digest_json,
     record::{DataFile, ModelVersion, OutcomeRecord, ReadRecord, RunRecord, TrainingRequest, TrainingResult},
@@ -27,7 +28,6 @@ use crate::{
         models::{list_versions, unknown_version},
         suggest,
     },
-    engine,
     output::{Output, table},
     project::Project,
 };
@@ -74,7 +74,7 @@ impl Replay {
         let versions = self.select_versions(project, &store).await?;
         let mut again = Replayer {
             project,
-            engine: engine::open_engine(project)?,
+            engine: App::open(project.clone())?.engine().clone(),
             sql: project.sql_engine(self.threads)?,
             store: store.clone(),
             components: BTreeMap::new(),
@@ -213,7 +213,7 @@ impl Replayer<'_> {
         let attempt = Attempt::new(&node, outcome.component.clone(), outcome.trigger.clone(), as_of, 0);
         let host = RunHost::for_attempt(&attempt, scratch, self.sql.clone(), None);
         let trigger = outcome.trigger.clone();
-        let ran = tokio::task::spawn_blocking(move || engine::run_component(&component, &node, &config, &trigger, host)).await?;
+        let ran = tokio::task::spawn_blocking(move || tidemill_app::run_component(&component, &node, &config, &trigger, host)).await?;
         let result = ran.0?;
         let mut differences = compare::list_differences(&outcome.outputs, &ran.1.outputs);
         if result.result != outcome.result {

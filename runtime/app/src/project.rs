@@ -15,33 +15,47 @@ use tidemill_host::{SqlEngine, SqlOptions, Store};
 
 /// A project on disk.
 #[derive(Debug, Clone)]
-pub(crate) struct Project {
-    pub(crate) root: PathBuf,
-    pub(crate) pipeline: Arc<Pipeline>,
+pub struct Project {
+    /// The folder with `tidemill.toml`.
+    pub root: PathBuf,
+    /// The checked project file.
+    pub pipeline: Arc<Pipeline>,
     /// A folder, or `s3://bucket/prefix`.
-    pub(crate) location: String,
+    pub location: String,
     /// How foreign objects are noticed.
-    pub(crate) settings: StoreSettings,
+    pub settings: StoreSettings,
+    /// Where metrics are pushed.
+    pub observe: ObserveSettings,
 }
 
 /// `[store]` of `tidemill.toml`: where the state is, not what the pipeline is.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct StoreSettings {
+pub struct StoreSettings {
     /// A folder from the project's folder, or `s3://bucket/prefix`.
-    path: Option<String>,
+    pub path: Option<String>,
     /// The URL of an SQS queue that the bucket's notifications go to.
-    pub(crate) queue: Option<String>,
+    pub queue: Option<String>,
     /// Seconds between two listings of the places where objects appear.
-    pub(crate) poll_seconds: Option<u64>,
+    pub poll_seconds: Option<u64>,
+}
+
+/// `[observe]` of `tidemill.toml`: where metrics and spans are pushed. `GET /metrics` answers in any case.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ObserveSettings {
+    /// The base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://collector:4318`.
+    pub otlp: Option<String>,
+    /// Seconds between two pushes.
+    pub interval_seconds: Option<u64>,
 }
 
 /// The file that makes a folder a project.
-pub(crate) const PROJECT_FILE: &str = "tidemill.toml";
+pub const PROJECT_FILE: &str = "tidemill.toml";
 
 impl Project {
     /// The project of `dir` (default: here), looking upwards; its store is at `store`, or else where `tidemill.toml` says.
-    pub(crate) fn find(dir: Option<&Path>, store: Option<&str>) -> Result<Self> {
+    pub fn find(dir: Option<&Path>, store: Option<&str>) -> Result<Self> {
         let start = match dir {
             Some(dir) => dir.to_owned(),
             None => std::env::current_dir().map_err(|e| Error::config(format!("there is no current folder: {e}")))?,
@@ -63,7 +77,7 @@ impl Project {
 
     fn open(root: &Path, store: Option<&str>) -> Result<Self> {
         let text = read(root, PROJECT_FILE)?;
-        let (text, settings) = split_store(&text)?;
+        let (text, settings, observe) = split_settings(&text)?;
         let pipeline = Pipeline::parse(&text, &|path| read(root, path))?;
         Ok(Self {
             root: root.to_owned(),
@@ -74,10 +88,12 @@ impl Project {
                 None => resolve_location(root, settings.path.as_deref().unwrap_or(".tidemill/store")),
             },
             settings,
+            observe,
         })
     }
+
     /// Where compiled components are kept: they follow from the component alone, so all projects of a user share them.
-    pub(crate) fn compile_cache_dir(&self) -> PathBuf {
+    pub fn compile_cache_dir(&self) -> PathBuf {
         let home = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
@@ -86,17 +102,17 @@ impl Project {
     }
 
     /// A file or folder that the flow keeps.
-    pub(crate) fn state_path(&self, name: &str) -> PathBuf {
+    pub fn state_path(&self, name: &str) -> PathBuf {
         self.root.join(".tidemill").join(name)
     }
 
     /// The store.
-    pub(crate) fn open_store(&self) -> Result<Store> {
+    pub fn open_store(&self) -> Result<Store> {
         Store::open(&self.location)
     }
 
     /// The file of the flow's queue. What waits is about one store: each bucket has a queue of its own.
-    pub(crate) fn queue_file(&self) -> PathBuf {
+    pub fn queue_file(&self) -> PathBuf {
         match self.location.contains("://") {
             true => self.state_path(&format!("queue-{}.redb", Digest::sha256(self.location.as_bytes()).short())),
             false => self.state_path("queue.redb"),
@@ -104,7 +120,7 @@ impl Project {
     }
 
     /// SQL for stages.
-    pub(crate) fn sql_engine(&self, threads: Option<usize>) -> Result<SqlEngine> {
+    pub fn sql_engine(&self, threads: Option<usize>) -> Result<SqlEngine> {
         SqlEngine::new(SqlOptions {
             cache_dir: self.state_path("cache/sql"),
             memory_bytes: 2 << 30,
@@ -114,7 +130,7 @@ impl Project {
     }
 
     /// The file of a component: `tidemill:<stage>`, or a path from the project's folder.
-    pub(crate) fn component_path(&self, name: &str) -> Result<PathBuf> {
+    pub fn component_path(&self, name: &str) -> Result<PathBuf> {
         let Some(stage) = name.strip_prefix("tidemill:") else {
             let path = self.root.join(name);
             return path.is_file().then_some(path).ok_or_else(|| {
@@ -139,21 +155,21 @@ impl Project {
     }
 
     /// Where Tidemill's own components may be.
-    pub(crate) fn component_dirs(&self) -> Vec<PathBuf> {
+    pub fn component_dirs(&self) -> Vec<PathBuf> {
         let named = std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from);
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("components")));
         named.into_iter().chain(beside).chain([self.root.join("components")]).collect()
     }
 
     /// The address of the `tidemill up` that runs on this project, if one said so; it may be gone.
-    pub(crate) fn running_address(&self) -> Option<String> {
+    pub fn running_address(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.state_path("address")).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 }
 
 /// Why a file that the user named cannot be read.
-pub(crate) fn read_error(path: &Path, error: &std::io::Error) -> Error {
+pub fn read_error(path: &Path, error: &std::io::Error) -> Error {
     let path = path.display();
     match error.kind() {
         std::io::ErrorKind::NotFound => Error::not_found(format!("there is no file `{path}`")),
@@ -163,7 +179,7 @@ pub(crate) fn read_error(path: &Path, error: &std::io::Error) -> Error {
 }
 
 /// Goes into run records, for people.
-pub(crate) fn run_environment() -> BTreeMap<String, String> {
+pub fn run_environment() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("tidemill".into(), env!("CARGO_PKG_VERSION").into()),
         ("machine".into(), format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
@@ -186,24 +202,33 @@ fn resolve_location(root: &Path, path: &str) -> String {
     }
 }
 
-/// `[store]` is taken out before the pipeline is read.
-fn split_store(text: &str) -> Result<(String, StoreSettings)> {
+/// Takes `[store]` and `[observe]` out before the pipeline is read.
+fn split_settings(text: &str) -> Result<(String, StoreSettings, ObserveSettings)> {
     let Ok(mut whole) = text.parse::<toml::Table>() else {
         // The pipeline's own reading says where the mistake is.
-        return Ok((text.to_owned(), StoreSettings::default()));
+        return Ok((text.to_owned(), StoreSettings::default(), ObserveSettings::default()));
     };
-    let Some(store) = whole.remove("store") else {
-        return Ok((text.to_owned(), StoreSettings::default()));
-    };
-    let settings = store.try_into().map_err(|e: toml::de::Error| {
+    let store = take_table(
+        &mut whole,
+        "store",
+        "`path` (a folder, or `s3://bucket/prefix`), `queue` (the URL of an SQS queue) and `poll-seconds`",
+    )?;
+    let observe = take_table(&mut whole, "observe", "`otlp` (the URL of a collector) and `interval-seconds`")?;
+    if store.is_none() && observe.is_none() {
+        return Ok((text.to_owned(), StoreSettings::default(), ObserveSettings::default()));
+    }
+    let rest = toml::to_string(&whole).map_err(|e| Error::config(format!("{PROJECT_FILE}: {e}")))?;
+    Ok((rest, store.unwrap_or_default(), observe.unwrap_or_default()))
+}
+
+fn take_table<T: serde::de::DeserializeOwned>(whole: &mut toml::Table, name: &str, takes: &str) -> Result<Option<T>> {
+    let table = whole.remove(name).map(toml::Value::try_into::<T>).transpose();
+    table.map_err(|e| {
         Error::config(format!(
-            "{PROJECT_FILE}: [store] is not what it must be: {}; it takes `path` (a folder, or `s3://bucket/prefix`), `queue` (the URL of an \
-             SQS queue) and `poll-seconds`",
+            "{PROJECT_FILE}: [{name}] is not what it must be: {}; it takes {takes}",
             e.message()
         ))
-    })?;
-    let rest = toml::to_string(&whole).map_err(|e| Error::config(format!("{PROJECT_FILE}: {e}")))?;
-    Ok((rest, settings))
+    })
 }
 
 #[cfg(test)]
@@ -212,11 +237,13 @@ mod tests {
 
     #[test]
     fn the_store_may_be_elsewhere() {
-        let (rest, settings) = split_store("[project]\nname = \"x\"\n[store]\npath = \"s3://tide\"\npoll-seconds = 60\n").unwrap();
+        let (rest, settings, _) = split_settings("[project]\nname = \"x\"\n[store]\npath = \"s3://tide\"\npoll-seconds = 60\n").unwrap();
         assert_eq!((rest.contains("store"), settings.path.as_deref()), (false, Some("s3://tide")));
         assert_eq!(settings.poll_seconds, Some(60));
-        let error = split_store("[store]\npaht = 1\n").unwrap_err().message;
+        let error = split_settings("[store]\npaht = 1\n").unwrap_err().message;
         assert!(error.contains("`paht`") && error.contains("`path` (a folder"), "{error}");
+        let (rest, _, observe) = split_settings("[observe]\notlp = \"http://collector:4318\"\n").unwrap();
+        assert_eq!((rest.as_str(), observe.otlp.as_deref()), ("", Some("http://collector:4318")));
         assert_eq!(resolve_location(Path::new("/project"), "data"), "/project/data");
         assert_eq!(resolve_location(Path::new("/project"), "/data"), "/data");
         assert_eq!(resolve_location(Path::new("/project"), "s3://tide/mill"), "s3://tide/mill");

@@ -1,42 +1,39 @@
-//! The engine as the flow's runner: a node's component is read and compiled at its first run, then kept.
+//! The components of a project as the flow's runner: each is read and compiled at its first run, then kept.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use tidemill_core::{Digest, Error, Outcome, Result, Trigger, pipeline::Node};
-use tidemill_engine::{Engine, EngineOptions, Limits, StageComponent};
-use tidemill_host::{AccessLog, RunHost};
-use tidemill_host::{Runner, Usage};
+use tidemill_engine::{Engine, Limits, StageComponent};
+use tidemill_host::{AccessLog, RunHost, Runner, Usage};
 
-use crate::project::Project;
+use crate::Project;
 
-struct LoadedComponent {
-    bytes: Vec<u8>,
-    digest: Digest,
-    component: Mutex<Option<Arc<StageComponent>>>,
-}
-
-/// Runs stages as components.
-pub(crate) struct EngineRunner {
+/// Runs the stages of a project as components.
+pub struct ComponentRunner {
     project: Project,
     engine: Engine,
     loaded: Mutex<HashMap<String, Arc<LoadedComponent>>>,
 }
 
-impl EngineRunner {
-    /// A runner for a project; nothing is compiled yet.
-    pub(crate) fn new(project: &Project) -> Result<Self> {
-        Ok(Self {
-            engine: open_engine(project)?,
-            project: project.clone(),
+struct LoadedComponent {
+    bytes: Vec<u8>,
+    digest: Digest,
+    compiled: Mutex<Option<Arc<StageComponent>>>,
+}
+
+impl ComponentRunner {
+    /// A runner that has read nothing yet.
+    pub fn new(project: Project, engine: Engine) -> Self {
+        Self {
+            project,
+            engine,
             loaded: Mutex::default(),
-        })
+        }
     }
 
     fn load(&self, name: &str) -> Result<Arc<LoadedComponent>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock();
         if let Some(found) = loaded.get(name) {
             return Ok(found.clone());
         }
@@ -45,7 +42,7 @@ impl EngineRunner {
         let fresh = Arc::new(LoadedComponent {
             digest: Digest::sha256(&bytes),
             bytes,
-            component: Mutex::default(),
+            compiled: Mutex::default(),
         });
         loaded.insert(name.to_owned(), fresh.clone());
         Ok(fresh)
@@ -53,7 +50,7 @@ impl EngineRunner {
 
     fn compile(&self, name: &str) -> Result<Arc<StageComponent>> {
         let loaded = self.load(name)?;
-        let mut slot = loaded.component.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = loaded.compiled.lock();
         if let Some(component) = slot.as_ref() {
             return Ok(component.clone());
         }
@@ -61,21 +58,12 @@ impl EngineRunner {
             .engine
             .component(&loaded.bytes)
             .map_err(|e| e.context(format!("component `{name}`")))?;
-        let component = Arc::new(component);
-        *slot = Some(component.clone());
-        Ok(component)
+        Ok(slot.insert(Arc::new(component)).clone())
     }
 }
 
-/// The engine of a project.
-pub(crate) fn open_engine(project: &Project) -> Result<Engine> {
-    Engine::new(EngineOptions {
-        cache_dir: project.compile_cache_dir(),
-    })
-}
-
 /// Runs a component under a node's limits.
-pub(crate) fn run_component(
+pub fn run_component(
     component: &StageComponent,
     node: &Node,
     config: &str,
@@ -86,15 +74,15 @@ pub(crate) fn run_component(
         timeout: node.timeout,
         memory_bytes: node.memory_bytes,
     };
-    let (result, recorded, usage) = component.run(trigger, config, host, &limits);
+    let (result, accesses, usage) = component.run(trigger, config, host, &limits);
     let usage = Usage {
         memory_bytes: usage.memory_bytes,
         duration: usage.duration,
     };
-    (result, recorded, usage)
+    (result, accesses, usage)
 }
 
-impl Runner for EngineRunner {
+impl Runner for ComponentRunner {
     fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
         match self.compile(&node.component) {
             Ok(component) => run_component(&component, node, &node.config.to_string(), trigger, host),

@@ -1,0 +1,36 @@
+//! A running Tidemill as a library: what `tidemill up` starts, for programs and tests.
+//!
+//! [`Project::find`] reads a project, [`App::open`] opens its store and engines, [`App::serve`] starts the flow and the HTTP server, and
+//! [`RunningApp::shutdown`] drains both. One process at a time serves a project; any number may have it open.
+//!
+//! ```
+//! use tidemill_app::{App, Project};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> tidemill_core::Result<()> {
+//! # let folder = tempfile::tempdir().map_err(|e| tidemill_core::Error::bug(e.to_string()))?;
+//! # std::fs::write(folder.path().join("tidemill.toml"), "[project]\nname = \"mill\"\n").map_err(|e| tidemill_core::Error::bug(e.to_string()))?;
+//! # let dir = Some(folder.path());
+//! let project = Project::find(dir, None)?;
+//! let app = App::open(project)?;
+//! assert_eq!(app.project().pipeline.project, "mill");
+//! # Ok(())
+//! # }
+//! ```
+
+mod app;
+mod components;
+mod listen;
+mod project;
+mod running;
+mod settings;
+mod trial;
+mod windows;
+
+pub use app::App;
+pub use components::{ComponentRunner, run_component};
+pub use listen::{DEFAULT_ADDRESS, ListenError, listen, serving_address};
+pub use project::{ObserveSettings, PROJECT_FILE, Project, StoreSettings, read_error, run_environment};
+pub use running::RunningApp;
+pub use settings::ServeSettings;
+pub use trial::TrialServer;

@@ -1,0 +1,45 @@
+//! A server of predictions alone, for one person's trial: it logs nothing, and is gone with its process.
+
+use std::collections::BTreeMap;
+
+use tempfile::TempDir;
+use tidemill_core::{Error, Result};
+use tidemill_engine::ServerHandle;
+use tidemill_host::{
+    Store,
+    log::{DurableLog, LogOptions},
+};
+
+use crate::{App, listen};
+
+/// Serves the predict component on a free local port. Predictions go to a log that is dropped.
+pub struct TrialServer {
+    server: ServerHandle,
+    _log_folder: TempDir,
+}
+
+impl TrialServer {
+    /// Compiles the predict component and starts to answer.
+    ///
+    /// # Errors
+    /// `Config` if the component cannot be read, `Input` if it cannot be served.
+    pub async fn start(app: &App) -> Result<Self> {
+        let folder = tempfile::tempdir().map_err(|e| Error::transient(format!("there is no room for temporary files: {e}")))?;
+        let log = DurableLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
+        let listener = listen("127.0.0.1:0").await?;
+        Ok(Self {
+            server: app.serve_predictions(listener, log, None).await?,
+            _log_folder: folder,
+        })
+    }
+
+    /// The server's URL.
+    pub fn address(&self) -> String {
+        format!("http://{}", self.server.addr())
+    }
+
+    /// Answers the accepted requests and ends.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
