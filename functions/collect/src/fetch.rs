@@ -1,10 +1,10 @@
-//! From a URL. What the server says about its content goes before the address's ending.
+//! Files from a URL. The server's content type takes precedence over the URL's extension.
 
 use tidemill_core::{Error, FetchResponse, Host, Result};
 
 use crate::{rows, write_once};
 
-/// Fetches the file; the key that was written, if it is new.
+/// Fetches the file and returns the key that was written, if the file is new.
 pub(crate) fn collect_url(dataset: &str, url: &str, host: &dyn Host) -> Result<Vec<String>> {
     let accept = "text/csv, application/x-ndjson, application/vnd.apache.parquet, */*;q=0.1";
     let answer = host.fetch(url, &[("accept".to_owned(), accept.to_owned())])?;
@@ -23,7 +23,7 @@ fn check_status(url: &str, status: u16) -> Result<()> {
     }
 }
 
-/// The content type, or the ending where that says nothing.
+/// The content type, or the URL's extension where the server sent no known type.
 fn detect_content_type(url: &str, answer: &FetchResponse) -> String {
     let header = answer
         .headers

@@ -1,6 +1,10 @@
-//! Brings rows into `raw/<dataset>/`, on a schedule: from a URL, or from another prefix of the store.
+//! Copies files into `raw/<dataset>/` on a schedule, from a URL or from another prefix of the store.
 //!
-//! What it writes is named by its content, so that a source which has not changed is not written twice.
+//! - *Reads* the scheduled event that triggers it (`schedules/collect/<dataset>/…`), and the URL or the prefix that it is configured with.
+//! - *Writes* `raw/<dataset>/collected/<digest>.<extension>`. A file is named by its content, so that a source which has not changed is not
+//!   written twice.
+//! - *Decides* `done` with the keys that it wrote, or `skipped` where the source has nothing new. Whether the rows are good is for
+//!   `validate` to decide.
 
 mod fetch;
 mod prefix;
@@ -11,7 +15,7 @@ mod tests;
 use serde::Deserialize;
 use tidemill_core::{Digest, Error, Host, Outcome, PutResult, Result, Stage, Trigger};
 
-/// What it is told by `tidemill.toml`.
+/// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -25,7 +29,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CollectSource {
-    /// An HTTP address that answers with a whole file.
+    /// An HTTP address that returns a whole file.
     Url(String),
     /// A prefix whose new objects are copied.
     Prefix(String),
@@ -40,7 +44,7 @@ impl Stage for Collect {
     type Config = Config;
     const SQL: bool = false;
 
-    /// Triggered by a tick (`schedules/collect/<dataset>/…`); its facts list the `keys` that it wrote.
+    /// Collects once. The outcome's result lists the `keys` that were written.
     fn run(_: &Trigger, Config { dataset, source }: Config, host: &dyn Host) -> Result<Outcome> {
         let written = match &source {
             CollectSource::Url(url) => fetch::collect_url(&dataset, url, host)?,
@@ -56,7 +60,7 @@ impl Stage for Collect {
     }
 }
 
-/// Writes a file under its content's name; `None` if it is there already.
+/// Writes a file under a name made from its content, and returns the key unless it was there already.
 fn write_once(dataset: &str, ending: &str, bytes: &[u8], host: &dyn Host) -> Result<Option<String>> {
     let key = format!("raw/{dataset}/collected/{}.{ending}", Digest::sha256(bytes).short());
     match host.objects().create(&key, bytes)? {

@@ -1,10 +1,10 @@
-//! From another prefix of the store.
+//! Files from another prefix of the store.
 
 use tidemill_core::{Format, Host, Level, ObjectsExt, Result};
 
 use crate::write_once;
 
-/// Copies what is not there yet; the keys that were written.
+/// Copies new files and returns the keys that were written.
 pub(crate) fn collect_prefix(dataset: &str, prefix: &str, host: &dyn Host) -> Result<Vec<String>> {
     let prefix = format!("{}/", prefix.trim_end_matches('/'));
     let found = host.objects().list_all(&prefix)?;

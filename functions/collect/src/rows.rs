@@ -1,8 +1,9 @@
-//! Rows as they come over HTTP: what kind of file they are, and that they can be one. The server's POST into `raw/` uses it too.
+//! Rows that arrive over HTTP: the format of the file that they become, and whether the body can be such a file. Posting to `raw/` uses this
+//! too.
 
 use tidemill_core::{Error, Result};
 
-/// The endings of files by content type or by ending.
+/// File extensions, and the content types and extensions that they stand for.
 const CONTENT_TYPES: [(&str, &[&str]); 3] = [
     ("csv", &["text/csv", "application/csv", "csv"]),
     (
@@ -20,7 +21,7 @@ const CONTENT_TYPES: [(&str, &[&str]); 3] = [
     ("parquet", &["application/vnd.apache.parquet", "application/x-parquet", "parquet"]),
 ];
 
-/// The ending that files of this content type get.
+/// The file extension for a content type, if the type is known.
 pub fn file_extension(content_type: &str) -> Option<&'static str> {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     CONTENT_TYPES
@@ -29,10 +30,10 @@ pub fn file_extension(content_type: &str) -> Option<&'static str> {
         .map(|(extension, _)| extension)
 }
 
-/// The ending and the bytes of the file that a body becomes. A JSON array of objects becomes JSON lines.
+/// The extension and the bytes of the file that a body becomes. A JSON array of objects becomes JSON lines.
 ///
 /// # Errors
-/// `Input`, if the content type is unknown or the body is not that; rows are not checked here: that is the contract's.
+/// `Input`, if the content type is unknown or the body is not that; rows are checked later, against the contract.
 pub fn to_file(content_type: &str, body: &[u8]) -> Result<(&'static str, Vec<u8>)> {
     let extension = file_extension(content_type).ok_or_else(|| {
         let known = CONTENT_TYPES.map(|(_, names)| format!("`{}`", names[0])).join(", ");

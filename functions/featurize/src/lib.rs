@@ -1,29 +1,43 @@
-//! Makes features: SQL over a dataset's parts, split into train, stop and holdout, and the transform fitted on train alone.
+//! Makes features: SQL over a dataset's files, divided into train, validation and holdout slices, and the transform fitted on train alone.
 //!
-//! Which block of time belongs to which slice depends on the block's hash alone, so that a day that was once held out never gets
-//! into a later training, and a champion is never judged on rows that it has seen.
+//! - *Reads* the request that triggers it (`requests/<model>/…`) and the data files that the request names.
+//! - *Writes* `train.parquet`, `validation.parquet`, `holdout.parquet`, `transform.json`, `profile.json` and `blocks.parquet` under
+//!   `features/<model>/<run>/`.
+//! - *Decides* `done` with a [`FeatureSet`](tidemill_core::record::FeatureSet), or `rejected` where there is not enough to train on.
+//!
+//! A block of time belongs to a slice by its hash alone, so that a day that was once held out never gets into a later training, and a
+//! champion is never evaluated on rows that it has seen.
 
-mod parts;
-mod profile;
-mod read;
+mod blocks;
+mod checks;
+mod rows;
 mod slices;
-mod work;
+mod source;
+mod write;
 
 use serde::{Deserialize, Serialize};
 use tidemill_core::{
-    Host, Outcome, Result, Stage, Trigger,
+    Finding, Host, ObjectsExt, Outcome, Result, Severity, Stage, Trigger,
+    record::TrainingRequest,
     spec::{Dataset, Features, Model},
 };
 
-/// What it is told by `tidemill.toml`.
+use crate::{
+    checks::{check_rows, class_names, error_finding},
+    rows::FeatureRows,
+    slices::{SlicedRows, assign_slices, slice_at},
+    write::FeatureWriter,
+};
+
+/// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// The features to make.
     pub features: Features,
-    /// What they are made from.
+    /// The dataset that they are made from.
     pub dataset: Dataset,
-    /// Whom they are for.
+    /// The model that is trained on them.
     pub model: Model,
 }
 
@@ -35,10 +49,43 @@ impl Stage for Featurize {
     const NAME: &'static str = "featurize";
     type Config = Config;
 
-    /// Triggered by a request (`requests/<model>/…`); its facts are a `FeatureSet`.
+    /// Makes the features for a training request. The outcome's result is a [`FeatureSet`](tidemill_core::record::FeatureSet).
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
-        work::run(trigger, &config, host)
+        let request: TrainingRequest = host.objects().get_json(&trigger.key)?;
+        let reject = |findings: Vec<Finding>| {
+            let reason = format!("there is not enough to train `{}` on", config.model.name);
+            Ok(Outcome::rejected(reason, findings).with_as_of(request.as_of))
+        };
+        if request.data_files.is_empty() {
+            return reject(vec![error_finding("rows", "the request names no data file".into(), 0)]);
+        }
+        let source = source::build_source(&request, &config)?;
+        host.report_progress(0.05, "reading the data files");
+        let Some(rows) = rows::read_rows(&source, &config, host)? else {
+            let message = format!("no row has the label `{}`", config.features.label);
+            return reject(vec![error_finding("rows", message, 0)]);
+        };
+        let table = slice_rows(rows, &config)?;
+        let findings = check_rows(&table, &config)?;
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return reject(findings);
+        }
+        let set = FeatureWriter::new(&config, host).write(trigger, &source, table)?;
+        let (train, validation, holdout) = (set.train_rows, set.validation_rows, set.holdout_rows);
+        let features = set.signature.inputs.len();
+        let reason = format!("{train} rows to train on, {validation} to validate on, {holdout} held out, {features} features");
+        Ok(Outcome::done(reason, &set).with_findings(findings).with_as_of(request.as_of))
     }
+}
+
+fn slice_rows(rows: FeatureRows, config: &Config) -> Result<SlicedRows> {
+    let spans = assign_slices(&rows.times, &config.features);
+    Ok(SlicedRows {
+        slices: rows.times.iter().map(|time| slice_at(&spans, *time)).collect(),
+        classes: class_names(rows.columns.require(&config.features.label)?, config.model.task),
+        spans,
+        rows,
+    })
 }
 
 tidemill_sdk::export!(Featurize);

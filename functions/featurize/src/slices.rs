@@ -1,4 +1,4 @@
-//! Which rows are trained on, which stop the training, which judge the model.
+//! The three slices: rows that the model is trained on, rows that end its training, and rows that evaluate it.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,16 @@ use tidemill_core::{
     time::{Span, key_time},
 };
 
-/// The three slices.
+use crate::rows::FeatureRows;
+
+/// A slice of the feature rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slice {
+    /// Fits the model.
     Train,
+    /// Ends the training, by early stopping.
     Validation,
+    /// Evaluates the model, which never sees it before.
     Holdout,
 }
 
@@ -22,7 +27,7 @@ impl Slice {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
-            Self::Validation => "stop",
+            Self::Validation => "validation",
             Self::Holdout => "holdout",
         }
     }
@@ -31,7 +36,17 @@ impl Slice {
 /// Spans of time (start, end in microseconds; the end is not in it), ascending, each of one slice.
 pub(crate) type Spans = Vec<(i64, i64, Slice)>;
 
-/// Cuts the time that these ascending event times cover.
+/// The feature rows with their slices and classes.
+pub(crate) struct SlicedRows {
+    pub(crate) rows: FeatureRows,
+    pub(crate) spans: Spans,
+    /// The slice of each row.
+    pub(crate) slices: Vec<Slice>,
+    /// The label's classes; empty for regression.
+    pub(crate) classes: Vec<String>,
+}
+
+/// Divides the time that these ascending event times cover into slices.
 pub(crate) fn assign_slices(times: &[i64], features: &Features) -> Spans {
     match features.holdout.block {
         Some(block) => assign_by_block(times, block, features),
@@ -65,6 +80,7 @@ fn assign_by_block(times: &[i64], block: Span, features: &Features) -> Spans {
         let name = key_time(Timestamp::from_microsecond(start).unwrap_or_default());
         let slice = match hash_share("holdout", &name) {
             share if share < features.holdout.share => Slice::Holdout,
+            // The salt is the slice's first name: with another one, days would change their slice, and every model its bytes.
             _ if hash_share("stop", &name) < features.validation_share => Slice::Validation,
             _ => Slice::Train,
         };
@@ -76,27 +92,27 @@ fn assign_by_block(times: &[i64], block: Span, features: &Features) -> Spans {
     spans
 }
 
-/// 0 to 1, the same for a block's name for ever.
+/// A number from 0 to 1 that depends on salt and name alone.
 fn hash_share(salt: &str, name: &str) -> f64 {
     let digest = Digest::sha256(format!("{salt} {name}").as_bytes());
     let number = u64::from_str_radix(&digest.as_str()[..13], 16).unwrap_or_default();
     number as f64 / (1u64 << 52) as f64
 }
 
-/// The latest share is held out, and of the rest the latest share stops. Rows of the same time stay together.
+/// The latest share is held out, and the latest share of the rest validates. Rows of the same time stay together.
 fn assign_by_time(times: &[i64], features: &Features) -> Spans {
     let at = |rows: usize, share: f64| times.get(((rows as f64) * (1.0 - share)).ceil() as usize).copied();
     let holdout = at(times.len(), features.holdout.share).unwrap_or(i64::MAX);
     let before = times.partition_point(|time| *time < holdout);
-    let stop = at(before, features.validation_share).unwrap_or(holdout).min(holdout);
+    let validation = at(before, features.validation_share).unwrap_or(holdout).min(holdout);
     let (Some(first), Some(last)) = (times.first(), times.last()) else {
         return Vec::new();
     };
     let end = last + 1;
-    let (stop, holdout) = (stop.min(end), holdout.min(end));
+    let (validation, holdout) = (validation.min(end), holdout.min(end));
     vec![
-        (*first, stop, Slice::Train),
-        (stop, holdout, Slice::Validation),
+        (*first, validation, Slice::Train),
+        (validation, holdout, Slice::Validation),
         (holdout, end, Slice::Holdout),
     ]
 }

@@ -1,20 +1,21 @@
-//! Predictions against the truth. The truth is the features' label, computed by their own SQL over the dataset's rows of the window
-//! and joined by key; a label that came by prediction id (under `labels/`) goes before it. A missing label is not scored.
+//! Accuracy: predictions against the truth. The truth is the features' label, computed by their own SQL over the dataset's rows of the
+//! window and joined by key; a label by prediction id (under `labels/`) takes precedence over it. A missing label is not scored.
 
 use tidemill_core::{
     Format, Host, ObjectMeta, Result, Table,
     gate::Metrics,
     record::{DataFile, ModelVersion, MonitoringWindow},
     spec::Task,
+    sql::{quote_identifier, quote_identifiers, timestamp_literal},
 };
 
 use crate::{
     Config,
-    drift::{DISTINCT_PREDICTIONS, PredictionTable},
+    counts::{DISTINCT_PREDICTIONS, PredictionTable},
     read,
 };
 
-/// The rows that the version predicted, with their truth: how many, and how well.
+/// The number of predictions of the version whose truth is known, and its metrics over them.
 pub(crate) fn measure(
     served: &PredictionTable,
     window: &MonitoringWindow,
@@ -23,8 +24,7 @@ pub(crate) fn measure(
     config: &Config,
     host: &dyn Host,
 ) -> Result<(u64, Metrics)> {
-    let scores = score_columns(served, version, config.model.task);
-    let Some(scores) = scores else {
+    let Some(scores) = score_columns(served, version, config.model.task) else {
         return Ok((0, Metrics::new()));
     };
     let (mut truths, mut tables) = (Vec::new(), vec![served.table.clone()]);
@@ -41,7 +41,7 @@ pub(crate) fn measure(
     }
     let listed: String = (0..)
         .zip(&scores)
-        .map(|(i, s)| format!(", CAST(p.{} AS DOUBLE) AS s{i}", read::quote_identifier(s)))
+        .map(|(i, s)| format!(", CAST(p.{} AS DOUBLE) AS s{i}", quote_identifier(s)))
         .collect();
     let sql = format!(
         "WITH served AS (SELECT * FROM {DISTINCT_PREDICTIONS} WHERE \"_version\" = {version}), \
@@ -89,7 +89,7 @@ fn compute_metrics(task: Task, scores: &[Vec<f64>], truth: &[String], classes: &
     }
 }
 
-/// The log's columns that hold scores; `None` where the log lacks one.
+/// The log's columns that hold scores, or `None` where the log lacks one.
 fn score_columns(served: &PredictionTable, version: &ModelVersion, task: Task) -> Option<Vec<String>> {
     let wanted = match task {
         Task::Multiclass => version.classes.iter().map(|class| format!("_score_{class}")).collect(),
@@ -98,7 +98,7 @@ fn score_columns(served: &PredictionTable, version: &ModelVersion, task: Task) -
     wanted.iter().all(|c| served.columns.contains(c)).then_some(wanted)
 }
 
-/// The truth by prediction id: one table a format, because each is read in its own way.
+/// The truth by prediction id: one table for each format, because each is read in its own way.
 fn labels_by_id(labels: &[ObjectMeta]) -> Option<(String, Vec<Table>)> {
     let mut tables: Vec<Table> = Vec::new();
     for meta in labels {
@@ -122,60 +122,50 @@ fn labels_by_id(labels: &[ObjectMeta]) -> Option<(String, Vec<Table>)> {
     (!tables.is_empty()).then(|| (sql.join(" UNION ALL "), tables))
 }
 
-/// The truth by key, or nothing where requests carry no key or the dataset has no rows of the window.
+/// The truth by key, or `None` where requests carry no key or the dataset has no rows of the window.
 fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, config: &Config) -> Option<(String, Vec<Table>)> {
     let features = &config.features;
-    let mut parts: Vec<&DataFile> = window
-        .data_files
-        .iter()
-        .filter(|p| p.until >= window.start && p.from < window.end)
-        .collect();
-    parts.sort_by_key(|p| (p.until, &p.digest));
-    parts.dedup_by_key(|p| &p.digest);
-    if parts.is_empty() || features.key.is_empty() || !features.key.iter().all(|k| served.columns.contains(k)) {
+    let in_window = |file: &&DataFile| file.until >= window.start && file.from < window.end;
+    let mut files: Vec<&DataFile> = window.data_files.iter().filter(in_window).collect();
+    files.sort_by_key(|file| (file.until, &file.digest));
+    files.dedup_by_key(|file| &file.digest);
+    if files.is_empty() || features.key.is_empty() || !features.key.iter().all(|k| served.columns.contains(k)) {
         return None;
     }
     let tables: Vec<Table> = (0..)
-        .zip(&parts)
-        .map(|(i, part)| Table::parquet(&format!("part{i}"), [&part.data]))
+        .zip(&files)
+        .map(|(i, file)| Table::parquet(&format!("file{i}"), [&file.data]))
         .collect();
-    let on: Vec<String> = features
-        .key
-        .iter()
-        .map(|k| format!("p.{0} = f.{0}", read::quote_identifier(k)))
-        .collect();
+    let on: Vec<String> = features.key.iter().map(|k| format!("p.{0} = f.{0}", quote_identifier(k))).collect();
     let sql = format!(
-        "SELECT p.\"_id\" AS id, CAST(f.{label} AS VARCHAR) AS label, 1 AS place FROM served p JOIN ({labels}) f ON {on}",
-        label = read::quote_identifier(&features.label),
-        labels = labels_sql(config, window, tables.len()),
+        "SELECT p.\"_id\" AS id, CAST(f.{label} AS VARCHAR) AS label, 1 AS place FROM served p JOIN ({truth}) f ON {on}",
+        label = quote_identifier(&features.label),
+        truth = labels_sql(config, window, tables.len()),
         on = on.join(" AND "),
     );
     Some((sql, tables))
 }
 
-/// The features' SQL over the window's rows; where two parts hold a key, the later part's row stands, as in `featurize`.
-fn labels_sql(config: &Config, window: &MonitoringWindow, parts: usize) -> String {
+/// The features' SQL over the window's rows. Where two data files have a row of the same key, the row of the later file is kept, as in
+/// `featurize`.
+fn labels_sql(config: &Config, window: &MonitoringWindow, files: usize) -> String {
     let features = &config.features;
-    let time = read::quote_identifier(&features.time);
-    let keys: Vec<String> = features.key.iter().map(|k| read::quote_identifier(k)).collect();
-    let all: Vec<String> = (0..parts).map(|i| format!("SELECT *, {i} AS \"_part\" FROM part{i}")).collect();
-    let content = config
-        .dataset
-        .contract
-        .columns
-        .iter()
-        .filter(|(_, c)| !c.optional)
-        .map(|(name, _)| read::quote_identifier(name));
-    let order: Vec<String> = std::iter::once("\"_part\" DESC".to_owned()).chain(content).collect();
+    let all: Vec<String> = (0..files).map(|i| format!("SELECT *, {i} AS \"_file\" FROM file{i}")).collect();
+    let columns = config.dataset.contract.columns.iter();
+    let content = columns
+        .filter(|(_, column)| !column.optional)
+        .map(|(name, _)| quote_identifier(name));
+    let order: Vec<String> = std::iter::once("\"_file\" DESC".to_owned()).chain(content).collect();
     format!(
-        "WITH {dataset} AS (SELECT * EXCLUDE (\"_part\") FROM ({all}) WHERE {time} >= {start} AND {time} < {end} \
+        "WITH {dataset} AS (SELECT * EXCLUDE (\"_file\") FROM ({all}) WHERE {time} >= {start} AND {time} < {end} \
          QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1) SELECT * FROM (\n{sql}\n)",
         order = order.join(", "),
-        dataset = read::quote_identifier(&features.dataset),
-        keys = keys.join(", "),
+        dataset = quote_identifier(&features.dataset),
+        time = quote_identifier(&features.time),
+        keys = quote_identifiers(&features.key),
         all = all.join(" UNION ALL BY NAME "),
-        start = read::timestamp_literal(window.start),
-        end = read::timestamp_literal(window.end),
+        start = timestamp_literal(window.start),
+        end = timestamp_literal(window.end),
         sql = features.sql.trim().trim_end_matches(';'),
     )
 }

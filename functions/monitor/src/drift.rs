@@ -1,30 +1,21 @@
-//! Features of the window against the version's training profile: DuckDB counts bins by block, `tidemill_stats` judges. The scores
-//! join the features' family of tests, so that the false-alarm rate is one for the window.
+//! Drift of the window's features against the version's training profile: DuckDB counts bins by block, `tidemill_stats` decides. The scores
+//! share the features' false-alarm rate, which is one for the window.
 
 use std::collections::BTreeMap;
 
 use tidemill_core::{
     Host, ObjectsExt, Result, Table,
     record::{ColumnDrift, ModelVersion, Profile},
-    spec::{DriftMethod, Model},
+    spec::Model,
 };
-use tidemill_stats::{BlockCounts, Distance, DriftSettings, detect_drift};
+use tidemill_stats::{BlockCounts, DriftSettings, detect_drift, profile::Bins};
 
-use crate::{bins, bins::Bins, read, scores};
+use crate::{
+    counts::{Counts, DISTINCT_PREDICTIONS, PredictionTable, count_bins, gather_counts, pair_counts},
+    read, scores,
+};
 
-/// Counts by column, then block, then bin.
-pub(crate) type Counts = Vec<BTreeMap<i64, Vec<u64>>>;
-
-/// The log's table, its columns, and the rows that count: each prediction once.
-pub(crate) struct PredictionTable {
-    pub(crate) table: Table,
-    pub(crate) columns: Vec<String>,
-}
-
-/// `SELECT … FROM` this: each prediction once, whatever the files hold twice.
-pub(crate) const DISTINCT_PREDICTIONS: &str = "(SELECT DISTINCT ON (\"_id\") * FROM predictions ORDER BY \"_id\", \"_served_at\")";
-
-/// One entry a feature in signature order, then `_score` where earlier windows of the version give a reference.
+/// One entry for each feature in signature order, then `_score` where earlier windows of the version give a reference.
 pub(crate) fn measure(
     served: &PredictionTable,
     version: &ModelVersion,
@@ -42,13 +33,8 @@ pub(crate) fn measure(
 }
 
 fn judge_columns(columns: &[(String, BlockCounts)], rate: f64, model: &Model, host: &dyn Host) -> Vec<ColumnDrift> {
-    let (distance, method) = match model.monitor.method {
-        DriftMethod::JensenShannon => (Distance::JensenShannon, "jensen-shannon"),
-        DriftMethod::Psi => (Distance::Psi, "psi"),
-        DriftMethod::LInfinity => (Distance::LInfinity, "l-infinity"),
-    };
     let settings = DriftSettings {
-        distance,
+        method: model.monitor.method,
         false_alarm_rate: rate,
         minimum_effect: model.monitor.minimum_effect,
         seed: host.context().seed,
@@ -60,7 +46,7 @@ fn judge_columns(columns: &[(String, BlockCounts)], rate: f64, model: &Model, ho
         .zip(&counts)
         .map(|((column, verdict), counts)| ColumnDrift {
             column: column.clone(),
-            method: method.into(),
+            method: settings.method.name().into(),
             statistic: verdict.statistic,
             threshold: verdict.threshold,
             p_value: verdict.p_value,
@@ -77,7 +63,12 @@ fn count_features(served: &PredictionTable, version: &ModelVersion, model: &Mode
         .inputs
         .iter()
         .filter(|input| served.columns.contains(&input.name))
-        .filter_map(|input| profile.columns.get(&input.name).map(|p| (input.name.clone(), Bins::of(p))))
+        .filter_map(|input| {
+            profile
+                .columns
+                .get(&input.name)
+                .map(|p| (input.name.clone(), Bins::from_profile(p)))
+        })
         .collect();
     let blocks = match version.profile.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/blocks.parquet"),
@@ -88,37 +79,6 @@ fn count_features(served: &PredictionTable, version: &ModelVersion, model: &Mode
     Ok(pair_counts(columns, reference, current))
 }
 
-/// Both sides by column; every column has all blocks of its side, in the same order.
-pub(crate) fn pair_counts(columns: Vec<(String, Bins)>, reference: Counts, current: Counts) -> Vec<(String, BlockCounts)> {
-    let side = |counts: Counts| {
-        let all: std::collections::BTreeSet<i64> = counts.iter().flat_map(|c| c.keys().copied()).collect();
-        let whole = |mut of: BTreeMap<i64, Vec<u64>>, bins: &Bins| -> Vec<Vec<u64>> {
-            all.iter()
-                .map(|block| of.remove(block).unwrap_or_else(|| vec![0; bins.count()]))
-                .collect()
-        };
-        let bins = columns.iter().map(|(_, bins)| bins);
-        counts.into_iter().zip(bins).map(|(of, bins)| whole(of, bins)).collect::<Vec<_>>()
-    };
-    let (reference, current) = (side(reference), side(current));
-    let ordered: Vec<bool> = columns.iter().map(|(_, bins)| bins.ordered()).collect();
-    let names = columns.into_iter().map(|(name, _)| name);
-    names
-        .zip(ordered)
-        .zip(reference.into_iter().zip(current))
-        .map(|((name, ordered), (reference, current))| {
-            (
-                name,
-                BlockCounts {
-                    ordered,
-                    reference,
-                    current,
-                },
-            )
-        })
-        .collect()
-}
-
 fn read_reference(key: &str, columns: &[(String, Bins)], host: &dyn Host) -> Result<Counts> {
     let sql = "SELECT epoch_us(\"block\") AS block, CAST(\"column\" AS VARCHAR) AS feature, CAST(\"bin\" AS BIGINT) AS bin, \
                CAST(sum(\"count\") AS BIGINT) AS count FROM blocks GROUP BY ALL ORDER BY ALL";
@@ -127,39 +87,4 @@ fn read_reference(key: &str, columns: &[(String, Bins)], host: &dyn Host) -> Res
     let place: BTreeMap<&str, i64> = (0..).zip(columns).map(|(i, (name, _))| (name.as_str(), i)).collect();
     let index: Vec<Option<i64>> = features.iter().map(|f| f.as_deref().and_then(|f| place.get(f).copied())).collect();
     gather_counts(&index, &batches, columns)
-}
-
-/// Counts of bins by block, in one pass over the rows of `from`, which must have `_time`.
-pub(crate) fn count_bins(tables: &[Table], from: &str, columns: &[(String, Bins)], model: &Model, host: &dyn Host) -> Result<Counts> {
-    if columns.is_empty() {
-        return Ok(Counts::new());
-    }
-    let list = |items: Vec<String>| items.join(", ");
-    let binned = list(columns.iter().map(|(name, bins)| bins.sql(name)).collect());
-    let indices = list((0..columns.len()).map(|i| i.to_string()).collect());
-    let sql = format!(
-        "SELECT block, CAST(feature AS BIGINT) AS feature, CAST(bin AS BIGINT) AS bin, count(*) AS count FROM (\
-         SELECT CAST({} AS BIGINT) AS block, unnest([{indices}]) AS feature, unnest([{binned}]) AS bin FROM {from} WHERE \"_time\" IS NOT NULL\
-         ) GROUP BY ALL ORDER BY ALL",
-        bins::block_sql(model.monitor.block)?
-    );
-    let batches = read::query(host, &sql, tables)?;
-    let index = read::integers(&batches, "feature")?;
-    gather_counts(&index, &batches, columns)
-}
-
-fn gather_counts(index: &[Option<i64>], batches: &[arrow_array::RecordBatch], columns: &[(String, Bins)]) -> Result<Counts> {
-    let blocks = read::integers(batches, "block")?;
-    let (bins, counts) = (read::integers(batches, "bin")?, read::integers(batches, "count")?);
-    let mut gathered: Counts = vec![BTreeMap::new(); columns.len()];
-    for (((index, block), bin), count) in index.iter().zip(blocks).zip(bins).zip(counts) {
-        let (Some(index), Some(block), Some(count)) = (index.and_then(|i| usize::try_from(i).ok()), block, count) else {
-            continue;
-        };
-        let bins = &columns[index].1;
-        if let Some(place) = bin.and_then(|bin| bins.place(bin)) {
-            gathered[index].entry(block).or_insert_with(|| vec![0; bins.count()])[place] += count.unsigned_abs();
-        }
-    }
-    Ok(gathered)
 }

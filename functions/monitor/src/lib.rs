@@ -1,12 +1,20 @@
-//! Drift and accuracy of one closed window, as a report. Rows of a block (a day) depend on each other, so blocks are compared, not
-//! rows; and what is judged is whole: without a version or without labels the report says less, but it is there.
+//! Measures drift and accuracy of one closed window.
 //!
-//! The reference is the serving version's training profile: `profile.json` gives each feature's bins, `blocks.parquet` beside it their
-//! counts by block, with the columns `block` TIMESTAMP, `column` VARCHAR, `bin` BIGINT, `count` BIGINT. A number's bin is how many
-//! edges are ≤ it; a category's its place in `top`, and `top`'s length for others; the last bin is "missing".
+//! - *Reads* the window that triggers it (`windows/<model>/…`), its predictions, the serving version with its training profile, and the
+//!   truth: the dataset's rows, and labels under `labels/<model>/`, which trigger it too.
+//! - *Writes* `reports/<model>/<start>/<digest>/report.json`, where the digest covers the sources of the labels.
+//! - *Decides* `done` with a [`MonitoringReport`](tidemill_core::record::MonitoringReport), `skipped` for labels of no closed window. What
+//!   follows from a report is for `retrain` to decide.
+//!
+//! Rows of a block (a day) depend on each other, so that blocks are compared, not rows. A report is complete also without a version or
+//! without labels: it then says less.
+//!
+//! The reference is the serving version's training profile: `profile.json` gives each feature's [`Bins`](tidemill_stats::profile::Bins),
+//! and `blocks.parquet` beside it their counts by block, with the columns `block` TIMESTAMP, `column` VARCHAR, `bin` BIGINT, `count`
+//! BIGINT.
 
 mod accuracy;
-mod bins;
+mod counts;
 mod drift;
 mod labels;
 mod read;
@@ -21,9 +29,10 @@ use tidemill_core::{
 };
 
 /// The stage.
+#[derive(Debug)]
 pub struct Monitor;
 
-/// Its configuration.
+/// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -39,6 +48,8 @@ impl Stage for Monitor {
     const NAME: &'static str = "monitor";
     type Config = Config;
 
+    /// Reports on a window, or on every closed window that labels revise. The outcome's result is the (last)
+    /// [`MonitoringReport`](tidemill_core::record::MonitoringReport).
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
         if trigger.key.starts_with("labels/") {
             return labels::run(trigger, &config, host);

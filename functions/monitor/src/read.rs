@@ -1,33 +1,11 @@
-//! SQL results as plain Rust, and names and texts as SQL. Queries cast their columns to BIGINT, DOUBLE or VARCHAR, so that only those
-//! three have to be read.
+//! SQL results as vectors. Queries cast their columns to BIGINT, DOUBLE or VARCHAR, so that only those three have to be read.
 
 use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
-use tidemill_core::{Error, Host, Result, Table};
+use tidemill_core::{Error, Host, Result, Table, sql::quote_identifier};
 
 /// Runs a query.
 pub(crate) fn query(host: &dyn Host, sql: &str, tables: &[Table]) -> Result<Vec<RecordBatch>> {
     tidemill_sdk::query_batches(host.sql(), sql, tables)
-}
-
-/// A quoted identifier.
-pub(crate) fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text literal.
-pub(crate) fn quote_string(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// A finite number as a DOUBLE literal, exact.
-pub(crate) fn double_literal(number: f64) -> String {
-    // As text: a literal with a point would be a DECIMAL first, and lose its last bit on the way.
-    format!("CAST('{number:e}' AS DOUBLE)")
-}
-
-/// A time as a TIMESTAMP literal.
-pub(crate) fn timestamp_literal(time: jiff::Timestamp) -> String {
-    format!("make_timestamp({})", time.as_microsecond())
 }
 
 fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T> {
@@ -89,17 +67,4 @@ pub(crate) fn column_names(host: &dyn Host, table: &Table) -> Result<Vec<String>
         .first()
         .map(|b| b.schema().fields().iter().map(|f| f.name().clone()).collect())
         .unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_texts_are_quoted() {
-        assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
-        assert_eq!(quote_string("it's"), "'it''s'");
-        assert_eq!(double_literal(-1e300), "CAST('-1e300' AS DOUBLE)");
-        assert_eq!(double_literal(3.0), "CAST('3e0' AS DOUBLE)");
-    }
 }

@@ -1,5 +1,5 @@
-//! The report of one window: put together, and written under a name made from the labels that it knew. The same labels give the same
-//! bytes; late labels give another report beside it.
+//! The report of one window, written under a name that follows from the labels it is made with. The same labels give the same bytes;
+//! late labels give another report beside it.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,16 @@ use serde::Serialize;
 use tidemill_core::{
     Error, Host, ObjectMeta, ObjectsExt, Result, Table, digest_json,
     record::{ModelVersion, MonitoringReport, MonitoringWindow, WindowSegments},
+    sql::{quote_identifier, quote_identifiers, timestamp_literal},
     time::key_time,
 };
 
-use crate::{
-    Config, accuracy,
-    drift::{self, PredictionTable},
-    read,
-};
+use crate::{Config, accuracy, counts::PredictionTable, drift, read};
 
-/// Earlier windows are taken as the reference of scores until they make so many blocks.
+/// The most blocks of earlier windows that the reference of scores is made of.
 const MAX_REFERENCE_BLOCKS: u64 = 20;
 
-/// Makes and writes the report.
+/// Measures the window and writes its report.
 pub(crate) fn write_report(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Result<MonitoringReport> {
     let labels = list_labels(&config.model.name, host)?;
     host.report_progress(0.1, "reading the window's predictions");
@@ -43,7 +40,7 @@ pub(crate) fn write_report(window: &MonitoringWindow, config: &Config, host: &dy
     Ok(report)
 }
 
-/// One sentence for a person.
+/// The report in one sentence, for a person.
 pub(crate) fn summarize(report: &MonitoringReport) -> String {
     let drifted: Vec<String> = report
         .drift
@@ -85,16 +82,16 @@ pub(crate) fn list_labels(model: &str, host: &dyn Host) -> Result<Vec<ObjectMeta
     host.objects().list_all(&format!("labels/{model}/"))
 }
 
-/// `reports/<model>/<start>/<digest>/report.json`; the digest is over what the labels came from, the parts and the label files.
+/// `reports/<model>/<start>/<digest>/report.json`; the digest covers the sources of the labels: data files and label files.
 fn report_key(window: &MonitoringWindow, labels: &[ObjectMeta]) -> String {
     #[derive(Serialize)]
     struct Known<'a> {
-        parts: Vec<&'a str>,
+        data_files: Vec<&'a str>,
         labels: &'a [ObjectMeta],
         predictions: &'a str,
     }
     let known = Known {
-        parts: window.data_files.iter().map(|p| p.digest.as_str()).collect(),
+        data_files: window.data_files.iter().map(|file| file.digest.as_str()).collect(),
         labels,
         predictions: window.digest.as_str(),
     };
@@ -127,7 +124,7 @@ fn window_segments(window: &MonitoringWindow, host: &dyn Host) -> Result<Vec<Str
     }
 }
 
-/// The version that predicted most of the window; of equals the newest.
+/// The version that made most of the window's predictions; of equals the newest.
 fn majority_version(window: &MonitoringWindow) -> Option<u32> {
     let most = window
         .versions
@@ -144,28 +141,29 @@ fn serving_version(window: &MonitoringWindow, host: &dyn Host) -> Result<Option<
         .transpose()
 }
 
-/// Distinct keys of the dataset before the window's end, and in the window.
+/// The number of distinct keys of the dataset before the window's end, and in the window.
 fn count_rows(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Result<(u64, u64)> {
     if window.data_files.is_empty() {
         return Ok((0, 0));
     }
-    let time = read::quote_identifier(&config.dataset.time);
-    let keys: Vec<String> = config.dataset.key.iter().map(|k| read::quote_identifier(k)).collect();
-    let select = match keys.is_empty() {
-        true => format!("SELECT {time} AS time"),
-        false => format!("SELECT min({time}) AS time"),
-    };
-    let group = if keys.is_empty() {
-        String::new()
-    } else {
-        format!(" GROUP BY {}", keys.join(", "))
+    let (time, key) = (quote_identifier(&config.dataset.time), &config.dataset.key);
+    let (select, group) = match key.is_empty() {
+        true => (format!("SELECT {time} AS time"), String::new()),
+        false => (
+            format!("SELECT min({time}) AS time"),
+            format!(" GROUP BY {}", quote_identifiers(key)),
+        ),
     };
     let sql = format!(
-        "SELECT count(*) AS rows, count(*) FILTER (WHERE time >= {start}) AS within FROM ({select} FROM parts WHERE {time} < {end}{group})",
-        start = read::timestamp_literal(window.start),
-        end = read::timestamp_literal(window.end),
+        "SELECT count(*) AS rows, count(*) FILTER (WHERE time >= {start}) AS within FROM ({select} FROM files WHERE {time} < {end}{group})",
+        start = timestamp_literal(window.start),
+        end = timestamp_literal(window.end),
     );
-    let batches = read::query(host, &sql, &[Table::parquet("parts", window.data_files.iter().map(|p| &p.data))])?;
+    let batches = read::query(
+        host,
+        &sql,
+        &[Table::parquet("files", window.data_files.iter().map(|file| &file.data))],
+    )?;
     Ok((read::first_count(&batches, "rows")?, read::first_count(&batches, "within")?))
 }
 

@@ -1,20 +1,19 @@
-//! Drift of the predictions. The training profile knows no scores (on its own training rows a model is surer than it will ever be
-//! again), so the reference is what the same version predicted in its earliest windows; until there are enough, `_score` is not judged.
+//! Drift of the predictions. The training profile holds no scores (on its own training rows a model is surer than it will ever be
+//! again), so the reference is what the same version predicted in its earliest windows; until there are enough, `_score` is left out.
 
 use tidemill_core::{
     Host, Result, Table,
     record::ModelVersion,
     spec::{ColumnType, Model},
 };
-use tidemill_stats::BlockCounts;
+use tidemill_stats::{BlockCounts, profile::Bins};
 
 use crate::{
-    bins::Bins,
-    drift::{self, PredictionTable},
+    counts::{DISTINCT_PREDICTIONS, PredictionTable, count_bins, pair_counts},
     read,
 };
 
-/// The `_score` column, or nothing where it cannot be judged. `earlier` are the segments of the version's earliest windows.
+/// The `_score` column's counts, or none where there is no reference. `earlier` are the segments of the version's earliest windows.
 pub(crate) fn count_scores(
     served: &PredictionTable,
     version: &ModelVersion,
@@ -26,11 +25,7 @@ pub(crate) fn count_scores(
         return Ok(Vec::new());
     }
     let reference = Table::parquet("predictions", earlier);
-    let own = format!(
-        "(SELECT * FROM {} WHERE \"_version\" = {})",
-        drift::DISTINCT_PREDICTIONS,
-        version.version
-    );
+    let own = format!("(SELECT * FROM {} WHERE \"_version\" = {})", DISTINCT_PREDICTIONS, version.version);
     let edges = decile_edges(&reference, &own, host)?;
     let columns = vec![(
         "_score".to_owned(),
@@ -39,9 +34,9 @@ pub(crate) fn count_scores(
             edges,
         },
     )];
-    let old = drift::count_bins(&[reference], &own, &columns, model, host)?;
-    let new = drift::count_bins(std::slice::from_ref(&served.table), &own, &columns, model, host)?;
-    let mut column = drift::pair_counts(columns, old, new);
+    let old = count_bins(&[reference], &own, &columns, model, host)?;
+    let new = count_bins(std::slice::from_ref(&served.table), &own, &columns, model, host)?;
+    let mut column = pair_counts(columns, old, new);
     column.retain(|(_, c)| c.reference.len() >= tidemill_stats::MIN_BLOCKS && !c.current.is_empty());
     Ok(column)
 }

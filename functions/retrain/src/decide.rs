@@ -1,5 +1,5 @@
-//! One decision a window. A run that crashed after writing its decision finds it again and ends in the same outcome; another report
-//! for the same window (revised by late labels) finds it decided and does nothing.
+//! One decision for each window. A run that crashed after writing its decision finds it again and ends in the same outcome; another report
+//! for the same window (revised by late labels) finds it decided and changes nothing.
 
 use tidemill_core::{
     Host, ObjectsExt, Outcome, Result,
@@ -9,11 +9,11 @@ use tidemill_core::{
 };
 
 use crate::{
-    policy,
+    policy::{self, Cause},
     state::{self, State},
 };
 
-/// Decides for the report's window.
+/// Decides about the report's window.
 pub(crate) fn decide_window(model: &Model, report: &MonitoringReport, host: &dyn Host) -> Result<Outcome> {
     let key = state::window_key(&model.name, report.start);
     if let Some(decided) = host.objects().find_json::<RetrainDecision>(&key)? {
@@ -32,22 +32,21 @@ pub(crate) fn decide_window(model: &Model, report: &MonitoringReport, host: &dyn
         .is_empty();
     let causes = policy::window_causes(model, report, &state, has_version)?;
     let request = format!("requests/{}/{}.json", model.name, key_time(report.start));
-    let decision = weigh(model, report, &state, causes, request, true);
+    let obstacle = policy::find_obstacle(&model.retrain, report.rows, report.as_of, &state);
+    let decision = weigh(report, &state, causes, obstacle, request);
     commit_decision(&key, decision, report, host)
 }
 
-/// Weighs causes against what stands against training; `heeds` is false where a person asked.
+/// Decides from the causes that hold and the obstacle to a training, if there is one.
 pub(crate) fn weigh(
-    model: &Model,
     report: &MonitoringReport,
     state: &State,
-    causes: Vec<(String, String)>,
+    causes: Vec<Cause>,
+    obstacle: Option<String>,
     request: String,
-    heeds: bool,
 ) -> RetrainDecision {
-    let obstacle = policy::find_obstacle(&model.retrain, report.rows, report.as_of, state).filter(|_| heeds);
     let train = !causes.is_empty() && obstacle.is_none();
-    let (causes, why): (Vec<String>, Vec<String>) = causes.into_iter().unzip();
+    let why: Vec<&str> = causes.iter().map(|cause| cause.reason.as_str()).collect();
     let reason = match (why.is_empty(), obstacle) {
         (true, Some(obstacle)) if state.trained.is_none() => format!("no training yet: {obstacle}"),
         (true, _) => "nothing calls for training".to_owned(),
@@ -55,11 +54,11 @@ pub(crate) fn weigh(
         (false, Some(obstacle)) => format!("{}; but {obstacle}", why.join("; ")),
     };
     RetrainDecision {
-        model: model.name.clone(),
+        model: report.model.clone(),
         window: report.start,
         as_of: report.as_of,
         decision: if train { RetrainAction::Train } else { RetrainAction::Keep },
-        causes,
+        causes: causes.into_iter().map(|cause| cause.name.to_owned()).collect(),
         reason,
         report: Some(report.key.clone()),
         request: train.then_some(request),
@@ -69,7 +68,7 @@ pub(crate) fn weigh(
     }
 }
 
-/// Writes the decision, then the request: a crash in between is mended by the next attempt, which finds the decision.
+/// Writes the decision, then the request. After a crash in between, the next attempt finds the decision and writes the request.
 pub(crate) fn commit_decision(key: &str, decision: RetrainDecision, report: &MonitoringReport, host: &dyn Host) -> Result<Outcome> {
     host.objects().create_json(key, &decision)?;
     if let Some(request) = &decision.request {
@@ -81,10 +80,9 @@ pub(crate) fn commit_decision(key: &str, decision: RetrainDecision, report: &Mon
         };
         host.objects().create_json(request, &content)?;
     }
-    let verb = if decision.decision == RetrainAction::Train {
-        "train"
-    } else {
-        "keep"
+    let verb = match decision.decision {
+        RetrainAction::Train => "train",
+        RetrainAction::Keep => "keep",
     };
     Ok(Outcome::done(format!("{verb}: {}", decision.reason), &decision).with_as_of(decision.as_of))
 }

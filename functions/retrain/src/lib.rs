@@ -1,21 +1,34 @@
-//! The one place that decides to train. Decisions are a fold over windows: each needs the one before, and a window is decided once,
-//! so that events which come twice, late or out of order train nothing twice.
+//! Decides whether a model is trained again: no other stage asks for a training.
 //!
-//! A window's decision stands at `decisions/<model>/<start>.json`, a tick's at `decisions/<model>/schedules/<time>.json`, both create-only.
-//! A decision to train writes `requests/<model>/…json`, which triggers `featurize`.
+//! - *Reads* the report of `monitor` (in the outcome that triggers it) or a scheduled event (`schedules/retrain/<model>/…`), and the
+//!   decisions before.
+//! - *Writes* one decision for each window, `decisions/<model>/<start>.json`, and for each scheduled event,
+//!   `decisions/<model>/schedules/<time>.json`. A decision to train also writes `requests/<model>/…json`, which triggers `featurize`.
+//! - *Decides* `done` with a [`RetrainDecision`](tidemill_core::record::RetrainDecision) to `train` or to `keep`, or `skipped` where the
+//!   window is decided already.
+//!
+//! Decisions are a fold over windows: each needs the one before, and a window is decided once, so that events which are delivered twice,
+//! late or out of order train nothing twice.
 
 mod decide;
 mod policy;
 mod scheduled;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
-use tidemill_core::{Host, ObjectsExt, Outcome, Result, Stage, Trigger, record::MonitoringReport, record::OutcomeRecord, spec::Model};
+use tidemill_core::{
+    Error, Host, ObjectsExt, Outcome, Result, Stage, Trigger,
+    record::{MonitoringReport, OutcomeRecord},
+    spec::Model,
+};
 
 /// The stage.
+#[derive(Debug)]
 pub struct Retrain;
 
-/// Its configuration.
+/// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -28,13 +41,15 @@ impl Stage for Retrain {
     type Config = Config;
     const SQL: bool = false;
 
+    /// Decides about a window or a scheduled event. The outcome's result is a
+    /// [`RetrainDecision`](tidemill_core::record::RetrainDecision).
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
         if trigger.key.starts_with("schedules/") {
-            return scheduled::run(trigger, &config.model, host);
+            return scheduled::decide_event(trigger, &config.model, host);
         }
         let record: OutcomeRecord = host.objects().get_json(&trigger.key)?;
-        let report: MonitoringReport = serde_json::from_value(record.result)
-            .map_err(|e| tidemill_core::Error::input(format!("`{}` holds no report: {e}", trigger.key)))?;
+        let report: MonitoringReport =
+            serde_json::from_value(record.result).map_err(|e| Error::input(format!("`{}` holds no report: {e}", trigger.key)))?;
         decide::decide_window(&config.model, &report, host)
     }
 }

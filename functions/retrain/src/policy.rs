@@ -1,5 +1,5 @@
-//! Why a model may be trained again, and what stands against it. A cause that holds is kept in the decision even where the model is
-//! not trained: a cooldown hides nothing.
+//! Causes of a training, and obstacles to it. A cause that holds is recorded in the decision even where an obstacle keeps the model: a
+//! cooldown hides nothing.
 
 use jiff::Timestamp;
 use tidemill_core::{
@@ -11,44 +11,61 @@ use tidemill_core::{
 
 use crate::state::State;
 
-/// Causes in the record's order, each with what a person reads.
-pub(crate) fn window_causes(model: &Model, report: &MonitoringReport, state: &State, has_version: bool) -> Result<Vec<(String, String)>> {
+/// The most drifted columns that a reason names.
+const MAX_NAMED_COLUMNS: usize = 5;
+
+/// A cause that holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cause {
+    /// As in the record: `first`, `drift`, `accuracy`, `rows`, `schedule` or `person`.
+    pub(crate) name: &'static str,
+    /// For a person.
+    pub(crate) reason: String,
+}
+
+/// The causes that hold for a window, in the record's order.
+pub(crate) fn window_causes(model: &Model, report: &MonitoringReport, state: &State, has_version: bool) -> Result<Vec<Cause>> {
     let rules = &model.retrain;
-    let mut causes: Vec<(&str, String)> = Vec::new();
-    if is_first(report, state, rules, has_version) {
-        causes.push(("first", "no version serves yet".into()));
-    }
-    if rules.when.iter().any(|w| w == "drift") && report.drifted {
-        causes.push(("drift", describe_drift(report)));
-    }
-    if let Some(why) = accuracy_cause(rules, report)? {
-        causes.push(("accuracy", why));
-    }
-    let new = report.rows.saturating_sub(state.trained_rows);
-    if rules.every_rows > 0 && state.trained.is_some() && new >= rules.every_rows {
-        causes.push(("rows", format!("{new} new rows, {} asked for", rules.every_rows)));
-    }
-    if let Some(why) = schedule_cause(rules, report.as_of, state) {
-        causes.push(("schedule", why));
-    }
-    Ok(causes.into_iter().map(|(cause, why)| (cause.to_owned(), why)).collect())
+    let causes = [
+        ("first", first_cause(report, state, rules, has_version)),
+        ("drift", drift_cause(rules, report)),
+        ("accuracy", accuracy_cause(rules, report)?),
+        ("rows", rows_cause(rules, report, state)),
+        ("schedule", schedule_cause(rules, report.as_of, state)),
+    ];
+    let holds = |(name, reason): (&'static str, Option<String>)| reason.map(|reason| Cause { name, reason });
+    Ok(causes.into_iter().filter_map(holds).collect())
 }
 
 /// A first candidate that was rejected leaves the model without a version: new rows may do better. Where versions exist, a window
 /// without predictions is one without traffic.
-fn is_first(report: &MonitoringReport, state: &State, rules: &Retrain, has_version: bool) -> bool {
-    report.version.is_none() && report.rows >= rules.minimum_rows && (state.trained.is_none() || !has_version)
+fn first_cause(report: &MonitoringReport, state: &State, rules: &Retrain, has_version: bool) -> Option<String> {
+    let is_first = report.version.is_none() && report.rows >= rules.minimum_rows && (state.trained.is_none() || !has_version);
+    is_first.then(|| "no version serves yet".to_owned())
 }
 
-fn describe_drift(report: &MonitoringReport) -> String {
-    let drifted: Vec<&str> = report.drift.iter().filter(|c| c.drifted).map(|c| c.column.as_str()).collect();
-    let named: Vec<String> = drifted.iter().take(5).map(|c| format!("`{c}`")).collect();
-    let more = if drifted.len() > 5 {
-        format!(" and {} more", drifted.len() - 5)
-    } else {
-        String::new()
+fn drift_cause(rules: &Retrain, report: &MonitoringReport) -> Option<String> {
+    if !report.drifted || !rules.when.iter().any(|condition| condition == "drift") {
+        return None;
+    }
+    let drifted: Vec<String> = report
+        .drift
+        .iter()
+        .filter(|c| c.drifted)
+        .map(|c| format!("`{}`", c.column))
+        .collect();
+    let (named, others) = drifted.split_at(drifted.len().min(MAX_NAMED_COLUMNS));
+    let more = match others.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
-    format!("drift in {}{more}", named.join(", "))
+    Some(format!("drift in {}{more}", named.join(", ")))
+}
+
+fn rows_cause(rules: &Retrain, report: &MonitoringReport, state: &State) -> Option<String> {
+    let new = report.rows.saturating_sub(state.trained_rows);
+    let holds = rules.every_rows > 0 && state.trained.is_some() && new >= rules.every_rows;
+    holds.then(|| format!("{new} new rows, {} asked for", rules.every_rows))
 }
 
 fn accuracy_cause(rules: &Retrain, report: &MonitoringReport) -> Result<Option<String>> {
@@ -57,23 +74,21 @@ fn accuracy_cause(rules: &Retrain, report: &MonitoringReport) -> Result<Option<S
     for condition in rules.when.iter().filter(|w| *w != "drift") {
         let gate = Gate::parse(condition)?;
         if let Some((true, value, threshold)) = gate.evaluate(&report.metrics, &scopes) {
-            held.push(format!(
-                "`{gate}` holds: {value:.4} against {threshold:.4} over {} rows",
-                report.labelled
-            ));
+            let rows = report.labelled;
+            held.push(format!("`{gate}` holds: {value:.4} against {threshold:.4} over {rows} rows"));
         }
     }
     Ok((!held.is_empty()).then(|| held.join(", ")))
 }
 
-/// Whether so much data time has passed since the last training.
+/// Holds where the configured span of data time has passed since the last training.
 pub(crate) fn schedule_cause(rules: &Retrain, now: Timestamp, state: &State) -> Option<String> {
     let every = rules.every.filter(|every| !every.is_zero())?;
     let (_, trained) = state.trained?;
     (every.advance(trained, 1) <= now).then(|| format!("{every} since the last training at {trained}"))
 }
 
-/// What stands against training now, if anything does.
+/// The obstacle to a training now, if there is one.
 pub(crate) fn find_obstacle(rules: &Retrain, rows: u64, now: Timestamp, state: &State) -> Option<String> {
     let new = rows.saturating_sub(state.trained_rows);
     if rows < rules.minimum_rows {

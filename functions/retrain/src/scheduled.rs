@@ -1,5 +1,5 @@
-//! A schedule's or a person's tick. What it trains on is what the last decided window knew: rows that came since belong to a window
-//! that is still open. A person's tick heeds neither cooldown nor minima.
+//! Scheduled events, which a schedule or a person writes. The training uses the data files that the last decided window knew: newer rows
+//! belong to a window that is still open. A person's event ignores cooldown and minima.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -10,14 +10,18 @@ use tidemill_core::{
     time::key_time,
 };
 
-use crate::{decide, policy, state};
+use crate::{
+    decide,
+    policy::{self, Cause},
+    state,
+};
 
 /// `schedules/retrain/<model>/<time>.json`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct ScheduledEvent {
     as_of: Timestamp,
-    /// `schedule` or `person`; a tick that names a person is a person's.
+    /// `schedule` or `person`; an event that names a person is a person's.
     #[serde(default)]
     cause: Option<String>,
     #[serde(default)]
@@ -26,9 +30,28 @@ struct ScheduledEvent {
     why: Option<String>,
 }
 
-pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
-    let tick: ScheduledEvent = host.objects().get_json(&trigger.key)?;
-    let time = key_time(tick.as_of);
+impl ScheduledEvent {
+    fn is_from_person(&self) -> bool {
+        self.cause.as_deref() == Some("person") || self.who.is_some()
+    }
+
+    /// The person's request, for the decision.
+    fn person_cause(&self) -> Cause {
+        let who = self.who.as_deref().unwrap_or("a person");
+        Cause {
+            name: "person",
+            reason: match &self.why {
+                Some(why) => format!("{who} asked: {why}"),
+                None => format!("{who} asked"),
+            },
+        }
+    }
+}
+
+/// Decides about an event, once.
+pub(crate) fn decide_event(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
+    let event: ScheduledEvent = host.objects().get_json(&trigger.key)?;
+    let time = key_time(event.as_of);
     let key = format!("{}{time}.json", state::schedules_prefix(&model.name));
     if let Some(decided) = host.objects().find_json::<RetrainDecision>(&key)? {
         let report = read_report(&decided, host)?;
@@ -42,37 +65,31 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     };
     let report = read_report(&latest, host)?;
     let state = state_before_event(&model.name, &latest, &time, host)?;
-    let person = tick.cause.as_deref() == Some("person") || tick.who.is_some();
-    let causes = match person {
-        true => vec![("person".to_owned(), describe_request(&tick))],
-        false => policy::schedule_cause(&model.retrain, report.as_of, &state)
-            .map(|why| ("schedule".to_owned(), why))
-            .into_iter()
-            .collect(),
+    let rules = &model.retrain;
+    let (causes, obstacle) = match event.is_from_person() {
+        true => (vec![event.person_cause()], None),
+        false => {
+            let reason = policy::schedule_cause(rules, report.as_of, &state);
+            let causes = reason.map(|reason| Cause { name: "schedule", reason }).into_iter().collect();
+            (causes, policy::find_obstacle(rules, report.rows, report.as_of, &state))
+        }
     };
-    let request = format!("requests/{}/{time}-tick.json", model.name);
-    decide::commit_decision(&key, decide::weigh(model, &report, &state, causes, request, !person), &report, host)
-}
-
-fn describe_request(tick: &ScheduledEvent) -> String {
-    let who = tick.who.as_deref().unwrap_or("a person");
-    match &tick.why {
-        Some(why) => format!("{who} asked: {why}"),
-        None => format!("{who} asked"),
-    }
+    let request = format!("requests/{}/{time}-scheduled.json", model.name);
+    let decision = decide::weigh(&report, &state, causes, obstacle, request);
+    decide::commit_decision(&key, decision, &report, host)
 }
 
 /// The decision of the latest window.
 fn latest_decision(model: &str, host: &dyn Host) -> Result<Option<RetrainDecision>> {
     let keys = host.objects().list_all(&format!("decisions/{model}/"))?;
-    let ticks = state::schedules_prefix(model);
-    match keys.iter().rfind(|meta| !meta.key.starts_with(&ticks)) {
+    let scheduled = state::schedules_prefix(model);
+    match keys.iter().rfind(|meta| !meta.key.starts_with(&scheduled)) {
         Some(meta) => host.objects().get_json(&meta.key).map(Some),
         None => Ok(None),
     }
 }
 
-/// The state after the latest window and the ticks before this one.
+/// The state after the latest window and the scheduled events before this one.
 fn state_before_event(model: &str, latest: &RetrainDecision, time: &str, host: &dyn Host) -> Result<state::State> {
     let mut state = state::state_after(latest, host)?;
     let prefix = state::schedules_prefix(model);

@@ -1,4 +1,4 @@
-//! What earlier decisions left: when the model was last trained, and on how many rows. All times are data times.
+//! The state that earlier decisions left: when the model was last trained, and on how many rows. All times are data times.
 
 use jiff::Timestamp;
 use tidemill_core::{
@@ -26,7 +26,7 @@ pub(crate) fn schedules_prefix(model: &str) -> String {
     format!("decisions/{model}/schedules/")
 }
 
-/// The state before the report's window: the decision before it, and what ticks trained since.
+/// The state before the report's window: that of the decision before it, and of scheduled trainings since.
 pub(crate) fn state_before(report: &MonitoringReport, host: &dyn Host) -> Result<State> {
     let model = &report.model;
     let mut state = match report.previous {
@@ -66,6 +66,7 @@ pub(crate) fn state_after(decision: &RetrainDecision, host: &dyn Host) -> Result
     })
 }
 
+/// The state with the later training.
 pub(crate) fn latest_state(a: State, b: State) -> State {
     if (b.trained, b.trained_rows) > (a.trained, a.trained_rows) {
         b

@@ -1,4 +1,4 @@
-//! What the stage leaves: a candidate's model, and the record of where it comes from.
+//! A candidate: the model as ONNX, and the record of what it was trained on.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use tidemill_core::{
     spec::Model,
 };
 
-/// What is to be said of the model itself.
+/// What the record says of the model itself.
 pub(crate) struct ModelSummary {
     /// Rounds kept; 0 for a model from elsewhere.
     pub(crate) rounds: u32,
-    /// By transformed column.
+    /// Importances by transformed column; empty for a model from elsewhere.
     pub(crate) importances: BTreeMap<String, f64>,
     pub(crate) metrics: Metrics,
 }
@@ -23,7 +23,7 @@ pub(crate) fn write_candidate(
     model: &Model,
     set: FeatureSet,
     file: &[u8],
-    learned: ModelSummary,
+    summary: ModelSummary,
     host: &dyn Host,
 ) -> Result<TrainingResult> {
     let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
@@ -35,9 +35,9 @@ pub(crate) fn write_candidate(
         onnx,
         parameters: serde_json::to_value(&model.trainer)
             .map_err(|error| Error::bug(format!("the trainer cannot be written as JSON: {error}")))?,
-        rounds: learned.rounds,
-        importances: learned.importances,
-        metrics: learned.metrics,
+        rounds: summary.rounds,
+        importances: summary.importances,
+        metrics: summary.metrics,
         features: set,
     };
     host.objects().create_json(&format!("{folder}/training.json"), &training)?;

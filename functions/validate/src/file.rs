@@ -1,20 +1,20 @@
-//! What can be told from a file's bytes before any row is read. DuckDB would say less, and later.
+//! Defects of a file that its bytes show before any row is read. DuckDB would report less of them, and later.
 
 use tidemill_core::{Finding, Format, Objects, Result};
 
 use crate::error_finding;
 
-/// How much of a text file is looked at; bad bytes further on send their lines to quarantine. A NUL
-/// byte is valid UTF-8: further on it is a character of its value, and only the contract can refuse it.
+/// The bytes of a text file that are examined; bad bytes further on send their lines to quarantine. A NUL
+/// byte is valid UTF-8: further on it is a character of its value, and only the contract can reject it.
 const HEAD_BYTES: u64 = 1 << 20;
 
-/// A key whose ending says nothing.
+/// The finding for a key whose ending names no format.
 pub(crate) fn unknown_format(key: &str) -> Finding {
     let message = format!("`{key}` ends in none of `.csv`, `.jsonl`, `.ndjson`, `.parquet`; rename it to what it is");
     error_finding("readable", key, message, 0)
 }
 
-/// Why the file cannot be what its name says.
+/// Why the file cannot have the format that its name says, if the bytes show it.
 pub(crate) fn find_defect(key: &str, format: Format, objects: &dyn Objects) -> Result<Option<Finding>> {
     let size = objects.head(key)?.map_or(0, |meta| meta.size);
     if size == 0 {

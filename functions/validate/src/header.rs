@@ -1,4 +1,4 @@
-//! The columns that a file brings, against the contract's. Names are compared exactly, capitals included.
+//! The file's columns, compared with the contract's. Names are compared exactly, case included.
 
 use std::collections::BTreeMap;
 
@@ -10,28 +10,30 @@ use tidemill_core::{
 
 use crate::error_finding;
 
-/// How a column stands in the file.
+/// The type of a column in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileType {
-    /// To be parsed.
+    /// Text, which is parsed as the contract's type.
     Text,
     Integer,
     Number,
     Boolean,
     Timestamp,
-    /// All null, or not there at all.
+    /// All values are null, or there is no such column.
     Absent,
     /// A list, a struct, bytes.
     Other,
 }
 
-/// By contract column; and all columns of the file in its order.
+/// The columns of the file.
 pub(crate) struct FileColumns {
+    /// By the contract's columns: their types in the file.
     pub(crate) types: BTreeMap<String, FileType>,
+    /// All columns of the file, in its order.
     pub(crate) names: Vec<String>,
 }
 
-/// Reads the header; what is wrong with it is a finding each.
+/// Reads the header, and returns a finding for each difference from the contract.
 pub(crate) fn read_header(contract: &Contract, table: &Table, sql: &dyn Sql) -> Result<Result<FileColumns, Vec<Finding>>> {
     // One row always comes, so that an empty file still shows its columns.
     let select = "SELECT r.* FROM (SELECT 1 AS one) LEFT JOIN (SELECT * FROM raw LIMIT 1) AS r ON true";
@@ -50,28 +52,21 @@ pub(crate) fn read_header(contract: &Contract, table: &Table, sql: &dyn Sql) -> 
     let schema = batches.first().map(|batch| batch.schema());
     let found: Vec<(String, FileType)> = schema
         .iter()
-        .flat_map(|s| {
-            s.fields()
-                .iter()
-                .map(|f| (f.name().clone(), file_type(f.data_type())))
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|schema| schema.fields().iter())
+        .map(|field| (field.name().clone(), file_type(field.data_type())))
         .collect();
     let findings = compare_columns(contract, &found, table.format, key);
     if !findings.is_empty() {
         return Ok(Err(findings));
     }
-    let all = found.iter().map(|(name, _)| name.clone()).collect();
+    let names = found.iter().map(|(name, _)| name.clone()).collect();
     let found: BTreeMap<String, FileType> = found.into_iter().collect();
-    let sources = contract
+    let types = contract
         .columns
         .keys()
         .map(|name| (name.clone(), found.get(name).copied().unwrap_or(FileType::Absent)))
         .collect();
-    Ok(Ok(FileColumns {
-        types: sources,
-        names: all,
-    }))
+    Ok(Ok(FileColumns { types, names }))
 }
 
 fn file_type(kind: &DataType) -> FileType {
@@ -116,15 +111,15 @@ fn compare_columns(contract: &Contract, found: &[(String, FileType)], format: Fo
         findings.push(error_finding("header", key, message, unexpected.len() as u64));
     }
     if format != Format::Csv {
-        findings.extend(found.iter().filter_map(|(name, source)| {
+        findings.extend(found.iter().filter_map(|(name, found)| {
             let column = contract.columns.get(name)?;
-            let fits = is_compatible(*source, column.kind) || format == Format::JsonLines && *source != FileType::Other;
+            let fits = is_compatible(*found, column.kind) || format == Format::JsonLines && *found != FileType::Other;
             let kind = column.kind.sql_type();
             (!fits).then(|| {
                 error_finding(
                     "type",
                     name,
-                    format!("column `{name}` is {source:?} in the file; the contract wants {kind}: cast it"),
+                    format!("column `{name}` is {found:?} in the file; the contract wants {kind}: cast it"),
                     0,
                 )
             })
@@ -133,17 +128,55 @@ fn compare_columns(contract: &Contract, found: &[(String, FileType)], format: Fo
     findings
 }
 
-fn is_compatible(source: FileType, kind: ColumnType) -> bool {
+fn is_compatible(found: FileType, kind: ColumnType) -> bool {
     match kind {
-        _ if source == FileType::Absent => true,
-        ColumnType::Integer => source == FileType::Integer,
-        ColumnType::Number => matches!(source, FileType::Integer | FileType::Number),
-        ColumnType::Text => source == FileType::Text,
-        ColumnType::Boolean => source == FileType::Boolean,
-        ColumnType::Timestamp => source == FileType::Timestamp,
+        _ if found == FileType::Absent => true,
+        ColumnType::Integer => found == FileType::Integer,
+        ColumnType::Number => matches!(found, FileType::Integer | FileType::Number),
+        ColumnType::Text => found == FileType::Text,
+        ColumnType::Boolean => found == FileType::Boolean,
+        ColumnType::Timestamp => found == FileType::Timestamp,
     }
 }
 
 fn quote_list(names: &[&str]) -> String {
     format!("`{}`", names.join("`, `"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contract() -> Contract {
+        serde_json::from_value(serde_json::json!({
+            "columns": { "id": { "type": "integer" }, "note": { "type": "text", "optional": true } }
+        }))
+        .unwrap()
+    }
+
+    fn messages(found: &[(&str, FileType)], format: Format) -> Vec<String> {
+        let found: Vec<(String, FileType)> = found.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
+        let findings = compare_columns(&contract(), &found, format, "raw/a.csv");
+        findings.into_iter().map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn columns_are_compared_by_exact_name() {
+        assert_eq!(messages(&[("id", FileType::Text)], Format::Csv), Vec::<String>::new());
+        let found = messages(&[("ID", FileType::Text)], Format::Csv);
+        assert!(
+            found[0].starts_with("`id` missing; the contract has `id`, `note`, the file has `ID`"),
+            "{found:?}"
+        );
+        assert!(found[1].starts_with("`ID` not in the contract"), "{found:?}");
+    }
+
+    #[test]
+    fn types_are_compared_where_the_file_has_some() {
+        let found = messages(&[("id", FileType::Number)], Format::Parquet);
+        assert_eq!(found, ["column `id` is Number in the file; the contract wants BIGINT: cast it"]);
+        assert_eq!(messages(&[("id", FileType::Absent)], Format::Parquet), Vec::<String>::new());
+        assert_eq!(messages(&[("id", FileType::Number)], Format::JsonLines), Vec::<String>::new());
+        assert_eq!(messages(&[("id", FileType::Other)], Format::JsonLines).len(), 1);
+    }
 }

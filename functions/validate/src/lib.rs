@@ -1,19 +1,29 @@
-//! Checks what was uploaded against the dataset's contract: good rows become a part of the dataset, bad rows go to quarantine with
-//! the reason of each, and a part that is bad as a whole is refused.
+//! Checks an uploaded file against its dataset's contract.
 //!
-//! Bad data is an outcome, never an error. The work is SQL that the host runs; the rows themselves never come in here.
+//! - *Reads* the trigger: a CSV, JSON lines or Parquet file under `raw/<dataset>/`.
+//! - *Writes* `datasets/<dataset>/<run>/data.parquet` with the good rows and `profile.json` beside it, and
+//!   `quarantine/<dataset>/<run>/rejected.parquet` with the bad rows and the reasons of each.
+//! - *Decides* `done` with a [`DataFile`], or `rejected` where the file as a whole is bad: not readable, other columns than the contract's,
+//!   too many bad rows, or an assertion that does not hold.
+//!
+//! Bad data is an outcome with findings, never an error. The work is SQL that the host runs, so that the rows themselves never come into
+//! the stage: each module puts together one kind of query.
 
 mod checks;
 mod file;
+mod findings;
 mod header;
 mod profile;
+mod quarantine;
 mod scan;
 mod values;
 
 use serde::Deserialize;
 use tidemill_core::{Finding, Format, Host, ObjectsExt, Outcome, Result, Severity, Stage, Table, Trigger, record::DataFile, spec::Dataset};
 
-/// What it is told by `tidemill.toml`.
+use crate::{profile::GoodRows, scan::Scan};
+
+/// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -29,13 +39,17 @@ impl Stage for Validate {
     const NAME: &'static str = "validate";
     type Config = Config;
 
-    /// Triggered by a file in `raw/<dataset>/`; its facts are a `Part`.
+    /// Checks the file that triggered the run. The outcome's result is a [`DataFile`].
     fn run(trigger: &Trigger, Config { dataset }: Config, host: &dyn Host) -> Result<Outcome> {
+        // First the bytes, then the columns, then the rows: each step assumes what the one before made sure of.
         let Some(format) = Format::from_key(&trigger.key) else {
-            return Ok(reject("the file's kind is unknown", vec![file::unknown_format(&trigger.key)]));
+            return Ok(Outcome::rejected(
+                "the file's kind is unknown",
+                vec![file::unknown_format(&trigger.key)],
+            ));
         };
         if let Some(finding) = file::find_defect(&trigger.key, format, host.objects())? {
-            return Ok(reject("the file cannot be read", vec![finding]));
+            return Ok(Outcome::rejected("the file cannot be read", vec![finding]));
         }
         let table = Table {
             name: "raw".into(),
@@ -44,51 +58,61 @@ impl Stage for Validate {
         };
         let columns = match header::read_header(&dataset.contract, &table, host.sql())? {
             Ok(columns) => columns,
-            Err(findings) => return Ok(reject("its columns are not the contract's", findings)),
+            Err(findings) => return Ok(Outcome::rejected("its columns are not the contract's", findings)),
         };
         host.report_progress(0.2, "checking");
         let checks = checks::compile_checks(&dataset, &columns)?;
-        let scan = scan::Scan::new(&dataset, &columns, checks, &table, host.sql())?;
+        let scan = Scan::new(&dataset, &columns, checks, &table, host.sql())?;
         host.report_progress(0.5, "writing");
-        let folder = format!("{}/{}", dataset.name, host.context().run_key);
-        let bad = scan.write_quarantine(&format!("quarantine/{folder}/rejected.parquet"))?;
-        let mut findings = scan.findings()?;
-        if let Some(refusal) = scan.find_rejection(bad) {
-            let reason = refusal.message.clone();
-            findings.push(refusal);
-            return Ok(reject(&reason, findings));
-        }
-        let good = profile::of(&scan)?;
-        findings.extend(good.failed.iter().cloned());
-        if good.failed.iter().any(|finding| finding.severity == Severity::Error) {
-            return Ok(reject("an assertion about the whole part is false", findings));
-        }
-        let part = DataFile {
-            data: format!("datasets/{folder}/data.parquet"),
-            digest: scan.write_good(&format!("datasets/{folder}/data.parquet"))?.digest,
-            profile: format!("datasets/{folder}/profile.json"),
-            rows: good.profile.rows,
-            quarantined: bad,
-            quarantine: (bad > 0).then(|| format!("quarantine/{folder}/rejected.parquet")),
-            from: good.from,
-            until: good.until,
-            dataset: dataset.name,
-        };
-        host.objects().create_json(&part.profile, &good.profile)?;
-        let reason = format!("{} good rows, {} in quarantine", part.rows, part.quarantined);
-        Ok(Outcome::done(reason, &part).with_findings(findings).with_as_of(part.until))
+        write_rows(&scan, host)
     }
 }
 
-fn reject(reason: &str, findings: Vec<Finding>) -> Outcome {
-    Outcome::rejected(reason, findings)
+/// Writes bad rows to quarantine and good rows to the dataset, unless the file is rejected as a whole.
+fn write_rows(scan: &Scan<'_>, host: &dyn Host) -> Result<Outcome> {
+    let dataset = &scan.dataset.name;
+    let folder = format!("{dataset}/{}", host.context().run_key);
+    let quarantine = format!("quarantine/{folder}/rejected.parquet");
+    let quarantined = scan.write_quarantine(&quarantine)?;
+    let mut findings = scan.findings()?;
+    if let Some(rejection) = scan.find_rejection(quarantined) {
+        let reason = rejection.message.clone();
+        findings.push(rejection);
+        return Ok(Outcome::rejected(reason, findings));
+    }
+    let GoodRows {
+        profile,
+        from,
+        until,
+        failed,
+    } = profile::profile_good_rows(scan)?;
+    let is_rejected = failed.iter().any(|finding| finding.severity == Severity::Error);
+    findings.extend(failed);
+    if is_rejected {
+        return Ok(Outcome::rejected("an assertion about the whole data file is false", findings));
+    }
+    let data = format!("datasets/{folder}/data.parquet");
+    let data_file = DataFile {
+        dataset: dataset.clone(),
+        digest: scan.write_good(&data)?.digest,
+        data,
+        profile: format!("datasets/{folder}/profile.json"),
+        rows: profile.rows,
+        quarantined,
+        quarantine: (quarantined > 0).then_some(quarantine),
+        from,
+        until,
+    };
+    host.objects().create_json(&data_file.profile, &profile)?;
+    let reason = format!("{} good rows, {quarantined} in quarantine", data_file.rows);
+    Ok(Outcome::done(reason, &data_file).with_findings(findings).with_as_of(until))
 }
 
-/// A finding that rejects.
-fn error_finding(check: &str, resource: &str, message: String, count: u64) -> Finding {
+/// A finding that rejects the file or sends rows to quarantine.
+fn error_finding(check: &str, target: &str, message: String, count: u64) -> Finding {
     Finding {
         check: check.into(),
-        target: resource.into(),
+        target: target.into(),
         severity: Severity::Error,
         message,
         count,

@@ -1,21 +1,16 @@
-//! SQL for reading one column as the contract's type. What cannot be read becomes null; NaN is a missing value, infinity a bad one.
+//! SQL that reads one column as the contract's type. A value that cannot be read becomes null; NaN is a missing value, infinity a bad one.
 
 use jiff::Timestamp;
-use tidemill_core::{Error, Format, Result, spec::ColumnType, spec::ContractValue, time::parse_time};
+use tidemill_core::{
+    Error, Format, Result,
+    spec::{ColumnType, ContractValue},
+    sql::{double_literal, quote_identifier, quote_string, timestamp_literal},
+    time::parse_time,
+};
 
 use crate::header::FileType;
 
-/// A name as SQL.
-pub(crate) fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as SQL.
-pub(crate) fn quote_string(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
-}
-
-/// What stands in the file, null where nothing does; for text types it is the value itself.
+/// The file's own value, null where it is missing: what a check shows to a person.
 pub(crate) fn raw_sql(name: &str, source: FileType, kind: ColumnType, format: Format) -> String {
     let column = if format == Format::Csv {
         format!("NULLIF({}, '')", quote_identifier(name))
@@ -52,7 +47,7 @@ pub(crate) fn typed_sql(raw: &str, source: FileType, kind: ColumnType) -> String
     }
 }
 
-/// A time in the years that everything else can name. `epoch_us` reads every kind of time as UTC, whatever the session's zone is.
+/// A time in the years that every other part can represent; any other time is null. `epoch_us` reads every kind of time as UTC, whatever the session's zone is.
 fn timestamp_sql(time: &str) -> String {
     let micros = format!("epoch_us({time})");
     let [first, last] = [Timestamp::MIN, Timestamp::MAX].map(Timestamp::as_microsecond);
@@ -69,25 +64,20 @@ pub(crate) fn literal_sql(value: &ContractValue, kind: ColumnType, column: &str)
         (ContractValue::Text(t), ColumnType::Text) => quote_string(t),
         (ContractValue::Text(t), ColumnType::Timestamp) => {
             let time = parse_time(t).map_err(|e| Error::config(format!("contract, column `{column}`: {}", e.message)))?;
-            format!("make_timestamp({}::BIGINT)", time.as_microsecond())
+            timestamp_literal(time)
         }
         (value, kind) => {
             return Err(Error::config(format!(
                 "contract, column `{column}`: `{}` is no {}",
-                format_scalar(value),
+                format_value(value),
                 kind.sql_type()
             )));
         }
     })
 }
 
-/// A float, exactly.
-pub(crate) fn double_literal(value: f64) -> String {
-    format!("'{value:e}'::DOUBLE")
-}
-
 /// A contract's value for a person.
-pub(crate) fn format_scalar(value: &ContractValue) -> String {
+pub(crate) fn format_value(value: &ContractValue) -> String {
     match value {
         ContractValue::Boolean(b) => b.to_string(),
         ContractValue::Integer(n) => n.to_string(),

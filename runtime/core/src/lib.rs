@@ -12,6 +12,7 @@ mod outcome;
 pub mod pipeline;
 pub mod record;
 pub mod spec;
+pub mod sql;
 mod stage;
 pub mod time;
 

@@ -1,38 +1,33 @@
-//! Statistics for drift and accuracy: pure functions over samples, counts and scores. Logarithms and the like come from `libm`,
-//! not from the platform, so that a native build and a component give the same bytes. What the data do not define is `None`.
+//! Statistics for drift and accuracy: pure functions over bins, shares and scores.
+//!
+//! - [`statistic`]: distances between two binned samples, one file each. They work on [`shares`](statistic::shares) of the same bins.
+//! - [`drift`]: the registry of drift methods, and [`detect_drift`], which decides whether a window has drifted.
+//! - [`profile`]: bins and profiles of columns, in SQL and in memory.
+//! - [`metrics`]: accuracy of predictions: AUC, log loss, RMSE and the like.
+//!
+//! Logarithms and roots come from `libm`, not from the platform, so that a native build and a component give the same bytes. A value that
+//! the data does not define is `None`, never a made-up 0.
+//!
+//! ```
+//! use tidemill_stats::statistic::{jensen_shannon, shares};
+//!
+//! // How often each of three categories occurred, in the training data and in a window.
+//! let reference = shares(&[50, 30, 20]).unwrap();
+//! let current = shares(&[10, 30, 60]).unwrap();
+//! let distance = jensen_shannon(&reference, &current);
+//! assert!((0.3..0.4).contains(&distance), "{distance}");
+//!
+//! // A sample without rows has no shares, so that there is nothing to compare.
+//! assert_eq!(shares(&[0, 0, 0]), None);
+//! ```
 
-mod bins;
-mod blocks;
-mod chi_square;
-mod hellinger;
-mod jensen_shannon;
-mod kolmogorov_smirnov;
-mod kullback_leibler;
-mod l_infinity;
+pub mod drift;
 pub mod metrics;
-mod psi;
+pub mod profile;
 mod random;
-mod sample;
 mod special;
-mod table;
-mod wasserstein;
-mod z;
+pub mod statistic;
 
-pub use bins::{Bins, category_counts, value_counts};
-pub use blocks::{BlockCounts, Distance, DriftSettings, DriftVerdict, MIN_BLOCKS, detect_drift};
-pub use chi_square::{CHI_SQUARE_FIT, CHI_SQUARE_TABLE, ChiSquare, chi_square_contingency, chi_square_fit};
-pub use hellinger::{HELLINGER, hellinger, hellinger_doane, hellinger_sturges};
-pub use jensen_shannon::{
-    JENSEN_SHANNON_BINARY, JENSEN_SHANNON_NATURAL, jensen_shannon_binary, jensen_shannon_doane, jensen_shannon_natural,
-    jensen_shannon_pooled,
-};
-pub use kolmogorov_smirnov::{KOLMOGOROV_SMIRNOV, KolmogorovSmirnov, kolmogorov_smirnov};
-pub use kullback_leibler::{KULLBACK_LEIBLER, kullback_leibler, kullback_leibler_pooled};
-pub use l_infinity::{L_INFINITY, l_infinity, l_infinity_ordered};
+pub use drift::{BlockCounts, DriftSettings, DriftVerdict, MIN_BLOCKS, detect_drift};
 pub use metrics::*;
-pub use psi::{PSI_DECILES, PSI_POOLED, psi, psi_deciles, psi_pooled};
 pub use random::SplitMix64;
-pub use sample::{deviation, finite_values, mean_of, quantile};
-pub use table::{AppliesTo, STATISTICS, Statistic, evidently_default};
-pub use wasserstein::{WASSERSTEIN, WASSERSTEIN_NORMED, wasserstein, wasserstein_normed};
-pub use z::{Z, two_proportion_z_test};

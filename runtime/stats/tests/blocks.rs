@@ -1,6 +1,7 @@
-//! The drift decision over blocks, by simulation: how often it cries without drift, and whether it sees one.
+//! The drift decision over blocks, by simulation: the rate of false alarms, and whether real drift is found.
 
-use tidemill_stats::{BlockCounts, Distance, DriftSettings, SplitMix64, detect_drift};
+use tidemill_core::spec::DriftMethod;
+use tidemill_stats::{BlockCounts, DriftSettings, SplitMix64, detect_drift};
 
 const COLUMNS: usize = 8;
 const BINS: usize = 11;
@@ -38,9 +39,9 @@ fn columns(reference: &[Vec<Vec<u64>>], current: &[Vec<Vec<u64>>]) -> Vec<BlockC
         .collect()
 }
 
-fn settings(distance: Distance, rate: f64, seed: u64) -> DriftSettings {
+fn settings(method: DriftMethod, rate: f64, seed: u64) -> DriftSettings {
     DriftSettings {
-        distance,
+        method,
         false_alarm_rate: rate,
         minimum_effect: 0.0,
         seed,
@@ -48,13 +49,13 @@ fn settings(distance: Distance, rate: f64, seed: u64) -> DriftSettings {
 }
 
 /// How often anything is called drifted, with `reference` fresh and `window` fresh blocks each time.
-fn alarms(distance: Distance, rate: f64, reference: usize, window: usize, shift: f64, times: u64) -> f64 {
+fn alarms(method: DriftMethod, rate: f64, reference: usize, window: usize, shift: f64, times: u64) -> f64 {
     let hits = (0..times)
         .filter(|time| {
             let mut random = SplitMix64::new(time * 7919 + 13);
             let old: Vec<_> = (0..reference).map(|_| block(&mut random, 0.0)).collect();
             let new: Vec<_> = (0..window).map(|_| block(&mut random, shift)).collect();
-            detect_drift(&columns(&old, &new), &settings(distance, rate, *time))
+            detect_drift(&columns(&old, &new), &settings(method, rate, *time))
                 .iter()
                 .any(|v| v.drifted)
         })
@@ -64,16 +65,20 @@ fn alarms(distance: Distance, rate: f64, reference: usize, window: usize, shift:
 
 #[test]
 fn false_alarms_are_as_rare_as_asked() {
-    for (distance, reference, window) in [
-        (Distance::JensenShannon, 90, 30),
-        (Distance::Psi, 90, 30),
-        (Distance::LInfinity, 90, 30),
-        (Distance::JensenShannon, 20, 7),
+    for (method, reference, window) in [
+        (DriftMethod::JensenShannon, 90, 30),
+        (DriftMethod::Psi, 90, 30),
+        (DriftMethod::LInfinity, 90, 30),
+        (DriftMethod::JensenShannon, 20, 7),
+        (DriftMethod::Hellinger, 90, 30),
+        (DriftMethod::KullbackLeibler, 90, 30),
+        (DriftMethod::ChiSquare, 90, 30),
+        (DriftMethod::Wasserstein, 90, 30),
     ] {
-        let rate = alarms(distance, 0.05, reference, window, 0.0, 200);
-        println!("{distance:?} {reference} {window}: {rate}");
+        let rate = alarms(method, 0.05, reference, window, 0.0, 200);
+        println!("{method:?} {reference} {window}: {rate}");
         // 0.05 asked; 200 repetitions leave ± 0.03 at two deviations.
-        assert!(rate <= 0.085, "{distance:?} with {reference} and {window} blocks: {rate}");
+        assert!(rate <= 0.085, "{method:?} with {reference} and {window} blocks: {rate}");
     }
 }
 
@@ -84,7 +89,7 @@ fn days_drawn_from_the_reference_itself_do_not_drift() {
     let drifted = (0..150)
         .filter(|time| {
             let new: Vec<_> = (0..30).map(|_| old[random.next_below(old.len())].clone()).collect();
-            detect_drift(&columns(&old, &new), &settings(Distance::JensenShannon, 0.01, *time))
+            detect_drift(&columns(&old, &new), &settings(DriftMethod::JensenShannon, 0.01, *time))
                 .iter()
                 .any(|v| v.drifted)
         })
@@ -95,12 +100,12 @@ fn days_drawn_from_the_reference_itself_do_not_drift() {
 
 #[test]
 fn drift_is_seen_and_smaller_effects_than_the_floor_are_not() {
-    let power = alarms(Distance::JensenShannon, 0.01, 90, 30, 1.3, 30);
+    let power = alarms(DriftMethod::JensenShannon, 0.01, 90, 30, 1.3, 30);
     assert!(power >= 0.9, "{power}");
     let mut random = SplitMix64::new(1);
     let old: Vec<_> = (0..90).map(|_| block(&mut random, 0.0)).collect();
     let new: Vec<_> = (0..30).map(|_| block(&mut random, 1.0)).collect();
-    let mut settings = settings(Distance::JensenShannon, 0.01, 1);
+    let mut settings = settings(DriftMethod::JensenShannon, 0.01, 1);
     let found = detect_drift(&columns(&old, &new), &settings);
     assert!(found[0].drifted && found[0].p_value.unwrap() < 0.01, "{found:?}");
     assert_eq!(
@@ -114,7 +119,7 @@ fn drift_is_seen_and_smaller_effects_than_the_floor_are_not() {
 
 #[test]
 fn edges_are_defined() {
-    let settings = settings(Distance::JensenShannon, 0.01, 1);
+    let settings = settings(DriftMethod::JensenShannon, 0.01, 1);
     assert!(detect_drift(&[], &settings).is_empty());
     let few = BlockCounts {
         ordered: false,

@@ -1,8 +1,7 @@
-//! The templates that `tidemill new` starts from: `templates/` of the checkout, built into the program.
+//! The templates of `tidemill new`: the checkout's `templates/`, built into the program.
 //!
-//! Their format is Spin's, and so is what renders them: the Liquid library and the filters that Spin has, so that
-//! `spin templates install --dir` and `tidemill new` make the same files. The one difference: Spin copies a file that is not Liquid as
-//! it stands; here it is an error, because all of these are ours.
+//! Format and rendering are Spin's: the same Liquid library with the same filters, so that `spin templates install --dir` and
+//! `tidemill new` make the same files. The one difference: Spin copies a file that is not valid Liquid unchanged; here it is an error.
 
 mod manifest;
 mod render;

@@ -1,12 +1,12 @@
-//! What `metadata/spin-template.toml` says: names, parameters and what their values may be. Fields of Spin's that mean nothing here are
-//! refused, so that no template comes to rest on one.
+//! `metadata/spin-template.toml`: names, parameters and their allowed values. Fields of Spin that have no meaning here are rejected, so that
+//! no template depends on one.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidemill_core::{Error, Result};
 
-/// A template as it lies in `templates/`.
+/// A template as it is in `templates/`.
 pub(crate) struct Source {
     manifest: &'static str,
     files: &'static [(&'static str, &'static [u8])],
@@ -26,16 +26,16 @@ struct Manifest {
     parameters: BTreeMap<String, Parameter>,
 }
 
-/// What the person who makes a project may choose.
+/// A choice that is made with `--set` when a project is created.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
     /// Always `string`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What is asked for.
+    /// What the value means.
     pub prompt: String,
-    /// What stands where nothing was chosen; without one the parameter must be set.
+    /// The value if none is set; without a default the parameter must be set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     /// A regular expression that must be found in the value.
@@ -46,7 +46,7 @@ pub struct Parameter {
 /// A template.
 #[derive(Debug, Clone, Serialize)]
 pub struct Template {
-    /// What `--template` takes.
+    /// The name that `--template` takes.
     pub id: String,
     /// One sentence.
     pub description: String,

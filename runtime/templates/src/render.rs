@@ -1,4 +1,4 @@
-//! From a template and a name to files. Everything is rendered before anything is written, so that a mistake leaves nothing behind.
+//! Renders a template to files. Everything is rendered before anything is written, so that an error leaves nothing behind.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::Template;
 /// A file of a project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderedFile {
-    /// From the project's folder, with `/`.
+    /// Relative to the project's folder, with `/`.
     pub path: String,
-    /// What it holds.
+    /// The content.
     pub bytes: Vec<u8>,
 }
 

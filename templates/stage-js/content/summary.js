@@ -1,22 +1,22 @@
 // Sums up JSON lines: how often each field is there, and the least, greatest and mean number in it.
 //
-// Tidemill calls `run`. What it may touch stands in `tidemill.toml`; the clock is the data's and randomness comes from the run's seed, so
-// that the same object gives the same outcome each time.
+// Tidemill calls `run`. `tidemill.toml` grants what it may read and write. The clock is the data's, and randomness comes from the run's
+// seed, so that the same object gives the same outcome each time.
 
 import { create, get } from 'tidemill:stage/objects@0.1.0';
 import { get as context } from 'tidemill:stage/run-context@0.1.0';
 
 export function run(trigger, config) {
-  // An error of the host's (not granted, not there) that is not caught is the stage's own.
+  // An error of the host (no such object, no grant) that is not caught becomes the stage's error.
   // `throw { kind: 'input', message: '…' }` makes one; any other exception counts as a bug.
   const text = decode(get(trigger.key));
   const { summary, wrong } = summarise(text, JSON.parse(config).ignore ?? []);
   if (wrong.length > 0) {
-    // What was looked at and found bad is an outcome, not an error.
+    // Bad data is an outcome, not an error.
     const findings = wrong.map((message) => ({ check: 'json', target: trigger.key, severity: 'error', message, count: 1 }));
     return { decision: 'rejected', reason: `${wrong.length} lines are no JSON objects`, findings, result: '{}' };
   }
-  // Under the run's key, so that a run which is made again after a crash writes the same object again.
+  // Named by the run's key, so that a run which is repeated after a crash writes the same object again.
   const key = `{{project-name | kebab_case}}/${context().runKey}.json`;
   create(key, encode(JSON.stringify(summary, null, 2) + '\n'));
   const result = JSON.stringify({ rows: summary.rows, summary: key });

@@ -1,7 +1,7 @@
 """Sums up JSON lines: how often each field is there, and the least, greatest and mean number in it.
 
-Tidemill calls `run`. What it may touch stands in `tidemill.toml`; the clock is the data's and randomness comes from the run's seed, so
-that the same object gives the same outcome each time.
+Tidemill calls `run`. `tidemill.toml` grants what it may read and write. The clock is the data's, and randomness comes from the run's seed,
+so that the same object gives the same outcome each time.
 """
 
 import json
@@ -13,14 +13,14 @@ from wit_world.imports.types import Decision, Finding, Outcome, Severity, Trigge
 
 class WitWorld(wit_world.WitWorld):
     def run(self, trigger: Trigger, config: str) -> Outcome:
-        # An error of the host's (not granted, not there) that is not caught is the stage's own.
+        # An error of the host (no such object, no grant) that is not caught becomes the stage's error.
         text = objects.get(trigger.key).decode("utf-8", errors="replace")
         summary, wrong = summarise(text, json.loads(config).get("ignore", []))
         if wrong:
-            # What was looked at and found bad is an outcome, not an error.
+            # Bad data is an outcome, not an error.
             findings = [Finding("json", trigger.key, Severity.ERROR, message, 1) for message in wrong]
             return Outcome(Decision.REJECTED, f"{len(wrong)} lines are no JSON objects", findings, "{}", None)
-        # Under the run's key, so that a run which is made again after a crash writes the same object again.
+        # Named by the run's key, so that a run which is repeated after a crash writes the same object again.
         key = f"{{project-name | kebab_case}}/{run_context.get().run_key}.json"
         objects.create(key, (json.dumps(summary, indent=2) + "\n").encode())
         result = json.dumps({"rows": summary["rows"], "summary": key})

@@ -1,4 +1,4 @@
-"""The stage over a store of its own. The words (Outcome, Finding, …) are the real ones, from the bindings; only the host is ours."""
+"""The stage over a store in memory. The types (Outcome, Finding, …) are those of the bindings; only the host is replaced."""
 
 import json
 import unittest

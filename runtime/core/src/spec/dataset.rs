@@ -35,7 +35,7 @@ pub struct Contract {
     /// Most rows a part may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum_rows: Option<u64>,
-    /// The largest share of rows that may go to quarantine before the whole part is rejected; default 0.2.
+    /// The largest share of rows that may go to quarantine before the whole file is rejected; default 0.2.
     #[serde(default = "fifth")]
     pub maximum_quarantined: f64,
     /// Assertions in SQL.
@@ -75,7 +75,7 @@ pub struct Column {
     /// A regular expression that the whole text must match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// Whether no value may come twice in a part.
+    /// Whether no value may come twice in a data file.
     #[serde(default)]
     pub unique: bool,
     /// `error` sends bad rows to quarantine (default), `warning` only reports them.
@@ -137,7 +137,7 @@ pub enum ContractValue {
     Text(String),
 }
 
-/// `[[sql]]`: a condition on each row, or on the whole part.
+/// `[[sql]]`: a condition on each row, or on all rows of a data file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SqlAssertion {
@@ -157,6 +157,6 @@ pub struct SqlAssertion {
 pub enum Assertion {
     /// An SQL expression over one row's columns; rows where it is false go to quarantine (null passes).
     Row(String),
-    /// An SQL expression of aggregates over the table; false rejects the part.
-    Part(String),
+    /// An SQL expression of aggregates over all rows of a data file; false rejects the file.
+    Table(String),
 }

@@ -2,9 +2,11 @@
 //! and, resolved, the configuration that stages get.
 
 mod dataset;
+mod drift;
 mod features;
 mod model;
 
 pub use dataset::{Assertion, Column, ColumnType, Contract, ContractValue, Dataset, SqlAssertion};
+pub use drift::{DriftMethod, DriftMethodInfo};
 pub use features::{Encoding, Features, Holdout, Impute, TransformRule};
-pub use model::{DriftMethod, Model, Monitor, Retrain, Task, Trainer, TrainerKind};
+pub use model::{Model, Monitor, Retrain, Task, Trainer, TrainerKind};

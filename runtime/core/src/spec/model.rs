@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::DriftMethod;
 use crate::{Digest, gate::Gate, time::Span};
 
 /// `[model.<name>]`.
@@ -114,44 +115,59 @@ pub enum TrainerKind {
 
 /// `monitor = { … }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[serde(rename_all = "kebab-case", from = "RawMonitor")]
 pub struct Monitor {
-    /// The span of event time that is judged at once; default `"1 day"`.
+    /// The span of event time that one report covers; default `"1 day"`.
     pub window: Span,
     /// The span within which rows are taken to depend on each other; default `"1 day"`.
     pub block: Span,
-    /// The chance that a window without drift is called drifted, over all columns together; default 0.01.
+    /// The probability that a window without drift is called drifted, over all columns together; default 0.01.
     pub false_alarm_rate: f64,
-    /// The smallest effect that is called drift, in `method`'s unit; default 0.1.
+    /// The smallest distance that is called drift, in the unit of `method`; default: the method's own threshold.
     pub minimum_effect: f64,
-    /// How the difference is measured.
+    /// How the difference is measured; default `"jensen-shannon"`.
     pub method: DriftMethod,
 }
 
-impl Default for Monitor {
+/// As in the file, where the method decides what a missing `minimum-effect` is.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawMonitor {
+    window: Span,
+    block: Span,
+    false_alarm_rate: f64,
+    minimum_effect: Option<f64>,
+    method: DriftMethod,
+}
+
+impl Default for RawMonitor {
     fn default() -> Self {
-        let day = Span::days(1);
         Self {
-            window: day,
-            block: day,
+            window: Span::days(1),
+            block: Span::days(1),
             false_alarm_rate: 0.01,
-            minimum_effect: 0.1,
+            minimum_effect: None,
             method: DriftMethod::default(),
         }
     }
 }
 
-/// How the difference of two distributions is measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DriftMethod {
-    /// Jensen-Shannon distance, base 2, bins from the reference.
-    #[default]
-    JensenShannon,
-    /// Population stability index, bins from the reference.
-    Psi,
-    /// Greatest difference of the distribution functions (numbers) or of the shares (categories).
-    LInfinity,
+impl From<RawMonitor> for Monitor {
+    fn from(raw: RawMonitor) -> Self {
+        Self {
+            window: raw.window,
+            block: raw.block,
+            false_alarm_rate: raw.false_alarm_rate,
+            minimum_effect: raw.minimum_effect.unwrap_or_else(|| raw.method.info().threshold),
+            method: raw.method,
+        }
+    }
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        RawMonitor::default().into()
+    }
 }
 
 /// `retrain = { … }`.

@@ -1,21 +1,27 @@
-//! Two classes. A row counts as predicted positive when its score is at least 0.5; `auc` alone needs no threshold and takes any score.
+//! Metrics of two classes. A row counts as predicted positive when its score is at least 0.5; only `auc` needs no threshold and takes any
+//! score.
 
 use super::{Metrics, clipped_ln, defined_metrics, mean};
 
 /// Rows by what was predicted (at 0.5) and what was true.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confusion {
-    /// Predicted positive, and it was.
+    /// Predicted positive, and positive.
     pub true_positive: u64,
-    /// Predicted positive, and it was not.
+    /// Predicted positive, but negative.
     pub false_positive: u64,
-    /// Predicted negative, and it was.
+    /// Predicted negative, and negative.
     pub true_negative: u64,
-    /// Predicted negative, and it was positive.
+    /// Predicted negative, but positive.
     pub false_negative: u64,
 }
 
-/// Counts the four kinds of rows; `scores` and `positive` are of one length (what is longer is cut).
+/// Counts the four kinds of rows; of `scores` and `positive` the longer list is cut.
+///
+/// ```
+/// let counts = tidemill_stats::confusion(&[0.9, 0.8, 0.1], &[true, false, true]);
+/// assert_eq!((counts.true_positive, counts.false_positive, counts.false_negative), (1, 1, 1));
+/// ```
 pub fn confusion(scores: &[f64], positive: &[bool]) -> Confusion {
     let mut counts = Confusion::default();
     for (score, truth) in scores.iter().zip(positive) {
@@ -30,8 +36,15 @@ pub fn confusion(scores: &[f64], positive: &[bool]) -> Confusion {
     counts
 }
 
-/// The area under the ROC curve: the chance that a positive row scores above a negative one, ties counting half
+/// The area under the ROC curve: the probability that a positive row scores above a negative one, ties counting half
 /// (Mann-Whitney by mid-ranks). `None` when a class is missing or a score is NaN.
+///
+/// ```
+/// // scikit-learn: roc_auc_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+/// let area = tidemill_stats::auc(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true]);
+/// assert_eq!(area, Some(0.75));
+/// assert_eq!(tidemill_stats::auc(&[0.1, 0.4], &[true, true]), None);
+/// ```
 pub fn auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let rows = scores.len().min(positive.len());
     if scores[..rows].iter().any(|s| s.is_nan()) {
@@ -63,6 +76,11 @@ pub fn auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
 }
 
 /// The mean of −ln(probability given to what was true). `None` without rows or with a NaN score.
+///
+/// ```
+/// let loss = tidemill_stats::log_loss(&[0.5, 0.5], &[true, false]).unwrap();
+/// assert!((loss - std::f64::consts::LN_2).abs() < 1e-15);
+/// ```
 pub fn log_loss(scores: &[f64], positive: &[bool]) -> Option<f64> {
     mean(scores.len().min(positive.len()), |row| {
         -clipped_ln(if positive[row] { scores[row] } else { 1.0 - scores[row] })
@@ -70,6 +88,10 @@ pub fn log_loss(scores: &[f64], positive: &[bool]) -> Option<f64> {
 }
 
 /// The mean squared distance of the score from 0 or 1. `None` without rows or with a NaN score.
+///
+/// ```
+/// assert_eq!(tidemill_stats::brier(&[0.5, 1.0], &[true, true]), Some(0.125));
+/// ```
 pub fn brier(scores: &[f64], positive: &[bool]) -> Option<f64> {
     mean(scores.len().min(positive.len()), |row| {
         let distance = scores[row] - f64::from(u8::from(positive[row]));
@@ -78,6 +100,10 @@ pub fn brier(scores: &[f64], positive: &[bool]) -> Option<f64> {
 }
 
 /// The share of rows on the right side of 0.5. `None` without rows or with a NaN score.
+///
+/// ```
+/// assert_eq!(tidemill_stats::accuracy(&[0.9, 0.2, 0.7, 0.6], &[true, false, true, false]), Some(0.75));
+/// ```
 pub fn accuracy(scores: &[f64], positive: &[bool]) -> Option<f64> {
     mean(scores.len().min(positive.len()), |row| match scores[row].is_nan() {
         true => f64::NAN,
@@ -86,18 +112,31 @@ pub fn accuracy(scores: &[f64], positive: &[bool]) -> Option<f64> {
 }
 
 /// The share of predicted positives that are positive. `None` when nothing was predicted positive.
+///
+/// ```
+/// assert_eq!(tidemill_stats::precision(&[0.9, 0.8, 0.1], &[true, false, true]), Some(0.5));
+/// assert_eq!(tidemill_stats::precision(&[0.1], &[true]), None);
+/// ```
 pub fn precision(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let counts = confusion(scores, positive);
     share(counts.true_positive, counts.true_positive + counts.false_positive)
 }
 
-/// The share of positives that were predicted so. `None` when no row is positive.
+/// The share of positives that were predicted positive. `None` when no row is positive.
+///
+/// ```
+/// assert_eq!(tidemill_stats::recall(&[0.9, 0.8, 0.1], &[true, false, true]), Some(0.5));
+/// ```
 pub fn recall(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let counts = confusion(scores, positive);
     share(counts.true_positive, counts.true_positive + counts.false_negative)
 }
 
-/// 2·TP / (2·TP + FP + FN), the harmonic mean of precision and recall. `None` when no row is or was predicted positive.
+/// 2·TP / (2·TP + FP + FN), the harmonic mean of precision and recall. `None` when no row is positive or predicted positive.
+///
+/// ```
+/// assert_eq!(tidemill_stats::f1(&[0.9, 0.8, 0.1], &[true, false, true]), Some(0.5));
+/// ```
 pub fn f1(scores: &[f64], positive: &[bool]) -> Option<f64> {
     let counts = confusion(scores, positive);
     let hits = 2 * counts.true_positive;
@@ -105,6 +144,14 @@ pub fn f1(scores: &[f64], positive: &[bool]) -> Option<f64> {
 }
 
 /// All of them by name: `auc`, `log-loss`, `brier`, `accuracy`, `precision`, `recall`, `f1`, `rows`.
+///
+/// ```
+/// let metrics = tidemill_stats::binary_metrics(&[0.9, 0.2], &[true, false]);
+/// assert_eq!((metrics["auc"], metrics["rows"]), (1.0, 2.0));
+/// // Only one class: no AUC, but an accuracy.
+/// let metrics = tidemill_stats::binary_metrics(&[0.9], &[true]);
+/// assert!(!metrics.contains_key("auc") && metrics["accuracy"] == 1.0);
+/// ```
 pub fn binary_metrics(scores: &[f64], positive: &[bool]) -> Metrics {
     let valid = !scores.iter().any(|s| s.is_nan());
     let at_threshold = |metric: fn(&[f64], &[bool]) -> Option<f64>| metric(scores, positive).filter(|_| valid);

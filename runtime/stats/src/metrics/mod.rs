@@ -1,4 +1,4 @@
-//! How good predictions were. A metric that the rows do not define (one class alone, no rows, a score that is not a number) is
+//! Accuracy of predictions against the truth. A metric that the rows do not define (only one class, no rows, a score that is NaN) is
 //! `None`, and left out of the maps: it is never a made-up 0 or 0.5.
 
 mod binary;
@@ -25,7 +25,7 @@ fn clipped_ln(probability: f64) -> f64 {
     libm::log(probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
 }
 
-/// The mean of what `value` gives for each row, or `None` without rows or where it is not a number.
+/// The mean of `value` over the rows, or `None` without rows or where it is not finite.
 fn mean(rows: usize, value: impl Fn(usize) -> f64) -> Option<f64> {
     let sum: f64 = (0..rows).map(value).sum();
     let mean = sum / rows as f64;

@@ -1,5 +1,5 @@
-//! Several classes: `scores` is row-major `[rows, classes]`, `truth` the index of each row's class. An index outside the classes
-//! (a class that the model does not know) counts as wrong, and takes log-loss and AUC from the result.
+//! Metrics of several classes: `scores` is row-major `[rows, classes]`, `truth` the index of each row's class. An index outside the classes
+//! (a class that the model does not know) counts as wrong, and leaves log-loss and AUC undefined.
 
 use super::{Metrics, clipped_ln, defined_metrics, mean};
 
@@ -19,6 +19,11 @@ fn count_rows(scores: &[f64], classes: usize, truth: &[usize]) -> usize {
 }
 
 /// The share of rows whose greatest score is the true class's.
+///
+/// ```
+/// let scores = [0.7, 0.2, 0.1, 0.1, 0.3, 0.6];
+/// assert_eq!(tidemill_stats::multiclass_accuracy(&scores, 3, &[0, 1]), Some(0.5));
+/// ```
 pub fn multiclass_accuracy(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
     mean(count_rows(scores, classes, truth), |row| {
         let scores = &scores[row * classes..][..classes];
@@ -27,6 +32,11 @@ pub fn multiclass_accuracy(scores: &[f64], classes: usize, truth: &[usize]) -> O
 }
 
 /// The mean of −ln(probability given to the true class).
+///
+/// ```
+/// let loss = tidemill_stats::multiclass_log_loss(&[0.5, 0.25, 0.25], 3, &[0]).unwrap();
+/// assert!((loss - std::f64::consts::LN_2).abs() < 1e-15);
+/// ```
 pub fn multiclass_log_loss(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
     mean(count_rows(scores, classes, truth), |row| match truth[row] < classes {
         true => -clipped_ln(scores[row * classes + truth[row]]),
@@ -35,6 +45,12 @@ pub fn multiclass_log_loss(scores: &[f64], classes: usize, truth: &[usize]) -> O
 }
 
 /// The mean over classes of each one's AUC against the rest. `None` when a class has no row or all of them.
+///
+/// ```
+/// let scores = [0.8, 0.2, 0.3, 0.7];
+/// assert_eq!(tidemill_stats::multiclass_auc(&scores, 2, &[0, 1]), Some(1.0));
+/// assert_eq!(tidemill_stats::multiclass_auc(&scores, 2, &[0, 0]), None);
+/// ```
 pub fn multiclass_auc(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
     let rows = count_rows(scores, classes, truth);
     if truth[..rows].iter().any(|class| *class >= classes) {
@@ -50,6 +66,12 @@ pub fn multiclass_auc(scores: &[f64], classes: usize, truth: &[usize]) -> Option
 }
 
 /// The mean over the classes that occur (truly or predicted) of each one's F1: `macro` in other tools.
+///
+/// ```
+/// let scores = [0.7, 0.3, 0.6, 0.4];
+/// // Class 0: 2·1 / (2 + 1); class 1 was never predicted: 0.
+/// assert_eq!(tidemill_stats::multiclass_f1(&scores, 2, &[0, 1]), Some((2.0 / 3.0) / 2.0));
+/// ```
 pub fn multiclass_f1(scores: &[f64], classes: usize, truth: &[usize]) -> Option<f64> {
     let rows = count_rows(scores, classes, truth);
     let mut hits = vec![0u64; classes];
@@ -72,6 +94,11 @@ pub fn multiclass_f1(scores: &[f64], classes: usize, truth: &[usize]) -> Option<
 }
 
 /// All of them by name: `auc`, `log-loss`, `accuracy`, `f1`, `rows`.
+///
+/// ```
+/// let metrics = tidemill_stats::multiclass_metrics(&[0.8, 0.2, 0.3, 0.7], 2, &[0, 1]);
+/// assert_eq!((metrics["accuracy"], metrics["rows"]), (1.0, 2.0));
+/// ```
 pub fn multiclass_metrics(scores: &[f64], classes: usize, truth: &[usize]) -> Metrics {
     let valid = !scores.iter().any(|s| s.is_nan());
     defined_metrics(

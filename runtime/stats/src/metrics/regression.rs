@@ -1,8 +1,13 @@
-//! Numbers. `r2` is against the mean of these very rows, so it is not defined when the truth is constant.
+//! Metrics of predicted numbers. `r2` compares with the mean of the same rows, so that it is not defined when the truth is constant.
 
 use super::{Metrics, defined_metrics, mean};
 
 /// The square root of the mean squared error. `None` without rows or with a value that is not a number.
+///
+/// ```
+/// assert_eq!(tidemill_stats::rmse(&[1.0, 5.0], &[1.0, 1.0]), Some(8f64.sqrt()));
+/// assert_eq!(tidemill_stats::rmse(&[f64::NAN], &[1.0]), None);
+/// ```
 pub fn rmse(predicted: &[f64], truth: &[f64]) -> Option<f64> {
     mean(predicted.len().min(truth.len()), |row| {
         (predicted[row] - truth[row]) * (predicted[row] - truth[row])
@@ -11,11 +16,20 @@ pub fn rmse(predicted: &[f64], truth: &[f64]) -> Option<f64> {
 }
 
 /// The mean absolute error. `None` without rows or with a value that is not a number.
+///
+/// ```
+/// assert_eq!(tidemill_stats::mae(&[1.0, 5.0], &[1.0, 1.0]), Some(2.0));
+/// ```
 pub fn mae(predicted: &[f64], truth: &[f64]) -> Option<f64> {
     mean(predicted.len().min(truth.len()), |row| (predicted[row] - truth[row]).abs())
 }
 
 /// 1 − squared error / squared distance from the mean. `None` also where the truth is constant.
+///
+/// ```
+/// assert_eq!(tidemill_stats::r2(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]), Some(1.0));
+/// assert_eq!(tidemill_stats::r2(&[1.0, 2.0], &[1.0, 1.0]), None);
+/// ```
 pub fn r2(predicted: &[f64], truth: &[f64]) -> Option<f64> {
     let rows = predicted.len().min(truth.len());
     let centre = mean(rows, |row| truth[row])?;
@@ -25,6 +39,11 @@ pub fn r2(predicted: &[f64], truth: &[f64]) -> Option<f64> {
 }
 
 /// All of them by name: `rmse`, `mae`, `r2`, `rows`.
+///
+/// ```
+/// let metrics = tidemill_stats::regression_metrics(&[1.0, 5.0], &[1.0, 1.0]);
+/// assert_eq!((metrics["mae"], metrics["rows"]), (2.0, 2.0));
+/// ```
 pub fn regression_metrics(predicted: &[f64], truth: &[f64]) -> Metrics {
     defined_metrics(
         predicted.len().min(truth.len()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What is written.
+/// The object that the stage writes.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// Lines that hold an object.
@@ -19,12 +19,12 @@ pub struct Summary {
 pub struct Field {
     /// Rows in which it has a value.
     pub there: usize,
-    /// Nothing where a value is no number.
+    /// `None` where a value is not a number.
     #[serde(flatten)]
     pub numbers: Option<Numbers>,
 }
 
-/// Of a field whose values are all numbers.
+/// Numbers of a field whose values are all numbers.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Numbers {
     /// The least.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidemill_lambda::{Handler, StageEnvironment, native_runner};
 use tidemill_run::Ledger;
-use tidemill_sdk::{Twin, prelude::*};
+use tidemill_sdk::{TestHost, prelude::*};
 use tidemill_store::Store;
 
 use crate::{{project-name | pascal_case}};
@@ -13,9 +13,9 @@ const LINES: &[u8] = b"{\"id\": 1, \"level\": 2}\n{\"id\": 2, \"level\": 4.0, \"
 
 #[test]
 fn lines_are_summed_up() {
-    let twin = Twin::default().with(KEY, LINES).granted(&[], &["{{project-name | kebab_case}}/**"]);
-    let outcome = twin.run::<{{project-name | pascal_case}}>(KEY, &json!({ "ignore": ["id"] })).unwrap();
-    let written: Value = serde_json::from_slice(&twin.object(outcome.facts["summary"].as_str().unwrap()).unwrap()).unwrap();
+    let host = TestHost::default().with_object(KEY, LINES).with_grants(&[], &["{{project-name | kebab_case}}/**"]);
+    let outcome = host.run::<{{project-name | pascal_case}}>(KEY, &json!({ "ignore": ["id"] })).unwrap();
+    let written: Value = serde_json::from_slice(&host.object(outcome.result["summary"].as_str().unwrap()).unwrap()).unwrap();
     let level = json!({ "there": 2, "least": 2.0, "greatest": 4.0, "mean": 3.0 });
     assert_eq!(written, json!({ "rows": 2, "fields": { "level": level, "site": { "there": 1 } } }));
 }
@@ -44,6 +44,6 @@ fn an_event_of_s3_runs_it_once() {
         }
         let outcomes = Ledger::new(store.clone()).list_outcomes(None, None).await.unwrap();
         assert_eq!((outcomes.len(), outcomes[0].decision), (1, Decision::Done));
-        assert_eq!(outcomes[0].facts["rows"], 2);
+        assert_eq!(outcomes[0].result["rows"], 2);
     });
 }

@@ -1,4 +1,4 @@
-// The stage over a store of its own.
+// The stage over a store in memory.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

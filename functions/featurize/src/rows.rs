@@ -1,4 +1,4 @@
-//! The feature rows in memory, and the signature that follows from the SELECT's own columns.
+//! The feature rows in memory, and the signature that follows from the SELECT's columns.
 
 use std::collections::BTreeSet;
 
@@ -6,23 +6,21 @@ use tidemill_core::{
     Error, ErrorKind, Host, Result,
     record::{Signature, SignatureColumn},
     spec::{ColumnType, Task},
+    sql::{quote_identifier, quote_identifiers},
 };
 use tidemill_ml::{Columns, Values};
 
-use crate::{
-    Config,
-    parts::{FeatureSource, quote_identifier, quote_identifiers},
-};
+use crate::{Config, source::FeatureSource};
 
-/// All rows with a label, by time, then key.
+/// All rows with a label, ordered by time, then key.
 pub(crate) struct FeatureRows {
     pub(crate) columns: Columns,
     pub(crate) signature: Signature,
-    /// Microseconds, one a row.
+    /// Event times in microseconds, one for each row.
     pub(crate) times: Vec<i64>,
 }
 
-/// `None` if there is no row at all.
+/// Reads all rows, or returns `None` if there is none.
 pub(crate) fn read_rows(source: &FeatureSource, config: &Config, host: &dyn Host) -> Result<Option<FeatureRows>> {
     let features = &config.features;
     let sql = format!(
@@ -50,8 +48,8 @@ pub(crate) fn read_rows(source: &FeatureSource, config: &Config, host: &dyn Host
     Ok(Some(FeatureRows { columns, signature, times }))
 }
 
-/// What the user wrote is at fault, unless the machine is.
-pub(crate) fn explain_error(error: Error, config: &Config) -> Error {
+/// An error in the user's SQL is one of the configuration.
+fn explain_error(error: Error, config: &Config) -> Error {
     match error.kind {
         ErrorKind::Config | ErrorKind::Input => Error::config(format!(
             "the SQL of features `{}` cannot be run: {}",

@@ -1,0 +1,56 @@
+//! The common table expressions over the dataset's files: `<dataset>` is the files merged by key, `_features` those rows of the user's
+//! SELECT that have a label and a time.
+//!
+//! Where two data files have a row of the same key, the row of the later file is kept: by greatest event time, then by digest. Rows that
+//! one file has twice under a key are both kept, in a total order; rows without a key are left out.
+
+use tidemill_core::{
+    Error, Result, Table,
+    record::{DataFile, TrainingRequest},
+    sql::{quote_identifier, quote_identifiers, timestamp_literal},
+};
+
+use crate::Config;
+
+/// The SQL that every query of the stage starts with, and the tables that it reads.
+pub(crate) struct FeatureSource {
+    pub(crate) with: String,
+    pub(crate) tables: Vec<Table>,
+}
+
+pub(crate) fn build_source(request: &TrainingRequest, config: &Config) -> Result<FeatureSource> {
+    let dataset = &config.dataset;
+    if let Some(file) = request.data_files.iter().find(|file| file.dataset != dataset.name) {
+        let (found, wanted) = (&file.dataset, &dataset.name);
+        return Err(Error::input(format!(
+            "the request names a data file of `{found}`, and the features are made from `{wanted}`"
+        )));
+    }
+    let tables = file_tables(&request.data_files);
+    let union = |columns: &str, how: &str| {
+        let select = |(i, table): (usize, &Table)| format!("SELECT {columns}, {i} AS _file FROM {}", quote_identifier(&table.name));
+        let selects: Vec<String> = tables.iter().enumerate().map(select).collect();
+        selects.join(&format!("\n    {how} "))
+    };
+    let (key, time) = (quote_identifiers(&dataset.key), quote_identifier(&dataset.time));
+    let (all, keys) = (union("*", "UNION ALL BY NAME"), union(&key, "UNION ALL"));
+    let (name, as_of) = (quote_identifier(&dataset.name), timestamp_literal(request.as_of));
+    let (event, label) = (quote_identifier(&config.features.time), quote_identifier(&config.features.label));
+    let select = config.features.sql.trim().trim_end_matches(';');
+    let with = format!(
+        "WITH _all AS (\n    {all}\n), _latest AS (\n    SELECT {key}, max(_file) AS _file FROM (\n    {keys}\n    ) GROUP BY {key}\n), \
+         {name} AS (\n    SELECT _all.* EXCLUDE (_file) FROM _all JOIN _latest USING ({key}, _file) WHERE {time} < {as_of}\n), \
+         _selected AS (\n{select}\n), \
+         _features AS (\n    SELECT * FROM _selected WHERE {event} IS NOT NULL AND {label} IS NOT NULL\n)\n"
+    );
+    Ok(FeatureSource { with, tables })
+}
+
+/// A table for each distinct data file, the latest last.
+fn file_tables(files: &[DataFile]) -> Vec<Table> {
+    let mut files: Vec<&DataFile> = files.iter().collect();
+    files.sort_by(|a, b| (a.until, &a.digest).cmp(&(b.until, &b.digest)));
+    files.dedup_by(|a, b| a.digest == b.digest);
+    let table = |(i, file): (usize, &&DataFile)| Table::parquet(&format!("_file_{i}"), [file.data.as_str()]);
+    files.iter().enumerate().map(table).collect()
+}

@@ -1,0 +1,31 @@
+//! Profiles of columns and the bins that follow from them, in SQL and in memory.
+//!
+//! - [`SqlProfile`] builds a [`Profile`](tidemill_core::record::Profile) by aggregates over rows that stay in the engine: what `validate`
+//!   does with a data file.
+//! - [`numeric_profile`] and [`categorical_profile`] build a column's profile of values in memory: what `featurize` does with its features.
+//! - [`Bins`] numbers the bins of a profiled column. `featurize` counts training blocks by these numbers and `monitor` counts predictions
+//!   by them, so that both must come from here.
+
+mod bins;
+mod memory;
+mod sql;
+
+pub use bins::Bins;
+pub use memory::{categorical_profile, numeric_profile};
+pub use sql::{ProfileQuery, SqlProfile};
+
+/// The most values that a categorical profile lists.
+const MAX_CATEGORIES: usize = 200;
+/// Quantiles are listed at multiples of 1 / `QUANTILE_STEPS`, both ends included.
+const QUANTILE_STEPS: usize = 20;
+
+/// The candidates that ascend strictly and lie above `minimum`: inner edges of a histogram. A value that many rows share becomes one edge.
+fn inner_edges(candidates: impl IntoIterator<Item = f64>, minimum: f64) -> Vec<f64> {
+    let mut edges: Vec<f64> = Vec::new();
+    for edge in candidates {
+        if edge > *edges.last().unwrap_or(&minimum) {
+            edges.push(edge);
+        }
+    }
+    edges
+}
