@@ -99,7 +99,7 @@ pub struct MonitoringReport {
 pub struct ColumnDrift {
     /// A feature, or `_score` for the predictions.
     pub column: String,
-    /// `jensen-shannon`, `psi` or `l-infinity`.
+    /// The name of the drift method: see [`DriftMethod`](crate::spec::DriftMethod).
     pub method: String,
     /// The distance between window and reference, by that method; 0 where a side has no rows.
     pub statistic: f64,
@@ -185,7 +185,7 @@ pub struct TrainingResult {
     pub rounds: u32,
     /// By transformed column: its share of the total gain (trees) or |coefficient| (linear).
     pub importances: BTreeMap<String, f64>,
-    /// Loss and metrics on the stop slice.
+    /// Loss and metrics on the validation slice.
     pub metrics: Metrics,
 }
 

@@ -64,7 +64,7 @@ pub struct Trainer {
     pub minimum_leaf_rows: u32,
     /// L2 regularisation.
     pub l2: f64,
-    /// Rounds without a better loss on the stop slice after which training ends; 0 = never.
+    /// Rounds without a better loss on the validation slice after which training ends; 0 = never.
     pub early_stopping: u32,
     /// Weights by class, as written in the label; `{}` = all 1.
     pub class_weights: BTreeMap<String, f64>,
