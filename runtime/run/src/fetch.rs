@@ -1,29 +1,34 @@
-//! HTTP GET for stages that were granted hosts, whoever sends it. A redirect is followed only to a host that is granted too.
+//! HTTP GET for stages that were granted hosts, over any HTTP client. A redirect is followed only to a host that is granted too.
+//!
+//! Hosts and redirects are read by the `url` crate, as browsers and HTTP clients read them: a difference would be a way around the grants.
 
-use http::Uri;
 use tidemill_core::{Error, FetchResponse, Result};
+use url::Url;
 
 use crate::Grants;
 
 const MAX_REDIRECTS: usize = 5;
-/// The largest body.
+/// The largest body, in bytes.
 pub const MAX_FETCH_BYTES: u64 = 256 << 20;
 
-/// Fetches a URL; `once` asks without following.
+/// Fetches a URL; `send` sends one request, without following redirects.
+///
+/// # Errors
+/// `Input` for a URL that cannot be read and for too many redirects, that of the grants for another host, and what `send` returns.
 pub fn fetch(
     grants: &Grants,
     url: &str,
     headers: &[(String, String)],
-    once: impl Fn(&str, &[(String, String)]) -> Result<FetchResponse>,
+    send: impl Fn(&str, &[(String, String)]) -> Result<FetchResponse>,
 ) -> Result<FetchResponse> {
-    let first = host(url)?;
-    let mut url = url.to_owned();
+    let mut url = parse(url)?;
+    let first = host(&url);
     for _ in 0..=MAX_REDIRECTS {
-        let here = host(&url)?;
+        let here = host(&url);
         grants.check_fetch(&here)?;
-        // A header may be a credential: it is for the host that was asked, not for where that points.
+        // A header may be a credential: it is for the host of the URL, not for where that redirects.
         let headers = if here == first { headers } else { &[] };
-        let response = once(&url, headers)?;
+        let response = send(url.as_str(), headers)?;
         match location(&response) {
             Some(next) => url = resolve(&url, next)?,
             None => return Ok(response),
@@ -34,7 +39,7 @@ pub fn fetch(
     )))
 }
 
-/// A body that is too large.
+/// The error for a body of more than [`MAX_FETCH_BYTES`].
 pub fn response_too_large(url: &str) -> Error {
     Error::limit(format!("`{url}` answers with more than 256 MiB; fetch it in parts"))
 }
@@ -50,41 +55,27 @@ fn location(response: &FetchResponse) -> Option<&str> {
         .map(|(_, value)| value.as_str())
 }
 
-fn resolve(base: &str, next: &str) -> Result<String> {
-    let uri = uri(base)?;
-    let scheme = uri.scheme_str().unwrap_or("https");
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    Ok(if next.starts_with("http://") || next.starts_with("https://") {
-        next.to_owned()
-    } else if let Some(rest) = next.strip_prefix("//") {
-        format!("{scheme}://{rest}")
-    } else if next.starts_with('/') {
-        format!("{scheme}://{authority}{next}")
-    } else {
-        let folder = uri.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{next}")
-    })
+fn parse(text: &str) -> Result<Url> {
+    check(Url::parse(text).ok(), text)
 }
 
-fn uri(url: &str) -> Result<Uri> {
-    let wrong = || Error::input(format!("`{url}` is not a URL: write it like `https://example.org/data.csv`"));
-    let uri: Uri = url.parse().map_err(|_| wrong())?;
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if is_web && uri.host().is_some_and(|host| !host.is_empty()) {
-        Ok(uri)
-    } else {
-        Err(wrong())
-    }
+fn resolve(base: &Url, next: &str) -> Result<Url> {
+    check(base.join(next).ok(), next)
 }
 
-/// The host with its port, where one is written: without a name and a password.
-fn host(url: &str) -> Result<String> {
-    let uri = uri(url)?;
-    let host = uri.host().unwrap_or("");
-    Ok(match uri.port_u16() {
+fn check(url: Option<Url>, text: &str) -> Result<Url> {
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    url.filter(is_web)
+        .ok_or_else(|| Error::input(format!("`{text}` is not a URL: write it like `https://example.org/data.csv`")))
+}
+
+/// The host, with its port where that is not the scheme's, and without a name and a password.
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -92,11 +83,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_those_that_are_asked() {
+    fn hosts_are_those_that_a_client_asks() {
+        let host = |text: &str| parse(text).map(|url| host(&url));
         assert_eq!(host("https://user:pw@example.org/x").unwrap(), "example.org");
         assert_eq!(host("http://example.org:8080").unwrap(), "example.org:8080");
+        assert_eq!(host("https://Example.org:443/").unwrap(), "example.org");
         assert!(host("file:///etc/passwd").unwrap_err().message.contains("is not a URL"));
-        assert_eq!(resolve("https://a.org/x/y?z", "w").unwrap(), "https://a.org/x/w");
-        assert_eq!(resolve("https://a.org/x/y", "//b.org/z").unwrap(), "https://b.org/z");
+        assert!(host("example.org/x").unwrap_err().message.contains("is not a URL"));
+    }
+
+    #[test]
+    fn redirects_are_relative_to_the_url() {
+        let next = |next: &str| resolve(&parse("https://a.org/x/y?z").unwrap(), next).map(String::from);
+        assert_eq!(next("w").unwrap(), "https://a.org/x/w");
+        assert_eq!(next("//b.org/z").unwrap(), "https://b.org/z");
+        assert_eq!(next("/\\b.org/z").unwrap(), "https://b.org/z", "as clients read it");
+        assert!(next("ftp://b.org/z").is_err());
     }
 }

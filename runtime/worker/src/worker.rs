@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tidemill_core::{
     Digest, Error, Outcome, Result,
@@ -136,8 +138,10 @@ impl Worker {
                 source.extend(&event).await;
             }
         };
+        // A panic here must not take an event for handled.
+        let deliver = AssertUnwindSafe(self.deliver_all(&event)).catch_unwind();
         let result = tokio::select! {
-            result = self.deliver_all(&event) => result,
+            result = deliver => result.unwrap_or_else(|_| Err(GiveBack::Failure(Error::bug("the worker panicked")))),
             () = extend => return,
         };
         match result {
