@@ -129,3 +129,51 @@ async fn explain_method(request: Request, next: Next) -> Response {
         _ => response,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api() -> Router {
+        let pipeline = Pipeline::parse("[project]\nname = \"mill\"\n", &|path| Err(Error::not_found(path))).unwrap();
+        router(ApiState {
+            pipeline: Arc::new(pipeline),
+            flow: FlowSlot::default(),
+        })
+    }
+
+    async fn ask(method: &str, path: &str) -> (u16, String, String) {
+        let request = http::Request::builder().method(method).uri(path).body(Bytes::new()).unwrap();
+        let response = respond(api(), request).await;
+        let allow = response
+            .headers()
+            .get(header::ALLOW)
+            .map_or("", |allow| allow.to_str().unwrap())
+            .to_owned();
+        let body = String::from_utf8(response.body().to_vec()).unwrap();
+        (response.status().as_u16(), allow, body)
+    }
+
+    #[tokio::test]
+    async fn every_host_path_has_a_route() {
+        for path in ["/healthz", "/status", "/events", "/metrics", "/data/flights"] {
+            assert!(is_host_path(path));
+            assert_ne!(ask("GET", path).await.0, 404, "{path}");
+        }
+        assert!(!is_host_path("/v2/models"));
+        let (status, _, body) = ask("GET", "/nowhere").await;
+        assert!(status == 404 && body.contains("GET /healthz"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn methods_are_explained_and_head_is_get_without_a_body() {
+        let (status, allow, body) = ask("DELETE", "/events").await;
+        assert_eq!((status, allow.as_str()), (405, "GET, HEAD, POST"));
+        assert!(body.contains("does not take `DELETE`; it takes GET, HEAD, POST"), "{body}");
+        let (status, allow, body) = ask("GET", "/data/flights").await;
+        assert!(status == 405 && allow == "POST" && body.contains("it takes POST"), "{allow} {body}");
+        let (status, _, body) = ask("HEAD", "/metrics").await;
+        assert_eq!((status, body.as_str()), (200, ""));
+        assert_eq!(ask("HEAD", "/healthz").await.0, 503, "the flow is not running yet");
+    }
+}

@@ -3,9 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tidemill_core::{Digest, Error, Outcome, Result, Trigger, pipeline::Node};
+use tidemill_core::{Decision, Digest, Error, Host as _, Outcome, Result, Trigger, pipeline::Node};
 use tidemill_engine::{Engine, Limits, StageComponent};
 use tidemill_host::{AccessLog, RunHost, Runner, Usage};
+use tidemill_observe::Run;
 
 use crate::Project;
 
@@ -62,6 +63,19 @@ impl ComponentRunner {
     }
 }
 
+/// The decision, or the kind of the error.
+fn outcome_label(result: &Result<Outcome>) -> &'static str {
+    match result {
+        Ok(outcome) => match outcome.decision {
+            Decision::Done => "done",
+            Decision::Rejected => "rejected",
+            Decision::Skipped => "skipped",
+            Decision::Failed => "failed",
+        },
+        Err(error) => error.kind.as_str(),
+    }
+}
+
 /// Runs a component under a node's limits.
 pub fn run_component(
     component: &StageComponent,
@@ -84,10 +98,20 @@ pub fn run_component(
 
 impl Runner for ComponentRunner {
     fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
-        match self.compile(&node.component) {
+        let run_key = host.context().run_key.clone();
+        let (result, accesses, usage) = match self.compile(&node.component) {
             Ok(component) => run_component(&component, node, &node.config.to_string(), trigger, host),
             Err(error) => (Err(error), host.finish(), Usage::default()),
-        }
+        };
+        tidemill_observe::global().record_run(&Run {
+            stage: &node.stage,
+            resource: &node.resource,
+            run_key: &run_key,
+            outcome: outcome_label(&result),
+            duration: usage.duration,
+            memory_bytes: usage.memory_bytes,
+        });
+        (result, accesses, usage)
     }
     fn component_digest(&self, node: &Node) -> Result<Digest> {
         Ok(self.load(&node.component)?.digest.clone())

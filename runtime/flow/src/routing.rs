@@ -14,6 +14,9 @@ impl FlowState {
         let triggered = self.pipeline.triggered_nodes(key);
         let items = triggered.map(|node| QueueItem::new(&node.stage, &node.resource, key, digest, depth));
         let items: Vec<QueueItem> = items.filter(|item| !self.is_settled(&item.trigger_id())).collect();
+        for item in &items {
+            tidemill_observe::global().record_received(&item.stage, &item.resource);
+        }
         if !items.is_empty() || seen.is_some() {
             self.queue.put(items, seen.map(|seen| (key, seen)));
             self.notify();

@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use tidemill_core::{Error, Result};
+use tidemill_observe::global;
 use tidemill_run::{DeadLetter, Disposition, Wait};
 use tidemill_worker::{Delivered, Event, EventSource, GiveBack, Report};
 
@@ -45,10 +46,12 @@ impl QueueSource {
                     self.flow.mark_windows_due();
                 }
                 self.flow.mark_settled([id]);
+                global().record_delivered(&item.stage, &item.resource);
                 self.flow.queue.wake(&item.resource);
             }
             Delivered::Settled(Disposition::Failed(error)) => {
                 self.flow.mark_dead(self.dead_letter(item, error).await?);
+                global().record_dead_letter(&item.stage, &item.resource);
                 self.flow.queue.wake(&item.resource);
             }
         }
@@ -68,6 +71,7 @@ impl QueueSource {
         item.due = now() + backoff(item.retries, random()).as_millis() as i64;
         item.held = false;
         item.waits_for = Some(error.message.clone());
+        global().record_retried(&item.stage, &item.resource);
         tracing::info!("{} {} is retried (failure {}): {error}", item.stage, item.resource, item.retries);
     }
 
