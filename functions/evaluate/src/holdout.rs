@@ -2,12 +2,12 @@
 //! columns than the candidate's: one that the holdout lacks makes the champion incomparable, and is said.
 
 use tidemill_core::{
-    Digest, Error, Host, Result, Table,
+    ColumnValues, Digest, Error, Host, Result, Table,
     gate::Metrics,
     record::{FeatureSet, ModelVersion},
     spec::Task,
 };
-use tidemill_ml::{Columns, Scorer, Transform, Values, model::encode_labels};
+use tidemill_ml::{Columns, Scorer, Transform, model::encode_labels};
 
 pub(crate) struct Holdout {
     pub(crate) columns: Columns,
@@ -74,7 +74,7 @@ impl Holdout {
     }
 
     /// The rows by the text of a column's value; missing ones under the empty text.
-    pub(crate) fn rows_by_value(&self, values: &Values) -> std::collections::BTreeMap<String, Vec<usize>> {
+    pub(crate) fn rows_by_value(&self, values: &ColumnValues) -> std::collections::BTreeMap<String, Vec<usize>> {
         let mut rows = std::collections::BTreeMap::<String, Vec<usize>>::new();
         for row in 0..values.len() {
             rows.entry(values.category(row).unwrap_or_default().into_owned())

@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tidemill_core::{
+use tidemill_core::{ColumnValues, 
     record::{ColumnProfile, Profile, Signature},
     spec::ColumnType,
     sql::quote_string,
 };
-use tidemill_ml::{Columns, Values};
+use tidemill_ml::{Columns};
 use tidemill_stats::profile::{Bins, categorical_profile, numeric_profile};
 
 /// Profiles the signature's inputs.
@@ -24,12 +24,12 @@ pub(crate) fn profile_features(columns: &Columns, signature: &Signature) -> Prof
     }
 }
 
-fn profile_column(values: &Values) -> ColumnProfile {
+fn profile_column(values: &ColumnValues) -> ColumnProfile {
     let rows = 0..values.len();
     ColumnProfile {
-        kind: values.kind(),
+        kind: values.column_type(),
         nulls: rows.clone().filter(|row| values.is_missing(*row)).count() as u64,
-        detail: match values.kind() {
+        detail: match values.column_type() {
             ColumnType::Text => categorical_profile(rows.filter_map(|row| values.category(row))),
             _ => numeric_profile(rows.map(|row| values.number(row))),
         },
@@ -75,7 +75,7 @@ impl BinLookup {
         Self { bins, categories }
     }
 
-    fn bin(&self, values: &Values, row: usize) -> usize {
+    fn bin(&self, values: &ColumnValues, row: usize) -> usize {
         if self.bins.is_ordered() {
             return self.bins.number_bin(values.number(row));
         }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn missing_numbers_are_nulls() {
-        let profile = profile_column(&Values::Number(vec![Some(1.0), None, Some(f64::NAN)]));
+        let profile = profile_column(&ColumnValues::Number(vec![Some(1.0), None, Some(f64::NAN)]));
         assert_eq!((profile.kind, profile.nulls), (ColumnType::Number, 2));
     }
 
@@ -100,17 +100,17 @@ mod tests {
     fn blocks_count_every_row_once() {
         let mut columns = Columns::new();
         columns
-            .push("x", Values::Number(vec![Some(1.0), None, Some(2.0), Some(3.0)]))
+            .push("x", ColumnValues::Number(vec![Some(1.0), None, Some(2.0), Some(3.0)]))
             .unwrap();
         columns
             .push(
                 "it's",
-                Values::Text(vec![Some("a".into()), Some("b".into()), None, Some("a".into())]),
+                ColumnValues::Text(vec![Some("a".into()), Some("b".into()), None, Some("a".into())]),
             )
             .unwrap();
-        let input = |(name, values): (&str, &Values)| tidemill_core::record::SignatureColumn {
+        let input = |(name, values): (&str, &ColumnValues)| tidemill_core::record::SignatureColumn {
             name: name.into(),
-            kind: values.kind(),
+            kind: values.column_type(),
             nullable: true,
         };
         let signature = Signature {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemill_core::{Finding, Result, Severity, spec::Task};
-use tidemill_ml::Values;
+use tidemill_core::{ColumnValues, Finding, Result, Severity, spec::Task};
 
 use crate::{
     Config,
@@ -16,7 +15,7 @@ const MIN_TRAIN_ROWS: u64 = 50;
 const MIN_HOLDOUT_ROWS: u64 = 10;
 
 /// The classes as text, ascending (numbers by value); empty for regression.
-pub(crate) fn class_names(label: &Values, task: Task) -> Vec<String> {
+pub(crate) fn class_names(label: &ColumnValues, task: Task) -> Vec<String> {
     if task == Task::Regression {
         return Vec::new();
     }
@@ -27,7 +26,7 @@ pub(crate) fn class_names(label: &Values, task: Task) -> Vec<String> {
         }
     }
     let mut classes: Vec<String> = known.into_iter().collect();
-    if matches!(label, Values::Integer(_)) {
+    if matches!(label, ColumnValues::Integer(_)) {
         classes.sort_by_key(|class| class.parse::<i64>().unwrap_or_default());
     }
     classes

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use tidemill_core::{
-    Error, ErrorKind, Host, Result,
+    ColumnValues, Error, ErrorKind, Host, Result,
     record::{Signature, SignatureColumn},
     spec::{ColumnType, Task},
     sql::{quote_identifier, quote_identifiers},
 };
-use tidemill_ml::{Columns, Values};
+use tidemill_ml::Columns;
 
 use crate::{Config, source::FeatureSource};
 
@@ -37,9 +37,9 @@ pub(crate) fn read_rows(source: &FeatureSource, config: &Config, host: &dyn Host
     let signature = infer_signature(&columns, config)?;
     check_label(columns.require(&features.label)?, config)?;
     let times = match columns.require(&features.time)? {
-        Values::Timestamp(times) => times.iter().map(|t| t.unwrap_or_default()).collect(),
+        ColumnValues::Timestamp(times) => times.iter().map(|t| t.unwrap_or_default()).collect(),
         other => {
-            let (time, name, kind) = (&features.time, &features.name, other.kind().sql_type());
+            let (time, name, kind) = (&features.time, &features.name, other.column_type().sql_type());
             return Err(Error::config(format!(
                 "column `{time}` of features `{name}` is {kind}; the time must be a TIMESTAMP"
             )));
@@ -72,11 +72,11 @@ fn infer_signature(columns: &Columns, config: &Config) -> Result<Signature> {
             )));
         }
     }
-    let column = |(name, values): (&str, &Values)| {
+    let column = |(name, values): (&str, &ColumnValues)| {
         let contract = config.dataset.contract.columns.get(name);
         SignatureColumn {
             name: name.to_owned(),
-            kind: values.kind(),
+            kind: values.column_type(),
             nullable: contract.is_none_or(|column| column.nullable),
         }
     };
@@ -104,8 +104,8 @@ fn infer_signature(columns: &Columns, config: &Config) -> Result<Signature> {
     })
 }
 
-fn check_label(label: &Values, config: &Config) -> Result<()> {
-    let (name, kind) = (&config.features.label, label.kind());
+fn check_label(label: &ColumnValues, config: &Config) -> Result<()> {
+    let (name, kind) = (&config.features.label, label.column_type());
     match (config.model.task, kind) {
         (Task::Regression, ColumnType::Text | ColumnType::Timestamp) => Err(Error::config(format!(
             "label `{name}` is {}, and a regression predicts a number",

@@ -1,11 +1,11 @@
 //! Writes a feature set: the transform, the profile with its counts by block, and a table for each slice.
 
-use tidemill_core::{
+use tidemill_core::{ColumnValues, 
     Digest, Host, ObjectsExt, Result, Trigger,
     record::FeatureSet,
     sql::{quote_identifier, quote_identifiers},
 };
-use tidemill_ml::{Columns, Transform, Values, model::encode_labels};
+use tidemill_ml::{Columns, Transform, model::encode_labels};
 
 use crate::{
     Config, blocks,
@@ -122,11 +122,11 @@ fn select_rows(columns: &Columns, rows: &[usize]) -> Result<Columns> {
     let mut selected = Columns::new();
     for (name, values) in columns.iter() {
         let values = match values {
-            Values::Number(v) => Values::Number(pick(v, rows)),
-            Values::Integer(v) => Values::Integer(pick(v, rows)),
-            Values::Text(v) => Values::Text(pick(v, rows)),
-            Values::Boolean(v) => Values::Boolean(pick(v, rows)),
-            Values::Timestamp(v) => Values::Timestamp(pick(v, rows)),
+            ColumnValues::Number(v) => ColumnValues::Number(pick(v, rows)),
+            ColumnValues::Integer(v) => ColumnValues::Integer(pick(v, rows)),
+            ColumnValues::Text(v) => ColumnValues::Text(pick(v, rows)),
+            ColumnValues::Boolean(v) => ColumnValues::Boolean(pick(v, rows)),
+            ColumnValues::Timestamp(v) => ColumnValues::Timestamp(pick(v, rows)),
         };
         selected.push(name, values)?;
     }

@@ -2,12 +2,12 @@
 //! since JSON has none).
 
 use tidemill_core::{
-    Error, Result,
+    ColumnValues, Error, Result,
     record::{Signature, SignatureColumn},
     spec::ColumnType,
     time::parse_time,
 };
-use tidemill_ml::{Columns, Values};
+use tidemill_ml::Columns;
 
 use crate::{
     models::{datatype, quoted_list},
@@ -24,7 +24,7 @@ pub struct Rows {
     /// Rows; every column has as many values.
     pub count: usize,
     /// What is logged beside the predictions.
-    pub context: Vec<(String, Values)>,
+    pub context: Vec<(String, ColumnValues)>,
     /// What the transform takes.
     pub features: Columns,
 }
@@ -125,7 +125,7 @@ impl InputTensor<'_> {
         }
     }
 
-    fn into_values(self, column: &SignatureColumn, nullable: bool, count: usize) -> Result<Values> {
+    fn into_values(self, column: &SignatureColumn, nullable: bool, count: usize) -> Result<ColumnValues> {
         let allowed = allowed(column.kind);
         if !allowed.contains(&self.datatype.as_ref()) {
             return Err(Error::input(format!(
@@ -147,12 +147,12 @@ impl InputTensor<'_> {
             within(&self.name, &self.datatype, &flat, range)?;
         }
         match column.kind {
-            ColumnType::Number => each(flat, column, nullable, |v| v.number()).map(Values::Number),
-            ColumnType::Integer => each(flat, column, nullable, |v| v.integer()).map(Values::Integer),
-            ColumnType::Boolean => each(flat, column, nullable, |v| v.boolean()).map(Values::Boolean),
-            ColumnType::Text => each(flat, column, nullable, |v| v.text().map(str::to_owned)).map(Values::Text),
+            ColumnType::Number => each(flat, column, nullable, |v| v.number()).map(ColumnValues::Number),
+            ColumnType::Integer => each(flat, column, nullable, |v| v.integer()).map(ColumnValues::Integer),
+            ColumnType::Boolean => each(flat, column, nullable, |v| v.boolean()).map(ColumnValues::Boolean),
+            ColumnType::Text => each(flat, column, nullable, |v| v.text().map(str::to_owned)).map(ColumnValues::Text),
             ColumnType::Timestamp => {
-                each(flat, column, nullable, |v| parse_time(v.text()?).ok().map(|t| t.as_microsecond())).map(Values::Timestamp)
+                each(flat, column, nullable, |v| parse_time(v.text()?).ok().map(|t| t.as_microsecond())).map(ColumnValues::Timestamp)
             }
         }
     }

@@ -15,12 +15,12 @@ use spin_sdk::{
     http_service,
 };
 use tidemill_core::{Error, Result};
-use tidemill_ml::Values;
+use tidemill_predictions::Record;
 
 use crate::{
     bindings::{errors, graph, inference, objects, predictions, tensor},
-    environment::{Environment, PredictionBatch, check_registered, floats, scores_of},
-    models::Cache,
+    host::{PredictHost, check_registered, decode_f32, take_scores},
+    models::ModelCache,
 };
 
 thread_local! {
@@ -29,7 +29,7 @@ thread_local! {
 }
 
 struct Guest {
-    cache: Cache,
+    cache: ModelCache,
     /// Execution contexts by model digest; append-only.
     graphs: RefCell<HashMap<String, inference::GraphExecutionContext>>,
     started: Instant,
@@ -44,9 +44,9 @@ async fn serve(request: Request) -> impl IntoResponse {
     let (status, json) = match body.bytes().await {
         Ok(body) => {
             let guest = GUEST.with(|guest| *guest);
-            crate::answer(guest, &head.method, head.uri.path(), &head.headers, &body).await
+            crate::handle(guest, &head.method, head.uri.path(), &head.headers, &body).await
         }
-        Err(_) => crate::failure(&Error::input("the body did not arrive whole")),
+        Err(_) => crate::error_response(&Error::input("the body did not arrive whole")),
     };
     respond(&head, status, json)
 }
@@ -57,7 +57,7 @@ fn respond(head: &http::request::Parts, status: StatusCode, json: String) -> htt
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     if status == StatusCode::METHOD_NOT_ALLOWED
-        && let Some(allowed) = crate::method_of(head.uri.path())
+        && let Some(allowed) = crate::allowed_method(head.uri.path())
         && let Ok(allowed) = http::HeaderValue::from_str(allowed.as_str())
     {
         response.headers_mut().insert(http::header::ALLOW, allowed);
@@ -68,7 +68,7 @@ fn respond(head: &http::request::Parts, status: StatusCode, json: String) -> htt
 impl Guest {
     fn new() -> Self {
         Self {
-            cache: Cache::default(),
+            cache: ModelCache::default(),
             graphs: RefCell::default(),
             started: Instant::now(),
             seed: std::hash::RandomState::new().hash_one(0),
@@ -77,18 +77,18 @@ impl Guest {
     }
 }
 
-impl Environment for Guest {
-    async fn object(&self, key: &str) -> Result<Vec<u8>> {
+impl PredictHost for Guest {
+    async fn get_object(&self, key: &str) -> Result<Vec<u8>> {
         objects::get(key.to_owned()).await.map_err(|e| refused(e, key))
     }
 
-    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+    async fn list_keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
         objects::list(prefix.to_owned(), after.map(str::to_owned))
             .await
             .map_err(|e| refused(e, prefix))
     }
 
-    async fn prepare(&self, onnx: &str, digest: &str) -> Result<()> {
+    async fn load_graph(&self, onnx: &str, digest: &str) -> Result<()> {
         if self.graphs.borrow().contains_key(digest) {
             return Ok(());
         }
@@ -96,7 +96,7 @@ impl Environment for Guest {
             Ok(graph) => graph,
             // The host has not met it yet.
             Err(_) => {
-                let bytes = self.object(onnx).await?;
+                let bytes = self.get_object(onnx).await?;
                 check_registered(onnx, &bytes, digest)?;
                 graph::load(&[bytes], graph::GraphEncoding::Onnx, graph::ExecutionTarget::Cpu).map_err(|e| failed(&e, onnx))?
             }
@@ -115,50 +115,31 @@ impl Environment for Guest {
         let shape = [rows, width].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         let mut data = Vec::with_capacity(features.len() * 4);
         features.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
-        let input = tensor::Tensor::new(&shape, tensor::TensorTypeProto::Fp32, &data);
+        let input = tensor::Tensor::new(&shape, tensor::TensorType::Fp32, &data);
         let outputs = graph
             .compute(vec![("features".to_owned(), input)])
             .map_err(|e| failed(&e, digest))?;
-        let scores = scores_of(digest, outputs)?;
-        Ok(floats(&scores.data()))
+        let scores = take_scores(digest, outputs)?;
+        Ok(decode_f32(&scores.data()))
     }
 
-    async fn append(&self, batch: PredictionBatch) -> Result<()> {
-        let version = &batch.served.version;
-        let times = vec![None; batch.ids.len()];
-        let columns = batch
-            .columns
-            .into_iter()
-            .map(|(name, values)| predictions::Column {
-                name,
-                values: logged(values),
-            })
-            .collect();
-        let batch = predictions::PredictionBatch {
-            model: version.model.clone(),
-            version: version.version,
-            transform: version.transform_digest.to_string(),
-            ids: batch.ids,
-            times,
-            columns,
-            latency_us: batch.latency_us,
-        };
-        predictions::append(batch).await.map_err(|refused| match refused {
+    async fn append(&self, record: Record) -> Result<()> {
+        predictions::append(record.into_bytes()).await.map_err(|refused| match refused {
             predictions::AppendError::TooLarge(message) => Error::limit(message),
             predictions::AppendError::Unavailable(message) => Error::transient(message),
             predictions::AppendError::Invalid(message) => Error::bug(message),
         })
     }
 
-    fn clock(&self) -> u64 {
+    fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn unique(&self) -> String {
+    fn unique_id(&self) -> String {
         format!("{:016x}-{:x}", self.seed, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn cache(&self) -> &Cache {
+    fn cache(&self) -> &ModelCache {
         &self.cache
     }
 }
@@ -173,14 +154,4 @@ fn refused(error: objects::GetError, key: &str) -> Error {
 
 fn failed(error: &errors::Error, what: &str) -> Error {
     Error::bug(format!("`{what}` cannot be run: {}", error.data()))
-}
-
-fn logged(values: Values) -> predictions::Values {
-    match values {
-        Values::Boolean(v) => predictions::Values::Truth(v),
-        Values::Integer(v) => predictions::Values::Integer(v),
-        Values::Number(v) => predictions::Values::Number(v),
-        Values::Text(v) => predictions::Values::Text(v),
-        Values::Timestamp(v) => predictions::Values::Timestamp(v),
-    }
 }

@@ -1,9 +1,7 @@
 //! What `predict` needs from wherever it runs: objects, ONNX, the log, a clock and ids.
 
-use std::rc::Rc;
-
 use tidemill_core::{Digest, Error, Result};
-use tidemill_ml::Values;
+use tidemill_predictions::Record;
 
 /// Implemented over the component's imports, and natively.
 #[allow(async_fn_in_trait, reason = "a component has one thread: futures need not be Send")]
@@ -16,27 +14,14 @@ pub trait PredictHost {
     async fn load_graph(&self, onnx: &str, digest: &str) -> Result<()>;
     /// `features` [rows, width] through a prepared graph: scores [rows, outputs] and how many outputs.
     fn score(&self, digest: &str, rows: usize, features: Vec<f32>) -> Result<Vec<f32>>;
-    /// Appends to the prediction log: returns when the rows are kept, or hands them to who holds the answer back until they are.
-    async fn append(&self, batch: PredictionBatch) -> Result<()>;
+    /// Appends to the prediction log: returns when the rows are stored, or hands them to a host that holds the response back until they are.
+    async fn append(&self, record: Record) -> Result<()>;
     /// Microseconds of a clock that only goes forward.
     fn now_us(&self) -> u64;
     /// An id that no other request has.
     fn unique_id(&self) -> String;
     /// What was loaded before: it lives as long as the process or the instance.
     fn cache(&self) -> &crate::models::ModelCache;
-}
-
-/// One answered request, for the log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PredictionBatch {
-    /// The version that predicted, as it is loaded.
-    pub model: Rc<crate::models::LoadedModel>,
-    /// One a row: `<request id>/<row>`.
-    pub ids: Vec<String>,
-    /// Context, features, outputs.
-    pub columns: Vec<(String, Values)>,
-    /// Microseconds from the request's arrival until all its rows were scored.
-    pub latency_us: u64,
 }
 
 /// Refuses a model's bytes that are not those that were registered.

@@ -1,10 +1,10 @@
 //! One inference: request to rows, rows to features, features to scores, all of it to the log, and only then the answer.
 
-use tidemill_core::{Error, Result, spec::Task};
-use tidemill_ml::Values;
+use tidemill_core::{ColumnValues, Error, Result, spec::Task};
+use tidemill_predictions::PredictionBatch;
 
 use crate::{
-    host::{PredictHost, PredictionBatch},
+    host::PredictHost,
     models::{self, LoadedModel, quoted_list},
     protocol::{InferRequest, InferResponse, OutputData, OutputTensor, Provenance},
 };
@@ -26,12 +26,15 @@ pub async fn infer(environment: &impl PredictHost, model: &str, version: Option<
     columns.extend(rows.features.into_columns());
     columns.extend(predictions.logged(&served));
     let batch = PredictionBatch {
-        ids: (0..rows.count).map(|row| format!("{id}/{row}")).collect(),
-        columns,
+        model: &served.version.model,
+        version: served.version.version,
+        transform: served.version.transform_digest.as_str(),
+        request_id: &id,
+        rows: rows.count,
+        columns: &columns,
         latency_us: environment.now_us().saturating_sub(arrived),
-        model: served,
     };
-    environment.append(batch).await?;
+    environment.append(batch.to_record()?).await?;
     Ok(answer)
 }
 
@@ -124,11 +127,14 @@ impl<'a> Predictions<'a> {
     }
 
     /// `_score`, `_label`, and of several classes `_score_<class>`.
-    fn logged(self, served: &LoadedModel) -> Vec<(String, Values)> {
-        let mut columns = vec![("_score".to_owned(), Values::Number(self.score.into_iter().map(Some).collect()))];
+    fn logged(self, served: &LoadedModel) -> Vec<(String, ColumnValues)> {
+        let mut columns = vec![(
+            "_score".to_owned(),
+            ColumnValues::Number(self.score.into_iter().map(Some).collect()),
+        )];
         if !self.label.is_empty() {
             let labels = self.label.into_iter().map(|label| Some(label.to_owned())).collect();
-            columns.push(("_label".to_owned(), Values::Text(labels)));
+            columns.push(("_label".to_owned(), ColumnValues::Text(labels)));
         }
         if served.version.task == Task::Multiclass {
             let classes = &served.version.classes;
@@ -140,7 +146,7 @@ impl<'a> Predictions<'a> {
                     .step_by(classes.len())
                     .map(|v| Some(*v))
                     .collect();
-                columns.push((format!("_score_{class}"), Values::Number(of_class)));
+                columns.push((format!("_score_{class}"), ColumnValues::Number(of_class)));
             }
         }
         columns

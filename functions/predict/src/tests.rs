@@ -5,17 +5,14 @@ use std::{cell::RefCell, collections::BTreeMap};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tidemill_core::{Error, Result};
+use tidemill_predictions::Record;
 
-use crate::{
-    host::{PredictHost, PredictionBatch},
-    models::ModelCache,
-    protocol::InferRequest,
-};
+use crate::{host::PredictHost, models::ModelCache, protocol::InferRequest};
 
 #[derive(Default)]
 struct Memory {
     objects: BTreeMap<String, Vec<u8>>,
-    appended: RefCell<Vec<PredictionBatch>>,
+    appended: RefCell<Vec<Record>>,
     cache: ModelCache,
 }
 
@@ -36,8 +33,8 @@ impl PredictHost for Memory {
     fn score(&self, _digest: &str, rows: usize, _features: Vec<f32>) -> Result<Vec<f32>> {
         Ok([0.25, 0.75].repeat(rows))
     }
-    async fn append(&self, batch: PredictionBatch) -> Result<()> {
-        self.appended.borrow_mut().push(batch);
+    async fn append(&self, record: Record) -> Result<()> {
+        self.appended.borrow_mut().push(record);
         Ok(())
     }
     fn now_us(&self) -> u64 {
@@ -89,7 +86,7 @@ fn missing_values_and_shapes() {
     assert_eq!(rows.count, 3);
     assert_eq!(
         *rows.features.require("distance").unwrap(),
-        tidemill_ml::Values::Number(vec![Some(1.5), None, None])
+        tidemill_core::ColumnValues::Number(vec![Some(1.5), None, None])
     );
     assert_eq!(rows.context[0].0, "at");
 }

@@ -7,13 +7,13 @@ use std::{
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use serde_json::{Value, json};
-use tidemill_core::{
+use tidemill_core::{ColumnValues, 
     Batches, Decision, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Host, Level, Objects, Outcome, Result, RunContext, Sql,
     Stage, Table, Trigger,
     record::{Signature, SignatureColumn, TrainingResult},
     spec::{ColumnType, TrainerKind},
 };
-use tidemill_ml::{Columns, Transform, Values};
+use tidemill_ml::{Columns, Transform};
 use tidemill_sdk::TestHost;
 
 use crate::Train;
@@ -85,7 +85,7 @@ fn transform(kind: TrainerKind) -> Vec<u8> {
         context: vec![],
     };
     let mut columns = Columns::new();
-    columns.push("level", Values::Number(vec![Some(1.0), Some(2.0)])).unwrap();
+    columns.push("level", ColumnValues::Number(vec![Some(1.0), Some(2.0)])).unwrap();
     let transform = Transform::fit(signature, &BTreeMap::new(), kind, &columns, &[0.0, 1.0]).unwrap();
     transform.to_json().unwrap()
 }

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
 use tidemill_core::{
-    Digest, Host as _, ObjectsExt as _, RunContext, Table, Trigger,
+    ColumnValues, Digest, Host as _, ObjectsExt as _, RunContext, Table, Trigger,
     record::{ModelVersion, MonitoringReport, RetrainAction, RetrainDecision},
     time::{key_time, parse_time},
 };
 use tidemill_host::{Grants, RunHost, RunSetup, SqlEngine, SqlOptions};
-use tidemill_ml::{Columns, Scorer, Transform, Values};
+use tidemill_ml::{Columns, Scorer, Transform};
 
 use crate::{server::Server, traffic};
 
@@ -231,8 +231,8 @@ impl Frozen {
         let classes = scores.len() / rows.max(1);
         let positive: Vec<f64> = scores.chunks(classes).map(|s| f64::from(s[classes - 1])).collect();
         let truth: Vec<bool> = match columns.get("late").context("the features have no label")? {
-            Values::Boolean(v) => v.iter().map(|b| b.unwrap_or_default()).collect(),
-            Values::Integer(v) => v.iter().map(|b| b.unwrap_or_default() == 1).collect(),
+            ColumnValues::Boolean(v) => v.iter().map(|b| b.unwrap_or_default()).collect(),
+            ColumnValues::Integer(v) => v.iter().map(|b| b.unwrap_or_default() == 1).collect(),
             _ => anyhow::bail!("the label `late` is neither true/false nor 0/1"),
         };
         tidemill_stats::auc(&positive, &truth).context("a month with one class only")

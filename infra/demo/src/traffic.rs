@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidemill_core::{Format, Sql, Table};
-use tidemill_ml::{Columns, Values};
+use tidemill_core::{ColumnValues, Format, Sql, Table};
+use tidemill_ml::Columns;
 
 use crate::server::Server;
 
@@ -83,11 +83,11 @@ fn body(columns: &Columns, table: &str, start: usize, end: usize) -> Value {
         .iter()
         .map(|(name, values)| {
             let (datatype, data): (&str, Vec<Value>) = match values {
-                Values::Number(v) => ("FP64", v[start..end].iter().map(|x| json!(x)).collect()),
-                Values::Integer(v) => ("INT64", v[start..end].iter().map(|x| json!(x)).collect()),
-                Values::Boolean(v) => ("BOOL", v[start..end].iter().map(|x| json!(x)).collect()),
-                Values::Text(v) => ("BYTES", v[start..end].iter().map(|x| json!(x)).collect()),
-                Values::Timestamp(v) => ("BYTES", v[start..end].iter().map(|x| json!(x.and_then(time))).collect()),
+                ColumnValues::Number(v) => ("FP64", v[start..end].iter().map(|x| json!(x)).collect()),
+                ColumnValues::Integer(v) => ("INT64", v[start..end].iter().map(|x| json!(x)).collect()),
+                ColumnValues::Boolean(v) => ("BOOL", v[start..end].iter().map(|x| json!(x)).collect()),
+                ColumnValues::Text(v) => ("BYTES", v[start..end].iter().map(|x| json!(x)).collect()),
+                ColumnValues::Timestamp(v) => ("BYTES", v[start..end].iter().map(|x| json!(x.and_then(time))).collect()),
             };
             json!({ "name": name, "shape": [end - start], "datatype": datatype, "data": data })
         })

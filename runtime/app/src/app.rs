@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidemill_api::{ApiState, FlowSlot};
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, pipeline::deployment::ServingConfig};
 use tidemill_engine::{
     Engine, EngineOptions, ServerHandle,
     serve::{HostRoutes, ServeLimits, ServeOptions, Server},
@@ -11,10 +11,10 @@ use tidemill_engine::{
 use tidemill_flow::{Flow, FlowOptions, FlowSetup};
 use tidemill_host::{
     MessageQueue, Store,
-    log::{DurableLog, LogOptions},
     nn,
 };
 use tidemill_observe::otlp;
+use tidemill_predictions::{DurableLog, LogOptions};
 use tokio::net::TcpListener;
 
 use crate::{ComponentRunner, Project, RunningApp, ServeSettings, run_environment, running::Parts, windows};
@@ -68,7 +68,7 @@ impl App {
         let log = DurableLog::open(
             &project.state_path("log"),
             self.store.clone(),
-            windows::logged_models(project),
+            ServingConfig::from_pipeline(&project.pipeline).models,
             LogOptions::default(),
         )?;
         let slot = FlowSlot::default();

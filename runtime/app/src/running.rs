@@ -8,8 +8,8 @@ use std::{
 use tidemill_core::{Error, Result};
 use tidemill_engine::ServerHandle;
 use tidemill_flow::Flow;
-use tidemill_host::log::DurableLog;
 use tidemill_observe::{Recorder, Sampler, otlp};
+use tidemill_predictions::DurableLog;
 use tokio::task::JoinHandle;
 
 use crate::Project;
@@ -68,9 +68,7 @@ impl RunningApp {
         }
         parts.server.stop().await;
         parts.flow.stop().await?;
-        for model in parts.project.pipeline.models.keys() {
-            parts.log.seal(model).await?;
-        }
+        parts.log.seal().await?;
         if let Some(exporter) = parts.exporter {
             let _panicked = tokio::task::spawn_blocking(|| exporter.stop()).await;
         }

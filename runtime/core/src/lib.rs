@@ -3,6 +3,7 @@
 //!
 //! Start with [`Stage`]: everything else is what a stage is given, what it returns, or where that goes.
 
+mod column_values;
 mod digest;
 mod error;
 pub mod gate;
@@ -16,6 +17,7 @@ pub mod sql;
 mod stage;
 pub mod time;
 
+pub use column_values::ColumnValues;
 pub use digest::{Digest, Hasher, digest_json, run_key, trigger_id};
 pub use error::{Error, ErrorKind, Result};
 pub use outcome::{Decision, Finding, Outcome, Severity};

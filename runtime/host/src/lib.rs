@@ -1,9 +1,8 @@
-//! The host interface for real: objects in a store, SQL by DuckDB, ONNX, the ledger and the prediction log.
+//! The host interface for real: objects in a store, SQL by DuckDB, ONNX and the ledger.
 //!
 //! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants; [`Store`] and [`SqlEngine`] alone do not.
 
 mod fetch;
-pub mod log;
 pub mod nn;
 mod parallel;
 mod run;

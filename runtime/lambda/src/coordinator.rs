@@ -11,7 +11,7 @@ use tidemill_core::{
     Result,
     notification::{parse_events, parse_messages, parse_scheduled_time},
 };
-use tidemill_host::log::summarize_window;
+use tidemill_predictions::summarize_window;
 use tidemill_run::{WindowSource, WindowSummary};
 use tidemill_store::Store;
 use tidemill_worker::Coordinator;

@@ -1,83 +1,11 @@
 //! Named columns of raw values, as a feature table or a request brings them. A missing number is `None`; NaN counts as missing too.
 
-use tidemill_core::{Error, Result, spec::ColumnType};
-
-/// One column's values.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// 64-bit floats.
-    Number(Vec<Option<f64>>),
-    /// 64-bit integers.
-    Integer(Vec<Option<i64>>),
-    /// UTF-8.
-    Text(Vec<Option<String>>),
-    /// True or false.
-    Boolean(Vec<Option<bool>>),
-    /// Microseconds since 1970, UTC.
-    Timestamp(Vec<Option<i64>>),
-}
-
-impl Values {
-    /// The number of rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Number(v) => v.len(),
-            Self::Integer(v) | Self::Timestamp(v) => v.len(),
-            Self::Text(v) => v.len(),
-            Self::Boolean(v) => v.len(),
-        }
-    }
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// The type of the values.
-    pub fn kind(&self) -> ColumnType {
-        match self {
-            Self::Number(_) => ColumnType::Number,
-            Self::Integer(_) => ColumnType::Integer,
-            Self::Text(_) => ColumnType::Text,
-            Self::Boolean(_) => ColumnType::Boolean,
-            Self::Timestamp(_) => ColumnType::Timestamp,
-        }
-    }
-    /// Whether a row's value is missing.
-    pub fn is_missing(&self, row: usize) -> bool {
-        match self {
-            Self::Number(v) => v[row].is_none_or(f64::is_nan),
-            Self::Integer(v) | Self::Timestamp(v) => v[row].is_none(),
-            Self::Text(v) => v[row].is_none(),
-            Self::Boolean(v) => v[row].is_none(),
-        }
-    }
-    /// A row's value as a number: booleans as 0 and 1, timestamps as seconds; NaN where missing, and for text.
-    pub fn number(&self, row: usize) -> f64 {
-        match self {
-            Self::Number(v) => v[row].unwrap_or(f64::NAN),
-            Self::Integer(v) => v[row].map_or(f64::NAN, |x| x as f64),
-            Self::Timestamp(v) => v[row].map_or(f64::NAN, |x| x as f64 / 1e6),
-            Self::Boolean(v) => v[row].map_or(f64::NAN, |x| f64::from(u8::from(x))),
-            Self::Text(_) => f64::NAN,
-        }
-    }
-    /// A row's value as a category; `None` where missing. Timestamps are written as their microseconds.
-    pub fn category(&self, row: usize) -> Option<std::borrow::Cow<'_, str>> {
-        if self.is_missing(row) {
-            return None;
-        }
-        match self {
-            Self::Text(v) => v[row].as_deref().map(Into::into),
-            Self::Number(v) => v[row].map(|x| x.to_string().into()),
-            Self::Integer(v) | Self::Timestamp(v) => v[row].map(|x| x.to_string().into()),
-            Self::Boolean(v) => v[row].map(|x| x.to_string().into()),
-        }
-    }
-}
+use tidemill_core::{ColumnValues, Error, Result};
 
 /// Columns in order, all of one length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Columns {
-    columns: Vec<(String, Values)>,
+    columns: Vec<(String, ColumnValues)>,
 }
 
 impl Columns {
@@ -86,7 +14,7 @@ impl Columns {
         Self::default()
     }
     /// One more column; an error if the name is taken or the length is another.
-    pub fn push(&mut self, name: impl Into<String>, values: Values) -> Result<()> {
+    pub fn push(&mut self, name: impl Into<String>, values: ColumnValues) -> Result<()> {
         let name = name.into();
         if self.get(&name).is_some() {
             return Err(Error::input(format!("column `{name}` comes twice; every column has its own name")));
@@ -101,22 +29,22 @@ impl Columns {
         Ok(())
     }
     /// The column of this name.
-    pub fn get(&self, name: &str) -> Option<&Values> {
+    pub fn get(&self, name: &str) -> Option<&ColumnValues> {
         self.columns.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
     /// The column of this name; the error lists those that there are.
-    pub fn require(&self, name: &str) -> Result<&Values> {
+    pub fn require(&self, name: &str) -> Result<&ColumnValues> {
         self.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.columns.iter().map(|(n, _)| n.as_str()).collect();
             Error::input(format!("column `{name}` is missing; there are `{}`", names.join("`, `")))
         })
     }
     /// Names and values in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ColumnValues)> {
         self.columns.iter().map(|(name, values)| (name.as_str(), values))
     }
     /// Names and values in order, to keep.
-    pub fn into_columns(self) -> impl Iterator<Item = (String, Values)> {
+    pub fn into_columns(self) -> impl Iterator<Item = (String, ColumnValues)> {
         self.columns.into_iter()
     }
     /// The number of rows.
@@ -129,9 +57,9 @@ impl Columns {
 mod arrow {
     use arrow_array::{Array, RecordBatch, cast::AsArray, types};
     use arrow_schema::{DataType, TimeUnit};
-    use tidemill_core::{Error, Result, spec::ColumnType};
+    use tidemill_core::{ColumnValues, Error, Result, spec::ColumnType};
 
-    use super::{Columns, Values};
+    use super::Columns;
 
     /// The column type that stands for an Arrow type; an error names the column.
     pub fn column_type(name: &str, kind: &DataType) -> Result<ColumnType> {
@@ -164,17 +92,17 @@ mod arrow {
         }
     }
 
-    fn empty(kind: ColumnType) -> Values {
+    fn empty(kind: ColumnType) -> ColumnValues {
         match kind {
-            ColumnType::Number => Values::Number(Vec::new()),
-            ColumnType::Integer => Values::Integer(Vec::new()),
-            ColumnType::Text => Values::Text(Vec::new()),
-            ColumnType::Boolean => Values::Boolean(Vec::new()),
-            ColumnType::Timestamp => Values::Timestamp(Vec::new()),
+            ColumnType::Number => ColumnValues::Number(Vec::new()),
+            ColumnType::Integer => ColumnValues::Integer(Vec::new()),
+            ColumnType::Text => ColumnValues::Text(Vec::new()),
+            ColumnType::Boolean => ColumnValues::Boolean(Vec::new()),
+            ColumnType::Timestamp => ColumnValues::Timestamp(Vec::new()),
         }
     }
 
-    fn append(values: &mut Values, array: &dyn Array, name: &str) -> Result<()> {
+    fn append(values: &mut ColumnValues, array: &dyn Array, name: &str) -> Result<()> {
         use DataType as D;
         macro_rules! primitive {
             ($into:ident, $kind:ty, $convert:expr) => {
@@ -182,21 +110,21 @@ mod arrow {
             };
         }
         match (values, array.data_type()) {
-            (Values::Number(v), D::Float32) => primitive!(v, types::Float32Type, f64::from),
-            (Values::Number(v), D::Float64) => primitive!(v, types::Float64Type, |x| x),
-            (Values::Integer(v), D::Int8) => primitive!(v, types::Int8Type, i64::from),
-            (Values::Integer(v), D::Int16) => primitive!(v, types::Int16Type, i64::from),
-            (Values::Integer(v), D::Int32) => primitive!(v, types::Int32Type, i64::from),
-            (Values::Integer(v), D::Int64) => primitive!(v, types::Int64Type, |x| x),
-            (Values::Integer(v), D::UInt8) => primitive!(v, types::UInt8Type, i64::from),
-            (Values::Integer(v), D::UInt16) => primitive!(v, types::UInt16Type, i64::from),
-            (Values::Integer(v), D::UInt32) => primitive!(v, types::UInt32Type, i64::from),
-            (Values::Timestamp(v), D::Date32) => primitive!(v, types::Date32Type, |day| i64::from(day) * 86_400_000_000),
-            (Values::Timestamp(v), D::Timestamp(TimeUnit::Microsecond, _)) => primitive!(v, types::TimestampMicrosecondType, |x| x),
-            (Values::Text(v), D::Utf8) => v.extend(array.as_string::<i32>().iter().map(|x| x.map(str::to_owned))),
-            (Values::Text(v), D::LargeUtf8) => v.extend(array.as_string::<i64>().iter().map(|x| x.map(str::to_owned))),
-            (Values::Text(v), D::Utf8View) => v.extend(array.as_string_view().iter().map(|x| x.map(str::to_owned))),
-            (Values::Boolean(v), D::Boolean) => v.extend(array.as_boolean().iter()),
+            (ColumnValues::Number(v), D::Float32) => primitive!(v, types::Float32Type, f64::from),
+            (ColumnValues::Number(v), D::Float64) => primitive!(v, types::Float64Type, |x| x),
+            (ColumnValues::Integer(v), D::Int8) => primitive!(v, types::Int8Type, i64::from),
+            (ColumnValues::Integer(v), D::Int16) => primitive!(v, types::Int16Type, i64::from),
+            (ColumnValues::Integer(v), D::Int32) => primitive!(v, types::Int32Type, i64::from),
+            (ColumnValues::Integer(v), D::Int64) => primitive!(v, types::Int64Type, |x| x),
+            (ColumnValues::Integer(v), D::UInt8) => primitive!(v, types::UInt8Type, i64::from),
+            (ColumnValues::Integer(v), D::UInt16) => primitive!(v, types::UInt16Type, i64::from),
+            (ColumnValues::Integer(v), D::UInt32) => primitive!(v, types::UInt32Type, i64::from),
+            (ColumnValues::Timestamp(v), D::Date32) => primitive!(v, types::Date32Type, |day| i64::from(day) * 86_400_000_000),
+            (ColumnValues::Timestamp(v), D::Timestamp(TimeUnit::Microsecond, _)) => primitive!(v, types::TimestampMicrosecondType, |x| x),
+            (ColumnValues::Text(v), D::Utf8) => v.extend(array.as_string::<i32>().iter().map(|x| x.map(str::to_owned))),
+            (ColumnValues::Text(v), D::LargeUtf8) => v.extend(array.as_string::<i64>().iter().map(|x| x.map(str::to_owned))),
+            (ColumnValues::Text(v), D::Utf8View) => v.extend(array.as_string_view().iter().map(|x| x.map(str::to_owned))),
+            (ColumnValues::Boolean(v), D::Boolean) => v.extend(array.as_boolean().iter()),
             (_, other) => return Err(Error::bug(format!("column `{name}` changes its type to `{other}` between batches"))),
         }
         Ok(())

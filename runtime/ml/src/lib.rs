@@ -13,9 +13,9 @@ pub mod score;
 pub mod transform;
 pub mod trees;
 
+pub use columns::Columns;
 #[cfg(feature = "arrow")]
 pub use columns::column_type;
-pub use columns::{Columns, Values};
 pub use model::{Matrix, TrainedModel, TrainingOutput, train};
 #[cfg(feature = "score")]
 pub use score::Scorer;

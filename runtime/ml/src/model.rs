@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use tidemill_core::{
-    Error, Result,
+    ColumnValues, Error, Result,
     spec::{Task, Trainer, TrainerKind},
 };
 
 use crate::{
-    Values,
     linear::{self, Linear},
     loss::Loss,
     trees::{self, Trees},
@@ -234,7 +233,7 @@ fn check(trainer: &Trainer, classes: &[String], matrix: &Matrix, label: &[f64]) 
 }
 
 /// The labels as numbers: the index in `classes`, or (without classes) the number. The error shows the value that is no class.
-pub fn encode_labels(values: &Values, classes: &[String]) -> Result<Vec<f64>> {
+pub fn encode_labels(values: &ColumnValues, classes: &[String]) -> Result<Vec<f64>> {
     let of = |row: usize| {
         if classes.is_empty() {
             return Ok(values.number(row));

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use tidemill_core::{
+    ColumnValues,
     record::{Signature, SignatureColumn},
     spec::{Encoding, Impute, TrainerKind, TransformRule},
 };
-use tidemill_ml::{Columns, Transform, Values};
+use tidemill_ml::{Columns, Transform};
 
-fn text(values: &[&str]) -> Values {
-    Values::Text(values.iter().map(|v| (!v.is_empty()).then(|| (*v).to_owned())).collect())
+fn text(values: &[&str]) -> ColumnValues {
+    ColumnValues::Text(values.iter().map(|v| (!v.is_empty()).then(|| (*v).to_owned())).collect())
 }
 
-fn columns(named: Vec<(&str, Values)>) -> Columns {
+fn columns(named: Vec<(&str, ColumnValues)>) -> Columns {
     let mut columns = Columns::new();
     for (name, values) in named {
         columns.push(name, values).expect(name);
@@ -21,9 +22,9 @@ fn columns(named: Vec<(&str, Values)>) -> Columns {
 }
 
 fn signature(of: &Columns) -> Signature {
-    let input = |(name, values): (&str, &Values)| SignatureColumn {
+    let input = |(name, values): (&str, &ColumnValues)| SignatureColumn {
         name: name.into(),
-        kind: values.kind(),
+        kind: values.column_type(),
         nullable: true,
     };
     Signature {
@@ -80,7 +81,7 @@ fn times_become_parts() {
     // 2013-05-01T12:34:56Z, a Wednesday; and one second before 1970, a Wednesday.
     let times = columns(vec![(
         "t",
-        Values::Timestamp(vec![Some(1_367_411_696_000_000), Some(-1_000_000), None]),
+        ColumnValues::Timestamp(vec![Some(1_367_411_696_000_000), Some(-1_000_000), None]),
     )]);
     let transform = fit(&times, &[], TrainerKind::Trees, &[0.0, 1.0, 1.0]).unwrap();
     assert_eq!(transform.names(), ["t:hour", "t:minute", "t:weekday"]);
@@ -95,7 +96,7 @@ fn times_become_parts() {
 fn numbers_are_imputed_logged_and_standardised_in_this_order() {
     let numbers = columns(vec![(
         "x",
-        Values::Number(vec![Some(0.0), Some(3.0), None, Some(f64::NAN), Some(-1.0)]),
+        ColumnValues::Number(vec![Some(0.0), Some(3.0), None, Some(f64::NAN), Some(-1.0)]),
     )]);
     let label = [0.0; 5];
     let of = |rule: TransformRule, trainer| fit(&numbers, &[("x", rule)], trainer, &label).unwrap().apply(&numbers).unwrap();
@@ -118,8 +119,8 @@ fn numbers_are_imputed_logged_and_standardised_in_this_order() {
 #[test]
 fn a_constant_and_an_empty_column_stay_finite_for_a_linear_trainer() {
     let odd = columns(vec![
-        ("same", Values::Integer(vec![Some(7); 3])),
-        ("none", Values::Number(vec![None; 3])),
+        ("same", ColumnValues::Integer(vec![Some(7); 3])),
+        ("none", ColumnValues::Number(vec![None; 3])),
         ("void", text(&["", "", ""])),
     ]);
     let matrix = fit(&odd, &[], TrainerKind::Linear, &[0.0, 1.0, 1.0]).unwrap().apply(&odd).unwrap();
@@ -130,7 +131,7 @@ fn a_constant_and_an_empty_column_stay_finite_for_a_linear_trainer() {
 fn a_cross_joins_its_columns_and_json_keeps_every_bit() {
     let two = columns(vec![
         ("a", text(&["x", "y", "x", ""])),
-        ("b", Values::Integer(vec![Some(1), Some(1), Some(2), Some(2)])),
+        ("b", ColumnValues::Integer(vec![Some(1), Some(1), Some(2), Some(2)])),
     ]);
     let rule = TransformRule {
         cross: vec!["a".into(), "b".into()],
@@ -146,7 +147,7 @@ fn a_cross_joins_its_columns_and_json_keeps_every_bit() {
 
 #[test]
 fn wrong_rules_and_wrong_columns_teach() {
-    let data = columns(vec![("c", text(&["a", "b"])), ("x", Values::Number(vec![Some(1.0), None]))]);
+    let data = columns(vec![("c", text(&["a", "b"])), ("x", ColumnValues::Number(vec![Some(1.0), None]))]);
     let label = [0.0, 1.0];
     let message = |rules: &[(&str, TransformRule)]| fit(&data, rules, TrainerKind::Trees, &label).unwrap_err().message;
     assert!(message(&[("c", encoded(Encoding::Number))]).contains("`c`"));
@@ -172,15 +173,15 @@ fn wrong_rules_and_wrong_columns_teach() {
     assert!(missing.contains("`x` is missing"), "{missing}");
     let wrong = transform
         .apply(&columns(vec![
-            ("c", Values::Boolean(vec![None])),
-            ("x", Values::Number(vec![None])),
+            ("c", ColumnValues::Boolean(vec![None])),
+            ("x", ColumnValues::Number(vec![None])),
         ]))
         .unwrap_err()
         .message;
     assert!(wrong.contains("`BOOLEAN`") && wrong.contains("`VARCHAR`"), "{wrong}");
     assert!(
         transform
-            .apply(&columns(vec![("c", text(&[])), ("x", Values::Integer(vec![]))]))
+            .apply(&columns(vec![("c", text(&[])), ("x", ColumnValues::Integer(vec![]))]))
             .unwrap()
             .is_empty()
     );

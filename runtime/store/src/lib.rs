@@ -1,5 +1,4 @@
-//! The object store: create-only and compare-and-swap by content, over local files, S3 or anything that `object_store` speaks; and
-//! what of the prediction log is written straight into it.
+//! The object store: create-only and compare-and-swap by content, over local files, S3 or anything that `object_store` speaks.
 //!
 //! Content is compared, never a time or a tag: writing the same bytes twice is [`Put::Unchanged`] everywhere. In a component (of Spin,
 //! for one) there is S3 alone, through wasi:http, and the same rules.
@@ -20,7 +19,6 @@ mod key;
 mod listing;
 #[cfg_attr(target_family = "wasm", path = "nowhere.rs")]
 mod local;
-pub mod log;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 mod ready;
 mod remote;
@@ -223,6 +221,11 @@ impl Store {
                 local!(self, |local| local.list(&prefix, after.as_deref(), limit))
             }
         }
+    }
+
+    /// All keys under `prefix`, ascending by their bytes.
+    pub async fn list_all(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        self.list(prefix, None, usize::MAX).await
     }
 
     /// All objects under `prefix`, ascending by key, each with its stamp.

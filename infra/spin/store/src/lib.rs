@@ -25,10 +25,8 @@ use std::cell::OnceCell;
 
 use bindings::exports::tidemill::serve::{objects, predictions};
 use tidemill_core::{ErrorKind, Result};
-use tidemill_store::{
-    ReadError, ServingView, Store,
-    log::{DirectLog, PredictionBatch, Values},
-};
+use tidemill_predictions::{DirectLog, Record};
+use tidemill_store::{ReadError, ServingView, Store};
 
 /// Both interfaces.
 #[derive(Debug)]
@@ -85,8 +83,8 @@ fn refused(refusal: &ReadError) -> objects::GetError {
 }
 
 impl predictions::Guest for Component {
-    async fn append(batch: predictions::PredictionBatch) -> Result<(), predictions::AppendError> {
-        let append = async { opened()?.log.append(logged(batch)).await };
+    async fn append(record: Vec<u8>) -> Result<(), predictions::AppendError> {
+        let append = async { opened()?.log.append(Record::parse(record)?).await };
         append.await.map_err(|error| {
             eprintln!("{error}");
             match error.kind {
@@ -99,28 +97,5 @@ impl predictions::Guest for Component {
                 ),
             }
         })
-    }
-}
-
-fn logged(batch: predictions::PredictionBatch) -> PredictionBatch {
-    let values = |values| match values {
-        predictions::Values::Truth(v) => Values::Boolean(v),
-        predictions::Values::Integer(v) => Values::Integer(v),
-        predictions::Values::Number(v) => Values::Number(v),
-        predictions::Values::Text(v) => Values::Text(v),
-        predictions::Values::Timestamp(v) => Values::Timestamp(v),
-    };
-    PredictionBatch {
-        model: batch.model,
-        version: batch.version,
-        transform: batch.transform,
-        ids: batch.ids,
-        times: batch.times,
-        columns: batch
-            .columns
-            .into_iter()
-            .map(|column| (column.name, values(column.values)))
-            .collect(),
-        latency_us: batch.latency_us,
     }
 }

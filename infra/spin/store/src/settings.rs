@@ -1,7 +1,6 @@
 //! Measurement this component was told: Spin's variables say where the store is, the environment, which the manifest writes, what is served.
 
-use tidemill_core::{Error, Result};
-use tidemill_store::log::ServingConfig;
+use tidemill_core::{Error, Result, pipeline::deployment::ServingConfig};
 
 use crate::bindings::fermyon::spin::variables;
 

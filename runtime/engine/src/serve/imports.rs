@@ -1,10 +1,8 @@
 //! `tidemill:serve` for a component: granted objects, read-only, and the prediction log.
 
 use tidemill_core::{Error, ErrorKind};
-use tidemill_host::{
-    ReadError,
-    log::{Batch, Values},
-};
+use tidemill_host::ReadError;
+use tidemill_predictions::Record;
 use wasmtime::component::{Accessor, HasData, Linker};
 
 use super::{
@@ -52,11 +50,13 @@ fn refused(refusal: ReadError) -> objects::GetError {
 }
 
 impl<U> predictions::HostWithStore<U> for Serve {
-    async fn append(accessor: &Accessor<U, Self>, batch: predictions::Batch) -> Result<(), predictions::AppendError> {
+    async fn append(accessor: &Accessor<U, Self>, record: Vec<u8>) -> Result<(), predictions::AppendError> {
         // The request's answer waits for the receipt, the instance does not: it is free for the next request meanwhile.
         accessor.with(|mut access| {
             let state = access.get();
-            let receipt = state.shared.log.enqueue(logged(batch)).map_err(unkept)?;
+            let receipt = Record::parse(record)
+                .and_then(|record| state.shared.log.enqueue(record))
+                .map_err(unkept)?;
             state.receipts.add(receipt);
             Ok(())
         })
@@ -68,28 +68,5 @@ fn unkept(error: Error) -> predictions::AppendError {
         ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
         ErrorKind::Transient => predictions::AppendError::Unavailable(error.message),
         _ => predictions::AppendError::Invalid(error.message),
-    }
-}
-
-fn logged(batch: predictions::Batch) -> Batch {
-    let values = |values| match values {
-        predictions::Values::Truth(v) => Values::Boolean(v),
-        predictions::Values::Integer(v) => Values::Integer(v),
-        predictions::Values::Number(v) => Values::Number(v),
-        predictions::Values::Text(v) => Values::Text(v),
-        predictions::Values::Timestamp(v) => Values::Timestamp(v),
-    };
-    Batch {
-        model: batch.model,
-        version: batch.version,
-        transform: batch.transform,
-        ids: batch.ids,
-        times: batch.times,
-        columns: batch
-            .columns
-            .into_iter()
-            .map(|column| (column.name, values(column.values)))
-            .collect(),
-        latency_us: batch.latency_us,
     }
 }

@@ -15,9 +15,9 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
-    log::DurableLog,
     nn::{Backend, GraphCache},
 };
+use tidemill_predictions::DurableLog;
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
 

@@ -15,12 +15,11 @@ use std::{
 use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
-    log::{self, DirectLog},
     nn::{Backend, Graph, GraphCache, Tensor},
 };
-use tidemill_ml::Values;
+use tidemill_predictions::{DirectLog, Record};
 use tidemill_predict::{
-    host::{PredictHost, PredictionBatch, check_registered, decode_f32, take_scores},
+    host::{PredictHost, check_registered, decode_f32, take_scores},
     models::ModelCache,
 };
 
@@ -92,20 +91,8 @@ impl PredictHost for NativeHost {
         Ok(decode_f32(&scores.data))
     }
 
-    async fn append(&self, batch: PredictionBatch) -> Result<()> {
-        let version = &batch.model.version;
-        let times = vec![None; batch.ids.len()];
-        let columns = batch.columns.into_iter().map(|(name, values)| (name, logged(values)));
-        let batch = log::Batch {
-            model: version.model.clone(),
-            version: version.version,
-            transform: version.transform_digest.to_string(),
-            ids: batch.ids,
-            times,
-            columns: columns.collect(),
-            latency_us: batch.latency_us,
-        };
-        self.log.append(batch).await
+    async fn append(&self, record: Record) -> Result<()> {
+        self.log.append(record).await
     }
 
     fn now_us(&self) -> u64 {
@@ -124,14 +111,4 @@ impl PredictHost for NativeHost {
 /// A registered model that does not run is ours to mend, not the client's.
 fn broken(what: &str, error: &Error) -> Error {
     Error::bug(format!("`{what}` cannot be run: {error}"))
-}
-
-fn logged(values: Values) -> log::Values {
-    match values {
-        Values::Boolean(v) => log::Values::Boolean(v),
-        Values::Integer(v) => log::Values::Integer(v),
-        Values::Number(v) => log::Values::Number(v),
-        Values::Text(v) => log::Values::Text(v),
-        Values::Timestamp(v) => log::Values::Timestamp(v),
-    }
 }

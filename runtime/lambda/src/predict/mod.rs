@@ -11,9 +11,9 @@ use lambda_http::http::{HeaderMap, Method, StatusCode};
 use tidemill_core::{Error, Result};
 use tidemill_host::{
     Store,
-    log::DirectLog,
     nn::{self, BackendChoice},
 };
+use tidemill_predictions::DirectLog;
 use tidemill_predict::{error_response, handle, models};
 use tokio::{runtime::Runtime, sync::oneshot};
 

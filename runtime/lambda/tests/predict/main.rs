@@ -10,11 +10,9 @@ mod model;
 mod runtime;
 
 use serde_json::{Value, json};
-use tidemill_core::time::parse_time;
-use tidemill_host::{
-    Store,
-    log::{WindowSummary, summarize_window},
-};
+use tidemill_core::{record::WindowSummary, time::parse_time};
+use tidemill_host::Store;
+use tidemill_predictions::summarize_window;
 
 use runtime::Function;
 

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use tidemill_core::{
-    Digest,
+    ColumnValues, Digest,
     record::{ModelVersion, Signature},
     spec::{Task, Trainer},
 };
 use tidemill_host::Store;
-use tidemill_ml::{Columns, Matrix, Scorer, Transform, Values, onnx, train};
+use tidemill_ml::{Columns, Matrix, Scorer, Transform, onnx, train};
 
 struct Made {
     transform: Transform,
@@ -28,9 +28,9 @@ fn signature() -> Signature {
 
 fn columns(distance: Vec<Option<f64>>, carrier: &[&str]) -> Columns {
     let mut columns = Columns::new();
-    columns.push("distance", Values::Number(distance)).unwrap();
+    columns.push("distance", ColumnValues::Number(distance)).unwrap();
     let carrier = carrier.iter().map(|c| Some((*c).to_owned())).collect();
-    columns.push("carrier", Values::Text(carrier)).unwrap();
+    columns.push("carrier", ColumnValues::Text(carrier)).unwrap();
     columns
 }
 

@@ -1,10 +1,9 @@
 //! From raw values to numbers, one row at a time. What a missing or unseen category gives is part of the fitted encoder.
 
 use std::{borrow::Cow, collections::BTreeMap};
+use tidemill_core::ColumnValues;
 
 use serde::{Deserialize, Serialize};
-
-use crate::Values;
 
 /// How the inputs of a step become numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +36,7 @@ pub enum Encoder {
 
 impl Encoder {
     /// One row's numbers, into `encoded` (as long as the step has outputs).
-    pub(crate) fn encode(&self, inputs: &[&Values], row: usize, encoded: &mut [f64]) {
+    pub(crate) fn encode(&self, inputs: &[&ColumnValues], row: usize, encoded: &mut [f64]) {
         match self {
             Self::Number => encoded[0] = inputs.first().map_or(f64::NAN, |v| v.number(row)),
             Self::OneHot { categories } => {
@@ -68,7 +67,7 @@ impl Encoder {
 }
 
 /// The category of one column, or of a cross: `a × b`, missing if any of them is.
-pub(crate) fn category<'a>(inputs: &[&'a Values], row: usize) -> Option<Cow<'a, str>> {
+pub(crate) fn category<'a>(inputs: &[&'a ColumnValues], row: usize) -> Option<Cow<'a, str>> {
     if let [single] = inputs {
         return single.category(row);
     }
@@ -76,9 +75,9 @@ pub(crate) fn category<'a>(inputs: &[&'a Values], row: usize) -> Option<Cow<'a, 
     parts.map(|parts| Cow::Owned(parts.join(" × ")))
 }
 
-fn time_parts(inputs: &[&Values], row: usize, encoded: &mut [f64]) {
+fn time_parts(inputs: &[&ColumnValues], row: usize, encoded: &mut [f64]) {
     let micros = match inputs {
-        [Values::Timestamp(values)] => values[row],
+        [ColumnValues::Timestamp(values)] => values[row],
         _ => None,
     };
     let Some(micros) = micros else { return encoded.fill(f64::NAN) };

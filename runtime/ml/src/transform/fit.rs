@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use tidemill_core::{
-    Error, Result,
+    ColumnValues, Error, Result,
     record::Signature,
     spec::{ColumnType, Encoding, Impute, TrainerKind, TransformRule},
 };
 
 use super::{Encoder, Output, Step, Transform, encode::category};
-use crate::{Columns, Values};
+use crate::Columns;
 
 /// Most categories that are one-hot encoded without a rule.
 const ONE_HOT_DEFAULT: usize = 8;
@@ -118,7 +118,14 @@ fn unfitted(steps: &[Step], rules: &BTreeMap<String, TransformRule>) -> Result<(
     }
 }
 
-fn encoder(name: &str, kind: Option<ColumnType>, rule: &TransformRule, linear: bool, values: &[&Values], label: &[f64]) -> Result<Encoder> {
+fn encoder(
+    name: &str,
+    kind: Option<ColumnType>,
+    rule: &TransformRule,
+    linear: bool,
+    values: &[&ColumnValues],
+    label: &[f64],
+) -> Result<Encoder> {
     let wrong = |encoding: &str, allowed: &str| {
         let found = kind.map_or("a cross", ColumnType::sql_type);
         Err(Error::config(format!(
@@ -160,7 +167,7 @@ struct Categories {
 }
 
 impl Categories {
-    fn count(values: &[&Values], label: &[f64]) -> Self {
+    fn count(values: &[&ColumnValues], label: &[f64]) -> Self {
         let mut by_name: BTreeMap<String, (u64, f64)> = BTreeMap::new();
         let mut missing = (0, 0.0);
         for (row, label) in label.iter().enumerate() {

@@ -107,7 +107,7 @@ impl Transform {
     /// `Input` error; integers stand for numbers, and numbers without a fraction for integers.
     pub fn apply(&self, columns: &Columns) -> Result<Vec<f32>> {
         for input in &self.signature.inputs {
-            let kind = columns.require(&input.name)?.kind();
+            let kind = columns.require(&input.name)?.column_type();
             if kind != input.kind && !(is_numeric(kind) && is_numeric(input.kind)) {
                 let (name, found, wanted) = (&input.name, kind.sql_type(), input.kind.sql_type());
                 return Err(Error::input(format!(

@@ -1,24 +1,25 @@
-//! The thread that turns closed write-ahead files into Parquet. A file goes when all its segments are in the store;
-//! a crash between the two writes the same bytes to the same keys again.
+//! The thread that seals closed write-ahead files. A file is removed when all its segments are in the store; after a crash between the
+//! two, the same bytes are written to the same keys again.
 
 use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{PoisonError, mpsc},
+    sync::mpsc,
     time::Duration,
 };
 
-use tidemill_core::{Error, PutResult, Result, time::Span};
+use tidemill_core::{Error, PutResult, Result, pipeline::deployment::LoggedModel};
+use tidemill_store::Store;
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{ActiveFile, build_segments, wal, write_error};
-use crate::Store;
+use super::{ActiveFile, wal, write_error};
+use crate::segment::build_segments;
 
-/// How soon a store that refused is asked again.
+/// How soon sealing is tried again after the store refused.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Seals all closed files, and says how it went to whoever waits.
+/// Seals all closed files, and sends the result.
 pub(super) struct Command {
     pub(super) reply: Option<oneshot::Sender<Result<()>>>,
 }
@@ -27,7 +28,7 @@ pub(super) fn start(
     folder: PathBuf,
     active: ActiveFile,
     store: Store,
-    windows: BTreeMap<String, Span>,
+    models: BTreeMap<String, LoggedModel>,
     handle: Handle,
 ) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel();
@@ -35,7 +36,7 @@ pub(super) fn start(
         folder,
         active,
         store,
-        windows,
+        models,
         handle,
     };
     std::thread::spawn(move || sealer.run(&commands));
@@ -59,7 +60,7 @@ struct Sealer {
     folder: PathBuf,
     active: ActiveFile,
     store: Store,
-    windows: BTreeMap<String, Span>,
+    models: BTreeMap<String, LoggedModel>,
     handle: Handle,
 }
 
@@ -75,7 +76,7 @@ impl Sealer {
             let sealed = self.seal();
             failed = sealed.is_err();
             if let Err(error) = &sealed {
-                tracing::warn!("predictions wait in the write-ahead file: {error}");
+                tracing::warn!("predictions stay in the write-ahead file: {error}");
             }
             if let Some(reply) = command.reply {
                 let _gone = reply.send(sealed);
@@ -86,7 +87,7 @@ impl Sealer {
     fn seal(&self) -> Result<()> {
         // First the listing, then the name: a file that is begun in between is not in the listing.
         let files = list_files(&self.folder).map_err(|e| write_error(&self.folder, &e))?;
-        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let active = self.active.lock().clone();
         files
             .iter()
             .filter(|path| Some(*path) != active.as_ref())
@@ -97,10 +98,8 @@ impl Sealer {
         let bytes = std::fs::read(path).map_err(|e| write_error(path, &e))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let (records, _) = wal::read_records(&bytes);
-        let segments = build_segments(&name, records, &self.windows).map_err(|error| Error {
-            message: format!("`{}`: {}", path.display(), error.message),
-            ..error
-        })?;
+        let segments = build_segments(&name, records, &self.models)
+            .map_err(|error| Error::new(error.kind, format!("`{}`: {}", path.display(), error.message)))?;
         for segment in segments {
             let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
             let put = put.map_err(|e| Error::transient(e.message))?;

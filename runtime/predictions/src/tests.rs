@@ -4,26 +4,38 @@ use std::collections::BTreeMap;
 
 use arrow_array::{Array as _, Float64Array, RecordBatch, StringArray, cast::AsArray as _, types};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tidemill_core::ErrorKind;
+use tidemill_core::{ColumnValues, ErrorKind, pipeline::deployment::LoggedModel, time::Span};
 
-use super::{Batch, Segment, Values, build_segments};
+use super::{PredictionBatch, Segment, build_segments};
 
-fn batch(request: &str, columns: Vec<(&str, Values)>) -> Batch {
+fn record(model: &str, version: u32, request_id: &str, columns: Vec<(&str, ColumnValues)>) -> Vec<u8> {
     let rows = columns[0].1.len();
-    Batch {
-        model: "late".into(),
-        version: 3,
-        transform: "ab".into(),
-        ids: (0..rows).map(|row| format!("{request}/{row}")).collect(),
-        times: vec![Some(-5); rows],
-        columns: columns.into_iter().map(|(name, values)| (name.to_owned(), values)).collect(),
+    let columns: Vec<_> = columns.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
+    let batch = PredictionBatch {
+        model,
+        version,
+        transform: "ab",
+        request_id,
+        rows,
+        columns: &columns,
         latency_us: 12,
-    }
+    };
+    let mut record = batch.to_record().unwrap();
+    record.set_served_at(99);
+    record.into_bytes()
 }
 
-fn made(batches: &[Batch]) -> Vec<Segment> {
-    let records: Vec<Vec<u8>> = batches.iter().map(|batch| batch.encode(99)).collect();
-    build_segments("n", records.iter().map(Vec::as_slice), &BTreeMap::new()).unwrap()
+fn late(request_id: &str, columns: Vec<(&str, ColumnValues)>) -> Vec<u8> {
+    record("late", 3, request_id, columns)
+}
+
+fn build(records: &[Vec<u8>]) -> Vec<Segment> {
+    let day = LoggedModel {
+        window: Span::days(1),
+        time: "at".into(),
+    };
+    let models = ["early", "late"].map(|model| (model.to_owned(), day.clone()));
+    build_segments("n", records.iter().map(Vec::as_slice), &models.into()).unwrap()
 }
 
 fn table(segment: &Segment) -> RecordBatch {
@@ -45,14 +57,15 @@ fn texts<'a>(table: &'a RecordBatch, name: &str) -> Vec<Option<&'a str>> {
 #[test]
 fn values_come_back_bit_for_bit() {
     let number = f64::from_bits(0x7ff8_0000_0000_1234);
-    let segments = made(&[batch(
+    let segments = build(&[late(
         "r",
         vec![
-            ("x", Values::Number(vec![Some(0.1 + 0.2), None, Some(number)])),
-            ("t", Values::Text(vec![Some("é".into()), Some(String::new()), None])),
-            ("b", Values::Boolean(vec![Some(true), Some(false), None])),
-            ("i", Values::Integer(vec![Some(i64::MIN), None, Some(0)])),
-            ("w", Values::Timestamp(vec![None, Some(7), Some(-7)])),
+            ("at", ColumnValues::Timestamp(vec![Some(-5); 3])),
+            ("x", ColumnValues::Number(vec![Some(0.1 + 0.2), None, Some(number)])),
+            ("t", ColumnValues::Text(vec![Some("é".into()), Some(String::new()), None])),
+            ("b", ColumnValues::Boolean(vec![Some(true), Some(false), None])),
+            ("i", ColumnValues::Integer(vec![Some(i64::MIN), None, Some(0)])),
+            ("w", ColumnValues::Timestamp(vec![None, Some(7), Some(-7)])),
         ],
     )]);
     assert_eq!(segments[0].key, "predictions/late/1969-12-31T00-00-00Z/n-v3.parquet");
@@ -81,14 +94,14 @@ fn values_come_back_bit_for_bit() {
 
 #[test]
 fn rows_that_lack_a_column_or_bring_it_elsewhere_keep_their_places() {
-    let x = |value| ("x", Values::Number(vec![Some(value)]));
-    let y = |text: &str| ("y", Values::Text(vec![Some(text.into())]));
-    let segments = made(&[
-        batch("d", vec![x(4.0)]),
-        batch("b", vec![y("two"), x(2.0)]),
-        batch("c", vec![x(3.0)]),
-        batch("a", vec![x(1.0), y("one")]),
-        batch("e", vec![x(5.0)]),
+    let x = |value| ("x", ColumnValues::Number(vec![Some(value)]));
+    let y = |text: &str| ("y", ColumnValues::Text(vec![Some(text.into())]));
+    let segments = build(&[
+        late("d", vec![x(4.0)]),
+        late("b", vec![y("two"), x(2.0)]),
+        late("c", vec![x(3.0)]),
+        late("a", vec![x(1.0), y("one")]),
+        late("e", vec![x(5.0)]),
     ]);
     let table = table(&segments[0]);
     assert_eq!(texts(&table, "_id"), ["a/0", "b/0", "c/0", "d/0", "e/0"].map(Some));
@@ -101,19 +114,14 @@ fn rows_that_lack_a_column_or_bring_it_elsewhere_keep_their_places() {
 }
 
 #[test]
-fn models_windows_and_versions_are_apart_and_a_batch_may_be_in_several() {
-    let of = |day: i64| Some(day * 86_400_000_000);
-    let mut wide = batch("w", vec![("x", Values::Number([0.0, 1.0, 2.0, 3.0].map(Some).to_vec()))]);
-    wide.times = vec![of(0), of(1), of(0), None];
-    let other = Batch {
-        model: "early".into(),
-        ..wide.clone()
+fn models_windows_and_versions_are_apart_and_a_record_may_be_in_several() {
+    let day = |day: i64| Some(day * 86_400_000_000);
+    let wide = |model, version| {
+        let x = ColumnValues::Number([0.0, 1.0, 2.0, 3.0].map(Some).to_vec());
+        let at = ColumnValues::Timestamp(vec![day(0), day(1), day(0), None]);
+        record(model, version, "w", vec![("x", x), ("at", at)])
     };
-    let newer = Batch {
-        version: 4,
-        ..wide.clone()
-    };
-    let segments = made(&[wide, other, newer]);
+    let segments = build(&[wide("late", 3), wide("early", 3), wide("late", 4)]);
     let keys: Vec<&str> = segments.iter().map(|segment| segment.key.as_str()).collect();
     let (first, second) = ("1970-01-01T00-00-00Z", "1970-01-02T00-00-00Z");
     assert_eq!(
@@ -127,15 +135,15 @@ fn models_windows_and_versions_are_apart_and_a_batch_may_be_in_several() {
             format!("predictions/late/{second}/n-v4.parquet"),
         ]
     );
-    // Without a time of its own a row goes where it was served: in the first microseconds of 1970.
+    // A row without an event time goes to the window in which it was served: the first microseconds of 1970.
     assert_eq!(texts(&table(&segments[2]), "_id"), ["w/0", "w/2", "w/3"].map(Some));
     assert_eq!(numbers(&table(&segments[4]), "x"), [Some(1.0f64.to_bits())]);
 }
 
 #[test]
 fn a_column_of_two_types_and_bytes_that_are_no_record_are_refused() {
-    let number = batch("a", vec![("x", Values::Number(vec![None]))]).encode(99);
-    let text = batch("b", vec![("x", Values::Text(vec![None]))]).encode(99);
+    let number = late("a", vec![("x", ColumnValues::Number(vec![None]))]);
+    let text = late("b", vec![("x", ColumnValues::Text(vec![None]))]);
     let error = build_segments("n", [number.as_slice(), &text], &BTreeMap::new()).unwrap_err();
     assert_eq!(error.message, "model `late`: column `x` has two types in one version");
     for cut in 0..number.len() {

@@ -1,8 +1,8 @@
-//! The thread that writes: whoever asks while an fsync runs shares the next one.
+//! The writer's thread: requests that arrive during one fsync share the next.
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -11,36 +11,39 @@ use tidemill_core::Result;
 use super::{
     ActiveFile, LogOptions,
     commit_queue::{CommitQueue, PendingAppend},
-    sealer, thread_scheduling, unique_name,
+    sealer,
+    thread_scheduling::request_short_timeslice,
     wal::WriteAheadFile,
     write_error,
 };
+use crate::segment::unique_name;
 
-/// How long the first of a group waits for as many as were in the group before: an fsync costs about as much as a small prediction.
+/// How long the first record of a group waits until the group is as large as the one before: an fsync takes about as long as a small
+/// prediction.
 const GATHER_TIMEOUT: Duration = Duration::from_micros(500);
 
-/// Starts it; it ends when the inbox does.
+/// Starts the thread. It ends when the queue is closed.
 pub(super) fn start(folder: PathBuf, active: ActiveFile, options: LogOptions, sealer: mpsc::Sender<sealer::Command>) -> Arc<CommitQueue> {
-    let inbox = Arc::<CommitQueue>::default();
+    let queue = Arc::<CommitQueue>::default();
     let mut writer = Writer {
         folder,
         active,
         options,
         sealer,
         open: None,
-        together: 1,
+        target_size: 1,
         failing: false,
         files: 0,
     };
-    let from = AbandonOnDrop(inbox.clone());
+    let from = AbandonOnDrop(queue.clone());
     std::thread::spawn(move || {
-        thread_scheduling::request_short_timeslice();
+        request_short_timeslice();
         writer.run(&from.0);
     });
-    inbox
+    queue
 }
 
-/// However the thread ends, nobody waits for it in vain.
+/// However the thread ends, no request waits for it.
 struct AbandonOnDrop(Arc<CommitQueue>);
 
 impl Drop for AbandonOnDrop {
@@ -55,8 +58,8 @@ struct Writer {
     options: LogOptions,
     sealer: mpsc::Sender<sealer::Command>,
     open: Option<OpenFile>,
-    /// Requests in the last group. Who is alone never waits for others.
-    together: usize,
+    /// Records in the last group. A single client never waits for others.
+    target_size: usize,
     /// Whether the last write failed.
     failing: bool,
     files: u64,
@@ -65,25 +68,25 @@ struct Writer {
 struct OpenFile {
     wal: WriteAheadFile,
     rows: usize,
-    since: Instant,
+    opened_at: Instant,
 }
 
 impl Writer {
-    fn run(&mut self, inbox: &CommitQueue) {
+    fn run(&mut self, queue: &CommitQueue) {
         loop {
             let idle = match &self.open {
                 None => Duration::MAX,
-                Some(open) => self.options.seal_age.saturating_sub(open.since.elapsed()),
+                Some(open) => self.options.seal_age.saturating_sub(open.opened_at.elapsed()),
             };
-            let Some(group) = inbox.next_group(idle, self.together, GATHER_TIMEOUT) else {
+            let Some(group) = queue.next_group(idle, self.target_size, GATHER_TIMEOUT) else {
                 return;
             };
             if !group.appends.is_empty() {
-                self.together = group.appends.len();
+                self.target_size = group.appends.len();
                 self.write(group.appends);
             }
-            let due = |o: &OpenFile| o.rows >= self.options.seal_rows || o.since.elapsed() >= self.options.seal_age;
-            if self.open.as_ref().is_some_and(due) || !group.close_requests.is_empty() {
+            let is_due = |open: &OpenFile| open.rows >= self.options.seal_rows || open.opened_at.elapsed() >= self.options.seal_age;
+            if self.open.as_ref().is_some_and(is_due) || !group.close_requests.is_empty() {
                 self.close();
             }
             for reply in group.close_requests {
@@ -105,36 +108,36 @@ impl Writer {
             Ok(()) if std::mem::take(&mut self.failing) => tracing::info!("the prediction log can be written again"),
             Ok(()) => {}
         }
-        for waiting in group {
-            let _gone = waiting.reply.send(written.clone());
+        for append in group {
+            let _gone = append.reply.send(written.clone());
         }
     }
 
     fn append(&mut self, group: &[PendingAppend]) -> Result<()> {
         if self.open.is_none() {
             let path = self.next_path();
-            *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
+            *self.active.lock() = Some(path.clone());
             let wal = WriteAheadFile::create(path.clone()).map_err(|e| write_error(&path, &e))?;
             self.open = Some(OpenFile {
                 wal,
                 rows: 0,
-                since: Instant::now(),
+                opened_at: Instant::now(),
             });
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         open.wal
-            .append(group.iter().map(|waiting| waiting.record.as_slice()))
+            .append(group.iter().map(|append| append.record.as_slice()))
             .map_err(|e| write_error(&open.wal.path, &e))?;
-        open.rows += group.iter().map(|waiting| waiting.rows).sum::<usize>();
+        open.rows += group.iter().map(|append| append.rows).sum::<usize>();
         Ok(())
     }
 
-    /// A file whose write or fsync failed is not trusted again; what it holds durably is sealed.
+    /// A file whose write or fsync failed is not trusted again; its durable records are sealed.
     fn discard_file(&mut self) {
         if let Some(open) = &self.open
             && open.rows == 0
         {
-            // It is sealed as empty if it cannot be removed now.
+            // If it cannot be removed now, it is sealed as an empty file.
             let _left = std::fs::remove_file(&open.wal.path);
         }
         self.close();
@@ -142,14 +145,14 @@ impl Writer {
 
     fn close(&mut self) {
         self.open = None;
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.active.lock() = None;
         let _gone = self.sealer.send(sealer::Command { reply: None });
     }
 
     fn next_path(&mut self) -> PathBuf {
         self.files += 1;
-        self.folder
-            .join(format!("{}.wal", unique_name(&self.folder.display().to_string(), self.files)))
+        let name = unique_name(&self.folder.display().to_string(), self.files);
+        self.folder.join(format!("{name}.wal"))
     }
 }
 
@@ -160,17 +163,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_waits_for_a_thread_that_is_gone() {
-        let inbox = Arc::<CommitQueue>::default();
-        let record = || {
+    fn no_request_waits_for_a_thread_that_is_gone() {
+        let queue = Arc::<CommitQueue>::default();
+        let enqueue = || {
             let (reply, answer) = channel();
             let record = Vec::new();
-            inbox.enqueue(PendingAppend { record, rows: 1, reply });
+            queue.enqueue(PendingAppend { record, rows: 1, reply });
             answer
         };
-        let mut before = record();
-        drop(AbandonOnDrop(inbox.clone()));
+        let mut before = enqueue();
+        drop(AbandonOnDrop(queue.clone()));
         assert_eq!(before.try_recv(), Err(TryRecvError::Closed));
-        assert_eq!(record().try_recv(), Err(TryRecvError::Closed));
+        assert_eq!(enqueue().try_recv(), Err(TryRecvError::Closed));
     }
 }

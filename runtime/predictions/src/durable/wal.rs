@@ -1,7 +1,7 @@
-//! A write-ahead file: records of length, CRC-32 (IEEE 802.3) and bytes. Reading stops at the first record that is not whole:
-//! what follows it was never acknowledged.
+//! A write-ahead file: records, each with its length, its CRC-32 (IEEE 802.3) and its bytes. Reading stops at the first record that is
+//! not whole: the records after it were never acknowledged.
 //!
-//! The file grows by zeros, a step at a time: where blocks are already there, an fsync has no file system's journal to wait for.
+//! The file grows by steps of zeros: an fsync into blocks that are already there does not wait for the file system's journal.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,7 +14,7 @@ use crc32fast::hash as crc32;
 const HEADER: usize = 8;
 /// Bytes of a record at most: larger lengths are torn writes.
 pub(super) const MAX_RECORD_SIZE: usize = 64 << 20;
-/// Bytes of zeros that are written ahead.
+/// The file grows by this many bytes.
 const PREALLOCATION: u64 = 1 << 20;
 
 /// The file that is being written.
@@ -23,14 +23,14 @@ pub(super) struct WriteAheadFile {
     file: File,
     /// Bytes that are known to be on the disk.
     durable: u64,
-    /// Bytes that the file has, zeros behind the records.
+    /// The size of the file: zeros follow the records.
     reserved: u64,
-    /// What is written at once, kept for the next time.
-    bytes: Vec<u8>,
+    /// The buffer of one write, kept for the next.
+    buffer: Vec<u8>,
 }
 
 impl WriteAheadFile {
-    /// A new file; its name is on the disk when this returns.
+    /// Creates the file; its name is on the disk when this returns.
     pub(super) fn create(path: PathBuf) -> io::Result<Self> {
         let file = OpenOptions::new().create_new(true).write(true).open(&path)?;
         sync_parent_dir(&path)?;
@@ -39,35 +39,35 @@ impl WriteAheadFile {
             file,
             durable: 0,
             reserved: 0,
-            bytes: Vec::new(),
+            buffer: Vec::new(),
         })
     }
 
-    /// Writes the records and waits until they are on the disk. After an error none of them counts.
+    /// Writes the records, and returns when they are on the disk. After an error none of them counts.
     pub(super) fn append<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
-        self.bytes.clear();
+        self.buffer.clear();
         for record in records {
-            self.bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
-            self.bytes.extend_from_slice(&crc32(record).to_le_bytes());
-            self.bytes.extend_from_slice(record);
+            self.buffer.extend_from_slice(&(record.len() as u32).to_le_bytes());
+            self.buffer.extend_from_slice(&crc32(record).to_le_bytes());
+            self.buffer.extend_from_slice(record);
         }
-        let end = self.durable + self.bytes.len() as u64;
+        let end = self.durable + self.buffer.len() as u64;
         let reserved = if end > self.reserved {
             end.next_multiple_of(PREALLOCATION)
         } else {
             self.reserved
         };
         if reserved > self.reserved {
-            self.bytes.resize((reserved - self.durable) as usize, 0);
+            self.buffer.resize((reserved - self.durable) as usize, 0);
         }
         let written = self
             .file
             .seek(SeekFrom::Start(self.durable))
-            .and_then(|_| self.file.write_all(&self.bytes))
+            .and_then(|_| self.file.write_all(&self.buffer))
             .and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => (self.durable, self.reserved) = (end, reserved),
-            // Whoever was refused may ask again: what is left of the first attempt is taken back if the disk lets us.
+            // The client may repeat a refused request: take back what the first attempt left, if the disk allows it.
             Err(_) => {
                 self.reserved = self.durable;
                 drop(self.file.set_len(self.durable).and_then(|()| self.file.sync_data()));
@@ -101,7 +101,7 @@ fn read_record_header(bytes: &[u8]) -> Option<(usize, u32)> {
     (length > 0).then_some((length, u32::from_le_bytes(*checksum)))
 }
 
-/// Cuts a torn tail off, so that the file says the same at each later reading.
+/// Cuts off a torn tail, so that each later reading finds the same records.
 pub(super) fn truncate_torn_tail(path: &Path) -> io::Result<()> {
     let bytes = std::fs::read(path)?;
     let (_, whole) = read_records(&bytes);
@@ -116,7 +116,7 @@ pub(super) fn truncate_torn_tail(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the creation or removal of a file in its folder durable.
+/// Makes the creation or removal of a file durable.
 pub(super) fn sync_parent_dir(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_is_cut_wherever_it_tore() {
+    fn a_torn_tail_is_cut_off_wherever_it_tore() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.wal");
         let mut wal = WriteAheadFile::create(path.clone()).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn records_go_over_the_steps() {
+    fn records_cross_the_steps_of_growth() {
         let folder = tempfile::tempdir().unwrap();
         let mut wal = WriteAheadFile::create(folder.path().join("a.wal")).unwrap();
         let record = vec![7; PREALLOCATION as usize / 3];

@@ -1,4 +1,4 @@
-//! What a window's Parquet segments say together, whatever files they were cut into: an id counts once.
+//! What a window's Parquet segments hold together, however their rows were cut into files: each id counts once.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,23 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use tidemill_core::{Error, Hasher, Result, record::WindowSummary};
+use tidemill_store::Store;
 
-use super::segment::window_prefix;
-use crate::Store;
+use crate::segment::window_prefix;
 
-/// Segments that are read at once: where each request wrote one, a window has thousands.
+/// Segments read concurrently: where each request wrote one, a window has thousands.
 const CONCURRENCY: usize = 16;
 
-/// Id → when it was first served, by which version, with which score.
+/// By id: when it was first served, by which version, with which score.
 type Seen = BTreeMap<String, (i64, u32, u64)>;
 
-/// Reads all segments of the window that starts at `start`. Seal the log first: what it still holds is not counted.
+/// Reads all segments of the window that starts at `start`. Rows that are not sealed yet are not counted.
+///
+/// # Errors
+/// `Input` if an object in the window's folder is not a segment.
 pub async fn summarize_window(store: &Store, model: &str, start: Timestamp) -> Result<WindowSummary> {
-    let prefix = window_prefix(model, start);
-    let mut segments: Vec<String> = Vec::new();
-    loop {
-        let page = store.list(&prefix, segments.last().map(String::as_str), 1000).await?;
-        let last = page.len() < 1000;
-        segments.extend(page.into_iter().map(|meta| meta.key));
-        if last {
-            break;
-        }
-    }
+    let listed = store.list_all(&window_prefix(model, start)).await?;
+    let mut segments: Vec<String> = listed.into_iter().map(|meta| meta.key).collect();
     segments.retain(|key| key.ends_with(".parquet"));
     let mut seen = Seen::new();
     let each = segments.clone().into_iter().map(|key| async move {
