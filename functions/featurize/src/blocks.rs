@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tidemill_core::{ColumnValues, 
+use tidemill_core::{
+    ColumnValues,
     record::{ColumnProfile, Profile, Signature},
     spec::ColumnType,
     sql::quote_string,
 };
-use tidemill_ml::{Columns};
+use tidemill_ml::Columns;
 use tidemill_stats::profile::{Bins, categorical_profile, numeric_profile};
 
 /// Profiles the signature's inputs.

@@ -1,7 +1,7 @@
 //! Writes a feature set: the transform, the profile with its counts by block, and a table for each slice.
 
-use tidemill_core::{ColumnValues, 
-    Digest, Host, ObjectsExt, Result, Trigger,
+use tidemill_core::{
+    ColumnValues, Digest, Host, ObjectsExt, Result, Trigger,
     record::FeatureSet,
     sql::{quote_identifier, quote_identifiers},
 };

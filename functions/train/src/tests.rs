@@ -7,9 +7,9 @@ use std::{
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use serde_json::{Value, json};
-use tidemill_core::{ColumnValues, 
-    Batches, Decision, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Host, Level, Objects, Outcome, Result, RunContext, Sql,
-    Stage, Table, Trigger,
+use tidemill_core::{
+    Batches, ColumnValues, Decision, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Host, Level, Objects, Outcome, Result,
+    RunContext, Sql, Stage, Table, Trigger,
     record::{Signature, SignatureColumn, TrainingResult},
     spec::{ColumnType, TrainerKind},
 };

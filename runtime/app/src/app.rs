@@ -9,10 +9,7 @@ use tidemill_engine::{
     serve::{HostRoutes, ServeLimits, ServeOptions, Server},
 };
 use tidemill_flow::{Flow, FlowOptions, FlowSetup};
-use tidemill_host::{
-    MessageQueue, Store,
-    nn,
-};
+use tidemill_host::{MessageQueue, Store, nn};
 use tidemill_observe::otlp;
 use tidemill_predictions::{DurableLog, LogOptions};
 use tokio::net::TcpListener;

@@ -17,11 +17,11 @@ use tidemill_host::{
     Store,
     nn::{Backend, Graph, GraphCache, Tensor},
 };
-use tidemill_predictions::{DirectLog, Record};
 use tidemill_predict::{
     host::{PredictHost, check_registered, decode_f32, take_scores},
     models::ModelCache,
 };
+use tidemill_predictions::{DirectLog, Record};
 
 /// Keys in one answer of [`PredictHost::list_keys`].
 const PAGE: usize = 1000;

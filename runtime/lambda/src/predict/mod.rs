@@ -13,8 +13,8 @@ use tidemill_host::{
     Store,
     nn::{self, BackendChoice},
 };
-use tidemill_predictions::DirectLog;
 use tidemill_predict::{error_response, handle, models};
+use tidemill_predictions::DirectLog;
 use tokio::{runtime::Runtime, sync::oneshot};
 
 use crate::{Serve, ServingEnvironment};
