@@ -92,9 +92,8 @@ fn categorical(case: &Value, reference: &[String], current: &[String]) {
     check(id, "kullback-leibler", of(kullback_leibler, &counts), &evidently["kl_div"]["score"]);
     let (n, m) = (counts.0.iter().sum::<u64>(), counts.1.iter().sum::<u64>());
     // At one degree of freedom theirs has Yates's correction.
-    if n == m && counts.0.len() > 2 {
-        let theirs = nannyml["chi2"].as_f64().map(|chi2| (chi2 / (n + m) as f64).sqrt());
-        check(id, "chi-square", of(chi_square, &counts), &theirs.into());
+    if let Some(chi2) = nannyml["chi2"].as_f64().filter(|_| n == m && counts.0.len() > 2) {
+        check(id, "chi-square", of(chi_square, &counts), &(chi2 / (n + m) as f64).sqrt().into());
     }
 }
 
