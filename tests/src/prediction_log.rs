@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use tidemill_core::{Host as _, ObjectsExt as _, Table};
-use tidemill_demo::{months::open_reader, server::Server};
+use tidemill_harness::reader::open_reader;
+use tidemill_harness::server::Server;
 
 /// The ids of all predictions of `model` in Parquet, sorted. What is not Parquet yet becomes it as the server stops.
 pub fn ids(server: &Server, model: &str) -> Result<Vec<String>> {

@@ -10,19 +10,19 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use tidemill_demo::seaweedfs::{self, BUCKET, SeaweedFs};
 use tidemill_deploy::spin::{Parts, chain, compose::compose};
 use tidemill_engine::{
     ServerHandle,
     spin::{self, SpinOptions},
 };
+use tidemill_harness::seaweedfs::{self, BUCKET, SeaweedFs};
 
 /// What the tests run.
 pub struct Tools {
     /// The program to test.
     pub tidemill: PathBuf,
     /// SeaweedFS.
-    pub weed: PathBuf,
+    pub seaweedfs: PathBuf,
     /// wasmtime's command.
     pub wasmtime: PathBuf,
     /// The folder of the components.
@@ -35,7 +35,7 @@ pub fn find_tools() -> Option<Tools> {
     let find = || {
         Some(Tools {
             tidemill: named("TIDEMILL")?,
-            weed: seaweedfs::find_program()?,
+            seaweedfs: seaweedfs::find_program()?,
             wasmtime: named("TIDEMILL_WASMTIME").filter(|path| path.is_file())?,
             components: named("TIDEMILL_COMPONENTS")?,
         })

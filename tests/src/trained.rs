@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use tidemill_demo::server::Server;
+use tidemill_harness::server::Server;
 use tidemill_host::Store;
 
 use crate::small;

@@ -10,7 +10,8 @@ use std::{
 
 use anyhow::{Result, ensure};
 use tidemill_core::{Host as _, ObjectsExt as _, Table};
-use tidemill_demo::{months::open_reader, server::Server};
+use tidemill_harness::reader::open_reader;
+use tidemill_harness::server::Server;
 use tidemill_tests::small;
 
 const REQUESTS: u64 = 2_000;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tidemill_demo::server::Server;
-use tidemill_tests::{small, snapshot};
+use tidemill_harness::{server::Server, snapshot};
+use tidemill_tests::small;
 
 const DAYS: u64 = 5;
 /// The failpoints of a run; `runtime/run/src/failpoint.rs` has the same list.

@@ -13,11 +13,11 @@ use tidemill_core::{
     Digest,
     pipeline::{NodeSettings, Pipeline, deployment::CoordinatorSettings},
 };
-use tidemill_demo::server::Server;
+use tidemill_harness::{server::Server, snapshot};
 use tidemill_host::{Ledger, Store};
 use tidemill_lambda::{CoordinatorEnvironment, CoordinatorHandler, Handler, StageEnvironment, stage_runner};
 use tidemill_run::list_dead_letters;
-use tidemill_tests::{small, snapshot, trained};
+use tidemill_tests::{small, trained};
 
 const DAYS: u64 = 5;
 /// Deliveries after which a queue gives an item to its dead-letter queue.

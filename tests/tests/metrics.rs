@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, small, trained};
+use tidemill_harness::{http::Connection, server::Server};
+use tidemill_tests::{small, trained};
 
 /// Prints every sample of a text in Prometheus' format as JSON: family, type, name, labels, value.
 const PARSER: &str = r"

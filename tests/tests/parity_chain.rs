@@ -21,9 +21,9 @@ use tidemill_core::{
     time::parse_as_of,
     trigger_id,
 };
-use tidemill_demo::server::Server;
+use tidemill_harness::{server::Server, snapshot};
 use tidemill_host::{Attempt, Commit, Ledger, RunHost, RunReport, SqlEngine, Store};
-use tidemill_tests::{native, small, snapshot};
+use tidemill_tests::{native, small};
 
 const DAYS: u64 = 5;
 const MODELS: [&str; 4] = ["alarm", "alarm-linear", "speed", "site"];

@@ -1,11 +1,11 @@
-//! From an object's appearance to the start of its stage: rows by HTTP POST, one after the other, with nothing else to do.
+//! The time from an object's creation to the start of its stage, with rows that are posted one after the other to an idle server.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use tidemill_core::record::RunRecord;
-use tidemill_demo::server::Server;
+use tidemill_harness::server::Server;
 
 use crate::{
     Arguments,
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     let mut took = Vec::new();
     for flight in 0..EVENTS + 5 {
         let after = post(&server, flight + 1)?;
-        // The first ones compile the component and fill caches.
+        // The first ones compile the component and warm caches.
         if flight >= 5 {
             took.push(after);
         }
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     Ok(serde_json::json!({ "event_to_start_p50_ms": half, "event_to_start_p99_ms": most, "events": EVENTS }))
 }
 
-/// Posts one row and waits for its run; the time from the object's last write to the run's start.
+/// Posts a row and waits for its run. Returns the time from the object's last write to the run's start.
 fn post(server: &Server, flight: usize) -> Result<Duration> {
     let rows = format!("{COLUMNS}\n2013-01-01T10:00:00Z,UA,{flight},2013-01-01T05:15:00Z,5,15,1,United,EWR,IAH,1400\n");
     let mut answer = ureq::post(format!("{}/data/flights", server.address))

@@ -1,5 +1,5 @@
-//! Each function's cold start under Lambda's emulator, from the start of the process to its first answer, its memory and its zipped
-//! size; beside `predict`, a Python function that runs the same model with onnxruntime (without transform and log: less work).
+//! Cold start, memory and zipped size of each function under Lambda's emulator. A cold start ends with the first answer. `predict` is
+//! compared with a Python function that runs the same model with onnxruntime, without transform and log.
 //!
 //! The programs are those of this build, stripped; the store is a folder, so that no network is measured.
 
@@ -15,10 +15,8 @@ use tidemill_core::{
     pipeline::{NodeSettings, Pipeline, deployment::ServingConfig},
     record::ModelVersion,
 };
-use tidemill_demo::{
-    lambda::{Emulators, deployment},
-    traffic,
-};
+use tidemill_demo::lambda::{Emulators, deployment};
+use tidemill_harness::flights;
 use tidemill_host::{Ledger, Store};
 
 use crate::{
@@ -38,7 +36,7 @@ struct Function {
     arguments: Vec<PathBuf>,
     config: Value,
     payload: Value,
-    /// What goes into its zip.
+    /// The files of its zip.
     package: Vec<PathBuf>,
 }
 
@@ -56,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
     server
         .runtime
         .block_on(server.store.create(staged, std::fs::read(&files[3])?.into()))?;
-    let request = traffic::requests(&server, &traffic::inputs(&server)?, staged, Some(1))?.swap_remove(0);
+    let request = flights::requests(&server, &flights::inputs(&server)?, staged, Some(1))?.swap_remove(0);
     let (project, version) = (
         server.project.clone(),
         server.champion("late")?.context("there is no champion")?.version,
@@ -95,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
     Ok(json!({ "lambda": report }))
 }
 
-/// A call about something that is decided already: what is measured is the function, not the stage's work.
+/// Events whose outcomes exist, so that the function is measured and not the stage's work.
 fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>> {
     let read = |path: &str| std::fs::read_to_string(project.join(path)).map_err(|e| tidemill_core::Error::config(e.to_string()));
     let pipeline = Pipeline::parse(&read("tidemill.toml")?, &read)?;
@@ -155,7 +153,7 @@ fn python(lambda: &Lambda, store: &Path, version: u32, request: &str) -> Result<
     })
 }
 
-/// The program, and DuckDB's library if it is linked to it: `predict` asks no SQL and is not.
+/// The program, and DuckDB's library if the program is linked to it.
 fn package(program: PathBuf) -> Result<Vec<PathBuf>> {
     const LIBRARY: &str = "libduckdb.so";
     let bytes = std::fs::read(&program).with_context(|| program.display().to_string())?;
@@ -168,7 +166,7 @@ fn package(program: PathBuf) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// As a function URL hands it over.
+/// The event of a function URL.
 fn function_url_event(request: &str) -> Value {
     let path = "/v2/models/late/infer";
     json!({

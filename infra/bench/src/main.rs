@@ -1,4 +1,4 @@
-//! Measurements of what runs: each prints a line for people, and with `--json` one object. Nothing here can fail for being slow.
+//! Measurements. Each prints a line, and with `--json` a JSON object too. None fails because a figure is low.
 
 mod events;
 mod lambda;
@@ -13,19 +13,19 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Measures.
+/// Runs a measurement.
 #[derive(Parser)]
 struct Arguments {
-    /// One JSON object a measurement, beside the line for people.
+    /// Print a JSON object too.
     #[arg(long, global = true)]
     json: bool,
-    /// Where projects are made; emptied first.
+    /// The folder of projects; it is emptied first.
     #[arg(long, default_value = "target/bench", global = true)]
     dir: PathBuf,
     /// The `tidemill` program.
     #[arg(long, env = "TIDEMILL")]
     tidemill: PathBuf,
-    /// A flights project with a champion, instead of one that is made for `serve`.
+    /// A flights project with a champion, instead of a new one.
     #[arg(long, global = true)]
     project: Option<PathBuf>,
     /// The folder with the twelve months of flights.
@@ -49,7 +49,7 @@ enum Measurement {
     Validate,
 }
 
-/// What the functions are measured with.
+/// The programs of the measurement.
 #[derive(clap::Args)]
 struct Lambda {
     /// The functions' programs.

@@ -1,20 +1,20 @@
-//! Durations in order.
+//! Quantiles and units of durations.
 
 use std::time::Duration;
 
-/// The duration that this share of all is at most; zero of none. Sorts.
+/// The quantile of durations, which are sorted; zero if there are none.
 pub(crate) fn quantile(durations: &mut [Duration], share: f64) -> Duration {
     durations.sort_unstable();
     let last = durations.len().saturating_sub(1);
     durations.get((share * last as f64).round() as usize).copied().unwrap_or_default()
 }
 
-/// In milliseconds.
+/// Converts to milliseconds.
 pub(crate) fn to_millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// In microseconds.
+/// Converts to microseconds.
 pub(crate) fn to_micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }

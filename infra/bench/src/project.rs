@@ -1,16 +1,14 @@
-//! The flights project with its first champion: three months brought in, the model trained and serving.
+//! The flights project with its first champion, trained on three months and served.
 
 use anyhow::{Result, ensure};
-use tidemill_demo::{
-    months::{self, Year},
-    server::Server,
-};
+use tidemill_demo::months::Year;
+use tidemill_harness::{flights, server::Server};
 
 use crate::Arguments;
 
-/// Starts it, as `--project` says or made anew.
+/// Starts the project that `--project` names, or a new one.
 pub(crate) fn with_champion(arguments: &Arguments) -> Result<(Server, Vec<String>)> {
-    let files = months::files(&arguments.data)?;
+    let files = flights::files(&arguments.data)?;
     if let Some(project) = &arguments.project {
         return Ok((Server::up(&arguments.tidemill, project, &[])?, files));
     }

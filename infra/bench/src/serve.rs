@@ -1,6 +1,6 @@
-//! One flight a request over HTTP by sixteen clients, the log on; beside it the same model on the same rows in this process.
+//! Requests of one flight each over HTTP by sixteen clients, with the log on, compared with the same model on the same rows in this process.
 //!
-//! The clients share the machine with the server: what they cost is in the number.
+//! The clients share the machine with the server, so the figure includes their cost.
 
 use std::{
     cell::Cell,
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::json;
 use tidemill_core::record::ModelVersion;
-use tidemill_demo::{months, server::Server, traffic};
+use tidemill_harness::{flights, server::Server};
 use tidemill_host::nn::{Backend, NativeFirst, OnnxRuntime, Tensor, Tract, find_onnxruntime};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -32,8 +32,8 @@ const MEASURED: Duration = Duration::from_secs(8);
 
 pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     let (server, files) = project::with_champion(arguments)?;
-    let inputs = traffic::inputs(&server)?;
-    let requests = traffic::requests(&server, &inputs, &months::raw_key(&files[2]), Some(1))?;
+    let inputs = flights::inputs(&server)?;
+    let requests = flights::requests(&server, &inputs, &flights::raw_key(&files[2]), Some(1))?;
     let (rate, mut took) = load(&server, &requests)?;
     let (half, most) = (to_millis(quantile(&mut took, 0.5)), to_millis(quantile(&mut took, 0.99)));
     println!("serve: {rate:.0} requests/s of one row by {CLIENTS} clients, p50 {half:.2} ms, p99 {most:.2} ms (aim: 8000 requests/s)");
@@ -89,7 +89,7 @@ fn load(server: &Server, requests: &[String]) -> Result<(f64, Vec<Duration>)> {
     })
 }
 
-/// What all clients share; they take turns on one thread.
+/// The state of all clients, which share one thread.
 struct Clients<'a> {
     address: String,
     requests: &'a [String],
@@ -118,7 +118,7 @@ impl Clients<'_> {
     }
 }
 
-/// A kept connection that reads no more of an answer than it must.
+/// A persistent connection that parses as little of a response as possible.
 struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
@@ -136,7 +136,7 @@ impl Connection {
         })
     }
 
-    /// Sends a body and reads the answer to its end; its status.
+    /// Sends a body and reads the response. Returns its status.
     async fn ask(&mut self, body: &str) -> Result<u16> {
         self.request.clear();
         write!(
@@ -179,7 +179,7 @@ fn native(server: &Server, engine: &dyn Backend) -> Result<Duration> {
     let onnx = server.runtime.block_on(server.store.get(&version.onnx))?;
     let graph = engine.load(&version.onnx, &onnx)?;
     let transform = server.runtime.block_on(server.store.get(&version.transform))?;
-    let width = tidemill_demo::months::feature_count(&transform)?;
+    let width = flights::feature_count(&transform)?;
     let row: Vec<f32> = (0..width).map(|column| column as f32).collect();
     let once = || -> Result<()> {
         let features = Tensor::from_f32(vec![1, width], &row)?;

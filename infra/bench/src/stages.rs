@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tidemill_core::record::{MonitoringReport, OutcomeRecord};
-use tidemill_demo::{months::Year, server::Server};
+use tidemill_demo::months::Year;
+use tidemill_harness::server::Server;
 
 use crate::{Arguments, project};
 

@@ -16,7 +16,7 @@ use crate::Arguments;
 
 const ROWS: u64 = 1_000_000;
 const THREADS: usize = 2;
-/// Counted by hand: what a person would write who knew that nothing else is asked.
+/// The same counts as one handwritten query.
 const BY_HAND: &str = include_str!("twenty.sql");
 const CONTRACT: &str = include_str!("twenty.toml");
 
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     );
     let took = host.took.into_inner();
     // The first query reads the header; the second counts all checks.
-    let checks = took.get(1).context("validate asked fewer than two queries")?.1;
+    let checks = took.get(1).context("`validate` ran fewer than two queries")?.1;
     let ratio = checks.as_secs_f64() / hand.as_secs_f64();
     println!(
         "validate: {ROWS} rows, 20 checks: {:.3} s where one scan by hand takes {:.3} s, {ratio:.1} times (aim: 3)",
@@ -140,7 +140,7 @@ fn host(store: Store, sql: SqlEngine, trigger: Trigger, handle: tokio::runtime::
     })
 }
 
-/// A host that notes how long each query took, to its last row.
+/// A host that records the duration of each query, to its last row.
 struct TimedSql {
     inner: RunHost,
     took: RefCell<Vec<(String, Duration)>>,

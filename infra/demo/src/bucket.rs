@@ -1,5 +1,5 @@
-//! The year over a real S3 server: once undisturbed, once while the server refuses, stalls, loses answers and is killed. Each time every
-//! object must be the one that a folder would have held.
+//! The year over a real S3 server: once undisturbed, and once while the server refuses connections, stalls, loses answers and is killed.
+//! Both times each object must be equal to the one in a folder.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use tidemill_core::Digest;
-
-use crate::{
-    months::Year,
+use tidemill_harness::{
     outages::{self, OutageCounts},
     proxy::Proxy,
     seaweedfs::{BUCKET, SeaweedFs},
@@ -21,10 +19,12 @@ use crate::{
     snapshot,
 };
 
-/// How long the server is disturbed in one way, and then left alone.
+use crate::months::Year;
+
+/// The duration of an outage, and of the pause after it.
 const FAULT_DURATION: std::time::Duration = std::time::Duration::from_secs(4);
 
-/// What one year came to.
+/// The result of one year.
 #[derive(Debug, Serialize)]
 pub struct ReplayedYear {
     /// SHA-256 of the champion's `model.onnx`.
@@ -35,7 +35,7 @@ pub struct ReplayedYear {
     pub failed_requests: u64,
     /// Wall time.
     pub seconds: f64,
-    /// What the store holds, but for what says how runs went.
+    /// A snapshot of the store.
     #[serde(skip)]
     pub objects: BTreeMap<String, Digest>,
 }
@@ -49,39 +49,39 @@ pub struct Summary {
     pub bucket: ReplayedYear,
     /// Over the bucket while its server was disturbed.
     pub disturbed: ReplayedYear,
-    /// How.
+    /// The outages.
     pub outages: OutageCounts,
-    /// Objects of the folder's store that one of the others lacks, or has with other bytes, and objects that only they have.
+    /// Objects that one of the other stores lacks, or has with other bytes, or has alone.
     pub differences: Vec<String>,
-    /// The champion of all three, if it is one.
+    /// The champion, if all three have the same one.
     pub champion_digest: Option<String>,
 }
 
-/// What is played, and with what.
+/// The months to play, and the programs.
 pub struct Setup<'a> {
     /// The `tidemill` program.
     pub tidemill: &'a Path,
     /// SeaweedFS.
-    pub weed: &'a Path,
-    /// Where projects and the server's files go.
+    pub seaweedfs: &'a Path,
+    /// The folder of the projects and of the server's files.
     pub folder: &'a Path,
     /// The months, in order.
     pub files: &'a [String],
-    /// Gets a line of progress a month.
+    /// Prints a line of progress for each month.
     pub step: &'a dyn Fn(&str),
 }
 
 /// Plays the months three times.
 ///
 /// # Errors
-/// What failed in a project, in `tidemill up` or in the server. Differences are no error; they are in the summary.
+/// If a project, `tidemill up` or the server fails. Differences are not errors: they are part of the summary.
 pub fn run(setup: &Setup<'_>) -> Result<Summary> {
     let folder = setup.play("folder", &[], None)?;
     let data = setup.folder.join("seaweedfs");
     if data.exists() {
         std::fs::remove_dir_all(&data)?;
     }
-    let mut weed = SeaweedFs::start(setup.weed, &data, None)?;
+    let mut weed = SeaweedFs::start(setup.seaweedfs, &data, None)?;
     let bucket = setup.play("bucket", &store_environment(&weed.endpoint(), "quiet"), None)?;
     let proxy = Proxy::start(weed.port())?;
     let mut disturbing = store_environment(&proxy.endpoint(), "disturbed");
@@ -149,7 +149,7 @@ impl Setup<'_> {
 }
 
 impl Summary {
-    /// Fails unless the three are one.
+    /// Fails unless all three stores are equal.
     pub fn check(&self) -> Result<()> {
         ensure!(
             self.differences.is_empty(),

@@ -1,30 +1,33 @@
-//! The control: the first quarter is real, every later month is made of whole days drawn from it. Nothing drifts, so nothing may be retrained.
+//! The control experiment: the first quarter is real, and each later month consists of days drawn from it. Nothing drifts, so nothing may be
+//! retrained.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use jiff::{ToSpan as _, civil::Date};
 use tidemill_core::{Digest, Host as _, Table};
-
-use crate::{
-    months::{self, Year, month_of},
+use tidemill_harness::reader::open_reader;
+use tidemill_harness::{
+    flights::{self, month_of},
     server::Server,
 };
 
-/// What the control came to. Both numbers are 0, or the loop cries without drift.
+use crate::months::{self, Year};
+
+/// The result of the control. Any number but 0 is a false alarm.
 #[derive(Default)]
 pub struct Control {
-    /// Months, of those played, in which at least one column was called drifted.
+    /// Months with at least one drifted column.
     pub drifted: usize,
     /// Decisions to train after the first.
     pub retrainings: usize,
 }
 
-/// Plays all months into a new project at `project`; `files` are the months in order, of which the first three are played as they
-/// are and the others give their name alone. `step` gets a line of progress a month.
+/// Plays all months into a new project at `project`. `files` are the months in order: the first three are played unchanged, the others are
+/// replaced. `step` prints a line of progress for each month.
 ///
 /// # Errors
-/// What failed in the project or in `tidemill up`, which is then killed.
+/// If the project or `tidemill up` fails, which is then killed.
 pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str)) -> Result<Control> {
     let server = Server::start(tidemill, project, &[])?;
     let mut year = Year::default();
@@ -47,7 +50,7 @@ pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str
     Ok(Control { drifted, retrainings })
 }
 
-/// Writes the month: for each of its days, a day of the first quarter, moved there whole. Which one follows from a hash of the date.
+/// Writes the month: each of its days is a day of the first quarter, chosen by a hash of the date.
 fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
     let first: Date = format!("{month}-01").parse()?;
     let quarter: Date = "2013-01-01".parse()?;
@@ -59,7 +62,7 @@ fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
         moves.push(format!("(DATE '{from}', {})", from.until(day)?.get_days()));
         day += 1.day();
     }
-    // A day that is drawn twice comes twice, under two dates. The key's clock time moves along.
+    // A day that is drawn twice appears under two dates, and the hour in its key moves with it.
     let sql = format!(
         "SELECT f.* REPLACE (f.time_hour + to_days(CAST(m.shift AS INTEGER)) AS time_hour, \
          f.scheduled_departure + to_days(CAST(m.shift AS INTEGER)) AS scheduled_departure) \
@@ -67,8 +70,8 @@ fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
          ORDER BY scheduled_departure, time_hour, carrier, flight",
         moves.join(", ")
     );
-    let host = months::open_reader(server, "control")?;
-    let keys: Vec<String> = files[..3].iter().map(|f| months::raw_key(f)).collect();
+    let host = open_reader(server, "control")?;
+    let keys: Vec<String> = files[..3].iter().map(|f| flights::raw_key(f)).collect();
     let key = format!("demo/control/{month}.parquet");
     host.sql().export(&sql, &[Table::parquet("flights", keys)], &key)?;
     let path = server.store.local_root().context("the demo's store is a folder")?.join(&key);

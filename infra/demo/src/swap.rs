@@ -1,4 +1,4 @@
-//! The champion changes under load: by hand between two versions, and by a retraining that a person asks for.
+//! The champion changes under load: between two versions by hand, and by a requested retraining.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -6,27 +6,25 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use tidemill_harness::{flights, server::Server};
 
-use crate::{server::Server, traffic};
-
-/// What the clients saw while the champion changed.
+/// What clients observed while the champion changed.
 pub struct Swaps {
     /// How often the alias was moved.
     pub swaps: u32,
-    /// Requests that were sent meanwhile, by all clients.
+    /// Requests of all clients in that time.
     pub requests: u64,
     /// Those that were not answered with 200 and a score.
     pub failed: u64,
 }
 
-/// Four clients ask for one flight at a time, without pause, while the alias moves. The flights are those of the month `file`.
+/// Moves the alias while four clients send requests of one flight each without pause. The flights are those of the month `file`.
 ///
 /// # Errors
-/// If the alias cannot be moved, or the clients do not get 200 requests done within a minute. A request that fails is counted, not an
-/// error.
+/// If the alias cannot be moved, or the clients complete fewer than 200 requests in a minute. A failed request is counted, not an error.
 pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
-    let inputs = traffic::inputs(server)?;
-    let requests = traffic::requests(server, &inputs, &crate::months::raw_key(file), Some(1))?;
+    let inputs = flights::inputs(server)?;
+    let requests = flights::requests(server, &inputs, &flights::raw_key(file), Some(1))?;
     let (stop, asked, failed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let url = format!("{}/v2/models/late/infer", server.address);
     let swaps = std::thread::scope(|scope| {
@@ -34,14 +32,14 @@ pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
             let (requests, url, stop, asked, failed) = (&requests, &url, &stop, &asked, &failed);
             scope.spawn(move || {
                 let agent = ureq::Agent::new_with_defaults();
-                // A row of its own for each request, and an id that no earlier request had.
+                // Each request has its own row and a new id.
                 for (n, request) in requests.iter().cycle().skip(client * 997).enumerate() {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
                     let request = request.replacen("{\"id\":\"", &format!("{{\"id\":\"swap-{client}-{n}-"), 1);
                     asked.fetch_add(1, Ordering::Relaxed);
-                    if !traffic::send_one(&agent, url, &request) {
+                    if !flights::send_one(&agent, url, &request) {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -71,7 +69,7 @@ fn swap(server: &Server, asked: &AtomicU64) -> Result<u32> {
     Ok(swaps)
 }
 
-/// Until so many more requests were made.
+/// Waits until this many more requests were sent.
 fn wait_for_requests(asked: &AtomicU64, more: u64) -> Result<()> {
     let (goal, patience) = (asked.load(Ordering::Relaxed) + more, Instant::now() + Duration::from_secs(60));
     while asked.load(Ordering::Relaxed) < goal {

@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    demo::programs,
+    build,
+    guests::Selection,
     lambda,
-    machine::{Environment, Machine, capture, run_command},
-    setup,
+    machine::{Environment, Machine, Profile, capture, run_command},
     step::step,
-    venv,
+    tools, venv,
 };
 
 /// One measurement.
@@ -86,16 +86,22 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
         let known: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
         bail!("there is no measurement `{unknown}`: there is {}", known.join(", "));
     }
-    let mut environment = setup::all(machine)?;
-    programs(machine, &mut environment)?;
-    build(machine, &environment)?;
+    let (mut environment, wasm) = tools::prepare(machine, &[])?;
+    let mut cargo = build::cargo(machine, &environment, Profile::Release, &["tidemill", "tidemill-bench"]);
+    cargo.args(["--example", "instance_start", "--example", "train_bench"]);
+    if names.is_empty() || names.iter().any(|name| *name == "lambda") {
+        lambda::FUNCTIONS.iter().for_each(|name| _ = cargo.args(["--bin", name]));
+    }
+    let components = (&Selection::Stages, Profile::Release);
+    build::all(machine, &mut environment, &wasm, components, ("release programs", &mut cargo))?;
+    let programs = machine.programs(Profile::Release);
     header(machine, &environment);
     for bench in BENCHES
         .iter()
         .filter(|bench| names.is_empty() || names.iter().any(|name| *name == bench.name))
     {
         println!("\n{}: {}", bench.name, bench.what);
-        let built = |name: &str| machine.target.join("debug").join(name);
+        let built = |name: &str| programs.join(name);
         let mut command = match bench.how {
             Program::Command => {
                 let mut command = machine.command(built("tidemill-bench"));
@@ -106,11 +112,10 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
                 command
             }
             Program::Lambda(script, packages) => {
-                lambda::functions(machine, &environment)?;
                 let emulators = lambda::emulators(machine)?;
                 let mut command = machine.command(built("tidemill-bench"));
                 command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
-                command.arg("--functions").arg(machine.target.join("debug"));
+                command.arg("--functions").arg(&programs);
                 command.arg("--cargo-lambda").arg(emulators.join("cargo-lambda"));
                 command.arg("--python").arg(python_with(machine, packages)?);
                 command.arg("--script").arg(machine.root.join("infra/bench").join(script));
@@ -134,16 +139,6 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
         run_command(&mut command)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn build(machine: &Machine, environment: &Environment) -> Result<()> {
-    step("measuring programs", || {
-        let mut command = machine.cargo(environment);
-        // The whole workspace's features, as everything else is built.
-        command.args(["build", "--quiet", "--workspace", "--bin", "tidemill-bench"]);
-        run_command(command.args(["--example", "instance_start", "--example", "train_bench"]))?;
-        Ok(((), "tidemill-bench, instance_start, train_bench".into()))
-    })
 }
 
 /// A Python with packages of its own, in a virtual environment under the target folder.
@@ -177,11 +172,11 @@ fn header(machine: &Machine, environment: &Environment) {
         value(&file("/proc/cpuinfo"), "model name"),
         value(&file("/proc/meminfo"), "MemTotal")
     );
-    let said = |command: &mut Command| capture(command).map_or("unknown".to_owned(), |text| text.trim().to_owned());
-    println!("compiler: {}", said(machine.command("rustc").arg("--version")));
+    let output = |command: &mut Command| capture(command).map_or("unknown".to_owned(), |text| text.trim().to_owned());
+    println!("compiler: {}", output(machine.command("rustc").arg("--version")));
     println!(
         "commit:   {}",
-        said(machine.command("git").args(["describe", "--always", "--dirty"]))
+        output(machine.command("git").args(["describe", "--always", "--dirty"]))
     );
     let lock = file(&machine.root.join("Cargo.lock").display().to_string());
     let versions: Vec<String> = ["wasmtime", "duckdb", "tract-onnx", "ort"]
@@ -189,9 +184,9 @@ fn header(machine: &Machine, environment: &Environment) {
         .map(|name| format!("{name} {}", locked_version(&lock, name)))
         .collect();
     println!("crates:   {}", versions.join(", "));
-    let mut tidemill = machine.command(machine.target.join("debug/tidemill"));
+    let mut tidemill = machine.command(machine.programs(Profile::Release).join("tidemill"));
     environment.apply(&mut tidemill);
-    println!("tidemill: {}", said(tidemill.arg("--version")));
+    println!("tidemill: {}", output(tidemill.arg("--version")));
 }
 
 fn locked_version<'a>(lock: &'a str, name: &str) -> &'a str {

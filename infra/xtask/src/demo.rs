@@ -1,14 +1,16 @@
 //! The demo, and any command, in the prepared environment. What they return is what xtask returns.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
 use crate::{
+    build,
+    guests::Selection,
     lambda,
-    machine::{Environment, Machine, run_command},
-    setup,
-    step::{note, step},
+    machine::{Machine, Profile, run_to_exit_code},
+    tools,
+    wheel::SEAWEEDFS,
 };
 
 /// `cargo xtask demo`: the arguments are the demo's.
@@ -19,7 +21,7 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     }
 }
 
-/// The other arguments, if `--target` is this one: it has a program of its own.
+/// The other arguments, if `--target` is this one.
 fn without_target(arguments: &[String], target: &str) -> Option<Vec<String>> {
     let mut rest = arguments.to_vec();
     if let Some(at) = arguments.iter().position(|a| *a == format!("--target={target}")) {
@@ -32,9 +34,13 @@ fn without_target(arguments: &[String], target: &str) -> Option<Vec<String>> {
 }
 
 fn one_process(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
-    let mut environment = setup::all(machine)?;
-    programs(machine, &mut environment)?;
-    let mut command = machine.command(machine.target.join("debug/tidemill-demo"));
+    let needs_s3 = without_target(arguments, "s3").is_some();
+    let (mut environment, wasm) = tools::prepare(machine, if needs_s3 { &[&SEAWEEDFS] } else { &[] })?;
+    let names = ["tidemill", "tidemill-demo"];
+    let mut cargo = build::cargo(machine, &environment, Profile::Dev, &names);
+    let components = (&Selection::Stages, Profile::Dev);
+    build::all(machine, &mut environment, &wasm, components, (&names.join(", "), &mut cargo))?;
+    let mut command = machine.command(machine.programs(Profile::Dev).join("tidemill-demo"));
     environment.apply(&mut command);
     run_to_exit_code(command.args(arguments).args(folder_of(machine, arguments)))
 }
@@ -44,7 +50,7 @@ pub(crate) fn any(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let (program, rest) = arguments
         .split_first()
         .context("`cargo xtask run` needs a command, such as `cargo xtask run cargo check`")?;
-    let (mut environment, _) = setup::tools(machine)?;
+    let (mut environment, _) = tools::prepare_all(machine)?;
     environment.set("TIDEMILL_COMPONENTS", machine.target.join("components"));
     let mut command = machine.command(program);
     environment.apply(&mut command);
@@ -54,10 +60,19 @@ pub(crate) fn any(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     run_to_exit_code(command.args(rest))
 }
 
-/// `cargo xtask env`: what a shell needs to call `tidemill`. Progress goes to standard error, so that a shell can take the rest.
+/// `cargo xtask setup`: the tools and the components.
+pub(crate) fn setup(machine: &Machine) -> Result<ExitCode> {
+    let (mut environment, wasm) = tools::prepare_all(machine)?;
+    build::components(machine, &mut environment, &wasm, &Selection::Shipped)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `cargo xtask env`: what a shell needs to call `tidemill`. Progress goes to standard error, so that a shell can evaluate the rest.
 pub(crate) fn shell(machine: &Machine) -> Result<ExitCode> {
-    let mut environment = setup::all(machine)?;
-    programs(machine, &mut environment)?;
+    let (mut environment, wasm) = tools::prepare_all(machine)?;
+    let mut cargo = build::cargo(machine, &environment, Profile::Dev, &["tidemill"]);
+    let components = (&Selection::Shipped, Profile::Dev);
+    build::all(machine, &mut environment, &wasm, components, ("tidemill", &mut cargo))?;
     let mut command = machine.command("tidemill");
     environment.apply(&mut command);
     for (name, value) in command.get_envs() {
@@ -65,24 +80,8 @@ pub(crate) fn shell(machine: &Machine) -> Result<ExitCode> {
             println!("export {name}='{}'", value.to_string_lossy().replace('\'', r"'\''"));
         }
     }
-    println!("export PATH='{}':\"$PATH\"", machine.target.join("debug").display());
+    println!("export PATH='{}':\"$PATH\"", machine.programs(Profile::Dev).display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Builds `tidemill` and the demo.
-pub(crate) fn programs(machine: &Machine, environment: &mut Environment) -> Result<()> {
-    note("building `tidemill`; the first time takes minutes");
-    step("programs", || {
-        run_command(
-            machine
-                .cargo(environment)
-                // The whole workspace's features, as the tests have them: nothing is compiled twice.
-                .args(["build", "--quiet", "--workspace", "--bin", "tidemill", "--bin", "tidemill-demo"]),
-        )?;
-        Ok(((), "tidemill, tidemill-demo".into()))
-    })?;
-    environment.set("TIDEMILL", machine.target.join("debug/tidemill"));
-    Ok(())
 }
 
 /// The demo's projects go under the target folder, wherever that is.
@@ -91,15 +90,4 @@ fn folder_of(machine: &Machine, arguments: &[String]) -> Vec<String> {
         return Vec::new();
     }
     vec!["--dir".into(), machine.target.join("demo").display().to_string()]
-}
-
-/// Runs the command; its code is ours.
-pub(crate) fn run_to_exit_code(command: &mut Command) -> Result<ExitCode> {
-    let status = command
-        .status()
-        .with_context(|| format!("`{}` cannot be started", command.get_program().to_string_lossy()))?;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::machine::{Machine, capture, is_installed};
+use crate::machine::{Machine, capture, is_installed, preset};
 
 const VERSION: &str = "1.5.6-r.1";
+
+/// The variable that names the library's folder, for set-up and for DuckDB's crate.
+pub(crate) const VARIABLE: &str = "DUCKDB_LIB_DIR";
 
 /// The library's file name.
 pub(crate) const FILE: &str = if cfg!(target_os = "macos") {
@@ -37,11 +40,11 @@ fn by_hand() -> String {
 
 /// The folder that holds the library, if it is there already.
 pub(crate) fn find(machine: &Machine) -> Result<Option<PathBuf>> {
-    if let Some(preset) = &machine.duckdb {
+    if let Some(preset) = preset(VARIABLE) {
         if !preset.join(FILE).is_file() {
             bail!("DUCKDB_LIB_DIR is `{}`, which holds no {FILE}\n{}", preset.display(), by_hand());
         }
-        return Ok(Some(preset.clone()));
+        return Ok(Some(preset));
     }
     let folder = machine.target.join("duckdb").join(VERSION);
     Ok(folder.join(FILE).is_file().then_some(folder))
@@ -50,11 +53,7 @@ pub(crate) fn find(machine: &Machine) -> Result<Option<PathBuf>> {
 /// The folder that holds the library; downloads it where it is missing.
 pub(crate) fn prepare(machine: &Machine) -> Result<(PathBuf, String)> {
     if let Some(folder) = find(machine)? {
-        let how = if machine.duckdb.is_some() {
-            "set by DUCKDB_LIB_DIR"
-        } else {
-            "there"
-        };
+        let how = preset(VARIABLE).map_or("there", |_| "set by DUCKDB_LIB_DIR");
         return Ok((folder, how.into()));
     }
     let package = package()?;
@@ -66,7 +65,7 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(PathBuf, String)> {
         );
     }
     let folder = machine.folder(&format!("duckdb/{VERSION}"))?;
-    download(machine, package, &folder).with_context(|| format!("DuckDB's library could not be had from npm\n{}", by_hand()))?;
+    download(machine, package, &folder).with_context(|| format!("DuckDB's library cannot be fetched from npm\n{}", by_hand()))?;
     Ok((folder, format!("{package} {VERSION}")))
 }
 

@@ -1,75 +1,135 @@
-//! The components: nine stages, what Spin needs beside them, and the guests of the tests, most of them built together so that what they
-//! share is compiled once.
+//! The components: nine stages, what Spin and imported models need beside them, and the guests of the tests.
 //!
-//! A component's file in the folder is replaced only where its bytes changed: its digest is part of every run key.
+//! A component's file in the folder is replaced only where its bytes changed: its digest is part of every run key. For the same reason
+//! the stages are always compiled in a call of their own: features of other crates must not change their bytes.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitCode, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    machine::Machine,
-    wasm::{TARGET, Wasm},
+    build,
+    machine::{Environment, Machine, Profile},
+    step::step,
+    wasm::{self, TARGET, Wasm},
 };
 
-/// A component that was built.
-pub(crate) struct Guest {
-    pub(crate) name: String,
-    pub(crate) bytes: u64,
+/// The components to build.
+pub(crate) enum Selection {
+    /// The nine stages.
+    Stages,
+    /// The stages, and what Spin and imported models need.
+    Shipped,
+    /// Those, and the guests of the tests.
+    All,
+    /// Those of these names.
+    Named(Vec<String>),
 }
 
-/// Builds the components of these names (all, if there are none) and places them as `<target>/components/tidemill_<name>.wasm`.
-pub(crate) fn build(machine: &Machine, wasm: &Wasm, only: &[String]) -> Result<(PathBuf, Vec<Guest>)> {
-    let mut crates = crates_in(&machine.root.join("functions"))?;
-    crates.extend(crates_in(&machine.root.join("tests/guests"))?);
-    crates.extend(crates_in(&machine.root.join("infra/spin"))?);
-    if let Some(unknown) = only.iter().find(|name| crates.iter().all(|c| short(c) != name.as_str())) {
-        let known: Vec<&str> = crates.iter().map(|c| short(c)).collect();
-        bail!("there is no component `{unknown}`: there is {}", known.join(", "));
-    }
-    crates.retain(|c| only.is_empty() || only.iter().any(|name| short(c) == name));
+/// A component that was built.
+struct Guest {
+    name: String,
+    bytes: u64,
+}
+
+/// `cargo xtask guests [name …]`.
+pub(crate) fn command(machine: &Machine, names: &[String]) -> Result<ExitCode> {
+    let wasm = step("wasm target", || wasm::prepare(machine))?;
+    let selection = match names {
+        [] => Selection::All,
+        names => Selection::Named(names.to_vec()),
+    };
+    build::components(machine, &mut Environment::default(), &wasm, &selection)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the components and places them as `<target>/components/tidemill_<name>.wasm`; `jobs` limits cargo where something else runs
+/// beside it.
+pub(crate) fn build(
+    machine: &Machine,
+    wasm: &Wasm,
+    selection: &Selection,
+    profile: Profile,
+    jobs: Option<usize>,
+) -> Result<(PathBuf, String)> {
+    let groups = selection.groups(machine)?;
     let target = machine.target.join(wasm.folder());
-    // `evaluate` alone scores inside: in one call with the others cargo would give all of them the ONNX engine (15 MB each). What
-    // Spin needs shares crates with the stages, whose bytes must not depend on its features. And `predict` has a profile of its own.
-    let (alone, others): (Vec<String>, Vec<String>) = crates
-        .iter()
-        .cloned()
-        .partition(|name| name == "tidemill-evaluate" || name.starts_with("tidemill-spin-") || profile(name) != GUEST);
-    if !others.is_empty() {
-        compile(machine, wasm, &target, GUEST, &others)?;
-    }
-    for name in alone {
-        compile(machine, wasm, &target, profile(&name), &[name])?;
-    }
     let folder = machine.folder("components")?;
-    let made = target.join(TARGET);
-    let guests = crates.iter().map(|name| place(&made.join(profile(name)), &folder, name));
-    let guests: Vec<Guest> = guests.collect::<Result<_>>()?;
-    Ok((folder, guests))
+    let mut built = Vec::new();
+    for group in &groups {
+        // `predict` alone has another profile, and only where it is measured.
+        let (served, others): (Vec<&String>, Vec<&String>) = group.iter().partition(|name| profile_of(name, profile) == SERVED);
+        for (profile, names) in [(GUEST, others), (SERVED, served)] {
+            if !names.is_empty() {
+                compile(machine, wasm, &target, profile, jobs, &names)?;
+                let made = target.join(TARGET).join(profile);
+                let placed = names.iter().map(|name| place(&made, &folder, name));
+                built.extend(placed.collect::<Result<Vec<_>>>()?);
+            }
+        }
+    }
+    let sizes: Vec<String> = built.iter().map(|guest| format!("{} {}", guest.name, size(guest.bytes))).collect();
+    Ok((folder, sizes.join(", ")))
+}
+
+impl Selection {
+    /// The packages, by cargo call.
+    fn groups(&self, machine: &Machine) -> Result<Vec<Vec<String>>> {
+        let stages = crates_in(&machine.root.join("functions"))?;
+        let mut others = crates_in(&machine.root.join("infra/spin"))?;
+        Ok(match self {
+            Self::Stages => vec![stages],
+            Self::Shipped => vec![stages, others],
+            Self::All => {
+                others.extend(crates_in(&machine.root.join("tests/guests"))?);
+                vec![stages, others]
+            }
+            Self::Named(names) => {
+                others.extend(crates_in(&machine.root.join("tests/guests"))?);
+                let mut groups = vec![stages, others];
+                let known: Vec<&str> = groups.iter().flatten().map(|package| short_name(package)).collect();
+                if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+                    bail!("no component is called `{unknown}`; there are {}", known.join(", "));
+                }
+                groups
+                    .iter_mut()
+                    .for_each(|group| group.retain(|package| names.iter().any(|name| short_name(package) == name)));
+                groups
+            }
+        })
+    }
 }
 
 /// The profile of components: see `Cargo.toml`.
 const GUEST: &str = "guest";
+/// The profile of `predict` in a release.
+const SERVED: &str = "served";
 
-fn profile(package: &str) -> &'static str {
-    if package == "tidemill-predict" { "served" } else { GUEST }
+fn profile_of(package: &str, profile: Profile) -> &'static str {
+    match profile {
+        Profile::Release if package == "tidemill-predict" => SERVED,
+        _ => GUEST,
+    }
 }
 
-fn compile(machine: &Machine, wasm: &Wasm, target: &Path, profile: &str, names: &[String]) -> Result<()> {
+fn compile(machine: &Machine, wasm: &Wasm, target: &Path, profile: &str, jobs: Option<usize>, names: &[&String]) -> Result<()> {
     let mut command = wasm.cargo(machine)?;
     command
         .env("CARGO_TARGET_DIR", target)
         .args(["--profile", profile, "--lib", "--quiet"]);
+    if let Some(jobs) = jobs {
+        command.args(["--jobs", &jobs.to_string()]);
+    }
     for name in names {
         command.args(["--package", name]);
     }
     let status = command.stdin(Stdio::null()).status().context("cargo cannot be started")?;
     if !status.success() {
-        bail!("the components do not compile; the compiler said why above");
+        bail!("the components do not compile; the compiler's messages are above");
     }
     Ok(())
 }
@@ -100,7 +160,7 @@ pub(crate) fn package_name(manifest: &str) -> Option<String> {
 }
 
 /// `train` of `tidemill-train`: what `tidemill.toml` calls `tidemill:train`.
-fn short(package: &str) -> &str {
+fn short_name(package: &str) -> &str {
     package.strip_prefix("tidemill-").unwrap_or(package)
 }
 
@@ -108,7 +168,7 @@ fn place(made: &Path, folder: &Path, package: &str) -> Result<Guest> {
     let file = format!("{}.wasm", package.replace('-', "_"));
     let from = made.join(&file);
     let bytes = fs::read(&from).with_context(|| format!("cargo made no {}", from.display()))?;
-    let name = short(package).to_owned();
+    let name = short_name(package).to_owned();
     let to = folder.join(&file);
     if fs::read(&to).ok().as_deref() != Some(&bytes) {
         let fresh = folder.join(format!(".{file}.new"));
@@ -119,6 +179,14 @@ fn place(made: &Path, folder: &Path, package: &str) -> Result<Guest> {
         name,
         bytes: bytes.len() as u64,
     })
+}
+
+fn size(bytes: u64) -> String {
+    if bytes >= 1 << 20 {
+        format!("{:.1} MB", bytes as f64 / 1e6)
+    } else {
+        format!("{} kB", bytes / 1000)
+    }
 }
 
 #[cfg(test)]

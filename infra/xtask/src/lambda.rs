@@ -1,33 +1,35 @@
-//! `cargo xtask demo --target lambda`: the functions' programs and the emulators, which come from PyPI into a virtual environment.
+//! `cargo xtask demo --target lambda`: the functions' programs, and the emulators, which come from PyPI into a virtual environment.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 
 use crate::{
-    demo::{programs, run_to_exit_code},
-    machine::{Environment, Machine, run_command},
-    setup,
-    step::{note, step},
-    venv,
+    build,
+    guests::Selection,
+    machine::{Machine, Profile, run_to_exit_code},
+    step::step,
+    tools, venv,
 };
 
-/// moto plays S3, SQS and EventBridge; cargo-lambda plays Lambda's runtime interface.
+/// moto emulates S3, SQS and EventBridge; cargo-lambda emulates Lambda's runtime interface.
 const PACKAGES: [&str; 2] = ["moto[server]==5.2.5", "cargo-lambda==1.9.2"];
 
-/// The programs that are deployed, as cargo names them.
-const FUNCTIONS: [&str; 3] = ["tidemill-lambda", "tidemill-component", "tidemill-predict"];
+/// The programs that are deployed.
+pub(crate) const FUNCTIONS: [&str; 3] = ["tidemill-lambda", "tidemill-component", "tidemill-predict"];
 
 /// Runs the demo; the arguments are its own.
 pub(crate) fn demo(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
-    let mut environment = setup::all(machine)?;
-    programs(machine, &mut environment)?;
-    functions(machine, &environment)?;
-    let tools = emulators(machine)?;
-    let debug = machine.target.join("debug");
-    let mut command = machine.command(debug.join("tidemill-demo-lambda"));
+    let (mut environment, wasm) = tools::prepare(machine, &[])?;
+    let names: Vec<&str> = ["tidemill", "tidemill-demo-lambda"].into_iter().chain(FUNCTIONS).collect();
+    let mut cargo = build::cargo(machine, &environment, Profile::Dev, &names);
+    let components = (&Selection::Stages, Profile::Dev);
+    build::all(machine, &mut environment, &wasm, components, (&names.join(", "), &mut cargo))?;
+    let emulators = emulators(machine)?;
+    let programs = machine.programs(Profile::Dev);
+    let mut command = machine.command(programs.join("tidemill-demo-lambda"));
     environment.apply(&mut command);
-    // Of the machine's own AWS settings none may be meant.
+    // The machine's own AWS settings must not be used.
     for name in [
         "TIDEMILL_STORE",
         "AWS_PROFILE",
@@ -43,29 +45,15 @@ pub(crate) fn demo(machine: &Machine, arguments: &[String]) -> Result<ExitCode> 
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .arg("--functions")
-        .arg(debug)
+        .arg(programs)
         .arg("--moto")
-        .arg(tools.join("moto_server"))
+        .arg(emulators.join("moto_server"))
         .arg("--cargo-lambda")
-        .arg(tools.join("cargo-lambda"));
+        .arg(emulators.join("cargo-lambda"));
     if !arguments.iter().any(|a| a == "--dir" || a.starts_with("--dir=")) {
         command.arg("--dir").arg(machine.target.join("demo-lambda"));
     }
     run_to_exit_code(command.args(arguments))
-}
-
-/// Builds what is deployed.
-pub(crate) fn functions(machine: &Machine, environment: &Environment) -> Result<()> {
-    note("building the functions");
-    step("functions", || {
-        let mut command = machine.cargo(environment);
-        command.args(["build", "--quiet", "--workspace", "--bin", "tidemill-demo-lambda"]);
-        for name in FUNCTIONS {
-            command.args(["--bin", name]);
-        }
-        run_command(&mut command)?;
-        Ok(((), FUNCTIONS.join(", ")))
-    })
 }
 
 /// The folder with the emulators' programs.

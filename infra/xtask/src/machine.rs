@@ -1,35 +1,36 @@
-//! This machine: its folders, and how commands are called with what was prepared.
+//! The machine: its folders, and how commands are run in the prepared environment.
 //!
-//! The environment is read here alone. `CARGO_TARGET_DIR` decides where everything that is downloaded or built goes.
+//! The environment is read here alone. Everything that is downloaded or built goes to `CARGO_TARGET_DIR`.
 
 use std::{
     env,
     ffi::OsStr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
 
-/// Folders and wishes.
+/// Folders and settings.
 pub(crate) struct Machine {
     /// The checkout.
     pub(crate) root: PathBuf,
     /// Cargo's target folder.
     pub(crate) target: PathBuf,
-    /// `DUCKDB_LIB_DIR`, if it is preset.
-    pub(crate) duckdb: Option<PathBuf>,
-    /// `ORT_DYLIB_PATH`, if it is preset.
-    pub(crate) onnx: Option<PathBuf>,
-    /// `TIDEMILL_WEED`, if it is preset.
-    pub(crate) weed: Option<PathBuf>,
-    /// `TIDEMILL_WASMTIME`, if it is preset.
-    pub(crate) wasmtime: Option<PathBuf>,
-    /// `TIDEMILL_WASM_ROUTE=debian` asks for Debian's packages although rustup would do.
+    /// `TIDEMILL_WASM_ROUTE=debian` selects Debian's packages although rustup would do.
     pub(crate) wasm_route: Option<String>,
 }
 
-/// What was prepared, as environment variables for commands.
+/// How programs are compiled: see `Cargo.toml`.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// For the demo and the tests.
+    Dev,
+    /// For measurements.
+    Release,
+}
+
+/// The prepared environment: variables that are set on commands.
 #[derive(Clone, Default)]
 pub(crate) struct Environment(Vec<(&'static str, PathBuf)>);
 
@@ -37,27 +38,22 @@ impl Machine {
     pub(crate) fn new() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.ancestors().nth(2).context("xtask is not where it was built")?.to_path_buf();
-        let path = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        let target = path("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let target = preset("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
         Ok(Self {
             target: root.join(target),
-            duckdb: path("DUCKDB_LIB_DIR"),
-            onnx: path("ORT_DYLIB_PATH"),
-            weed: path("TIDEMILL_WEED"),
-            wasmtime: path("TIDEMILL_WASMTIME"),
             wasm_route: env::var("TIDEMILL_WASM_ROUTE").ok(),
             root,
         })
     }
 
-    /// A folder under the target folder, made if it is not there.
+    /// A folder under the target folder, created where it is missing.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.target.join(name);
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         Ok(folder)
     }
 
-    /// A command that runs in the checkout. What `cargo run` told xtask about xtask itself is not passed on.
+    /// A command that runs in the checkout, without the variables in which `cargo run` describes xtask itself.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
@@ -68,6 +64,14 @@ impl Machine {
             }
         }
         command
+    }
+
+    /// The folder of the programs of a profile.
+    pub(crate) fn programs(&self, profile: Profile) -> PathBuf {
+        self.target.join(match profile {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        })
     }
 
     /// Cargo, with the environment.
@@ -82,6 +86,11 @@ impl Environment {
     pub(crate) fn set(&mut self, name: &'static str, value: impl Into<PathBuf>) {
         self.0.retain(|(known, _)| *known != name);
         self.0.push((name, value.into()));
+    }
+
+    /// Adds the variables of another one.
+    pub(crate) fn extend(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(name, value)| self.set(name, value));
     }
 
     /// Sets the variables on a command; folders of libraries come before those that are searched already.
@@ -100,12 +109,17 @@ impl Environment {
     }
 }
 
+/// The path that an environment variable sets, if it sets one.
+pub(crate) fn preset(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 fn with_first(folder: &Path, rest: Option<std::ffi::OsString>) -> std::ffi::OsString {
     let rest: Vec<PathBuf> = rest.iter().flat_map(env::split_paths).filter(|path| path != folder).collect();
     env::join_paths(std::iter::once(folder.to_path_buf()).chain(rest)).unwrap_or_else(|_| folder.into())
 }
 
-/// Runs a command quietly; an error holds what it said.
+/// Runs a command and returns its output; an error holds the end of its messages.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let shown = display(command);
     let output = command
@@ -113,8 +127,8 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("`{shown}` cannot be started"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let lines: Vec<&str> = said.trim().lines().collect();
+        let messages = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = messages.trim().lines().collect();
         let tail = lines[lines.len().saturating_sub(12)..].join("\n  ");
         bail!("`{shown}` failed ({}):\n  {tail}", output.status);
     }
@@ -129,6 +143,14 @@ pub(crate) fn run_command(command: &mut Command) -> Result<()> {
         bail!("`{shown}` failed ({status})");
     }
     Ok(())
+}
+
+/// Runs the command as the last one: its exit code becomes that of xtask.
+pub(crate) fn run_to_exit_code(command: &mut Command) -> Result<ExitCode> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("`{program}` cannot be started"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Whether a program can be started.
@@ -164,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_tells_what_was_said() {
+    fn an_error_holds_the_messages() {
         let error = capture(Command::new("sh").args(["-c", "echo the reason >&2; exit 3"]))
             .unwrap_err()
             .to_string();

@@ -2,8 +2,9 @@
 //!
 //! It depends on almost nothing, because it must build where DuckDB's library and the wasm target are still missing.
 
-mod aws;
 mod bench;
+mod build;
+mod checks;
 mod component;
 mod debian;
 mod demo;
@@ -12,15 +13,12 @@ mod guests;
 mod lambda;
 mod languages;
 mod machine;
-mod onnx;
-mod program;
-mod seaweedfs;
-mod setup;
 mod step;
 mod test;
+mod tools;
 mod venv;
 mod wasm;
-mod wasmtime;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -59,18 +57,18 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         None => ("help", arguments),
     };
     match command {
-        "setup" => setup::all(&machine).map(|_| ExitCode::SUCCESS),
+        "setup" => demo::setup(&machine),
         "demo" => demo::run(&machine, rest),
         "test" => test::run(&machine, rest),
         "bench" => bench::run(&machine, rest),
-        "guests" => setup::guests(&machine, rest).map(|_| ExitCode::SUCCESS),
+        "guests" => guests::command(&machine, rest),
         "component" => {
             let folder = rest
                 .first()
                 .context("name the folder of the stage's crate: `cargo xtask component ../my-stage`")?;
             component::build(&machine, &std::env::current_dir()?.join(folder)).map(|()| ExitCode::SUCCESS)
         }
-        "doctor" => setup::doctor(&machine),
+        "doctor" => tools::doctor(&machine),
         "env" => demo::shell(&machine),
         "run" => demo::any(&machine, rest),
         "help" | "--help" | "-h" => {

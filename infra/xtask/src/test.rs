@@ -1,43 +1,104 @@
 //! All that must hold before a change is merged. The test runner comes last, and its summary is the last thing printed.
 
-use std::process::ExitCode;
+use std::{
+    process::{Command, ExitCode},
+    thread,
+    time::Instant,
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 
 use crate::{
-    aws,
-    demo::{programs, run_to_exit_code},
+    build, checks,
+    guests::Selection,
     languages,
-    machine::{Machine, is_installed, run_command},
-    setup,
-    step::{note, step},
+    machine::{Environment, Machine, Profile, capture, run_command, run_to_exit_code},
+    step::{note, print_table, step},
+    tools, venv,
+    wheel::NEXTEST,
 };
+
+/// The checks of templates for AWS: the linter, and SAM's transformation. Half a minute and 230 MB; `sam` itself and `checkov` take a
+/// hundred seconds each and are left to people.
+const AWS_LINT: [&str; 2] = ["cfn-lint==1.58.0", "aws-sam-translator==1.115.0"];
+
+/// What is compiled for the tests: each program, each test and each example of the workspace.
+const TARGETS: [&str; 3] = ["--workspace", "--all-targets", "--quiet"];
 
 /// `cargo xtask test`: arguments go to the test runner.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
-    let (mut environment, wasm) = setup::tools(machine)?;
-    step("format", || {
-        run_command(machine.cargo(&environment).args(["fmt", "--all", "--check"]))?;
-        Ok(((), "as rustfmt writes it".into()))
+    let start = Instant::now();
+    checks::run(machine)?;
+    let (mut environment, wasm) = tools::prepare_all(machine)?;
+    let runner = NEXTEST.fetch(machine);
+    // Downloads and compilation wait for different things.
+    let (others, built) = thread::scope(|scope| {
+        let others = scope.spawn(|| tools_of_tests(machine));
+        let mut cargo = linting(machine, &environment)?;
+        cargo.arg("build").args(TARGETS);
+        let components = (&Selection::All, Profile::Dev);
+        let built = build::all(
+            machine,
+            &mut environment,
+            &wasm,
+            components,
+            ("programs, tests and lints", &mut cargo),
+        );
+        anyhow::Ok((others.join(), built))
     })?;
-    note("linting; the first time takes minutes");
-    step("lints", || {
-        // What is checked is not what is built: the dependencies are gone through once more, without code generation.
-        let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        run_command(machine.cargo(&environment).args(lints))?;
-        Ok(((), "clippy has nothing to say".into()))
+    built?;
+    environment.extend(others.map_err(|_| anyhow!("fetching the tests' tools panicked"))??);
+    step("doc examples", || {
+        run_command(linting(machine, &environment)?.args(["test", "--quiet", "--doc", "--workspace"]))?;
+        Ok(((), "they compile and run".into()))
     })?;
-    setup::guests_with(machine, &mut environment, &wasm, &[])?;
-    programs(machine, &mut environment)?;
-    environment.set("TIDEMILL_AWS_LINT", step("checks of templates for AWS", || aws::prepare(machine))?);
-    languages::prepare(machine, &mut environment)?;
-    let mut command = machine.cargo(&environment);
+    let mut command = match runner {
+        Ok((nextest, _)) => {
+            let mut command = machine.command(nextest);
+            environment.apply(&mut command);
+            command.args(["nextest", "run", "--no-fail-fast"]);
+            with_lints(machine, &mut command)?;
+            command
+        }
+        Err(error) => {
+            note(&format!("cargo-nextest is missing, so `cargo test` runs the tests: {error:#}"));
+            let mut command = linting(machine, &environment)?;
+            command.args(["test", "--no-fail-fast"]);
+            command
+        }
+    };
+    print_table(start);
     // With `CI` set, a test whose backend is missing fails instead of being left out.
-    command.env("CI", "1");
-    if is_installed("cargo-nextest") {
-        command.args(["nextest", "run", "--workspace", "--lib", "--tests", "--no-fail-fast"]);
-    } else {
-        command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--tests"]);
-    }
+    command.env("CI", "1").args(["--workspace", "--lib", "--bins", "--tests"]);
     run_to_exit_code(command.args(arguments))
+}
+
+/// Cargo with clippy as the compiler of our own crates: what is linted is what is built, so that dependencies are gone through once.
+fn linting(machine: &Machine, environment: &Environment) -> Result<Command> {
+    let mut command = machine.cargo(environment);
+    with_lints(machine, &mut command)?;
+    Ok(command)
+}
+
+fn with_lints(machine: &Machine, command: &mut Command) -> Result<()> {
+    let sysroot = capture(machine.command("rustc").args(["--print", "sysroot"]))?;
+    let clippy = std::path::Path::new(sysroot.trim()).join("bin/clippy-driver");
+    anyhow::ensure!(
+        clippy.is_file(),
+        "{} is missing; `rustup component add clippy` adds it",
+        clippy.display()
+    );
+    command.env("RUSTC_WORKSPACE_WRAPPER", clippy);
+    // How `cargo clippy -- -D warnings` passes its arguments on.
+    command.env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__");
+    Ok(())
+}
+
+/// What the tests call beside the programs of this workspace.
+fn tools_of_tests(machine: &Machine) -> Result<Environment> {
+    let mut environment = Environment::default();
+    let lint = step("checks of templates for AWS", || venv::packages(machine, "aws-lint", &AWS_LINT))?;
+    environment.set("TIDEMILL_AWS_LINT", lint);
+    languages::prepare(machine, &mut environment).context("the tools of stages in other languages")?;
+    Ok(environment)
 }

@@ -7,10 +7,10 @@ use tidemill_core::{
     Decision,
     record::{DataFile, OutcomeRecord},
 };
-use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, prediction_log, small, trained};
+use tidemill_harness::{http::Connection, server::Server};
+use tidemill_tests::{prediction_log, small, trained};
 
-use crate::fails;
+use super::fails;
 
 /// A file, what is decided about it, what its outcome must say, and the reasons in its quarantine.
 struct File {

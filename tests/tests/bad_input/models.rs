@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use tidemill_core::{Digest, record::ModelVersion};
-use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, small, trained};
+use tidemill_harness::{http::Connection, server::Server};
+use tidemill_tests::{small, trained};
 
-use crate::{fails, keep};
+use super::{fails, keep};
 
 const INFER: &str = "/v2/models/alarm/infer";
 const JSON: &str = "content-type: application/json";

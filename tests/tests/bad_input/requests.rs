@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, prediction_log, small, trained};
+use tidemill_harness::{http::Connection, server::Server};
+use tidemill_tests::{prediction_log, small, trained};
 
-use crate::{fails, keep};
+use super::{fails, keep};
 
 const INFER: &str = "/v2/models/alarm/infer";
 const JSON: &str = "content-type: application/json";

@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, small, trained};
+use tidemill_harness::{http::Connection, server::Server};
+use tidemill_tests::{small, trained};
 
-use crate::fails;
+use super::fails;
 
 #[test]
 fn on_a_port_in_use() -> Result<()> {

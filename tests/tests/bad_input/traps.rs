@@ -3,8 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Result, ensure};
-use tidemill_demo::server::Server;
-use tidemill_tests::{http::Connection, small, trained};
+use tidemill_harness::{http::Connection, server::Server};
+use tidemill_tests::{small, trained};
 
 const GUEST: &str = "tidemill_guest_serve_trap.wasm";
 
@@ -60,7 +60,7 @@ fn cost_one_request() -> Result<()> {
     server.stop()?;
     // What is no component is said at the start.
     fs::write(project.join("trap.wasm"), "this is no component")?;
-    crate::fails(
+    super::fails(
         &tidemill,
         &project,
         &["up", "--addr", "127.0.0.1:0"],
@@ -68,7 +68,7 @@ fn cost_one_request() -> Result<()> {
         &["the serving component is not a component"],
     )?;
     fs::remove_file(project.join("trap.wasm"))?;
-    crate::fails(
+    super::fails(
         &tidemill,
         &project,
         &["up", "--addr", "127.0.0.1:0"],

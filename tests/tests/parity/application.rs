@@ -4,12 +4,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use tidemill_core::pipeline::NodeSettings;
 use tidemill_core::{Digest, Error, record::RunRecord, trigger_id};
-use tidemill_demo::seaweedfs::{BUCKET, SeaweedFs};
 use tidemill_deploy::spin::compose::compose;
+use tidemill_harness::seaweedfs::{BUCKET, SeaweedFs};
 use tidemill_host::Store;
 use tidemill_tests::spin::{self, Host, Tools};
 
-use crate::{
+use super::{
     case::{Case, Observed},
     targets::observe_store,
 };

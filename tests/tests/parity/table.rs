@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use crate::{case::Case, targets::Target};
+use super::{case::Case, targets::Target};
 
 /// A case on every target.
 pub(crate) struct Row {

@@ -20,7 +20,7 @@ use tidemill_core::{
     time::parse_as_of,
     trigger_id,
 };
-use tidemill_demo::seaweedfs::{self, SeaweedFs};
+use tidemill_harness::seaweedfs::{self, SeaweedFs};
 use tidemill_host::Runner;
 use tidemill_host::{Attempt, Ledger, RunHost, RunReport, Store};
 use tidemill_lambda::{ComponentRunner, Handler, StageEnvironment, stage_runner};
@@ -28,7 +28,7 @@ use tidemill_run::list_dead_letters;
 use tidemill_tests::{native, spin};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use crate::{
+use super::{
     application::{Application, STAGES},
     case::{Case, Observed},
 };

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use tidemill_core::Digest;
-use tidemill_demo::{
+use tidemill_harness::{
     outages,
     proxy::Proxy,
     seaweedfs::{BUCKET, SeaweedFs},
@@ -19,7 +19,7 @@ use tidemill_demo::{
 };
 use tidemill_tests::{small, trained::find_tidemill};
 
-use crate::fresh;
+use super::fresh;
 
 const DAYS: u64 = 5;
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{Host, Outcome, Stage, Trigger};
-use tidemill_demo::seaweedfs::{self, LIMITED_KEY, READ_ONLY_KEY};
+use tidemill_harness::seaweedfs::{self, LIMITED_KEY, READ_ONLY_KEY};
 use tidemill_host::{Ledger, Store};
 use tidemill_lambda::{Handler, StageEnvironment, native_runner};
 use tidemill_run::list_dead_letters;
 
-use crate::{
+use super::{
     fresh,
     refusals::{canned, with},
 };

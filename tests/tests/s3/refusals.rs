@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::{Result, ensure};
 use tidemill_core::{Error, ErrorKind};
-use tidemill_demo::seaweedfs::{self, BUCKET, READ_ONLY_KEY, SeaweedFs};
+use tidemill_harness::seaweedfs::{self, BUCKET, READ_ONLY_KEY, SeaweedFs};
 use tidemill_host::Store;
 
-use crate::fresh;
+use super::fresh;
 
 /// The environment with some variables set otherwise.
 pub(crate) fn with(endpoint: &str, other: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -3,13 +3,13 @@
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use tidemill_core::{Digest, ErrorKind, PutResult};
-use tidemill_demo::{
+use tidemill_harness::{
     proxy::{Fault, Proxy},
     seaweedfs::{self, SeaweedFs},
 };
 use tidemill_host::{Store, conformance};
 
-use crate::fresh;
+use super::fresh;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn conforms() -> Result<()> {

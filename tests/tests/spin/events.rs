@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::Digest;
 use tidemill_core::pipeline::NodeSettings;
-use tidemill_demo::seaweedfs::{BUCKET, SeaweedFs};
 use tidemill_deploy::spin::compose::compose;
+use tidemill_harness::seaweedfs::{BUCKET, SeaweedFs};
 use tidemill_host::Store;
 use tidemill_lambda::{Handler, StageEnvironment, stage_runner};
 use tidemill_tests::spin::{Host, Tools, find_tools, send_request};
@@ -74,7 +74,7 @@ async fn objects(store: &Store) -> Result<Vec<(String, Vec<u8>)>> {
 fn a_stage_runs_once_and_to_the_bytes_of_lambda() -> Result<()> {
     let Some(tools) = find_tools() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let mut weed = SeaweedFs::start(&tools.weed, &folder.path().join("weed"), None)?;
+    let mut weed = SeaweedFs::start(&tools.seaweedfs, &folder.path().join("weed"), None)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let node = node(&tools)?;
     let told = json!({ "datasets": ["readings"], "nodes": [node] }).to_string();

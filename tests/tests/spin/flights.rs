@@ -9,15 +9,15 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use tidemill_core::{Digest, Host as _, Table, record::ModelVersion};
-use tidemill_demo::{
-    months,
+use tidemill_harness::reader::open_reader;
+use tidemill_harness::{
+    flights,
     seaweedfs::{BUCKET, SeaweedFs},
     server::{STORE_VARIABLE, Server},
-    traffic,
 };
 use tidemill_tests::spin::{Host, config, find_tools, send_request};
 
-use crate::foreign;
+use super::foreign;
 
 /// Requests, and flights in each.
 const REQUESTS: usize = 24;
@@ -30,7 +30,7 @@ const PATHS: [&str; 2] = ["/v2/models/late/infer", "/v2/models/late/versions/2/i
 fn are_answered_to_the_bit_and_logged() -> Result<()> {
     let Some(tools) = find_tools() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let weed = SeaweedFs::start(&tools.weed, &folder.path().join("weed"), None)?;
+    let weed = SeaweedFs::start(&tools.seaweedfs, &folder.path().join("weed"), None)?;
     let mut environment = SeaweedFs::environment(&weed.endpoint());
     environment.push((STORE_VARIABLE.into(), format!("s3://{BUCKET}/mill")));
     let components = tools.with_engine_inside(folder.path())?;
@@ -39,9 +39,9 @@ fn are_answered_to_the_bit_and_logged() -> Result<()> {
     let project = project(&tools.tidemill, folder.path())?;
     let server = Server::up(&tools.tidemill, &project, &environment)?;
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates/flights/data");
-    let files = months::files(&data)?;
+    let files = flights::files(&data)?;
     server.run_command(&["put", "flights", &files[0]])?;
-    server.wait_for_decision("late", &months::window("2013-01")?)?;
+    server.wait_for_decision("late", &flights::window("2013-01")?)?;
     bring_your_own(&server)?;
     let bodies = requests(&server, &files[1])?;
 
@@ -79,7 +79,7 @@ fn are_answered_to_the_bit_and_logged() -> Result<()> {
     server.stop()?;
     let server = Server::up(&tools.tidemill, &project, &environment)?;
     let keys: Vec<String> = logged(&server)?.difference(&known).cloned().collect();
-    let host = months::open_reader(&server, "log")?;
+    let host = open_reader(&server, "log")?;
     let read = |keys: &[String]| {
         let select = "SELECT * EXCLUDE (_served_at, _latency_us) FROM log ORDER BY _id, _version";
         tidemill_sdk::query_batches(host.sql(), select, &[Table::parquet("log", keys.to_vec())])
@@ -113,7 +113,7 @@ fn requests(server: &Server, file: &str) -> Result<Vec<String>> {
     let staged = "demo/2013-02.parquet";
     let bytes = bytes::Bytes::from(std::fs::read(file)?);
     server.runtime.block_on(server.store.create(staged, bytes))?;
-    let mut bodies = traffic::requests(server, &traffic::inputs(server)?, staged, Some(ROWS))?;
+    let mut bodies = flights::requests(server, &flights::inputs(server)?, staged, Some(ROWS))?;
     bodies.truncate(REQUESTS);
     ensure!(bodies.len() == REQUESTS, "February has too few flights");
     Ok(bodies)
@@ -123,7 +123,7 @@ fn requests(server: &Server, file: &str) -> Result<Vec<String>> {
 fn bring_your_own(server: &Server) -> Result<()> {
     let mut version: ModelVersion = server.json("models/late/versions/1.json")?.context("nothing was trained")?;
     let transform = server.runtime.block_on(server.store.get(&version.transform))?;
-    let onnx = foreign::model(months::feature_count(&transform)?);
+    let onnx = foreign::model(flights::feature_count(&transform)?);
     (version.version, version.onnx_digest) = (2, Digest::sha256(&onnx));
     version.onnx = "candidates/late/elsewhere/model.onnx".into();
     server.runtime.block_on(server.store.create(&version.onnx, onnx.into()))?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use tidemill_demo::{
+use tidemill_harness::{
     seaweedfs::{BUCKET, SeaweedFs},
     server::{STORE_VARIABLE, Server},
 };
@@ -55,7 +55,7 @@ const RIGHT: [&str; 5] = ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/mod
 fn are_the_same_and_nothing_is_half_done() -> Result<()> {
     let Some(tools) = find_tools() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
-    let mut weed = SeaweedFs::start(&tools.weed, &folder.path().join("weed"), None)?;
+    let mut weed = SeaweedFs::start(&tools.seaweedfs, &folder.path().join("weed"), None)?;
     let project = trained::project(&tools.tidemill, std::path::Path::new(env!("CARGO_TARGET_TMPDIR")), folder.path())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let (from, bucket) = (trained::store(&project)?, weed.store("small")?);

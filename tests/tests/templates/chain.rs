@@ -16,10 +16,9 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tidemill_core::{Decision, record::OutcomeRecord};
-use tidemill_demo::server::Server;
-use tidemill_tests::snapshot;
+use tidemill_harness::{server::Server, snapshot};
 
-use crate::tools::Tools;
+use super::tools::Tools;
 
 const EVENTS: &str = "{\"id\": 1, \"level\": 2.5}\n{\"id\": 2, \"level\": null}\n{\"id\": 3, \"level\": 4}\n";
 

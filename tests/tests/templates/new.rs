@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tidemill_tests::trained;
 
-use crate::tools::{said, succeeded};
+use super::tools::{said, succeeded};
 
 #[test]
 fn mistakes_teach_and_leave_nothing() -> Result<()> {

@@ -5,10 +5,10 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{Digest, record::ModelVersion};
-use tidemill_demo::server::Server;
+use tidemill_harness::server::Server;
 use tidemill_tests::trained;
 
-use crate::tools::{said, succeeded};
+use super::tools::{said, succeeded};
 
 fn made(tidemill: &Path, folder: &Path) -> Result<std::path::PathBuf> {
     succeeded(
@@ -77,7 +77,7 @@ fn that_is_not_there_waits_for_a_person() -> Result<()> {
     let project = made(&tidemill, folder.path())?;
     let server = Server::up(&tidemill, &project, &[])?;
     server.run_command(&["put", "readings", "data/day-1.csv"])?;
-    crate::chain::settled(&server, 1)?;
+    super::chain::settled(&server, 1)?;
     let letter = server.keys("dead/train/")?;
     let letter: Value = server.json(letter.first().context("no letter")?)?.context("no letter")?;
     let told = letter["message"].as_str().unwrap_or_default();
@@ -87,7 +87,7 @@ fn that_is_not_there_waits_for_a_person() -> Result<()> {
     );
     server.run_command(&["models", "import", "failure", "model.onnx"])?;
     server.run_command(&["events", "retry"])?;
-    crate::chain::settled(&server, 0)?;
+    super::chain::settled(&server, 0)?;
     ensure!(server.champion("failure")?.is_some(), "it was not taken after all");
     server.stop()
 }

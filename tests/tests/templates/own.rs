@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tools::{Tools, block, said, succeeded};
+use super::tools::{Tools, block, said, succeeded};
 
 /// Makes a project with a name that needs changing, does what its README says, and checks it.
 fn works(template: &str, set: &[&str]) -> Result<()> {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tools::Tools;
+use super::tools::Tools;
 
 const FIELDS: [&str; 9] = [
     "manifest_version",

@@ -1,5 +1,5 @@
-//! The same months of flights through `tidemill up` and through the functions that are deployed on AWS Lambda, driven by S3's events
-//! from a real bucket and real queues (emulated): the champion and everything else that is hashed must be the same to the byte.
+//! The same months of flights through `tidemill up` and through the functions of AWS Lambda, driven by the events of an emulated bucket and
+//! its queues. The champion and each other object of the snapshots must be equal to the byte.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
@@ -7,20 +7,16 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use serde::Serialize;
 use tidemill_core::Digest;
-use tidemill_demo::{
-    lambda::{Deployment, deployment::Programs},
-    months,
-    server::Server,
-    snapshot, traffic,
-};
+use tidemill_demo::lambda::{Deployment, deployment::Programs};
+use tidemill_harness::{flights, server::Server, snapshot};
 
 /// Runs the demo on Lambda's emulator.
 #[derive(Parser)]
 struct Arguments {
-    /// The last line is one JSON object.
+    /// Print a JSON object as the last line.
     #[arg(long)]
     json: bool,
-    /// Where the demo works; emptied first.
+    /// The working folder; it is emptied first.
     #[arg(long, default_value = "target/demo-lambda")]
     dir: PathBuf,
     /// The `tidemill` program.
@@ -41,10 +37,10 @@ struct Arguments {
     /// cargo-lambda.
     #[arg(long)]
     cargo_lambda: PathBuf,
-    /// Where S3 is to be.
+    /// The endpoint of the emulated S3.
     #[arg(long, env = "AWS_ENDPOINT_URL")]
     endpoint: String,
-    /// How many months to play: the first champion comes with the third.
+    /// The number of months. The third one brings the first champion.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=12))]
     months: u8,
 }
@@ -70,10 +66,10 @@ struct Summary {
     seconds_of_lambda: f64,
 }
 
-/// Beside what no snapshot holds: components, of which only those that ran are kept locally, and what the demo itself puts there.
+/// Prefixes that differ by design: locally only components that ran are stored, and the demo stores objects of its own.
 const NOT_COMPARED: [&str; 2] = ["components/", "demo/"];
 
-/// A month: its file, and the requests that come before its truth.
+/// A month: its file, and the requests that precede its labels.
 struct PlayedMonth {
     file: String,
     requests: Vec<String>,
@@ -88,7 +84,7 @@ fn main() -> Result<()> {
     }
     std::fs::create_dir_all(&arguments.dir)?;
 
-    let files = months::files(&arguments.data)?;
+    let files = flights::files(&arguments.data)?;
     let files = &files[..usize::from(arguments.months)];
     step(&format!("{} months through `tidemill up`", files.len()));
     let server = Server::start(&arguments.tidemill, &arguments.dir.join("local"), &[])?;
@@ -112,7 +108,7 @@ fn main() -> Result<()> {
         failed_requests += play_on_lambda(&mut cloud, month)?;
         step(&format!(
             "{}: {} requests, {} calls so far",
-            months::month_of(&month.file),
+            flights::month_of(&month.file),
             month.requests.len(),
             cloud.counts.invocations
         ));
@@ -150,34 +146,34 @@ fn main() -> Result<()> {
     check(&summary)
 }
 
-/// Predicts the month if a model serves, then brings its truth and waits for the chain.
+/// Predicts the month if a model is served, then stores its labels and waits for the pipeline.
 fn play_locally(server: &Server, file: &str) -> Result<PlayedMonth> {
     let mut requests = Vec::new();
     if server.champion("late")?.is_some() {
-        let staged = format!("demo/{}.parquet", months::month_of(file));
+        let staged = format!("demo/{}.parquet", flights::month_of(file));
         server.runtime.block_on(server.store.create(&staged, std::fs::read(file)?.into()))?;
-        requests = traffic::requests(server, &traffic::inputs(server)?, &staged, None)?;
-        let failed = traffic::send(server, &requests)?;
+        requests = flights::requests(server, &flights::inputs(server)?, &staged, None)?;
+        let failed = flights::send(server, &requests)?;
         ensure!(failed == 0, "`tidemill up` failed {failed} requests");
     }
     server.run_command(&["put", "flights", file])?;
-    server.wait_for_decision("late", &months::window(months::month_of(file))?)?;
+    server.wait_for_decision("late", &flights::window(flights::month_of(file))?)?;
     Ok(PlayedMonth {
         file: file.to_owned(),
         requests,
     })
 }
 
-/// The same on Lambda, with messages in between that no function can read or that are about another bucket. Returns failed requests.
+/// The same on Lambda, with unreadable messages and messages of another bucket in between. Returns the number of failed requests.
 fn play_on_lambda(cloud: &mut Deployment, month: &PlayedMonth) -> Result<usize> {
     let agent = ureq::Agent::new_with_defaults();
     let url = format!("{}/v2/models/late/infer", cloud.url());
     let failed = month
         .requests
         .iter()
-        .filter(|request| !traffic::send_one(&agent, &url, request))
+        .filter(|request| !flights::send_one(&agent, &url, request))
         .count();
-    cloud.put(&months::raw_key(&month.file), std::fs::read(&month.file)?)?;
+    cloud.put(&flights::raw_key(&month.file), std::fs::read(&month.file)?)?;
     let foreign = r#"{"Records":[{"eventVersion":"2.1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"another"},"object":{"key":"flights/raw/flights/x.parquet"}}}]}"#;
     for body in [foreign, "this is no event"] {
         cloud.send("validate-flights", body)?;
@@ -186,7 +182,7 @@ fn play_on_lambda(cloud: &mut Deployment, month: &PlayedMonth) -> Result<usize> 
     Ok(failed)
 }
 
-/// Compares every object of both stores: how many are equal, and which are not.
+/// Compares the stores: the number of equal objects, and the differences.
 fn compare(cloud: &Deployment, project: &std::path::Path) -> Result<(usize, Vec<String>)> {
     let local = tidemill_host::Store::local(&project.join(".tidemill/store"))?;
     let read = async |store: &tidemill_host::Store| -> Result<BTreeMap<String, Digest>> {
@@ -202,7 +198,7 @@ fn compare(cloud: &Deployment, project: &std::path::Path) -> Result<(usize, Vec<
     Ok((equal, differences))
 }
 
-/// What the demo claims must hold, or it fails.
+/// Fails unless the demo's claims hold.
 fn check(summary: &Summary) -> Result<()> {
     ensure!(
         summary.champion_digest == summary.champion_digest_of_tidemill_up,

@@ -1,10 +1,10 @@
-//! The few calls to SQS, EventBridge and S3 that set a bucket's events up and carry them to functions. The emulator takes any
-//! signature, and finds the service in it.
+//! The calls to SQS, EventBridge and S3 that configure and transport a bucket's events. The emulator accepts any signature, and reads the
+//! service from it.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-/// The region of everything; moto takes any.
+/// The region; moto accepts any.
 pub const REGION: &str = "eu-west-2";
 
 /// An emulator of AWS.
@@ -17,14 +17,14 @@ pub struct Aws {
 /// A queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
-    /// Where messages are asked for.
+    /// The endpoint of its messages.
     pub url: String,
-    /// Its name for others.
+    /// Its resource name.
     pub arn: String,
 }
 
 impl Aws {
-    /// At `http://127.0.0.1:<port>`.
+    /// A client of `http://127.0.0.1:<port>`.
     pub fn new(endpoint: &str) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
@@ -32,13 +32,13 @@ impl Aws {
         }
     }
 
-    /// A bucket without events.
+    /// Creates a bucket without events.
     pub fn create_bucket(&self, name: &str) -> Result<()> {
         let text = format!("<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>");
         self.s3(name, &text)
     }
 
-    /// The bucket tells EventBridge of everything, and each queue of what is created under its prefix.
+    /// Sends all events of the bucket to EventBridge, and those of new objects under a prefix to its queue.
     pub fn set_notifications(&self, bucket: &str, queues: &[(String, &Queue)]) -> Result<()> {
         let of = |(prefix, queue): &(String, &Queue)| {
             format!(
@@ -87,7 +87,7 @@ impl Aws {
         self.call("sqs", &format!("AmazonSQS.{action}"), body)
     }
 
-    /// A queue that hides what was received for half an hour.
+    /// Creates a queue that hides received messages for half an hour.
     pub fn create_queue(&self, name: &str) -> Result<Queue> {
         let made = self.sqs(
             "CreateQueue",
@@ -98,7 +98,7 @@ impl Aws {
         Ok(Queue { url, arn })
     }
 
-    /// A rule that sends `Object Created` of these prefixes to the queue.
+    /// Creates a rule that sends `Object Created` of these prefixes to the queue.
     pub fn create_rule(&self, name: &str, bucket: &str, prefixes: &[String], queue: &Queue) -> Result<()> {
         let keys: Vec<Value> = prefixes.iter().map(|prefix| json!({ "prefix": prefix })).collect();
         let pattern = json!({ "source": ["aws.s3"], "detail-type": ["Object Created"], "detail": { "bucket": { "name": [bucket] }, "object": { "key": keys } } });
@@ -119,26 +119,26 @@ impl Aws {
             .map(drop)
     }
 
-    /// Up to ten messages, as SQS has them.
+    /// Receives up to ten messages.
     pub fn receive(&self, queue: &Queue) -> Result<Vec<Value>> {
         let ask = json!({ "QueueUrl": queue.url, "MaxNumberOfMessages": 10, "AttributeNames": ["All"], "WaitTimeSeconds": 0 });
         let got = self.sqs("ReceiveMessage", &ask)?;
         Ok(got["Messages"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Done with a message.
+    /// Deletes a handled message.
     pub fn delete(&self, queue: &Queue, handle: &Value) -> Result<()> {
         self.sqs("DeleteMessage", &json!({ "QueueUrl": queue.url, "ReceiptHandle": handle }))
             .map(drop)
     }
 
-    /// The message comes again after so many seconds.
+    /// Makes a message visible again after this many seconds.
     pub fn change_visibility(&self, queue: &Queue, handle: &Value, seconds: u32) -> Result<()> {
         let ask = json!({ "QueueUrl": queue.url, "ReceiptHandle": handle, "VisibilityTimeout": seconds });
         self.sqs("ChangeMessageVisibility", &ask).map(drop)
     }
 
-    /// Messages that wait or are hidden.
+    /// The number of messages, visible or hidden.
     pub fn message_count(&self, queue: &Queue) -> Result<u64> {
         let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let got = self.sqs("GetQueueAttributes", &json!({ "QueueUrl": queue.url, "AttributeNames": names }))?;
@@ -147,7 +147,7 @@ impl Aws {
     }
 }
 
-/// As much of a signature as the emulator looks at.
+/// The part of a signature that the emulator reads.
 fn signature(service: &str) -> String {
     format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0")
 }

@@ -1,4 +1,4 @@
-//! The project, deployed: a bucket, a queue before each function, and what Lambda's event source mapping does between them.
+//! A deployed project: a bucket, a queue before each function, and the event source mapping between them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use super::{
     aws::{Aws, Queue, REGION},
 };
 
-/// The bucket. The store is only a part of it.
+/// The bucket. The store is a prefix in it.
 pub const BUCKET: &str = "tidemill-demo";
 const PREFIX: &str = "flights/";
 /// Deliveries after which an item goes to the dead-letter queue.
@@ -34,14 +34,14 @@ pub const COMPONENT_STAGES: [&str; 2] = ["train", "evaluate"];
 /// Stages whose events come by EventBridge; the others' come from S3 directly.
 const EVENTBRIDGE_STAGES: [&str; 4] = ["featurize", "register", "monitor", "retrain"];
 
-/// What was carried.
+/// Counts of events and their messages.
 #[derive(Debug, Default, Clone)]
 pub struct DeliveryCounts {
-    /// Calls of functions by events.
+    /// Invocations of functions by events.
     pub invocations: u64,
-    /// Messages handled for good, by the function's name.
+    /// Handled messages by function.
     pub messages: BTreeMap<String, u64>,
-    /// Messages that were given back at least once.
+    /// Messages that were returned to their queue at least once.
     pub retried: u64,
     /// Messages that ended in a dead-letter queue.
     pub dead: u64,
@@ -56,16 +56,16 @@ struct DeployedFunction {
 pub struct Deployment {
     /// Its store, in the bucket.
     pub store: Store,
-    /// Drives the store.
+    /// Runs the futures of the store.
     pub runtime: Runtime,
-    /// What was carried so far.
+    /// The counts so far.
     pub counts: DeliveryCounts,
     emulators: Emulators,
     aws: Aws,
     functions: Vec<DeployedFunction>,
 }
 
-/// Where the programs, the components and the emulators are.
+/// The programs, the components and the emulators.
 pub struct Programs {
     /// The folder with `tidemill-lambda`, `tidemill-component` and `tidemill-predict`.
     pub functions: PathBuf,
@@ -78,7 +78,7 @@ pub struct Programs {
 }
 
 impl Deployment {
-    /// Starts the emulators at `endpoint` (which the environment must name too, for the store) and deploys the project in `project`.
+    /// Starts the emulators at `endpoint`, which the environment must name too, for the store, and deploys the project in `project`.
     pub fn deploy(folder: &Path, endpoint: &str, programs: &Programs, project: &Path) -> Result<Self> {
         let pipeline = pipeline(project)?;
         let name_of = |stage: &str, resource: &str| format!("{stage}-{resource}");
@@ -128,7 +128,7 @@ impl Deployment {
         Ok(cloud)
     }
 
-    /// Puts a stage's component into the store, as a deployment does; returns its key.
+    /// Stores a stage's component, as a deployment does; returns its key.
     fn upload_component(&self, folder: &Path, stage: &str) -> Result<String> {
         let file = folder.join(format!("tidemill_{stage}.wasm"));
         let bytes = std::fs::read(&file).with_context(|| format!("there is no component {}", file.display()))?;
@@ -142,7 +142,7 @@ impl Deployment {
             .start_function(name, program, &[], &format!("s3://{BUCKET}/{PREFIX}"), config)
     }
 
-    /// A function with its queue; returns the prefixes that the bucket must be told to send there.
+    /// Starts a function with its queue; returns the prefixes whose events the bucket must send there.
     fn deploy_function(
         &mut self,
         name: &str,
@@ -175,7 +175,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Sends a message to a function's queue that no bucket sent.
+    /// Sends a message to a function's queue.
     pub fn send(&self, function: &str, body: &str) -> Result<()> {
         let deployed = self.functions.iter().find(|deployed| deployed.name == function);
         self.aws
@@ -187,7 +187,7 @@ impl Deployment {
         format!("http://{}/lambda-url/predict", self.emulators.lambda)
     }
 
-    /// Carries messages to functions until no queue holds any.
+    /// Delivers messages to functions until the queues are empty.
     pub fn run_until_idle(&mut self) -> Result<()> {
         let patience = Instant::now() + Duration::from_secs(3600);
         loop {
@@ -210,7 +210,7 @@ impl Deployment {
         }
     }
 
-    /// What an event source mapping does once: a batch to the function, and of it back into the queue what failed.
+    /// One step of an event source mapping: sends a batch to the function and returns failed messages to the queue.
     fn deliver(&mut self, n: usize) -> Result<bool> {
         let DeployedFunction { name, queue } = &self.functions[n];
         let messages = self.aws.receive(queue)?;
@@ -244,14 +244,14 @@ impl Deployment {
     }
 }
 
-/// What this demo sends on purpose is given up sooner.
+/// Whether the message is one of the unreadable ones of this demo, which need fewer deliveries.
 fn is_unreadable(message: &Value) -> bool {
     message["Body"]
         .as_str()
         .is_some_and(|body| serde_json::from_str::<Value>(body).is_err())
 }
 
-/// A message as Lambda hands it over.
+/// A message in the format of Lambda's events.
 fn sqs_record(message: &Value, queue: &Queue) -> Value {
     json!({
         "messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"], "body": message["Body"], "attributes": message["Attributes"],

@@ -1,4 +1,4 @@
-//! The two emulators, and one process for each function. All are ended with their owner.
+//! The two emulators, and a process for each function. All are killed when their owner is dropped.
 
 use std::{
     fs::{self, File},
@@ -11,17 +11,17 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// cargo-lambda's server and, where it is asked for, moto's.
+/// cargo-lambda's server, and optionally moto's.
 pub struct Emulators {
-    /// `127.0.0.1:<port>` of Lambda's interfaces.
+    /// `127.0.0.1:<port>` of Lambda's APIs.
     pub lambda: String,
     folder: PathBuf,
     processes: Vec<(String, Child)>,
 }
 
 impl Emulators {
-    /// Starts both, with their logs in `folder`. `aws` is where S3, SQS and EventBridge are to be (`http://127.0.0.1:<port>`),
-    /// `functions` names all that will be started.
+    /// Starts both, with their logs in `folder`. `aws` is the endpoint of S3, SQS and EventBridge (`http://127.0.0.1:<port>`), `functions`
+    /// are the names of all functions that will be started.
     pub fn start(folder: &Path, aws: &str, moto: &Path, cargo_lambda: &Path, functions: &[String]) -> Result<Self> {
         let port = aws.rsplit(':').next().context("the address of S3 has no port")?;
         let mut emulators = Self::start_lambda(folder, cargo_lambda, functions)?;
@@ -55,11 +55,11 @@ impl Emulators {
         Ok(emulators)
     }
 
-    /// Starts a function as Lambda does, with a disk of its own.
+    /// Starts a function as Lambda does, with its own disk.
     pub fn start_function(&mut self, name: &str, program: &Path, arguments: &[PathBuf], store: &str, config: &Value) -> Result<()> {
         let folder = self.folder.join(name);
         fs::create_dir_all(folder.join("tmp"))?;
-        // Lambda allows 4 KB for variables, so a package holds its configuration as a file.
+        // Lambda limits variables to 4 KB, so a package holds its configuration as a file.
         let file = folder.join("node.json");
         fs::write(&file, config.to_string())?;
         let mut command = Command::new(program);
@@ -76,7 +76,7 @@ impl Emulators {
         self.spawn(name, &mut command)
     }
 
-    /// Ends a function; returns its greatest resident memory in bytes, where the system says that.
+    /// Stops a function. Returns its peak resident memory in bytes, or 0 where the system does not report it.
     pub fn stop_function(&mut self, name: &str) -> Result<u64> {
         let at = self.processes.iter().position(|(other, _)| other == name);
         let (_, mut child) = self.processes.remove(at.with_context(|| format!("`{name}` does not run"))?);
@@ -112,7 +112,7 @@ impl Emulators {
         Ok(())
     }
 
-    /// Calls a function and waits for its answer.
+    /// Invokes a function and returns its response.
     pub fn invoke(&mut self, function: &str, payload: &Value) -> Result<Value> {
         self.check_running()?;
         let url = format!("http://{}/2015-03-31/functions/{function}/invocations", self.lambda);
@@ -152,7 +152,7 @@ pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// cargo-lambda takes calls for binaries of the project in its folder alone, so there is one that names the functions.
+/// Creates a cargo project with a binary for each function, because cargo-lambda accepts invocations of those alone.
 fn project(folder: &Path, functions: &[String]) -> Result<PathBuf> {
     let project = folder.join("emulated");
     fs::create_dir_all(project.join("src"))?;

@@ -1,5 +1,5 @@
-//! The flights' chain on AWS Lambda as far as a machine without AWS can play it: a real S3 interface whose bucket sends its events to
-//! real queues (moto), Lambda's runtime interface (cargo-lambda), and the programs that are deployed, one process a function.
+//! The pipeline on AWS Lambda, emulated: S3, queues and EventBridge by moto, Lambda's runtime API by cargo-lambda, and the programs that
+//! are deployed, with a process for each function.
 
 pub mod aws;
 pub mod deployment;

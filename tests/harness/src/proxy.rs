@@ -1,4 +1,5 @@
-//! A wire between a client and a server that can be cut in the ways that networks are: refused, stalled, or cut before the answer comes.
+//! A TCP proxy that injects the faults of a network: refused connections, stalled ones, and answers that are lost after the server did
+//! the work.
 
 use std::{
     io::{Read, Write},
@@ -12,17 +13,17 @@ use std::{
 
 use anyhow::Result;
 
-/// What happens to connections.
+/// The fault that is injected into connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
-    /// All goes through.
+    /// No fault: all bytes are forwarded.
     None,
-    /// Nobody is there: each connection is closed as soon as it is made, and those that are open are cut.
+    /// Each connection is closed as soon as it is accepted, and open ones are cut.
     Refuse,
-    /// Everything is taken, and nothing passed on or answered.
+    /// Connections are accepted, and nothing is forwarded.
     Stall,
-    /// What is asked goes through, and is done; the answer to every third request that asks for a write is lost with its connection.
+    /// Requests are forwarded; the answer to every third write is lost with its connection.
     LoseAnswers,
 }
 
@@ -38,14 +39,14 @@ struct Shared {
     ended: AtomicBool,
 }
 
-/// A running wire; it ends with its owner.
+/// A running proxy. It stops when it is dropped.
 pub struct Proxy {
     shared: Arc<Shared>,
     address: SocketAddr,
 }
 
 impl Proxy {
-    /// Listens on a free port of this machine; connections go on to `port`.
+    /// Listens on a free local port and forwards connections to `port`.
     pub fn start(port: u16) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -68,12 +69,12 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// From now on.
-    pub fn set(&self, wire: Fault) {
-        self.shared.fault.store(wire as u8, Ordering::SeqCst);
+    /// Sets the fault, for open connections too.
+    pub fn set(&self, fault: Fault) {
+        self.shared.fault.store(fault as u8, Ordering::SeqCst);
     }
 
-    /// Answers that were lost so far.
+    /// The number of answers that were lost so far.
     pub fn lost_answers(&self) -> u64 {
         self.shared.lost.load(Ordering::SeqCst)
     }
@@ -97,15 +98,15 @@ impl Shared {
             return Ok(());
         }
         let server = TcpStream::connect(("127.0.0.1", port))?;
-        // Whether the answer that comes next is to be lost.
+        // Whether the next answer is to be lost.
         let losing = Arc::new(AtomicBool::new(false));
-        let (asked, answered) = (client.try_clone()?, server.try_clone()?);
+        let (requests, answers) = (client.try_clone()?, server.try_clone()?);
         let (shared, flag) = (self.clone(), losing.clone());
-        std::thread::spawn(move || drop(shared.forward(asked, server, &flag, true)));
-        self.forward(answered, client, &losing, false)
+        std::thread::spawn(move || drop(shared.forward(requests, server, &flag, true)));
+        self.forward(answers, client, &losing, false)
     }
 
-    /// Waits while nothing is passed on; whether the connection then lives on.
+    /// Waits while connections are stalled. Returns whether this one is still open.
     fn is_open(&self) -> bool {
         while self.fault() == Fault::Stall && !self.ended.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(20));
@@ -113,8 +114,8 @@ impl Shared {
         self.fault() != Fault::Refuse && !self.ended.load(Ordering::SeqCst)
     }
 
-    /// Copies until an end, a cut or a loss; then both directions are closed.
-    fn forward(&self, mut from: TcpStream, mut to: TcpStream, losing: &AtomicBool, asking: bool) -> std::io::Result<()> {
+    /// Copies bytes until an end or a fault; then closes both directions.
+    fn forward(&self, mut from: TcpStream, mut to: TcpStream, losing: &AtomicBool, is_request: bool) -> std::io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         from.set_read_timeout(Some(Duration::from_millis(50)))?;
         let copied = loop {
@@ -127,14 +128,14 @@ impl Shared {
                 Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => continue,
                 Err(e) => break Err(e),
             };
-            // What was read while the wire changed.
+            // The fault may have been set while this was read.
             if !self.is_open() {
                 break Ok(());
             }
-            if asking && self.fault() == Fault::LoseAnswers && is_write(&buffer[..length]) {
+            if is_request && self.fault() == Fault::LoseAnswers && is_write(&buffer[..length]) {
                 losing.store(self.writes.fetch_add(1, Ordering::SeqCst) % 3 == 2, Ordering::SeqCst);
             }
-            if !asking && losing.load(Ordering::SeqCst) {
+            if !is_request && losing.load(Ordering::SeqCst) {
                 self.lost.fetch_add(1, Ordering::SeqCst);
                 break Ok(());
             }
@@ -148,7 +149,7 @@ impl Shared {
     }
 }
 
-/// Whether these bytes begin a request that writes.
+/// Whether these bytes begin a write.
 fn is_write(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PUT ") || bytes.starts_with(b"POST ")
 }

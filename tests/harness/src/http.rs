@@ -1,4 +1,5 @@
-//! One kept connection, written by hand: what is sent need not be right, and whether the connection survives it is seen.
+//! A persistent HTTP/1.1 connection without a client library, so that malformed requests can be sent and the state of the connection
+//! afterwards is visible.
 
 use std::{
     collections::BTreeMap,
@@ -15,26 +16,26 @@ pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-/// An answer, read whole.
+/// A response, read to its end.
 #[derive(Debug)]
 pub struct Response {
     /// The status.
     pub status: u16,
-    /// By name, lower-case.
+    /// By lower-case name.
     pub headers: BTreeMap<String, String>,
-    /// The body as JSON; a text if it is none.
+    /// The body as JSON, or as a string if it is not JSON.
     pub body: Value,
 }
 
 impl Response {
-    /// What the server says went wrong.
+    /// The error message of the body.
     pub fn error(&self) -> &str {
         self.body["error"].as_str().unwrap_or_default()
     }
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects to a server.
     pub fn open(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address.trim_start_matches("http://")).with_context(|| address.to_owned())?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -44,12 +45,12 @@ impl Connection {
         })
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(self.stream.get_mut().write_all(bytes)?)
     }
 
-    /// A whole request and its answer. `headers` are lines without the line's end.
+    /// Sends a request and reads its response. `headers` are lines without a line end.
     pub fn request(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Response> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tidemill\r\ncontent-length: {}\r\n", body.len());
         for header in headers {
@@ -61,7 +62,7 @@ impl Connection {
             .with_context(|| format!("{method} {path} of {} bytes", body.len()))
     }
 
-    /// The next answer.
+    /// Reads the next response.
     pub fn read_response(&mut self) -> Result<Response> {
         let first = self.read_line()?;
         let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());

@@ -1,4 +1,5 @@
-//! A project and its running `tidemill up`, as a user has it. Killed with its owner, so that a failed demo leaves nothing running.
+//! A project and its running `tidemill up`, driven as a user would. It is killed when it is dropped, so that a failed demo leaves nothing
+//! running.
 
 use std::{
     future::Future,
@@ -13,33 +14,33 @@ use serde::de::DeserializeOwned;
 use tidemill_core::{ErrorKind, record::ModelAlias};
 use tidemill_host::Store;
 
-/// The variable that says where the store is.
+/// The variable with the location of the store.
 pub const STORE_VARIABLE: &str = "TIDEMILL_STORE";
 
-/// Among an environment, the address to listen at; otherwise a free port is taken.
+/// The variable with the address to listen at; without it a free port is used.
 pub const ADDRESS_VARIABLE: &str = "TIDEMILL_ADDR";
 
-/// How long a store may be away while it is looked at.
+/// How long reads of an unavailable store are retried.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A project with its running `tidemill up`.
 pub struct Server {
     child: Child,
     tidemill: PathBuf,
-    /// Where the store is, for commands: what `up` was told.
+    /// The variables of the store, for commands.
     environment: Vec<(String, String)>,
     /// The project's folder.
     pub project: PathBuf,
     /// `http://127.0.0.1:<port>`.
     pub address: String,
-    /// The project's store, for looking at it.
+    /// The project's store, to read it.
     pub store: Store,
-    /// Drives the store.
+    /// Runs the futures of the store.
     pub runtime: tokio::runtime::Runtime,
 }
 
 impl Server {
-    /// `tidemill new` from the flights template, then `tidemill up` with more environment.
+    /// Runs `tidemill new` with the flights template, then `tidemill up` with these variables.
     pub fn start(tidemill: &Path, project: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         if project.exists() {
             std::fs::remove_dir_all(project).with_context(|| format!("cannot empty {}", project.display()))?;
@@ -50,8 +51,8 @@ impl Server {
         Self::up(tidemill, project, environment)
     }
 
-    /// `tidemill up` in a project that is there, with more environment: `TIDEMILL_STORE` and the AWS variables say where the store is.
-    /// Its log is `<project>.log`.
+    /// Runs `tidemill up` in a project with these variables; `TIDEMILL_STORE` and the AWS variables locate the store. Its log is
+    /// `<project>.log`.
     pub fn up(tidemill: &Path, project: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -109,14 +110,14 @@ impl Server {
         })
     }
 
-    /// Looks at the store by another way than the process does.
+    /// Reads the store by another endpoint than the process does.
     #[must_use]
     pub fn with_store(mut self, store: Store) -> Self {
         self.store = store;
         self
     }
 
-    /// Whether the process still runs.
+    /// Whether the process is running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -131,7 +132,7 @@ impl Server {
         Ok(ureq::get(format!("{}/status", self.address)).call()?.body_mut().read_json()?)
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -147,7 +148,7 @@ impl Server {
             .current_dir(&self.project))
     }
 
-    /// Waits until something was decided for the window with this start, and the chain is quiet after it.
+    /// Waits until `retrain` decided on the window with this start and the pipeline is idle.
     pub fn wait_for_decision(&self, model: &str, start: &str) -> Result<()> {
         let key = format!("decisions/{model}/{start}.json");
         let patience = Instant::now() + Duration::from_secs(900);
@@ -159,7 +160,7 @@ impl Server {
         self.wait_until_idle()
     }
 
-    /// Waits until the chain is quiet.
+    /// Waits until the pipeline is idle.
     pub fn wait_until_idle(&self) -> Result<()> {
         let patience = Instant::now() + Duration::from_secs(900);
         while Instant::now() < patience {
@@ -171,7 +172,7 @@ impl Server {
         bail!("the chain did not come to rest within 15 minutes")
     }
 
-    /// Whether the chain is quiet. While the store is away nobody can say so.
+    /// Whether the pipeline is idle; `false` while the store is unavailable.
     fn is_idle(&self) -> Result<bool> {
         let status = match self.status() {
             Err(_) if self.store.bucket().is_some() => return Ok(false),
@@ -185,7 +186,7 @@ impl Server {
         Ok(status["quiet"] == true)
     }
 
-    /// An object that holds JSON.
+    /// Reads a JSON object.
     pub fn json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         match self.retry_read(|| self.store.get(key)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("`{key}`"))?)),
@@ -200,7 +201,7 @@ impl Server {
         Ok(listed.into_iter().map(|m| m.key).collect())
     }
 
-    /// Asks the store again while it is away: a bucket's server may be gone for longer than its client has patience.
+    /// Retries a read while the store is unavailable: a restart of its server may take longer than its client waits.
     fn retry_read<T, F: Future<Output = tidemill_core::Result<T>>>(&self, ask: impl Fn() -> F) -> tidemill_core::Result<T> {
         let until = Instant::now() + STORE_TIMEOUT;
         loop {
@@ -218,7 +219,7 @@ impl Server {
         self.json(&format!("models/{model}/aliases/champion.json"))
     }
 
-    /// Asks it to drain and end.
+    /// Stops the process and waits for its end.
     pub fn stop(mut self) -> Result<()> {
         run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
         let status = self.child.wait()?;

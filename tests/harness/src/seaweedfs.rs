@@ -1,5 +1,5 @@
-//! A real S3 server for the demo and the tests: SeaweedFS, one process on free ports, with one bucket. It can be killed and started again
-//! over the same files. Killed with its owner.
+//! SeaweedFS, a real S3 server: one process on free ports, with one bucket. It can be killed and restarted over the same files, and is
+//! killed when its owner is dropped.
 
 use std::{
     fs::{self, File},
@@ -12,13 +12,13 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use tidemill_host::Store;
 
-/// The bucket.
+/// The name of the bucket.
 pub const BUCKET: &str = "tide";
 const KEY: &str = "tide";
 const SECRET: &str = "tide-and-mill";
-/// Who may read and nothing else.
+/// The access key that may only read.
 pub const READ_ONLY_KEY: &str = "reader";
-/// Who may write everything, and read all but what lies in a folder `closed`, in the store `partly`.
+/// The access key that may write everything, and read some prefixes of the store `partly`.
 pub const LIMITED_KEY: &str = "partly";
 const LIMITED_ACTIONS: [&str; 6] = [
     "List",
@@ -28,9 +28,9 @@ const LIMITED_ACTIONS: [&str; 6] = [
     "Read:tide/partly/runs/*",
     "Read:tide/partly/dead/*",
 ];
-/// Until the server takes writes.
+/// Until the server accepts writes.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// Lines of its log in an error: its folder may be gone when somebody reads it.
+/// Lines of its log in an error, because its folder may be removed before the error is read.
 const LOG_TAIL_LINES: usize = 12;
 
 /// The program, from the environment that `cargo xtask` prepares.
@@ -48,7 +48,7 @@ pub struct SeaweedFs {
 }
 
 impl SeaweedFs {
-    /// Starts it over `folder`, and makes the bucket. `notify`, if it is given, gets a webhook for each of the bucket's objects.
+    /// Starts a server over `folder` and creates the bucket. Events of the bucket's objects are sent to the webhook `notify`.
     pub fn start(program: &Path, folder: &Path, notify: Option<&str>) -> Result<Self> {
         fs::create_dir_all(folder.join("data"))?;
         let right = |name: &str, secret: &str, rights: &[&str]| serde_json::json!({ "name": name, "actions": rights, "credentials": [{ "accessKey": name, "secretKey": secret }] });
@@ -73,7 +73,7 @@ impl SeaweedFs {
         Ok(weed)
     }
 
-    /// Starts it again after [`kill`](Self::kill), and waits until it answers.
+    /// Restarts the server after [`kill`](Self::kill), and waits until it answers.
     pub fn restart(&mut self) -> Result<()> {
         self.spawn()?;
         let (store, until) = (self.store("setup")?, Instant::now() + START_TIMEOUT);
@@ -85,7 +85,7 @@ impl SeaweedFs {
         Ok(())
     }
 
-    /// SIGKILL, as if the machine had gone.
+    /// Sends SIGKILL, as if the machine were lost.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill()?;
@@ -94,17 +94,17 @@ impl SeaweedFs {
         Ok(())
     }
 
-    /// Its S3 address.
+    /// The S3 endpoint.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports[3])
     }
 
-    /// The port of its S3 address.
+    /// The port of the S3 endpoint.
     pub fn port(&self) -> u16 {
         self.ports[3]
     }
 
-    /// The environment of a client that goes to `endpoint`.
+    /// The environment of a client of `endpoint`.
     pub fn environment(endpoint: &str) -> Vec<(String, String)> {
         let pairs = [
             ("AWS_ENDPOINT_URL", endpoint),
@@ -115,7 +115,7 @@ impl SeaweedFs {
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
-    /// A store in the bucket, under a prefix.
+    /// Opens a store in the bucket under a prefix.
     pub fn store(&self, prefix: &str) -> Result<Store> {
         open_store(&format!("s3://{BUCKET}/{prefix}"), &Self::environment(&self.endpoint()))
     }
@@ -187,7 +187,7 @@ impl SeaweedFs {
         }
     }
 
-    /// Makes the bucket, a folder of its file server. One that is there from an earlier try, whose write came too early, is as good.
+    /// Creates the bucket, which is a folder of the file server. It may exist from an earlier try whose write came too early.
     pub fn create_folder(&self) -> Result<()> {
         match ureq::post(format!("http://127.0.0.1:{}/buckets/{BUCKET}/", self.ports[2])).send_empty() {
             Ok(_) | Err(ureq::Error::StatusCode(409)) => Ok(()),
@@ -195,7 +195,7 @@ impl SeaweedFs {
         }
     }
 
-    /// The end of its log.
+    /// The last lines of the log.
     fn log_tail(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -203,7 +203,7 @@ impl SeaweedFs {
         format!("the end of {}:\n{tail}", self.log().display())
     }
 
-    /// Removes the bucket with all that is in it.
+    /// Removes the bucket and its objects.
     pub fn remove_bucket(&self) -> Result<()> {
         let url = format!("http://127.0.0.1:{}/buckets/{BUCKET}/?recursive=true", self.ports[2]);
         ureq::delete(url).call()?;
@@ -217,7 +217,7 @@ impl Drop for SeaweedFs {
     }
 }
 
-/// A store with the environment of a client.
+/// Opens a store with the environment of a client.
 pub fn open_store(location: &str, environment: &[(String, String)]) -> Result<Store> {
     let settings: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Ok(Store::open_with(location, &settings)?)

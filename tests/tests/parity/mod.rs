@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{case::Case, table::Row, targets::Targets};
+use self::{case::Case, table::Row, targets::Targets};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_on_every_target() -> Result<()> {

@@ -13,7 +13,7 @@ mod store;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tidemill_demo::seaweedfs::{self, SeaweedFs};
+use tidemill_harness::seaweedfs::{self, SeaweedFs};
 
 /// A server of its own for a test, in a folder that is gone with it.
 struct Fresh {

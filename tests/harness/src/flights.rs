@@ -1,18 +1,57 @@
-//! Flights as requests of the Open Inference Protocol: every column of the model's signature a named tensor, the key beside it.
+//! The year of flights: its files, and its rows as requests of the Open Inference Protocol, with each column of the model's signature
+//! as a named tensor and the key beside it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tidemill_core::{ColumnValues, Format, Sql, Table};
-use tidemill_ml::Columns;
+use tidemill_core::{
+    ColumnValues, Format, Sql, Table,
+    time::{key_time, parse_time},
+};
+use tidemill_ml::{Columns, Transform};
 
-use crate::server::Server;
+use crate::{reader::open_reader, server::Server};
 
 /// Rows in one request.
 const BATCH: usize = 256;
-/// Clients at once.
+/// Concurrent clients.
 const CLIENTS: usize = 4;
+
+/// The twelve files in order, `2013-01.parquet` first.
+pub fn files(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("the demo's data is not in {}", folder.display()))?;
+    let mut files: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path().canonicalize().ok()?.to_string_lossy().into_owned()))
+        .filter(|path| path.ends_with(".parquet"))
+        .collect();
+    files.sort();
+    ensure!(files.len() == 12, "{} holds {} months instead of 12", folder.display(), files.len());
+    Ok(files)
+}
+
+/// The month of a file: `2013-01`.
+pub fn month_of(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file).trim_end_matches(".parquet")
+}
+
+/// The key under which `tidemill put` stores the file.
+pub fn raw_key(file: &str) -> String {
+    format!("raw/flights/{}.parquet", month_of(file))
+}
+
+/// The key of a month's window: `2013-01` becomes `2013-01-01T00-00-00Z`.
+pub fn window(month: &str) -> Result<String> {
+    Ok(key_time(parse_time(&format!("{month}-01"))?))
+}
+
+/// The number of features that a fitted transform outputs.
+pub fn feature_count(transform: &[u8]) -> Result<usize> {
+    Ok(Transform::from_json(transform)?.names().len())
+}
 
 /// The bodies of one month's requests, in order of departure, with `rows` flights each (256 if `None`). `inputs` are the columns to send,
 /// `table` is the key of the month's Parquet object.
@@ -36,7 +75,7 @@ pub fn inputs(server: &Server) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Sends all, by four clients at once, and counts the ones that were not answered with 200 and a score.
+/// Sends requests by four concurrent clients. Returns how many were not answered with 200 and a score.
 pub fn send(server: &Server, requests: &[String]) -> Result<u64> {
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(0));
     let url = format!("{}/v2/models/late/infer", server.address);
@@ -55,7 +94,7 @@ pub fn send(server: &Server, requests: &[String]) -> Result<u64> {
     Ok(failed.into_inner())
 }
 
-/// Whether one request was answered with 200 and a score for it.
+/// Sends a request. Returns whether it was answered with 200 and a score.
 pub fn send_one(agent: &ureq::Agent, url: &str, request: &str) -> bool {
     let answer = agent.post(url).header("content-type", "application/json").send(request);
     let Ok(mut answer) = answer else { return false };
@@ -73,7 +112,7 @@ fn read_flights(server: &Server, inputs: &[String], key: &str) -> Result<Columns
         keys: vec![key.into()],
         format: Format::Parquet,
     };
-    let host = crate::months::open_reader(server, "traffic")?;
+    let host = open_reader(server, "traffic")?;
     let batches = tidemill_sdk::query_batches(tidemill_core::Host::sql(&host) as &dyn Sql, &sql, &[table])?;
     Ok(Columns::from_batches(&batches)?)
 }

@@ -1,4 +1,4 @@
-//! What must be equal after any disturbance: every object by its bytes, except what says how a run went.
+//! Snapshots of a store: the digest of each object, except those that record how a run went. They must be equal after any outage.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -6,11 +6,11 @@ use anyhow::Result;
 use tidemill_core::Digest;
 use tidemill_host::Store;
 
-/// Excluded, and why: `runs/` holds durations and attempts, `audit/` who did what and when, `predictions/` when a row was served and
-/// into which file it was cut, `logs/` the names of those files. What was predicted is pinned by the digest in `windows/`.
+/// Prefixes that are left out: `runs/` holds durations and attempts, `audit/` users and times, `predictions/` the time at which a row was
+/// served and the file that holds it, `logs/` the names of those files. The predictions themselves are covered by the digest in `windows/`.
 pub const EXCLUDED: [&str; 4] = ["runs/", "audit/", "predictions/", "logs/"];
 
-/// Key → SHA-256, of any store.
+/// The digests of a store's objects by key.
 pub async fn of_store(store: &Store) -> Result<BTreeMap<String, Digest>> {
     let mut found = BTreeMap::new();
     for meta in store.list("", None, usize::MAX).await? {
@@ -22,7 +22,7 @@ pub async fn of_store(store: &Store) -> Result<BTreeMap<String, Digest>> {
     Ok(found)
 }
 
-/// Key → SHA-256, of a store that is a folder.
+/// The same of a store in a folder, read without opening it.
 pub fn of_folder(store: &Path) -> Result<BTreeMap<String, Digest>> {
     let mut found = BTreeMap::new();
     walk(store, store, &mut found)?;
@@ -45,7 +45,7 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, Digest>) -> Res
     Ok(())
 }
 
-/// What differs, for a message.
+/// The differences between two snapshots, one line each.
 pub fn diff(expected: &BTreeMap<String, Digest>, found: &BTreeMap<String, Digest>) -> Vec<String> {
     let missing = expected
         .iter()

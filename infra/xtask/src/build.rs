@@ -1,0 +1,57 @@
+//! Compiles what a command needs and nothing else: components for WebAssembly and programs for this machine, both at the same time.
+//!
+//! Each of the two ends with crates that wait for each other; together they keep all cores busy. They don't wait for each other's locks,
+//! because their profiles have folders of their own.
+
+use std::{num::NonZero, process::Command, thread};
+
+use anyhow::{Result, anyhow};
+
+use crate::{
+    guests::{self, Selection},
+    machine::{Environment, Machine, Profile, run_command},
+    step::{note, step},
+    wasm::Wasm,
+};
+
+/// Builds the components alone.
+pub(crate) fn components(machine: &Machine, environment: &mut Environment, wasm: &Wasm, selection: &Selection) -> Result<()> {
+    note("compiling the components; the first time takes minutes");
+    let folder = step("components", || guests::build(machine, wasm, selection, Profile::Dev, None))?;
+    environment.set("TIDEMILL_COMPONENTS", folder);
+    Ok(())
+}
+
+/// Builds components and programs. `cargo` is the command that builds the programs, `names` describes them.
+pub(crate) fn all(
+    machine: &Machine,
+    environment: &mut Environment,
+    wasm: &Wasm,
+    (selection, profile): (&Selection, Profile),
+    (names, cargo): (&str, &mut Command),
+) -> Result<()> {
+    note("compiling components and programs; the first time takes minutes");
+    // Programs are most of the work: at half the jobs the components are finished before them.
+    let jobs = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
+    let (components, programs) = thread::scope(|scope| {
+        let components = scope.spawn(|| step("components", || guests::build(machine, wasm, selection, profile, Some(jobs))));
+        let programs = step("programs", || Ok((run_command(cargo)?, names.to_owned())));
+        (components.join(), programs)
+    });
+    programs?;
+    let folder = components.map_err(|_| anyhow!("the build of the components panicked"))??;
+    environment.set("TIDEMILL_COMPONENTS", folder);
+    environment.set("TIDEMILL", machine.programs(profile).join("tidemill"));
+    Ok(())
+}
+
+/// `cargo build` of these programs. The features are those of the whole workspace, as the tests have them: nothing is compiled twice.
+pub(crate) fn cargo(machine: &Machine, environment: &Environment, profile: Profile, programs: &[&str]) -> Command {
+    let mut command = machine.cargo(environment);
+    command.args(["build", "--quiet", "--workspace"]);
+    if let Profile::Release = profile {
+        command.arg("--release");
+    }
+    programs.iter().for_each(|name| _ = command.args(["--bin", name]));
+    command
+}

@@ -1,0 +1,6 @@
+//! What the compiler doesn't hold the sources to: directions between crates, the words of names and messages, and examples in documents.
+
+mod directions;
+mod documents;
+mod names;
+mod sources;
