@@ -8,9 +8,9 @@ use tidemill_core::{
     ColumnValues, Host as _, ObjectsExt as _, Table,
     record::{ModelVersion, MonitoringReport, RetrainAction, RetrainDecision},
 };
+use tidemill_harness::reader::open_reader;
 use tidemill_harness::{
     flights::{self, month_of, raw_key, window},
-    reader::open_reader,
     server::Server,
 };
 use tidemill_ml::{Columns, Scorer, Transform};
