@@ -1,10 +1,8 @@
 //! The same work on many things, some of them at once, for threads that may block.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tidemill_core::Result;
 
 /// What `work` gave for each item, in their order, by up to `most` threads. None is begun any more after an error: then results end early,
@@ -25,7 +23,7 @@ pub(crate) fn parallel_map<T: Sync, R: Send>(items: &[T], most: usize, work: imp
             if result.is_err() {
                 failed.store(true, Ordering::Relaxed);
             }
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+            results.lock().push((at, result));
         }
     };
     std::thread::scope(|scope| {
@@ -33,7 +31,7 @@ pub(crate) fn parallel_map<T: Sync, R: Send>(items: &[T], most: usize, work: imp
             scope.spawn(worker);
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut results = results.into_inner();
     results.sort_by_key(|(at, _)| *at);
     results.into_iter().map(|(_, result)| result).collect()
 }

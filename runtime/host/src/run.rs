@@ -5,9 +5,10 @@
 use std::{
     collections::BTreeMap,
     io::Read as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use tidemill_core::{
     Batches, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Format, Host, Level, Objects, PutResult, Result, RunContext, Sql,
     Table, Trigger, record::ReadRecord,
@@ -57,7 +58,7 @@ pub struct RunHost {
     context: RunContext,
     progress: ProgressSink,
     /// Within a run, what was bound to a table stays as it was then.
-    placed: Mutex<BTreeMap<String, Arc<sql::CachedFile>>>,
+    cached: Mutex<BTreeMap<String, Arc<sql::CachedFile>>>,
 }
 
 /// Told when the stage reports.
@@ -77,7 +78,7 @@ impl RunHost {
             sql: setup.sql,
             context: setup.context,
             progress: ProgressSink(setup.progress),
-            placed: Mutex::default(),
+            cached: Mutex::default(),
         }
     }
 
@@ -120,7 +121,7 @@ impl RunHost {
     fn cache_files(&self, keys: &[String], format: Format) -> Result<Vec<Arc<sql::CachedFile>>> {
         keys.iter().try_for_each(|key| self.objects.check_read(key))?;
         let name = |key: &str| format!("{format:?} {key}");
-        let known = || self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.cached.lock();
         let new: Vec<&String> = keys.iter().filter(|key| !known().contains_key(&name(key))).collect();
         let made = parallel_map(&new, CONCURRENCY, |key| {
             self.sql.cache_object(self.objects.unrestricted(), key, format)

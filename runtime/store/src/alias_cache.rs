@@ -1,27 +1,29 @@
-//! Objects that are read at each request and seldom change, such as aliases. Where objects are files, a look at the file's state
-//! stands for reading it again. (Opening a watched file would also wake whoever watches.) A bucket is asked again after a moment, and
-//! while it does not answer, what was read last stands: predictions outlive a store that is away.
+//! A cache of objects that each request reads and that seldom change, such as aliases.
+//!
+//! In a folder, the file's state tells whether to read it again (opening a watched file would also wake its watchers). In a bucket, an
+//! object is read again after a moment; while the bucket does not answer, the old bytes are used, so that serving survives an outage of
+//! the store.
 
 use std::{
     collections::HashMap,
     fs::Metadata,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tidemill_core::{Error, Result};
 
 use crate::Store;
 
 /// A file that was changed more recently may change again without looking different: clocks of file systems tick in milliseconds.
 const MIN_FILE_AGE: Duration = Duration::from_millis(100);
-/// For so long a bucket's object is not asked for again.
+/// How long an object of a bucket is used without reading it again.
 const ALIAS_TTL: Duration = Duration::from_millis(500);
-/// How long a request waits for a bucket when it could be answered with what is known.
+/// How long a request waits for a bucket when there are old bytes to use.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What was read, and what its file was like then, or when a bucket was asked. Of any other store, nothing is kept.
+/// Objects with the state of their file, or the time at which they were read from a bucket. Objects of other stores are not cached.
 #[derive(Debug, Default)]
 pub struct FreshnessCache {
     files: Mutex<HashMap<String, (FileState, Bytes)>>,
@@ -36,22 +38,22 @@ struct FileState {
 }
 
 impl FreshnessCache {
-    /// As [`Store::get`]; of a bucket, what was there at most a moment ago.
+    /// Like [`Store::get`]. In a bucket, the bytes may be as old as half a second.
     pub async fn get(&self, store: &Store, key: &str) -> Result<Bytes> {
         if store.bucket().is_some() {
             return self.get_remote(store, key).await;
         }
         let state = file_state(store, key);
         if let Some(state) = state
-            && let Some((known, bytes)) = self.files.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+            && let Some((known, bytes)) = self.files.lock().get(key)
             && *known == state
         {
             return Ok(bytes.clone());
         }
         let bytes = store.get(key).await?;
-        // Looked at before it was read: a change in between is seen the next time.
+        // The state was read before the bytes: a change in between shows the next time.
         if let Some(state) = state.filter(|state| state.changed.elapsed().is_ok_and(|age| age > MIN_FILE_AGE)) {
-            let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.files.lock();
             known.insert(key.to_owned(), (state, bytes.clone()));
         }
         Ok(bytes)
@@ -67,13 +69,13 @@ impl FreshnessCache {
         if at.elapsed() < ALIAS_TTL {
             return Ok(old);
         }
-        // One request asks; those that come meanwhile take what is known.
+        // One request reads; concurrent ones use the old bytes.
         self.lock_fetched().insert(key.to_owned(), (Instant::now(), old.clone()));
         let answer = crate::time::timeout(REFRESH_TIMEOUT, store.get(key)).await;
         let answer = answer.unwrap_or_else(|_| Err(Error::transient(format!("`{key}`: the store does not answer"))));
         match answer {
             Err(error) if error.kind.is_retryable() => {
-                tracing::warn!("what was read last is used on: {error}");
+                tracing::warn!("an older state of `{key}` is used: {error}");
                 Ok(old)
             }
             Err(error) => {
@@ -87,8 +89,8 @@ impl FreshnessCache {
         }
     }
 
-    fn lock_fetched(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Bytes)>> {
-        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_fetched(&self) -> MutexGuard<'_, HashMap<String, (Instant, Bytes)>> {
+        self.fetched.lock()
     }
 }
 
@@ -133,7 +135,7 @@ mod tests {
                 // Long enough to be kept.
                 std::thread::sleep(MIN_FILE_AGE * 2);
                 assert_eq!(rereads.get(&store, "a/b.json").await.unwrap(), old.as_bytes());
-                assert!(rereads.files.lock().unwrap().contains_key("a/b.json"));
+                assert!(rereads.files.lock().contains_key("a/b.json"));
             }
             store
                 .swap("a/b.json", Some(&Digest::sha256(old.as_bytes())), new.into())

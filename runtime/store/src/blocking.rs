@@ -1,4 +1,4 @@
-//! The store for threads that may block: stages, and SQL.
+//! A blocking interface to the store, for stages and SQL.
 
 use std::{
     future::Future,
@@ -15,7 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::{Backend, Store, into_metas, key};
 
 impl Store {
-    /// The same store for threads that may block. Never use it on a thread that drives a Tokio runtime.
+    /// A blocking interface to the same store. Never use it on a thread that drives a Tokio runtime.
     pub fn blocking(&self) -> BlockingStore {
         BlockingStore {
             store: self.clone(),
@@ -32,7 +32,7 @@ impl Store {
     }
 }
 
-/// The same store for threads that may block.
+/// A [`Store`] for threads that may block.
 #[derive(Clone, Debug)]
 pub struct BlockingStore {
     store: Store,
@@ -40,7 +40,7 @@ pub struct BlockingStore {
 }
 
 impl BlockingStore {
-    /// The file that holds an object, where objects are files.
+    /// The path of an object, if objects are files.
     pub fn file_path(&self, key: &str) -> Result<Option<PathBuf>> {
         key::validate(key)?;
         match &*self.store.backend {

@@ -1,4 +1,4 @@
-//! Which bucket a store is in, and which of its keys are the store's: what a notice of a bucket's event is compared with.
+//! The bucket of a store, and the translation of a bucket's keys into the store's: events of a bucket name the former.
 
 use crate::key;
 
@@ -7,12 +7,12 @@ use crate::key;
 pub struct Bucket {
     /// The bucket's name.
     pub name: String,
-    /// Before each key of the store: empty, or ending in `/`.
+    /// The prefix of each key of the store: empty, or ending in `/`.
     pub prefix: String,
 }
 
 impl Bucket {
-    /// The store's key of an object of this bucket (its key decoded), unless it lies elsewhere or is none that a store has.
+    /// The store's key of an object in this bucket (its key decoded). `None` if it lies outside of the prefix, or cannot be a key.
     pub fn key_of<'a>(&self, object: &'a str) -> Option<&'a str> {
         let key = object.strip_prefix(&self.prefix)?;
         key::validate(key).is_ok().then_some(key)

@@ -1,13 +1,13 @@
-//! What every backend must do, as functions over any [`Store`]: a new backend is right when [`all`] returns.
+//! The conformance suite of backends, as functions over any [`Store`]: a new backend conforms when [`run_all`] returns.
 //!
-//! They panic on the first difference, so they are for tests. Each uses keys of its own: the store need not be empty.
+//! They panic at the first difference, so they are for tests. Each uses keys of its own: the store need not be empty.
 
 use bytes::Bytes;
 use tidemill_core::{Digest, ErrorKind, PutResult};
 
 use crate::Store;
 
-/// Every check there is.
+/// Runs every check.
 pub async fn run_all(store: &Store) {
     reads_what_was_written(store).await;
     creates_once(store).await;

@@ -1,11 +1,11 @@
-//! Which keys are portable across stores: checked before any backend sees one.
+//! Keys that every backend can hold. They are checked before a backend sees them.
 
 use tidemill_core::{Error, Result};
 
-/// The store's own folder: locks and half-written files. Never listed, never reachable by a key.
+/// The store's own folder, for locks and temporary files. It is never listed, and no key reaches it.
 pub(super) const RESERVED_DIR: &str = ".tidemill";
 
-/// Refuses a key that some backend could not hold, or would hold under another name.
+/// Rejects a key that some backend could not hold, or would hold under another name.
 pub(super) fn validate(key: &str) -> Result<()> {
     match describe_fault(key) {
         None => Ok(()),
@@ -16,7 +16,7 @@ pub(super) fn validate(key: &str) -> Result<()> {
     }
 }
 
-/// A prefix as all backends take it: empty, or whole segments ending in `/`.
+/// A prefix in the form that backends expect: empty, or whole segments ending in `/`.
 pub(super) fn normalize_prefix(prefix: &str) -> Result<String> {
     let bare = prefix.strip_suffix('/').unwrap_or(prefix);
     if bare.is_empty() {

@@ -1,7 +1,25 @@
-//! The object store: create-only and compare-and-swap by content, over local files, S3 or anything that `object_store` speaks.
+//! The object store: create-only and compare-and-swap writes by content, over a folder, S3 or any other backend of `object_store`.
 //!
-//! Content is compared, never a time or a tag: writing the same bytes twice is [`Put::Unchanged`] everywhere. In a component (of Spin,
-//! for one) there is S3 alone, through wasi:http, and the same rules.
+//! Content is compared, never a time or a tag: writing the same bytes twice is [`PutResult::Unchanged`] on every backend. In a component
+//! there is S3 alone, through wasi:http, with the same rules.
+//!
+//! ```
+//! use tidemill_core::{Digest, PutResult};
+//! use tidemill_store::Store;
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let store = Store::memory();
+//! let key = "models/late/aliases/champion.json";
+//! assert_eq!(store.create(key, "1".into()).await?, PutResult::Written);
+//! assert_eq!(store.create(key, "2".into()).await?, PutResult::Conflict);
+//! // Replaces the bytes only if they are the ones that were read.
+//! assert_eq!(store.swap(key, Some(&Digest::sha256(b"1")), "2".into()).await?, PutResult::Written);
+//! assert_eq!(store.get(key).await?, "2");
+//! let found = store.list_all("models/late/").await?;
+//! assert_eq!(found.len(), 1);
+//! # Ok::<(), tidemill_core::Error>(())
+//! # }).unwrap();
+//! ```
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
@@ -17,14 +35,15 @@ pub mod conformance;
 mod error;
 mod key;
 mod listing;
-#[cfg_attr(target_family = "wasm", path = "nowhere.rs")]
+#[cfg_attr(target_family = "wasm", path = "local_unsupported.rs")]
 mod local;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
-mod ready;
+mod poll_once;
 mod remote;
 mod s3;
 mod serving_view;
 mod time;
+pub mod transport;
 mod variables;
 
 pub use alias_cache::FreshnessCache;
@@ -33,7 +52,7 @@ pub use blocking::BlockingStore;
 pub use bucket::Bucket;
 use local::Local;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
-pub use ready::{BlockingStore, ready};
+pub use poll_once::{BlockingStore, ready};
 use remote::Remote;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 pub use s3::send;
@@ -41,7 +60,7 @@ pub use s3::send;
 pub use s3::{Message, MessageQueue, https_connector};
 pub use serving_view::{ReadError, ServingView};
 
-/// Local objects up to this size are read on the calling thread: handing them to another costs more than the read.
+/// Local objects up to this size are read on the calling thread: moving them to another thread costs more than the read.
 const MAX_INLINE_READ: u64 = 256 << 10;
 
 /// A store of objects. Cheap to clone; all clones are the same store.
@@ -50,26 +69,26 @@ pub struct Store {
     backend: Arc<Backend>,
 }
 
-/// Tells two states of an object from each other without reading it. Compare it with stamps of the same store only.
+/// Changes when an object's content does. Compare it with tokens of the same store only.
 pub type ChangeToken = i128;
 
-/// An object as a listing has it.
+/// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
     /// Its key and size.
     pub meta: ObjectMeta,
-    /// Changes when its content does.
+    /// Changes when the content does.
     pub change_token: ChangeToken,
 }
 
-/// An object without its bytes.
+/// The digest and size of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectDigest {
     /// The SHA-256 of its bytes.
     pub digest: Digest,
-    /// How many bytes it has.
+    /// The number of its bytes.
     pub size: u64,
-    /// As a listing has it.
+    /// The same as in a listing.
     pub change_token: ChangeToken,
 }
 
@@ -96,13 +115,16 @@ macro_rules! local {
 }
 
 impl Store {
-    /// An empty store that is gone with its last clone.
+    /// An empty store in memory. It is dropped with its last clone.
     pub fn memory() -> Self {
         Self::from_object_store(Arc::new(object_store::memory::InMemory::new()))
     }
 
-    /// The store at `location`: a folder, or `s3://bucket/prefix`. For S3, credentials, region and server come from the usual AWS variables;
-    /// nothing is asked of the server yet.
+    /// Opens the store at `location`: a folder, or `s3://bucket/prefix`. For S3, credentials, region and server come from the usual AWS
+    /// variables; no request is sent yet.
+    ///
+    /// # Errors
+    /// `Config` if the location or a setting is invalid.
     pub fn open(location: &str) -> Result<Self> {
         Self::open_from(location, s3::environment_settings)
     }
@@ -126,21 +148,24 @@ impl Store {
         }
     }
 
-    /// A folder, made if it is missing. Files that others drop there are objects too.
+    /// Opens a folder, and creates it if it is missing. Files that other programs drop there are objects too.
     pub fn local(root: &Path) -> Result<Self> {
         Ok(Self {
             backend: Arc::new(Backend::Local(Local::open(root)?)),
         })
     }
 
-    /// Any backend with create-only and conditional writes, a reliable order of listings, and entity tags or versions.
+    /// Wraps a backend of `object_store` that has create-only and conditional writes, ordered listings, and entity tags or versions.
     pub fn from_object_store(store: Arc<dyn object_store::ObjectStore>) -> Self {
         Self {
             backend: Arc::new(Backend::Remote(Remote::new(store))),
         }
     }
 
-    /// An object's bytes; `NotFound` if it is not there.
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// `NotFound` if it does not exist.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
         key::validate(key)?;
         match &*self.backend {
@@ -153,7 +178,10 @@ impl Store {
         }
     }
 
-    /// `length` bytes from `offset`; fewer at the object's end, none behind it.
+    /// Reads up to `length` bytes from `offset`: fewer at the object's end, none beyond it.
+    ///
+    /// # Errors
+    /// `NotFound` if the object does not exist.
     pub async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
         key::validate(key)?;
         match &*self.backend {
@@ -166,7 +194,7 @@ impl Store {
         }
     }
 
-    /// An object's size, or `None` if it is not there.
+    /// Returns an object's size, or `None` if it does not exist.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
         key::validate(key)?;
         match &*self.backend {
@@ -175,7 +203,7 @@ impl Store {
         }
     }
 
-    /// Writes where nothing is. Of many at once, exactly one is [`Put::Written`].
+    /// Creates an object. Of concurrent calls with different bytes, exactly one returns [`PutResult::Written`].
     pub async fn create(&self, key: &str, bytes: Bytes) -> Result<PutResult> {
         key::validate(key)?;
         match &*self.backend {
@@ -187,7 +215,7 @@ impl Store {
         }
     }
 
-    /// Replaces exactly the bytes whose SHA-256 is `expected`; `None` = nothing may be there.
+    /// Replaces the bytes whose SHA-256 is `expected`; `None` requires that the object does not exist.
     pub async fn swap(&self, key: &str, expected: Option<&Digest>, bytes: Bytes) -> Result<PutResult> {
         key::validate(key)?;
         match &*self.backend {
@@ -199,7 +227,7 @@ impl Store {
         }
     }
 
-    /// Writes whatever is there: only for what is neither hashed nor decided upon, such as how a run went.
+    /// Writes unconditionally: only for objects that are neither hashed nor decided upon, such as statistics of a run.
     pub async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
         key::validate(key)?;
         match &*self.backend {
@@ -211,7 +239,7 @@ impl Store {
         }
     }
 
-    /// Up to `limit` keys under `prefix`, ascending by their bytes, greater than `after`. A prefix means whole segments.
+    /// Lists up to `limit` keys under `prefix`, ascending by their bytes, greater than `after`. A prefix means whole segments.
     pub async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectMeta>> {
         let prefix = key::normalize_prefix(prefix)?;
         match &*self.backend {
@@ -223,12 +251,12 @@ impl Store {
         }
     }
 
-    /// All keys under `prefix`, ascending by their bytes.
+    /// Lists all keys under `prefix`, ascending by their bytes.
     pub async fn list_all(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
         self.list(prefix, None, usize::MAX).await
     }
 
-    /// All objects under `prefix`, ascending by key, each with its stamp.
+    /// Lists all objects under `prefix`, ascending by key, each with its change token.
     pub async fn list_with_tokens(&self, prefix: &str) -> Result<Vec<ListedObject>> {
         if let Backend::Remote(remote) = &*self.backend {
             return remote.list(&key::normalize_prefix(prefix)?, None, usize::MAX).await;
@@ -240,13 +268,16 @@ impl Store {
         Ok(self.list(prefix, None, usize::MAX).await?.into_iter().map(stamped).collect())
     }
 
-    /// What an object is, read piece by piece: it may be larger than memory. `NotFound` if it is not there.
+    /// Hashes an object piece by piece: it may be larger than memory.
+    ///
+    /// # Errors
+    /// `NotFound` if it does not exist.
     pub async fn digest(&self, key: &str) -> Result<ObjectDigest> {
         key::validate(key)?;
         match &*self.backend {
             Backend::Remote(remote) => remote.copy_to(key, &mut std::io::sink()).await,
             Backend::Local(_) => {
-                // Looked at before it is read: a change in between is seen the next time.
+                // Taken before the bytes are read: a change in between shows the next time.
                 let stamp = self.file_change_token(key);
                 let key = key.to_owned();
                 let (digest, size) = local!(self, |local| local.digest(&key))?;
@@ -259,14 +290,14 @@ impl Store {
         }
     }
 
-    /// The stamp of an object that is a file: its time in Unix nanoseconds. 0 where it is none.
+    /// The change token of an object that is a file: its time in Unix nanoseconds. 0 for any other.
     pub fn file_change_token(&self, key: &str) -> ChangeToken {
         let modified = || std::fs::metadata(self.local_root()?.join(key)).ok()?.modified().ok();
         let since = modified().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         since.map_or(0, |time| i128::try_from(time.as_nanos()).unwrap_or(0))
     }
 
-    /// Removes an object; it is no error if it is not there.
+    /// Removes an object. An object that does not exist is not an error.
     pub async fn delete(&self, key: &str) -> Result<()> {
         key::validate(key)?;
         match &*self.backend {
@@ -278,7 +309,7 @@ impl Store {
         }
     }
 
-    /// The folder, where the objects are files.
+    /// The folder, if the objects are files.
     pub fn local_root(&self) -> Option<&Path> {
         match &*self.backend {
             Backend::Local(local) => Some(local.root()),
@@ -286,7 +317,7 @@ impl Store {
         }
     }
 
-    /// The bucket, where the store is one.
+    /// The bucket, if the store is in one.
     pub fn bucket(&self) -> Option<&Bucket> {
         match &*self.backend {
             Backend::Local(_) => None,

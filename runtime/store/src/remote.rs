@@ -5,10 +5,12 @@
 
 use std::{io::Write, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt};
 use object_store::{
-    Error as Remoted, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, path::Path,
+    Error as RemoteError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, path::Path,
 };
 use tidemill_core::{Digest, Error, ErrorKind, Hasher, ObjectMeta, PutResult, Result};
 
@@ -16,59 +18,96 @@ use crate::{
     Bucket, ChangeToken, ListedObject, ObjectDigest,
     error::{Endpoint, is_indeterminate, not_found},
     listing::ListingOrder,
-    s3::MultipartWriter,
 };
 
-/// How often a conditional write is begun again before it is left to whoever asked for it.
-const MAX_ATTEMPTS: u32 = 4;
+/// How often a conditional write is attempted before its error is returned.
+const MAX_ATTEMPTS: usize = 4;
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Conditional writes of objects that are too large for one request.
+#[async_trait]
+pub(super) trait ConditionalPut: std::fmt::Debug + Send + Sync {
+    /// Whether an object of this length is written in this way.
+    fn applies_to(&self, length: usize) -> bool;
+
+    /// Like a put in one piece. `AlreadyExists` and `Precondition` mean that the object must be read to know what became of the write.
+    async fn put(&self, path: &Path, bytes: &Bytes, mode: &PutMode) -> object_store::Result<()>;
+}
+
+/// Retries `work` up to `max_attempts` times, with delays that double.
+pub(super) async fn retry<T, E, F: Future<Output = Result<T, E>>>(
+    first_delay: Duration,
+    max_attempts: usize,
+    work: impl FnMut() -> F,
+    when: impl FnMut(&E) -> bool,
+) -> Result<T, E> {
+    let delays = ExponentialBuilder::new()
+        .with_min_delay(first_delay)
+        .with_factor(2.0)
+        .with_max_times(max_attempts - 1);
+    work.retry(delays).sleep(crate::time::sleep).when(when).await
+}
+
+/// A write that failed.
+enum WriteError {
+    /// What became of it is not known, and the object is as it was before.
+    Undecided(RemoteError),
+    Failed(Error),
+}
+
+impl WriteError {
+    fn is_undecided(&self) -> bool {
+        matches!(self, Self::Undecided(_))
+    }
+}
 
 /// A backend that has conditional writes: create-only, and replace where the version is known.
 #[derive(Debug)]
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
-    place: Endpoint,
+    endpoint: Endpoint,
     /// Before each key in the backend: empty, or ending in `/`.
     prefix: String,
     order: ListingOrder,
-    large: Option<MultipartWriter>,
+    multipart: Option<Box<dyn ConditionalPut>>,
 }
 
 impl Remote {
     /// A whole backend.
     pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
         let server = store.to_string();
-        let place = Endpoint { bucket: None, server };
+        let endpoint = Endpoint { bucket: None, server };
         Self {
             store,
-            place,
+            endpoint,
             prefix: String::new(),
             order: ListingOrder::Bytes,
-            large: None,
+            multipart: None,
         }
     }
 
-    /// A bucket, or what lies under a prefix of it, on `server`. Without `large`, every object is written in one piece.
+    /// A bucket, or what lies under a prefix of it, on `server`. Without `multipart`, every object is written in one piece.
     pub(super) fn bucket(
         store: Arc<dyn ObjectStore>,
         bucket: Bucket,
         server: String,
         order: ListingOrder,
-        large: Option<MultipartWriter>,
+        multipart: Option<Box<dyn ConditionalPut>>,
     ) -> Self {
         Self {
             store,
             prefix: bucket.prefix.clone(),
-            place: Endpoint {
+            endpoint: Endpoint {
                 bucket: Some(bucket),
                 server,
             },
             order,
-            large,
+            multipart,
         }
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.place
+        &self.endpoint
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
@@ -76,18 +115,25 @@ impl Remote {
         read.await.map_err(|e| self.map_error("read", key, e))
     }
 
+    /// The server cuts the range at the object's end. Beyond the end it answers with an error, and HEAD tells this from another.
     pub(super) async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
-        let size = self.head(key).await?.ok_or_else(|| not_found(key))?.size;
-        let end = offset.saturating_add(length).min(size);
-        if offset >= end {
-            return Ok(Bytes::new());
+        let size = async || Ok::<_, Error>(self.head(key).await?.ok_or_else(|| not_found(key))?.size);
+        if length == 0 {
+            return size().await.map(|_| Bytes::new());
         }
+        let range = match offset.checked_add(length).filter(|end| i64::try_from(*end).is_ok()) {
+            Some(end) => GetRange::Bounded(offset..end),
+            None => GetRange::Offset(offset),
+        };
         let options = GetOptions {
-            range: Some(GetRange::Bounded(offset..end)),
+            range: Some(range),
             ..GetOptions::default()
         };
         let read = async { self.store.get_opts(&self.path(key)?, options).await?.bytes().await };
-        read.await.map_err(|e| self.map_error("read", key, e))
+        match read.await {
+            Err(RemoteError::Generic { .. }) if offset >= size().await? => Ok(Bytes::new()),
+            read => read.map_err(|e| self.map_error("read", key, e)),
+        }
     }
 
     /// Copies an object to `to`, piece by piece.
@@ -126,19 +172,21 @@ impl Remote {
     }
 
     pub(super) async fn create(&self, key: &str, bytes: Bytes) -> Result<PutResult> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.put(key, &bytes, PutMode::Create).await {
-                Ok(()) => return Ok(PutResult::Written),
-                Err(e) if is_undecided(&e) && attempt < MAX_ATTEMPTS => {}
-                Err(e) => return Err(self.map_error("written", key, e)),
-            }
-            match self.get_if_exists(key).await? {
-                Some(there) if there == bytes => return Ok(PutResult::Unchanged),
-                Some(_) => return Ok(PutResult::Conflict),
-                None => crate::time::sleep(retry_delay(attempt)).await,
-            }
+        self.write(key, || self.try_create(key, &bytes)).await
+    }
+
+    async fn try_create(&self, key: &str, bytes: &Bytes) -> Result<PutResult, WriteError> {
+        let error = match self.put(key, bytes, PutMode::Create).await {
+            Ok(()) => return Ok(PutResult::Written),
+            Err(error) => error,
+        };
+        if !is_undecided(&error) {
+            return Err(WriteError::Failed(self.map_error("written", key, error)));
+        }
+        match self.get_if_exists(key).await.map_err(WriteError::Failed)? {
+            Some(there) if there == bytes => Ok(PutResult::Unchanged),
+            Some(_) => Ok(PutResult::Conflict),
+            None => Err(WriteError::Undecided(error)),
         }
     }
 
@@ -146,24 +194,36 @@ impl Remote {
         let Some(expected) = expected else {
             return self.create(key, bytes).await;
         };
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let Some((there, version)) = self.get_version(key).await? else {
-                return Ok(PutResult::Conflict);
-            };
-            if there == bytes {
-                return Ok(PutResult::Unchanged);
-            }
-            if Digest::sha256(&there) != *expected {
-                return Ok(PutResult::Conflict);
-            }
-            match self.put(key, &bytes, PutMode::Update(version)).await {
-                Ok(()) => return Ok(PutResult::Written),
-                Err(e) if is_undecided(&e) && attempt < MAX_ATTEMPTS => crate::time::sleep(retry_delay(attempt)).await,
-                Err(e) => return Err(self.map_error("written", key, e)),
-            }
+        self.write(key, || self.try_swap(key, expected, &bytes)).await
+    }
+
+    async fn try_swap(&self, key: &str, expected: &Digest, bytes: &Bytes) -> Result<PutResult, WriteError> {
+        let Some((there, version)) = self.get_version(key).await.map_err(WriteError::Failed)? else {
+            return Ok(PutResult::Conflict);
+        };
+        if there == bytes {
+            return Ok(PutResult::Unchanged);
         }
+        if Digest::sha256(&there) != *expected {
+            return Ok(PutResult::Conflict);
+        }
+        match self.put(key, bytes, PutMode::Update(version)).await {
+            Ok(()) => Ok(PutResult::Written),
+            Err(error) if is_undecided(&error) => Err(WriteError::Undecided(error)),
+            Err(error) => Err(WriteError::Failed(self.map_error("written", key, error))),
+        }
+    }
+
+    /// Repeats a conditional write until it is known what became of it.
+    async fn write<F>(&self, key: &str, attempt: impl FnMut() -> F) -> Result<PutResult>
+    where
+        F: Future<Output = Result<PutResult, WriteError>>,
+    {
+        let written = retry(FIRST_RETRY_DELAY, MAX_ATTEMPTS, attempt, WriteError::is_undecided).await;
+        written.map_err(|error| match error {
+            WriteError::Undecided(error) => self.map_error("written", key, error),
+            WriteError::Failed(error) => error,
+        })
     }
 
     pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
@@ -180,7 +240,7 @@ impl Remote {
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
         let delete = async { self.store.delete(&self.path(key)?).await };
         match delete.await {
-            Ok(()) | Err(Remoted::NotFound { .. }) => Ok(()),
+            Ok(()) | Err(RemoteError::NotFound { .. }) => Ok(()),
             Err(e) => Err(self.map_error("removed", key, e)),
         }
     }
@@ -238,8 +298,8 @@ impl Remote {
 
     async fn put(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
         let path = self.path(key)?;
-        match self.large.as_ref().filter(|large| large.applies_to(bytes.len())) {
-            Some(large) => large.put(&path, bytes, &mode).await,
+        match self.multipart.as_deref().filter(|multipart| multipart.applies_to(bytes.len())) {
+            Some(multipart) => multipart.put(&path, bytes, &mode).await,
             None => {
                 let payload = PutPayload::from(bytes.clone());
                 self.store.put_opts(&path, payload, PutOptions::from(mode)).await.map(drop)
@@ -252,8 +312,8 @@ impl Remote {
         Ok(Path::parse(format!("{}{key}", self.prefix))?)
     }
 
-    fn map_error(&self, doing: &str, key: &str, error: Remoted) -> Error {
-        self.place.to_error(doing, key, &error)
+    fn map_error(&self, doing: &str, key: &str, error: RemoteError) -> Error {
+        self.endpoint.to_error(doing, key, &error)
     }
 }
 
@@ -265,13 +325,9 @@ fn change_token(meta: &object_store::ObjectMeta) -> ChangeToken {
 }
 
 /// Whether what is there now tells what became of a conditional write.
-fn is_undecided(error: &Remoted) -> bool {
+fn is_undecided(error: &RemoteError) -> bool {
     matches!(
         error,
-        Remoted::AlreadyExists { .. } | Remoted::Precondition { .. } | Remoted::NotModified { .. }
+        RemoteError::AlreadyExists { .. } | RemoteError::Precondition { .. } | RemoteError::NotModified { .. }
     ) || is_indeterminate(error)
-}
-
-fn retry_delay(attempt: u32) -> Duration {
-    Duration::from_millis(50 << attempt.min(6))
 }

@@ -1,4 +1,4 @@
-//! What a component that serves predictions may see of a store, and how fresh it is: the one rule, whichever host offers it.
+//! The part of a store that a serving component may read, and how fresh it is: the same rule on every host.
 
 use bytes::Bytes;
 use tidemill_core::{Error, ErrorKind};
@@ -8,26 +8,26 @@ use crate::{FreshnessCache, Store};
 /// Keys in one listing at most.
 const MAX_PAGE: usize = 1000;
 
-/// A store as a serving component sees it: read-only, and no more than serving needs. Cheap to share.
+/// A read-only view of the objects that serving needs. Cheap to share.
 #[derive(Debug)]
 pub struct ServingView {
     store: Store,
     aliases: FreshnessCache,
 }
 
-/// Why an object was not given.
+/// Why an object could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadError {
-    /// There is none.
+    /// It does not exist.
     NotFound,
-    /// It is none of serving's, or the store refused it.
+    /// Serving may not read it, or the store refused.
     Denied,
-    /// The store cannot say now, for this reason. It belongs in a log.
+    /// The store does not answer. The reason is for a log, not for a client.
     Unavailable(Error),
 }
 
 impl ServingView {
-    /// Nothing is read yet.
+    /// A view of the store; nothing is read yet.
     pub fn new(store: Store) -> Self {
         Self {
             store,
@@ -35,7 +35,7 @@ impl ServingView {
         }
     }
 
-    /// An object's bytes. An alias may be as old as [`Rereads`] allows; all else never changes and is read.
+    /// An object's bytes. An alias may be as old as [`FreshnessCache`] allows; all else never changes and is read.
     pub async fn get(&self, key: &str) -> Result<Bytes, ReadError> {
         if !is_servable(key) {
             return Err(ReadError::Denied);
@@ -48,7 +48,7 @@ impl ServingView {
         read.map_err(to_read_error)
     }
 
-    /// Keys under a prefix, ascending, after `after`; at most 1000.
+    /// Lists up to 1000 keys under a prefix, ascending, after `after`.
     pub async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, ReadError> {
         if !prefix.starts_with("models/") {
             return Err(ReadError::Denied);
@@ -58,7 +58,7 @@ impl ServingView {
     }
 }
 
-/// What serving needs and nothing else: versions and aliases, models, fitted transforms.
+/// Versions and aliases, models, fitted transforms, and nothing else.
 fn is_servable(key: &str) -> bool {
     key.starts_with("models/") || key.starts_with("candidates/") || (key.starts_with("features/") && key.ends_with("/transform.json"))
 }
@@ -66,7 +66,7 @@ fn is_servable(key: &str) -> bool {
 fn to_read_error(error: Error) -> ReadError {
     match error.kind {
         ErrorKind::NotFound => ReadError::NotFound,
-        ErrorKind::Limit => ReadError::Denied,
+        ErrorKind::Denied => ReadError::Denied,
         _ => ReadError::Unavailable(error),
     }
 }

@@ -21,10 +21,13 @@ mod wasi {
     use std::{future::Future, pin::pin, time::Duration};
 
     use futures::future::{Either, select};
+    use send_wrapper::SendWrapper;
     use spin_sdk::wasip3::clocks::monotonic_clock;
 
-    pub(crate) async fn sleep(time: Duration) {
-        monotonic_clock::wait_for(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).await;
+    /// A component has one thread, and `object_store` and `async_trait` want futures that may change threads.
+    pub(crate) fn sleep(time: Duration) -> SendWrapper<impl Future<Output = ()>> {
+        let wait = async move { monotonic_clock::wait_for(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).await };
+        SendWrapper::new(wait)
     }
 
     /// The time is over.

@@ -26,7 +26,7 @@ async fn conforms() -> Result<()> {
 /// A client that sends these in parts.
 fn in_parts(weed: &SeaweedFs) -> Vec<(String, String)> {
     let mut environment = SeaweedFs::environment(&weed.endpoint());
-    environment.push(("TIDEMILL_S3_WHOLE_BYTES".into(), (16 << 20).to_string()));
+    environment.push(("TIDEMILL_S3_MULTIPART_BYTES".into(), (16 << 20).to_string()));
     environment
 }
 
@@ -147,7 +147,7 @@ async fn silence_is_given_up_and_a_restart_waited_for() -> Result<()> {
     proxy.set(Fault::Stall);
     let error = store.get("a").await.expect_err("nobody answers");
     assert_eq!(error.kind, ErrorKind::Transient);
-    ensure!(error.message.contains("took the request and does not answer"), "{error}");
+    ensure!(error.message.contains("accepted the request and does not answer"), "{error}");
     proxy.set(Fault::Refuse);
     let asked = tokio::spawn({
         let store = store.clone();

@@ -4,7 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use ort::{
@@ -12,6 +12,7 @@ use ort::{
     session::{Session, SessionInputValue},
     value::{DynValue, PrimitiveTensorElementType, Tensor as Value, TensorElementType},
 };
+use parking_lot::Mutex;
 use tidemill_core::{Error, Result};
 
 use tidemill_nn::{Backend, ElementType, Graph, Tensor, arrange};
@@ -105,7 +106,7 @@ impl Graph for NativeGraph {
             .zip(values)
             .map(|(name, value)| (name.as_str(), value.into()))
             .collect();
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().pop();
         let mut session = match idle {
             Some(session) => session,
             None => open(&self.environment, &self.model, &self.bytes)?,
@@ -117,7 +118,7 @@ impl Graph for NativeGraph {
                 .map(|name| Ok((name.clone(), from_value(&outputs[name.as_str()])?)))
                 .collect()
         };
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.idle.lock().push(session);
         outputs
     }
 }

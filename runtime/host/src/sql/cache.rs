@@ -8,10 +8,11 @@ use std::{
     fs::{self, File, Metadata},
     io::Read,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Hasher, Objects as _, Result};
 
@@ -203,7 +204,7 @@ impl Cache {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn io_error(&self, key: &str, error: &std::io::Error) -> Error {

@@ -1,4 +1,6 @@
-//! DuckDB's errors as ours: the kind by DuckDB's own words, and the object's key where DuckDB names a file of the cache.
+//! DuckDB's errors as ours, with the object's key where DuckDB names a file of the cache.
+//!
+//! DuckDB's C interface gives an error as text alone, without a code. All decisions by such text are in this file.
 
 use std::sync::Arc;
 
@@ -6,16 +8,16 @@ use tidemill_core::{Error, ErrorKind};
 
 use super::cache::CachedFile;
 
-/// The words that begin DuckDB's messages, and what kind of failure each is.
+/// The words that DuckDB's messages begin with, and the kind of each.
 const KINDS: [(&str, ErrorKind); 15] = [
     ("Parser Error", ErrorKind::Config),
     ("Binder Error", ErrorKind::Config),
     ("Catalog Error", ErrorKind::Config),
-    ("Permission Error", ErrorKind::Limit),
+    ("Permission Error", ErrorKind::Denied),
     ("Out of Memory Error", ErrorKind::Limit),
     ("OutOfMemory", ErrorKind::Limit),
-    ("INTERRUPT Error", ErrorKind::Limit),
-    ("Interrupt Error", ErrorKind::Limit),
+    ("INTERRUPT Error", ErrorKind::Timeout),
+    ("Interrupt Error", ErrorKind::Timeout),
     ("Conversion Error", ErrorKind::Input),
     ("Invalid Input Error", ErrorKind::Input),
     ("Out of Range Error", ErrorKind::Input),
@@ -25,7 +27,7 @@ const KINDS: [(&str, ErrorKind); 15] = [
     ("Constraint Error", ErrorKind::Input),
 ];
 
-/// What a failed query means to the run.
+/// The error of a failed query over these files.
 pub(super) fn from_duckdb(error: &duckdb::Error, placed: &[Arc<CachedFile>]) -> Error {
     let mut message = match error {
         duckdb::Error::DuckDBFailure(_, Some(message)) => message.clone(),
@@ -69,6 +71,11 @@ pub(super) fn from_duckdb(error: &duckdb::Error, placed: &[Arc<CachedFile>]) -> 
         )),
         kind => Error::new(kind, format!("a query failed: {first}")),
     }
+}
+
+/// Whether DuckDB's parser refused a statement because it is not a SELECT. `error_type` and `error_message` are from its JSON.
+pub(super) fn is_not_select(error_type: &str, error_message: &str) -> bool {
+    error_type == "not implemented" || error_message.contains("Only SELECT")
 }
 
 fn is_damaged(message: &str) -> bool {

@@ -99,11 +99,16 @@ fn properties() -> Result<WriterProperties> {
 }
 
 fn parquet_error(error: ParquetError) -> Error {
-    let text = error.to_string();
-    if text.contains("No space left") {
+    let is_disk_full = |cause: &(dyn std::error::Error + Send + Sync)| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|e| matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
+    };
+    if let ParquetError::External(cause) = &error
+        && is_disk_full(cause.as_ref())
+    {
         return Error::transient("a result could not be written as Parquet: the disk of the cache is full; make room, it is tried again");
     }
     Error::input(format!(
-        "a result cannot be written as Parquet: {text}; cast the column to a plain type"
+        "a result cannot be written as Parquet: {error}; cast the column to a plain type"
     ))
 }

@@ -138,7 +138,7 @@ pub(super) fn check(connection: &Connection, sql: &str, tables: &BTreeSet<String
 
 fn parse_error(sql: &str, parsed: &Value) -> Error {
     let message = parsed["error_message"].as_str().unwrap_or("");
-    if parsed["error_type"] == "not implemented" || message.contains("Only SELECT") {
+    if error::is_not_select(parsed["error_type"].as_str().unwrap_or(""), message) {
         return Error::config(format!(
             "a query must be exactly one SELECT (or WITH … SELECT): no COPY, ATTACH, INSTALL, SET, PRAGMA or change of a table; this is `{}`",
             abbreviate(sql)

@@ -6,11 +6,12 @@
 use std::{
     collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use duckdb::{Config, Connection};
+use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Result, digest_json};
 
@@ -178,13 +179,13 @@ impl SqlEngine {
             }
         }
         let id = digest_json(&(sql, &names));
-        let known = self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        let known = self.inner.checked.lock().get(&id).copied();
         if let Some(shape) = known {
             return Ok(shape);
         }
         let session = self.session(false)?;
         let shape = guard::check(&session, sql, &names, &self.inner.aggregates)?;
-        let mut checked = self.inner.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checked = self.inner.checked.lock();
         if checked.len() >= 1000 {
             checked.clear();
         }

@@ -5,10 +5,11 @@
 
 use std::{
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use duckdb::{Connection, InterruptHandle};
+use parking_lot::Mutex;
 use tidemill_core::{Error, Result};
 
 use super::{
@@ -35,7 +36,6 @@ impl Session {
     pub(super) fn open(instance: &Mutex<Connection>, cache: &Cache) -> Result<Self> {
         let connection = instance
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .try_clone()
             .map_err(|e| Error::transient(format!("DuckDB gave no connection: {e}")))?;
         let interrupt = Interrupt(Arc::new(Mutex::new(Some(connection.interrupt_handle()))));
@@ -63,13 +63,13 @@ impl Deref for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Waits for an interrupt under way; the connection itself is dropped after this.
-        self.interrupt.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.interrupt.0.lock().take();
     }
 }
 
 impl Interrupt {
     pub(super) fn fire(&self) {
-        if let Some(handle) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(handle) = &*self.0.lock() {
             handle.interrupt();
         }
     }

@@ -1,10 +1,11 @@
 //! The HTTP client under the S3 store: hyper, with TLS by rustls on ring.
 //!
-//! A server that says nothing for a while is given up: between two frames of a body as well as before an answer. What was sent and
-//! not answered may have been done; whoever sent it must look.
+//! A server that does not respond is given up after a timeout, between two frames of a body as well as before a response. A request that
+//! was sent without a response may have been carried out: its caller must check.
 
 use std::{
-    error::Error as Cause,
+    error::Error as StdError,
+    io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -15,18 +16,16 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, Error as Unsent, connect::HttpConnector as Tcp},
+    client::legacy::{Client, Error as RequestError, connect::HttpConnector as Tcp},
     rt::{TokioExecutor, TokioTimer},
 };
 use object_store::{
     ClientConfigKey, ClientOptions,
-    client::{
-        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService,
-    },
+    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService},
 };
 use tokio::time::Sleep;
 
-use super::timeouts::{CONNECT_TIMEOUT, MIN_UPLOAD_RATE, RESPONSE_TIMEOUT, TransportError, timeout_error, timeout_option};
+use crate::transport::{CONNECT_TIMEOUT, Failure, RESPONSE_TIMEOUT, TransportError, check_response, timeout_option, upload_time};
 
 /// Servers close connections that were not used for a while; a request sent into one is lost.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,35 +36,35 @@ pub(super) struct Connector;
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let time = |key, otherwise| timeout_option(options, key, otherwise);
+        let timeout = |key, default| timeout_option(options, key, default);
         Ok(HttpClient::new(Service {
-            client: build_client(time(ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)?)?,
-            response_timeout: time(ClientConfigKey::Timeout, RESPONSE_TIMEOUT)?,
+            client: build_client(timeout(ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT)?)?,
+            response_timeout: timeout(ClientConfigKey::Timeout, RESPONSE_TIMEOUT)?,
         }))
     }
 }
 
 type Hyper = Client<HttpsConnector<Tcp>, HttpRequestBody>;
 
-/// What opens connections, plain and with TLS: the machine's certificates are trusted, or Mozilla's where it has none.
+/// A connector for plain and TLS connections that trusts the machine's certificates, or Mozilla's where the machine has none.
 ///
 /// # Errors
-/// If neither can be had.
-pub fn https_connector(connect: Duration) -> std::io::Result<HttpsConnector<Tcp>> {
+/// If neither can be loaded.
+pub fn https_connector(connect_timeout: Duration) -> io::Result<HttpsConnector<Tcp>> {
     let mut tcp = Tcp::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(connect));
+    tcp.set_connect_timeout(Some(connect_timeout));
     let ring = rustls::crypto::ring::default_provider;
     let tls = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(ring())
         .or_else(|_| HttpsConnectorBuilder::new().with_provider_and_webpki_roots(ring()))
-        .map_err(std::io::Error::other)?;
+        .map_err(io::Error::other)?;
     Ok(tls.https_or_http().enable_http1().wrap_connector(tcp))
 }
 
-fn build_client(connect: Duration) -> object_store::Result<Hyper> {
-    let connector = https_connector(connect).map_err(|e| object_store::Error::Generic {
+fn build_client(connect_timeout: Duration) -> object_store::Result<Hyper> {
+    let connector = https_connector(connect_timeout).map_err(|e| object_store::Error::Generic {
         store: "S3",
         source: e.into(),
     })?;
@@ -83,26 +82,32 @@ struct Service {
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let sending = Duration::from_secs((request.body().content_length() / MIN_UPLOAD_RATE) as u64);
-        let answer = tokio::time::timeout(self.response_timeout + sending, self.client.request(request)).await;
-        let (parts, body) = answer
-            .map_err(|_| timeout_error(self.response_timeout))?
-            .map_err(|e| request_error(&e))?
-            .into_parts();
+        let uri = request.uri().clone();
+        check_response(&uri, self.send(request).await)
+    }
+}
+
+impl Service {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let timeout = self.response_timeout;
+        let sending = upload_time(request.body().content_length());
+        let response = tokio::time::timeout(timeout + sending, self.client.request(request)).await;
+        let response = response.map_err(|_| TransportError::timeout(timeout))?;
+        let (parts, body) = response.map_err(|e| request_error(&e))?.into_parts();
         let body = IdleTimeoutBody {
             body,
-            patience: self.response_timeout,
-            waiting: None,
+            timeout,
+            timer: None,
         };
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
     }
 }
 
-/// A body whose frames must not be too long in coming.
+/// A body that fails when its next frame takes too long.
 struct IdleTimeoutBody {
     body: Incoming,
-    patience: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Body for IdleTimeoutBody {
@@ -112,12 +117,12 @@ impl Body for IdleTimeoutBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            this.waiting = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(|e| http_error(HttpErrorKind::Interrupted, &e))));
+            this.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|e| TransportError::http(Failure::Interrupted, chain(&e)))));
         }
-        let patience = this.patience;
-        let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        waiting.as_mut().poll(context).map(|()| Some(Err(timeout_error(patience))))
+        let timeout = this.timeout;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        timer.as_mut().poll(context).map(|()| Some(Err(TransportError::timeout(timeout))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -129,22 +134,60 @@ impl Body for IdleTimeoutBody {
     }
 }
 
-fn http_error(kind: HttpErrorKind, error: &dyn Cause) -> HttpError {
+/// A request that found no connection was not sent. Any other may have been.
+fn request_error(error: &RequestError) -> HttpError {
+    let failure = if error.is_connect() {
+        connect_failure(error)
+    } else {
+        Failure::Interrupted
+    };
+    TransportError::http(failure, chain(error))
+}
+
+fn connect_failure(error: &(dyn StdError + 'static)) -> Failure {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            // The system's calls give a number, looking a name up does not.
+            let is_lookup = error.raw_os_error().is_none() && error.kind() != io::ErrorKind::TimedOut;
+            return match tls {
+                Some(rustls::Error::InvalidCertificate(_)) => Failure::Certificate,
+                Some(_) => Failure::Connection,
+                None if is_lookup => Failure::NameResolution,
+                None => Failure::Connection,
+            };
+        }
+        cause = error.source();
+    }
+    Failure::Connection
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {
         text = format!("{text}: {deeper}");
         cause = deeper.source();
     }
-    HttpError::new(kind, TransportError(text))
+    text
 }
 
-/// A request that found no connection was not sent. Any other may have been.
-fn request_error(error: &Unsent) -> HttpError {
-    let kind = if error.is_connect() {
-        HttpErrorKind::Connect
-    } else {
-        HttpErrorKind::Interrupted
-    };
-    http_error(kind, error)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_connection_says_why() {
+        let client = build_client(CONNECT_TIMEOUT).unwrap();
+        for (url, expected) in [
+            ("http://127.0.0.1:1/", Failure::Connection),
+            ("http://no-such-host.invalid/", Failure::NameResolution),
+        ] {
+            let request = http::Request::get(url).body(HttpRequestBody::empty()).unwrap();
+            let error = request_error(&client.request(request).await.unwrap_err());
+            assert_eq!(TransportError::find(&error).unwrap().failure, expected, "{error}");
+        }
+    }
 }

@@ -10,7 +10,13 @@ use object_store::{
 };
 use tidemill_core::{Error, Result};
 
-use crate::{Bucket, listing::ListingOrder, remote::Remote};
+use multipart::MultipartWriter;
+
+use crate::{
+    Bucket,
+    listing::ListingOrder,
+    remote::{ConditionalPut, Remote},
+};
 
 #[cfg(target_family = "wasm")]
 mod crypto;
@@ -20,13 +26,11 @@ mod multipart;
 mod profile;
 #[cfg(not(target_family = "wasm"))]
 mod queue;
-mod timeouts;
 
 #[cfg(not(target_family = "wasm"))]
 pub use http::https_connector;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 pub use http::send;
-pub(super) use multipart::MultipartWriter;
 #[cfg(not(target_family = "wasm"))]
 pub use queue::{Message, MessageQueue};
 
@@ -34,7 +38,7 @@ pub use queue::{Message, MessageQueue};
 pub(super) const SCHEME: &str = "s3://";
 
 /// The setting that says over how many bytes an object goes in parts.
-const MULTIPART_THRESHOLD: &str = "TIDEMILL_S3_WHOLE_BYTES";
+const MULTIPART_THRESHOLD: &str = "TIDEMILL_S3_MULTIPART_BYTES";
 /// Its default for AWS, and for other servers.
 const MULTIPART_THRESHOLD_AWS: usize = 16 << 20;
 const MULTIPART_THRESHOLD_OTHER: usize = 1 << 30;
@@ -45,7 +49,7 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Opens the store at `s3://bucket/prefix`, with settings under the names of environment variables; what is not known is passed over.
 pub(super) fn open(location: &str, settings: Vec<(String, String)>) -> Result<Remote> {
     let bucket = parse_location(location)?;
-    let whole = settings
+    let threshold = settings
         .iter()
         .find(|(name, _)| name == MULTIPART_THRESHOLD)
         .map(|(_, value)| parse_threshold(value))
@@ -55,7 +59,7 @@ pub(super) fn open(location: &str, settings: Vec<(String, String)>) -> Result<Re
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint, &builder)?;
     }
-    build(builder, bucket, endpoint, whole)
+    build(builder, bucket, endpoint, threshold)
 }
 
 fn parse_threshold(value: &str) -> Result<usize> {
@@ -85,7 +89,7 @@ pub(super) fn environment_settings() -> Result<Vec<(String, String)>> {
     Ok(settings.into_iter().collect())
 }
 
-fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, whole: Option<usize>) -> Result<Remote> {
+fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, threshold: Option<usize>) -> Result<Remote> {
     let virtual_hosted = endpoint.is_none() && !bucket.name.contains('.');
     let set = |key: AmazonS3ConfigKey| builder.get_config_value(&key).is_some_and(|value| value != "false");
     let in_one_piece = set(AmazonS3ConfigKey::Checksum) || set(AmazonS3ConfigKey::SkipSignature) || set(AmazonS3ConfigKey::S3Express);
@@ -118,17 +122,13 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, who
         })?;
     let s3 = Arc::new(s3);
     let is_aws = endpoint.as_ref().is_none_or(|endpoint| endpoint.contains(".amazonaws.com"));
-    // What these settings ask of each request, a request that we sign ourselves would lack.
-    let large = match in_one_piece {
+    // What these settings add to each request, a request that we sign ourselves would lack.
+    let multipart: Option<Box<dyn ConditionalPut>> = match in_one_piece {
         true => None,
-        false => Some(MultipartWriter::new(
-            s3.clone(),
-            whole.unwrap_or(if is_aws {
-                MULTIPART_THRESHOLD_AWS
-            } else {
-                MULTIPART_THRESHOLD_OTHER
-            }),
-        )?),
+        false => {
+            let threshold = threshold.unwrap_or(if is_aws { MULTIPART_THRESHOLD_AWS } else { MULTIPART_THRESHOLD_OTHER });
+            Some(Box::new(MultipartWriter::new(s3.clone(), threshold)?))
+        }
     };
     // Other servers may keep files and list them folder by folder; directory buckets list in no order.
     let order = match is_aws {
@@ -136,7 +136,7 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, who
         true => ListingOrder::Bytes,
         false => ListingOrder::Folders,
     };
-    Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), order, large))
+    Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), order, multipart))
 }
 
 /// `s3://bucket/prefix` → its parts. The prefix is empty, or ends in `/`.

@@ -5,13 +5,16 @@ use std::time::Duration;
 use object_store::{
     ClientOptions,
     aws::{AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider},
-    client::{HttpClient, HttpConnector, HttpRequestBody},
+    client::{HttpClient, HttpConnector, HttpError, HttpRequestBody},
 };
 use serde_json::{Value, json};
 use tidemill_core::{Error, Result};
 
 use super::http::Connector;
-use crate::error::Endpoint;
+use crate::{
+    error::{Cause, Endpoint, ServerError},
+    transport::TransportError,
+};
 
 /// How long a request for messages waits for the first one, in seconds: the longest that SQS takes.
 const WAIT_SECONDS: u64 = 20;
@@ -100,50 +103,54 @@ impl MessageQueue {
         self.call("DeleteMessage", &ask).await.map(drop)
     }
 
-    async fn call(&self, action: &str, ask: &Value) -> Result<Value> {
-        let tried = self.request(action, ask).await;
-        tried.map_err(|text| {
-            let place = Endpoint {
+    async fn call(&self, action: &str, body: &Value) -> Result<Value> {
+        self.request(action, body).await.map_err(|cause| {
+            let endpoint = Endpoint {
                 bucket: None,
                 server: self.server.clone(),
             };
-            place.to_error_from_text(&format!("the queue `{}` could not be read", self.url), &text)
+            endpoint.explain(&format!("the queue `{}` could not be read", self.url), &cause)
         })
     }
 
-    async fn request(&self, action: &str, ask: &Value) -> Result<Value, String> {
+    async fn request(&self, action: &str, body: &Value) -> Result<Value, Cause> {
+        let other = |error: &dyn std::fmt::Display| Cause::Other(error.to_string());
         let mut request = ::http::Request::post(format!("{}/", self.server))
             .header("content-type", "application/x-amz-json-1.0")
             .header("x-amz-target", format!("AmazonSQS.{action}"))
-            .body(HttpRequestBody::from(ask.to_string()))
-            .map_err(|e| e.to_string())?;
-        let credential = self.credentials.get_credential().await.map_err(|e| e.to_string())?;
+            .body(HttpRequestBody::from(body.to_string()))
+            .map_err(|e| other(&e))?;
+        let credential = self.credentials.get_credential().await.map_err(|e| Cause::from(&e))?;
         AwsAuthorizer::new(&credential, "sqs", &self.region)
             .try_authorize(&mut request, None)
-            .map_err(|e| e.to_string())?;
-        let answer = self.client.execute(request).await.map_err(|e| e.to_string())?;
-        let status = answer.status();
-        let body = answer.into_body().bytes().await.map_err(|e| e.to_string())?;
+            .map_err(|e| Cause::from(&e))?;
+        let response = self.client.execute(request).await.map_err(|e| transport_cause(&e))?;
+        let status = response.status();
+        let body = response.into_body().bytes().await.map_err(|e| transport_cause(&e))?;
         if !status.is_success() {
-            return Err(describe_error(status.as_u16(), &body));
+            return Err(server_cause(status.as_u16(), &body));
         }
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body).map_err(|e| format!("the answer is not JSON: {e}"))
+        serde_json::from_slice(&body).map_err(|e| Cause::Other(format!("the response is not JSON: {e}")))
     }
 }
 
-/// SQS names its errors in JSON, `com.amazonaws.sqs#QueueDoesNotExist`; here they are written as S3 writes its own.
-fn describe_error(status: u16, body: &[u8]) -> String {
-    let said: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |name: &str| said.get(name).and_then(Value::as_str);
+fn transport_cause(error: &HttpError) -> Cause {
+    match TransportError::find(error) {
+        Some(found) => Cause::Transport(found.clone()),
+        None => Cause::Other(error.to_string()),
+    }
+}
+
+/// SQS names its errors in JSON, as in `com.amazonaws.sqs#QueueDoesNotExist`.
+fn server_cause(status: u16, body: &[u8]) -> Cause {
+    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |name: &str| parsed.get(name).and_then(Value::as_str);
     match text("__type").map(|kind| kind.rsplit('#').next().unwrap_or(kind)) {
-        Some(code) => {
-            let message = text("message").or_else(|| text("Message")).unwrap_or_default();
-            format!("<Code>{code}</Code><Message>{message}</Message>")
-        }
-        None => format!("status {status}: {}", String::from_utf8_lossy(body)),
+        Some(code) => Cause::Server(ServerError::new(code, text("message").or_else(|| text("Message")).unwrap_or_default())),
+        None => Cause::Other(format!("status {status}: {}", String::from_utf8_lossy(body))),
     }
 }
 
@@ -170,11 +177,11 @@ mod tests {
 
     #[test]
     fn errors_have_their_codes() {
-        let said = br#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The specified queue does not exist."}"#;
-        assert_eq!(
-            describe_error(400, said),
-            "<Code>QueueDoesNotExist</Code><Message>The specified queue does not exist.</Message>"
-        );
-        assert_eq!(describe_error(500, b"oops"), "status 500: oops");
+        let body = br#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"The specified queue does not exist."}"#;
+        let Cause::Server(error) = server_cause(400, body) else {
+            panic!("it has a code");
+        };
+        assert_eq!(error.code, "QueueDoesNotExist");
+        assert!(matches!(server_cause(500, b"oops"), Cause::Other(text) if text == "status 500: oops"));
     }
 }

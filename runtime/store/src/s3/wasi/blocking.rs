@@ -7,39 +7,39 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody};
+use object_store::client::{HttpError, HttpRequest, HttpResponse, HttpResponseBody};
 use wasip2::http::{
     outgoing_handler,
     types::{ErrorCode, Fields, IncomingBody, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme},
 };
 
-use super::{check_length, unsent};
-use crate::s3::patience::{SLOWEST, TransportError, silent};
+use super::check_length;
+use crate::transport::{Failure, TransportError, upload_time};
 
-pub(super) async fn exchange(request: HttpRequest, connect: Duration, patience: Duration) -> Result<HttpResponse, HttpError> {
+pub(super) async fn exchange(request: HttpRequest, connect_timeout: Duration, response_timeout: Duration) -> Result<HttpResponse, HttpError> {
     let (parts, body) = request.into_parts();
     // It is in memory: nothing is waited for.
     let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
-    let answer = send(http::Request::from_parts(parts, body), connect, patience)?;
+    let answer = send(http::Request::from_parts(parts, body), connect_timeout, response_timeout)?;
     Ok(answer.map(HttpResponseBody::from))
 }
 
 /// Sends a request and waits for the whole answer.
-pub(crate) fn send(request: http::Request<Bytes>, connect: Duration, patience: Duration) -> Result<http::Response<Bytes>, HttpError> {
+pub(crate) fn send(request: http::Request<Bytes>, connect_timeout: Duration, response_timeout: Duration) -> Result<http::Response<Bytes>, HttpError> {
     let (parts, bytes) = request.into_parts();
-    let sending = Duration::from_secs((bytes.len() / SLOWEST) as u64);
+    let sending = upload_time(bytes.len());
     let asked = outgoing(&parts)?;
     let body = asked.body().map_err(|()| broken("a request without a body"))?;
-    let waiting = outgoing_handler::handle(asked, Some(options(connect, patience, sending))).map_err(|code| failed(&code, patience))?;
+    let waiting = outgoing_handler::handle(asked, Some(options(connect_timeout, response_timeout, sending))).map_err(|code| failed(&code, response_timeout))?;
     // A server that knows its answer reads no further, and the stream ends early: what it answered says more than that.
-    let sent = write(body, &bytes, patience);
+    let sent = write(body, &bytes, response_timeout);
     waiting.subscribe().block();
     let Some(answer) = waiting.get() else {
-        return Err(sent.err().unwrap_or_else(|| silent(patience)));
+        return Err(sent.err().unwrap_or_else(|| TransportError::timeout(response_timeout)));
     };
     let answer = answer
         .map_err(|()| broken("an answer that is read twice"))?
-        .map_err(|code| failed(&code, patience))?;
+        .map_err(|code| failed(&code, response_timeout))?;
     let mut response = http::Response::builder().status(answer.status());
     for (name, value) in answer.headers().entries() {
         response = response.header(name, value);
@@ -50,13 +50,13 @@ pub(crate) fn send(request: http::Request<Bytes>, connect: Duration, patience: D
     Ok(response)
 }
 
-fn write(body: OutgoingBody, bytes: &[u8], patience: Duration) -> Result<(), HttpError> {
+fn write(body: OutgoingBody, bytes: &[u8], response_timeout: Duration) -> Result<(), HttpError> {
     if !bytes.is_empty() {
         let mut stream = body.write().map_err(|()| broken("a body that is written twice"))?;
         // Flushing would fail wherever all has been sent already; `finish` ends the body.
         stream.write_all(bytes).map_err(|e| broken(&e))?;
     }
-    OutgoingBody::finish(body, None).map_err(|code| failed(&code, patience))
+    OutgoingBody::finish(body, None).map_err(|code| failed(&code, response_timeout))
 }
 
 fn whole(body: &IncomingBody) -> Result<Bytes, HttpError> {
@@ -100,18 +100,18 @@ fn outgoing(parts: &http::request::Parts) -> Result<OutgoingRequest, HttpError> 
     Ok(request)
 }
 
-/// A host that does not know one of them has patience of its own.
-fn options(connect: Duration, patience: Duration, sending: Duration) -> RequestOptions {
+/// A host that does not know one of them has response_timeout of its own.
+fn options(connect_timeout: Duration, response_timeout: Duration, sending: Duration) -> RequestOptions {
     let nanoseconds = |time: Duration| Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     let options = RequestOptions::new();
-    let _unknown = options.set_connect_timeout(nanoseconds(connect));
-    let _unknown = options.set_first_byte_timeout(nanoseconds(patience + sending));
-    let _unknown = options.set_between_bytes_timeout(nanoseconds(patience));
+    let _unknown = options.set_connect_timeout(nanoseconds(connect_timeout));
+    let _unknown = options.set_first_byte_timeout(nanoseconds(response_timeout + sending));
+    let _unknown = options.set_between_bytes_timeout(nanoseconds(response_timeout));
     options
 }
 
-fn failed(code: &ErrorCode, patience: Duration) -> HttpError {
-    failed!(ErrorCode, code, patience)
+fn failed(code: &ErrorCode, response_timeout: Duration) -> HttpError {
+    transport_error!(ErrorCode, code, response_timeout)
 }
 
 fn broken(why: &(impl std::fmt::Display + ?Sized)) -> HttpError {
