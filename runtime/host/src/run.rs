@@ -2,11 +2,7 @@
 //!
 //! Within a run, an object that was bound to a table stays as it was then, even if its key is written meanwhile.
 
-use std::{
-    collections::BTreeMap,
-    io::Read as _,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io::Read as _, sync::Arc};
 
 use parking_lot::Mutex;
 use tidemill_core::{

@@ -76,13 +76,13 @@ const CODES: &[CodeMeaning] = &[
     ),
     (
         &["AccessDenied", "AllAccessDisabled", "AccountProblem"],
-        ErrorKind::Denied,
+        ErrorKind::Limit,
         "the credentials in use may not do that in bucket `{bucket}`; give them the right \
          (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, and s3:AbortMultipartUpload)",
     ),
     (
         &["AccessDeniedException"],
-        ErrorKind::Denied,
+        ErrorKind::Limit,
         "the credentials in use may not do that; give them sqs:ReceiveMessage and sqs:DeleteMessage",
     ),
     (
@@ -123,8 +123,14 @@ const CODES: &[CodeMeaning] = &[
         "the bucket `{bucket}` is in another region{region}; set AWS_REGION",
     ),
     (
-        &["SlowDown", "ServiceUnavailable", "TooManyRequests", "ThrottlingException", "RequestThrottled"],
-        ErrorKind::Busy,
+        &[
+            "SlowDown",
+            "ServiceUnavailable",
+            "TooManyRequests",
+            "ThrottlingException",
+            "RequestThrottled",
+        ],
+        ErrorKind::Transient,
         "{server} is too busy just now; it is tried again",
     ),
     (
@@ -182,10 +188,7 @@ fn transport_meaning(failure: Failure) -> Option<(ErrorKind, &'static str)> {
             ErrorKind::Transient,
             "{server} accepted the request and does not answer; it is tried again",
         ),
-        Failure::Redirect => (
-            ErrorKind::Config,
-            "the bucket `{bucket}` is in another region; set AWS_REGION",
-        ),
+        Failure::Redirect => (ErrorKind::Config, "the bucket `{bucket}` is in another region; set AWS_REGION"),
         Failure::Interrupted => return None,
     })
 }
@@ -249,7 +252,7 @@ impl Endpoint {
             RemoteError::InvalidPath { source } => Error::input(format!(
                 "{what}: the bucket holds a key that a store cannot have ({source}); remove that object"
             )),
-            RemoteError::PermissionDenied { .. } => Error::denied(format!(
+            RemoteError::PermissionDenied { .. } => Error::limit(format!(
                 "{what}: the store refused it ({}); give the credentials in use that right",
                 cause.summary()
             )),
@@ -346,13 +349,20 @@ mod tests {
         }
         let nested = "<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code></Error></ErrorResponse>";
         assert_eq!(ServerError::parse(nested).unwrap().code, "ExpiredToken");
-        assert_eq!(ServerError::parse("<CompleteMultipartUploadResult><Key>a</Key></CompleteMultipartUploadResult>"), None);
+        assert_eq!(
+            ServerError::parse("<CompleteMultipartUploadResult><Key>a</Key></CompleteMultipartUploadResult>"),
+            None
+        );
         assert_eq!(ServerError::parse("<html>502 Bad Gateway"), None);
     }
 
     #[test]
     fn a_key_that_is_missing_may_hold_any_words() {
-        for key in ["datasets/AssumeRole/x.parquet", "raw/<Code>NoSuchBucket</Code>", "raw/tcp connect error"] {
+        for key in [
+            "datasets/AssumeRole/x.parquet",
+            "raw/<Code>NoSuchBucket</Code>",
+            "raw/tcp connect error",
+        ] {
             let error = RemoteError::NotFound {
                 path: key.into(),
                 source: "no object".into(),

@@ -117,9 +117,8 @@ impl Remote {
 
     /// The server cuts the range at the object's end. Beyond the end it answers with an error, and HEAD tells this from another.
     pub(super) async fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Bytes> {
-        let size = async || Ok::<_, Error>(self.head(key).await?.ok_or_else(|| not_found(key))?.size);
         if length == 0 {
-            return size().await.map(|_| Bytes::new());
+            return self.size(key).await.map(|_| Bytes::new());
         }
         let range = match offset.checked_add(length).filter(|end| i64::try_from(*end).is_ok()) {
             Some(end) => GetRange::Bounded(offset..end),
@@ -130,10 +129,18 @@ impl Remote {
             ..GetOptions::default()
         };
         let read = async { self.store.get_opts(&self.path(key)?, options).await?.bytes().await };
-        match read.await {
-            Err(RemoteError::Generic { .. }) if offset >= size().await? => Ok(Bytes::new()),
-            read => read.map_err(|e| self.map_error("read", key, e)),
+        let error = match read.await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        if matches!(error, RemoteError::Generic { .. }) && offset >= self.size(key).await? {
+            return Ok(Bytes::new());
         }
+        Err(self.map_error("read", key, error))
+    }
+
+    async fn size(&self, key: &str) -> Result<u64> {
+        Ok(self.head(key).await?.ok_or_else(|| not_found(key))?.size)
     }
 
     /// Copies an object to `to`, piece by piece.

@@ -131,12 +131,21 @@ pub fn check_response(uri: &Uri, response: Result<HttpResponse, HttpError>) -> R
     };
     let status = response.status();
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED && !response.headers().contains_key(header::LOCATION) {
-        return Err(TransportError::http(Failure::Redirect, format!("a redirect without a location, {status}")));
+        return Err(TransportError::http(
+            Failure::Redirect,
+            format!("a redirect without a location, {status}"),
+        ));
     }
     // After FORBIDDEN, object_store may ask the metadata service in the older way.
     if is_credentials && status.is_client_error() && status != StatusCode::FORBIDDEN {
         let text = format!("`{uri}` answered {status}");
-        return Err(HttpError::new(HttpErrorKind::Decode, TransportError { failure: Failure::Credentials, text }));
+        return Err(HttpError::new(
+            HttpErrorKind::Decode,
+            TransportError {
+                failure: Failure::Credentials,
+                text,
+            },
+        ));
     }
     Ok(response)
 }

@@ -99,7 +99,7 @@ fn properties() -> Result<WriterProperties> {
 }
 
 fn parquet_error(error: ParquetError) -> Error {
-    let is_disk_full = |cause: &(dyn std::error::Error + Send + Sync)| {
+    let is_disk_full = |cause: &(dyn std::error::Error + Send + Sync + 'static)| {
         let io = cause.downcast_ref::<std::io::Error>();
         io.is_some_and(|e| matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
     };

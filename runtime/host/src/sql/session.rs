@@ -3,10 +3,7 @@
 //! The driver's own handle keeps pointing at a connection until just after it was closed: an interrupt in between reads freed
 //! memory. Here the handle is taken away first, under a lock, and the connection closed after.
 
-use std::{
-    ops::Deref,
-    sync::Arc,
-};
+use std::{ops::Deref, sync::Arc};
 
 use duckdb::{Connection, InterruptHandle};
 use parking_lot::Mutex;

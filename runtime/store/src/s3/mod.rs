@@ -126,7 +126,11 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, thr
     let multipart: Option<Box<dyn ConditionalPut>> = match in_one_piece {
         true => None,
         false => {
-            let threshold = threshold.unwrap_or(if is_aws { MULTIPART_THRESHOLD_AWS } else { MULTIPART_THRESHOLD_OTHER });
+            let threshold = threshold.unwrap_or(if is_aws {
+                MULTIPART_THRESHOLD_AWS
+            } else {
+                MULTIPART_THRESHOLD_OTHER
+            });
             Some(Box::new(MultipartWriter::new(s3.clone(), threshold)?))
         }
     };
@@ -136,7 +140,13 @@ fn build(builder: AmazonS3Builder, bucket: Bucket, endpoint: Option<String>, thr
         true => ListingOrder::Bytes,
         false => ListingOrder::Folders,
     };
-    Ok(Remote::bucket(s3, bucket, endpoint.unwrap_or_else(|| "AWS".into()), order, multipart))
+    Ok(Remote::bucket(
+        s3,
+        bucket,
+        endpoint.unwrap_or_else(|| "AWS".into()),
+        order,
+        multipart,
+    ))
 }
 
 /// `s3://bucket/prefix` → its parts. The prefix is empty, or ends in `/`.

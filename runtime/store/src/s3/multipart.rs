@@ -69,7 +69,7 @@ impl MultipartWriter {
         );
         completed
             .await
-            .map_err(|CompleteError::Permanent(error) | CompleteError::Retryable(error)| error)
+            .map_err(|(CompleteError::Permanent(error) | CompleteError::Retryable(error))| error)
     }
 
     async fn try_complete(&self, path: &Path, upload: &str, parts: &[PartId], mode: &PutMode) -> Result<(), CompleteError> {

@@ -149,7 +149,10 @@ fn server_cause(status: u16, body: &[u8]) -> Cause {
     let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| parsed.get(name).and_then(Value::as_str);
     match text("__type").map(|kind| kind.rsplit('#').next().unwrap_or(kind)) {
-        Some(code) => Cause::Server(ServerError::new(code, text("message").or_else(|| text("Message")).unwrap_or_default())),
+        Some(code) => Cause::Server(ServerError::new(
+            code,
+            text("message").or_else(|| text("Message")).unwrap_or_default(),
+        )),
         None => Cause::Other(format!("status {status}: {}", String::from_utf8_lossy(body))),
     }
 }

@@ -16,7 +16,11 @@ use wasip2::http::{
 use super::check_length;
 use crate::transport::{Failure, TransportError, upload_time};
 
-pub(super) async fn exchange(request: HttpRequest, connect_timeout: Duration, response_timeout: Duration) -> Result<HttpResponse, HttpError> {
+pub(super) async fn exchange(
+    request: HttpRequest,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+) -> Result<HttpResponse, HttpError> {
     let (parts, body) = request.into_parts();
     // It is in memory: nothing is waited for.
     let body = body.collect().await.map_err(|e| broken(&e))?.to_bytes();
@@ -25,12 +29,17 @@ pub(super) async fn exchange(request: HttpRequest, connect_timeout: Duration, re
 }
 
 /// Sends a request and waits for the whole answer.
-pub(crate) fn send(request: http::Request<Bytes>, connect_timeout: Duration, response_timeout: Duration) -> Result<http::Response<Bytes>, HttpError> {
+pub(crate) fn send(
+    request: http::Request<Bytes>,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+) -> Result<http::Response<Bytes>, HttpError> {
     let (parts, bytes) = request.into_parts();
     let sending = upload_time(bytes.len());
     let asked = outgoing(&parts)?;
     let body = asked.body().map_err(|()| broken("a request without a body"))?;
-    let waiting = outgoing_handler::handle(asked, Some(options(connect_timeout, response_timeout, sending))).map_err(|code| failed(&code, response_timeout))?;
+    let waiting = outgoing_handler::handle(asked, Some(options(connect_timeout, response_timeout, sending)))
+        .map_err(|code| failed(&code, response_timeout))?;
     // A server that knows its answer reads no further, and the stream ends early: what it answered says more than that.
     let sent = write(body, &bytes, response_timeout);
     waiting.subscribe().block();

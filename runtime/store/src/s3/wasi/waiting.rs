@@ -18,13 +18,20 @@ use crate::{
     transport::{Failure, TransportError, upload_time},
 };
 
-pub(super) async fn exchange(mut request: HttpRequest, connect_timeout: Duration, response_timeout: Duration) -> Result<HttpResponse, HttpError> {
+pub(super) async fn exchange(
+    mut request: HttpRequest,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+) -> Result<HttpResponse, HttpError> {
     let sending = upload_time(request.body().content_length());
     request.headers_mut().remove(::http::header::HOST);
     let (writer, contents, trailers) = BodyWriter::new();
     let (parts, body) = request.into_parts();
     let method = parts.method.clone();
-    let headers = parts.headers.try_into().map_err(|e| TransportError::http(Failure::NotAllowed, format!("{e:?}")))?;
+    let headers = parts
+        .headers
+        .try_into()
+        .map_err(|e| TransportError::http(Failure::NotAllowed, format!("{e:?}")))?;
     // Whether it was sent: a host may drop the connection with it, so it is held until the answer is read.
     let (outgoing, _sent) = Request::new(headers, Some(contents), trailers, Some(options(connect_timeout)));
     let (uri, path) = (&parts.uri, parts.uri.path_and_query());
@@ -40,10 +47,16 @@ pub(super) async fn exchange(mut request: HttpRequest, connect_timeout: Duration
         writer.send_http_body(&mut body).await
     };
     let both = futures::future::join(client::send(outgoing), write);
-    let (answer, _written) = timeout(response_timeout + sending, both).await.map_err(|_| TransportError::timeout(response_timeout))?;
-    let answer = answer.and_then(http_from_wasi_response).map_err(|code| failed(&code, response_timeout))?;
+    let (answer, _written) = timeout(response_timeout + sending, both)
+        .await
+        .map_err(|_| TransportError::timeout(response_timeout))?;
+    let answer = answer
+        .and_then(http_from_wasi_response)
+        .map_err(|code| failed(&code, response_timeout))?;
     let (parts, body) = answer.into_parts();
-    let body = timeout(response_timeout, body.collect()).await.map_err(|_| TransportError::timeout(response_timeout))?;
+    let body = timeout(response_timeout, body.collect())
+        .await
+        .map_err(|_| TransportError::timeout(response_timeout))?;
     let bytes = body.map_err(|code| failed(&code, response_timeout))?.to_bytes();
     check_length(&method, parts.status, &parts.headers, bytes.len())?;
     Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(bytes)))
