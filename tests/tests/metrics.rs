@@ -143,7 +143,7 @@ fn a_scrape_has_everything() -> Result<()> {
     ] {
         ensure!(scrape.sum(kind, name, labels)? > 0.0, "{name} {labels:?} is zero");
     }
-    for path in ["/healthz", "/status", "/metrics"] {
+    for path in ["/healthz", "/status", "/metrics", "/v2/health/live", "/v2/health/ready"] {
         let head = ureq::head(format!("{}{path}", server.address)).call()?;
         ensure!(head.status() == 200, "HEAD {path}: {}", head.status());
     }

@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
-use tidemill_core::{Error, Result};
+use tidemill_core::{
+    Error, Result,
+    ingest::{self, UnsupportedMedia},
+};
 
 use crate::{host::PredictHost, infer, models, protocol};
 
@@ -19,6 +22,12 @@ pub async fn handle(environment: &impl PredictHost, method: &Method, path: &str,
     }
     let Some(allowed) = allowed_method(path) else {
         return error_response(&unknown(method, path));
+    };
+    // HEAD is GET without the body, which the server in front leaves out.
+    let method = if allowed == Method::GET && method == Method::HEAD {
+        &allowed
+    } else {
+        method
     };
     if method != allowed {
         return (
@@ -67,10 +76,8 @@ fn unread(headers: &HeaderMap) -> Option<String> {
             .get(name)
             .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
     };
-    if let Some(encoding) = text(header::CONTENT_ENCODING).filter(|encoding| !matches!(encoding.as_str(), "" | "identity")) {
-        return Some(format!(
-            "the body is encoded as `{encoding}`; send it as it is, without a content encoding"
-        ));
+    if let Err(UnsupportedMedia(message)) = ingest::check_encoding(&text(header::CONTENT_ENCODING).unwrap_or_default()) {
+        return Some(message);
     }
     let kind = text(header::CONTENT_TYPE)?;
     let essence = kind.split(';').next().unwrap_or_default().trim();

@@ -68,6 +68,9 @@ impl App {
             ServingConfig::from_pipeline(&project.pipeline).models,
             LogOptions::default(),
         )?;
+        for model in project.pipeline.models.keys() {
+            tidemill_observe::global().declare_model(model);
+        }
         let slot = FlowSlot::default();
         let state = ApiState {
             pipeline: project.pipeline.clone(),

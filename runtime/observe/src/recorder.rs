@@ -151,6 +151,18 @@ impl Recorder {
         self.record_in(series, status, duration);
     }
 
+    /// Counts a request that no version answered, under the model that it asked for. A model that the recorder doesn't know counts as
+    /// empty: see [`declare_model`](Self::declare_model).
+    pub fn record_unserved_request(&self, requested: &str, status: &str, duration: Duration) {
+        let known = self.versions.read().contains_key(requested);
+        self.record_request(if known { requested } else { "" }, "", status, duration);
+    }
+
+    /// Makes a model of the project known, so that its failed requests count under its name from the start.
+    pub fn declare_model(&self, model: &str) {
+        self.versions.write().entry(model.to_owned()).or_default();
+    }
+
     fn record_in(&self, series: &RequestSeries, status: &str, duration: Duration) {
         series.duration.observe(duration.as_secs_f64());
         match status {
@@ -178,9 +190,9 @@ impl Recorder {
         self.families.log_failures.inc();
     }
 
-    /// Counts Parquet segments that the prediction log wrote.
-    pub fn record_segments(&self, segments: usize) {
-        self.families.log_segments.inc_by(segments as u64);
+    /// Counts a Parquet segment that the prediction log wrote.
+    pub fn record_segment(&self) {
+        self.families.log_segments.inc();
     }
 
     /// Sets the size of the write-ahead files that are not Parquet yet.
@@ -252,11 +264,12 @@ mod tests {
         });
         recorder.record_request("late", "3", "200", Duration::from_millis(1));
         recorder.record_request("late", "4", "200", Duration::from_millis(60));
-        recorder.record_request("late", "", "400", Duration::from_micros(80));
+        recorder.record_unserved_request("late", "400", Duration::from_micros(80));
+        recorder.record_unserved_request("made up", "404", Duration::from_micros(80));
         recorder.record_logged_rows("late", 2);
         recorder.record_commit(700, Duration::from_micros(900));
         recorder.record_commit_failure();
-        recorder.record_segments(1);
+        recorder.record_segment();
         recorder.set_unsealed_bytes(700);
         let sampler: Arc<Sampler> = Arc::new(|recorder: &Recorder| recorder.set_queue_depth("queued", 5));
         recorder.register_sampler(&sampler);
@@ -280,6 +293,7 @@ mod tests {
         let version = |version| [("model", "late"), ("version", version)];
         assert_eq!(value(&samples, "model_infer_request_success_total", &version("4")), 1.0);
         assert_eq!(value(&samples, "model_infer_request_failure_total", &version("")), 1.0);
+        assert_eq!(value(&samples, "tidemill_requests_total", &[("model", ""), ("status", "404")]), 1.0);
         assert_eq!(value(&samples, "model_infer_request_duration_count", &version("3")), 1.0);
         assert_eq!(value(&samples, "request_predict_seconds_count", &[("model_name", "late")]), 3.0);
         drop(sampler);

@@ -65,6 +65,12 @@ impl Record {
         std::str::from_utf8(&self.bytes[self.model.clone()]).unwrap_or_default()
     }
 
+    /// The version that made the predictions.
+    pub fn version(&self) -> u64 {
+        let version = self.bytes.get(self.model.end..).and_then(|rest| rest.first_chunk());
+        version.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// The number of predictions.
     pub fn rows(&self) -> usize {
         self.rows

@@ -7,7 +7,7 @@ use wasmtime::component::{Accessor, HasData, Linker};
 
 use super::{
     bindings::tidemill::serve::{objects, predictions},
-    state::InstanceState,
+    state::{Append, InstanceState},
 };
 
 /// Links both interfaces.
@@ -54,10 +54,15 @@ impl<U> predictions::HostWithStore<U> for Serve {
         // The request's answer waits for the receipt, the instance does not: it is free for the next request meanwhile.
         accessor.with(|mut access| {
             let state = access.get();
-            let receipt = Record::parse(record)
-                .and_then(|record| state.shared.log.enqueue(record))
-                .map_err(unkept)?;
-            state.receipts.add(receipt);
+            let record = Record::parse(record).map_err(unkept)?;
+            let (model, version, rows) = (record.model().to_owned(), record.version(), record.rows());
+            let receipt = state.shared.log.enqueue(record).map_err(unkept)?;
+            state.receipts.add(Append {
+                model,
+                version,
+                rows,
+                receipt,
+            });
             Ok(())
         })
     }

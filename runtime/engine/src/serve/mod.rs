@@ -6,6 +6,7 @@ mod bindings;
 pub(crate) mod component;
 mod imports;
 mod instances;
+mod metrics;
 mod nn;
 mod router;
 mod state;

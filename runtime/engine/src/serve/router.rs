@@ -8,7 +8,13 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler};
 
-use super::{ServeLimits, admission::Admission, instances::Instances, state::Receipts};
+use super::{
+    ServeLimits,
+    admission::Admission,
+    instances::Instances,
+    metrics::InferenceTimer,
+    state::{Append, Receipts},
+};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -69,19 +75,18 @@ impl Router {
         }
     }
 
-    /// The component's answer, when what it logged is kept.
+    /// The component's response, once its rows are in the log.
     async fn component(&self, request: Request<Bytes>) -> Answer {
+        let timer = InferenceTimer::start(request.uri().path());
         let receipts = Receipts::default();
         let answer = match self.admission.acquire().await {
-            Some(_place) => self.run(request, receipts.clone()).await,
+            Some(_permit) => self.run(request, receipts.clone()).await,
             None => return failure(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
         };
-        for receipt in receipts.take() {
-            if let Err(error) = receipt.wait().await {
-                tracing::debug!("an answer was dropped: {error}");
-                return unlogged();
-            }
-        }
+        let appends = receipts.take();
+        let served = appends.first().map(|append| (append.model.clone(), append.version));
+        let answer = commit(appends).await.map_or_else(unlogged, |()| answer);
+        timer.finish(answer.status(), served.as_ref().map(|(model, version)| (model.as_str(), *version)));
         answer
     }
 
@@ -107,6 +112,18 @@ impl Router {
             }
         }
     }
+}
+
+/// Waits until the rows are on the disk; `None` if they cannot be.
+async fn commit(appends: Vec<Append>) -> Option<()> {
+    for append in appends {
+        if let Err(error) = append.receipt.wait().await {
+            tracing::debug!("an answer was dropped: {error}");
+            return None;
+        }
+        tidemill_observe::global().record_logged_rows(&append.model, append.rows);
+    }
+    Some(())
 }
 
 /// Which file, on which machine, is in the log's own warning and no business of a client's.

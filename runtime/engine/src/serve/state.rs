@@ -20,15 +20,23 @@ pub(super) struct ServerState {
 
 /// What one request handed to the prediction log, for whoever holds its answer back until that is kept.
 #[derive(Clone, Default)]
-pub(super) struct Receipts(Arc<Mutex<Vec<Receipt>>>);
+pub(super) struct Receipts(Arc<Mutex<Vec<Append>>>);
+
+/// Rows of one version, and their receipt.
+pub(super) struct Append {
+    pub(super) model: String,
+    pub(super) version: u64,
+    pub(super) rows: usize,
+    pub(super) receipt: Receipt,
+}
 
 impl Receipts {
-    pub(super) fn add(&self, receipt: Receipt) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
+    pub(super) fn add(&self, append: Append) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(append);
     }
 
     /// Those that came so far.
-    pub(super) fn take(&self) -> Vec<Receipt> {
+    pub(super) fn take(&self) -> Vec<Append> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -103,6 +103,7 @@ impl Sealer {
         for segment in segments {
             let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
             let put = put.map_err(|e| Error::transient(e.message))?;
+            tidemill_observe::global().record_segment();
             if put == PutResult::Conflict {
                 // The key names this very file: an earlier build of Tidemill wrote the same rows.
                 tracing::warn!("`{}` is there already, in another encoding", segment.key);

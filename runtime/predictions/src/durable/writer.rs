@@ -96,9 +96,11 @@ impl Writer {
     }
 
     fn write(&mut self, group: Vec<PendingAppend>) {
+        let start = Instant::now();
         let written = self.append(&group);
         match &written {
             Err(error) => {
+                tidemill_observe::global().record_commit_failure();
                 // Once, not for each request that is refused meanwhile.
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!("{error}");
@@ -107,6 +109,10 @@ impl Writer {
             }
             Ok(()) if std::mem::take(&mut self.failing) => tracing::info!("the prediction log can be written again"),
             Ok(()) => {}
+        }
+        if written.is_ok() {
+            let bytes = group.iter().map(|append| append.record.len()).sum();
+            tidemill_observe::global().record_commit(bytes, start.elapsed());
         }
         for append in group {
             let _gone = append.reply.send(written.clone());
