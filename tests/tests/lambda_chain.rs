@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{
     Digest,
-    pipeline::{NodeSettings, Pipeline, deployment::CoordinatorSettings},
+    pipeline::{NodeSettings, deployment::CoordinatorSettings},
+    project::Project,
 };
 use tidemill_harness::{server::Server, snapshot};
 use tidemill_host::{Ledger, Store};
@@ -113,7 +114,7 @@ struct Cloud {
 impl Cloud {
     async fn open(project: &Path, expected: &Path, found: &Path) -> Result<Self> {
         let read = |path: &str| std::fs::read_to_string(project.join(path)).map_err(|e| tidemill_core::Error::config(e.to_string()));
-        let pipeline = Pipeline::parse(&read("tidemill.toml")?, &read)?;
+        let pipeline = Project::parse(&read("tidemill.toml")?, &read)?.pipeline;
         let store = Store::local(found)?;
         let components = components(&Store::local(expected)?).await?;
         let mut functions = Vec::new();

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tidemill_core::{
     Decision, Digest,
     pipeline::Pipeline,
+    project::Project,
     record::{OutcomeRecord, ReadRecord, RunRecord},
     time::parse_as_of,
     trigger_id,
@@ -136,9 +137,10 @@ fn wait_for(server: &Server, key: &str) -> Result<()> {
 async fn rebuild(project: &Path, folder: &Path) -> Result<()> {
     let recorded = project.join(".tidemill/store");
     let chain = Chain {
-        pipeline: Pipeline::parse(&std::fs::read_to_string(project.join("tidemill.toml"))?, &|path| {
+        pipeline: Project::parse(&std::fs::read_to_string(project.join("tidemill.toml"))?, &|path| {
             Ok(std::fs::read_to_string(project.join(path)).unwrap_or_default())
-        })?,
+        })?
+        .pipeline,
         recorded: Store::local(&recorded)?,
         native: Store::local(&folder.join("store"))?,
         sql: native::sql(folder)?,

@@ -169,7 +169,7 @@ fn the_template_is_sound() -> Result<()> {
     let folder = root()?.join("templates/flights");
     let content = folder.join("content");
     let read = |path: &str| fs::read_to_string(content.join(path)).map_err(|e| tidemill_core::Error::not_found(format!("`{path}`: {e}")));
-    let pipeline = tidemill_core::pipeline::Pipeline::parse(&read("tidemill.toml")?, &read)?;
+    let pipeline = tidemill_core::project::Project::parse(&read("tidemill.toml")?, &read)?.pipeline;
     let parts: usize = fs::read_dir(folder.join("data"))?
         .flatten()
         .filter(|f| f.path().extension().is_some_and(|e| e == "parquet"))

@@ -66,7 +66,7 @@ fn write_once(dataset: &str, ending: &str, bytes: &[u8], host: &dyn Host) -> Res
     match host.objects().create(&key, bytes)? {
         PutResult::Written => Ok(Some(key)),
         PutResult::Unchanged => Ok(None),
-        PutResult::Conflict => Err(Error::input(format!(
+        PutResult::Conflict => Err(Error::conflict(format!(
             "`{key}` exists with other content; it is named by its content and must not be changed"
         ))),
     }

@@ -126,7 +126,7 @@ fn failures_have_their_kinds_and_leave_nothing() {
         assert!(error.message.contains(says) && error.message.contains(&address), "{error}");
     }
     let error = run(&store, url(&address, "x"), "example.org").unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+    assert_eq!(error.kind, ErrorKind::Denied, "{error}");
     assert!(raw_files(&store).is_empty());
 }
 
@@ -147,5 +147,5 @@ fn a_prefix_is_copied_once_whatever_its_files_are_called() {
     let again = run(&store, CollectSource::Prefix("inbox/".into()), "").unwrap();
     assert_eq!(again.decision, Decision::Skipped);
     let ungranted = run(&store, CollectSource::Prefix("elsewhere".into()), "").unwrap_err();
-    assert_eq!(ungranted.kind, ErrorKind::Limit);
+    assert_eq!(ungranted.kind, ErrorKind::Denied);
 }

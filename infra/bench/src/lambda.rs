@@ -12,7 +12,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{
-    pipeline::{NodeSettings, Pipeline, deployment::ServingConfig},
+    pipeline::{NodeSettings, deployment::ServingConfig},
+    project::Project,
     record::ModelVersion,
 };
 use tidemill_demo::lambda::{Emulators, deployment};
@@ -96,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
 /// Events whose outcomes exist, so that the function is measured and not the stage's work.
 fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>> {
     let read = |path: &str| std::fs::read_to_string(project.join(path)).map_err(|e| tidemill_core::Error::config(e.to_string()));
-    let pipeline = Pipeline::parse(&read("tidemill.toml")?, &read)?;
+    let pipeline = Project::parse(&read("tidemill.toml")?, &read)?.pipeline;
     let runtime = tokio::runtime::Runtime::new()?;
     let outcomes = runtime.block_on(Ledger::new(Store::local(store)?).list_outcomes(None, None))?;
     let mut functions = Vec::new();
@@ -129,7 +130,9 @@ fn predict(lambda: &Lambda, project: &Path, request: &str) -> Result<Function> {
         package: package(program.clone())?,
         program,
         arguments: Vec::new(),
-        config: serde_json::to_value(ServingConfig::from_pipeline(&Pipeline::parse(&read("tidemill.toml")?, &read)?))?,
+        config: serde_json::to_value(ServingConfig::from_pipeline(
+            &Project::parse(&read("tidemill.toml")?, &read)?.pipeline,
+        ))?,
         payload: function_url_event(request),
     })
 }

@@ -132,10 +132,14 @@ async fn explain_method(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use tidemill_core::project::Project;
+
     use super::*;
 
     fn api() -> Router {
-        let pipeline = Pipeline::parse("[project]\nname = \"mill\"\n", &|path| Err(Error::not_found(path))).unwrap();
+        let pipeline = Project::parse("[project]\nname = \"mill\"\n", &|path| Err(Error::not_found(path)))
+            .unwrap()
+            .pipeline;
         router(ApiState {
             pipeline: Arc::new(pipeline),
             flow: FlowSlot::default(),

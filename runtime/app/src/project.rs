@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tidemill_core::{Digest, Error, Result, pipeline::Pipeline};
+use tidemill_core::{Digest, Error, Result, pipeline::Pipeline, project};
 use tidemill_host::{SqlEngine, SqlOptions, Store};
 
 /// A project on disk.
@@ -28,30 +28,7 @@ pub struct Project {
     pub observe: ObserveSettings,
 }
 
-/// `[store]` of `tidemill.toml`: where the state is, not what the pipeline is.
-#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct StoreSettings {
-    /// A folder from the project's folder, or `s3://bucket/prefix`.
-    pub path: Option<String>,
-    /// The URL of an SQS queue that the bucket's notifications go to.
-    pub queue: Option<String>,
-    /// Seconds between two listings of the places where objects appear.
-    pub poll_seconds: Option<u64>,
-}
-
-/// `[observe]` of `tidemill.toml`: where metrics and spans are pushed. `GET /metrics` answers in any case.
-#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ObserveSettings {
-    /// The base URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://collector:4318`.
-    pub otlp: Option<String>,
-    /// Seconds between two pushes.
-    pub interval_seconds: Option<u64>,
-}
-
-/// The file that makes a folder a project.
-pub const PROJECT_FILE: &str = "tidemill.toml";
+pub use tidemill_core::project::{ObserveSettings, PROJECT_FILE, StoreSettings};
 
 impl Project {
     /// The project of `dir` (default: here), looking upwards; its store is at `store`, or else where `tidemill.toml` says.
@@ -77,8 +54,11 @@ impl Project {
 
     fn open(root: &Path, store: Option<&str>) -> Result<Self> {
         let text = read(root, PROJECT_FILE)?;
-        let (text, settings, observe) = split_settings(&text)?;
-        let pipeline = Pipeline::parse(&text, &|path| read(root, path))?;
+        let project::Project {
+            pipeline,
+            store: settings,
+            observe,
+        } = project::Project::parse(&text, &|path| read(root, path))?;
         Ok(Self {
             root: root.to_owned(),
             pipeline: Arc::new(pipeline),
@@ -202,48 +182,12 @@ fn resolve_location(root: &Path, path: &str) -> String {
     }
 }
 
-/// Takes `[store]` and `[observe]` out before the pipeline is read.
-fn split_settings(text: &str) -> Result<(String, StoreSettings, ObserveSettings)> {
-    let Ok(mut whole) = text.parse::<toml::Table>() else {
-        // The pipeline's own reading says where the mistake is.
-        return Ok((text.to_owned(), StoreSettings::default(), ObserveSettings::default()));
-    };
-    let store = take_table(
-        &mut whole,
-        "store",
-        "`path` (a folder, or `s3://bucket/prefix`), `queue` (the URL of an SQS queue) and `poll-seconds`",
-    )?;
-    let observe = take_table(&mut whole, "observe", "`otlp` (the URL of a collector) and `interval-seconds`")?;
-    if store.is_none() && observe.is_none() {
-        return Ok((text.to_owned(), StoreSettings::default(), ObserveSettings::default()));
-    }
-    let rest = toml::to_string(&whole).map_err(|e| Error::config(format!("{PROJECT_FILE}: {e}")))?;
-    Ok((rest, store.unwrap_or_default(), observe.unwrap_or_default()))
-}
-
-fn take_table<T: serde::de::DeserializeOwned>(whole: &mut toml::Table, name: &str, takes: &str) -> Result<Option<T>> {
-    let table = whole.remove(name).map(toml::Value::try_into::<T>).transpose();
-    table.map_err(|e| {
-        Error::config(format!(
-            "{PROJECT_FILE}: [{name}] is not what it must be: {}; it takes {takes}",
-            e.message()
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_store_may_be_elsewhere() {
-        let (rest, settings, _) = split_settings("[project]\nname = \"x\"\n[store]\npath = \"s3://tide\"\npoll-seconds = 60\n").unwrap();
-        assert_eq!((rest.contains("store"), settings.path.as_deref()), (false, Some("s3://tide")));
-        assert_eq!(settings.poll_seconds, Some(60));
-        let error = split_settings("[store]\npaht = 1\n").unwrap_err().message;
-        assert!(error.contains("`paht`") && error.contains("`path` (a folder"), "{error}");
-        let (rest, _, observe) = split_settings("[observe]\notlp = \"http://collector:4318\"\n").unwrap();
-        assert_eq!((rest.as_str(), observe.otlp.as_deref()), ("", Some("http://collector:4318")));
         assert_eq!(resolve_location(Path::new("/project"), "data"), "/project/data");
         assert_eq!(resolve_location(Path::new("/project"), "/data"), "/data");
         assert_eq!(resolve_location(Path::new("/project"), "s3://tide/mill"), "s3://tide/mill");

@@ -3,7 +3,7 @@
 //!
 //! The key follows from the content, so a repeated upload is the same object.
 
-use crate::{Digest, Error, Result};
+use crate::{Digest, Error, Result, layout};
 
 /// Why a request's body cannot be read: HTTP status 415.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn upload_key<'a>(dataset: &str, datasets: impl IntoIterator<Item = &'a str>
     if body.is_empty() {
         return Err(Error::input("the body is empty; send the rows in it"));
     }
-    Ok(format!("raw/{dataset}/posted-{}.{extension}", &Digest::sha256(body).as_str()[..32]))
+    Ok(layout::posted(dataset, &Digest::sha256(body), extension))
 }
 
 /// Rejects a dataset that the project does not have.

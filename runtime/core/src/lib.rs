@@ -4,17 +4,21 @@
 //! Start with [`Stage`]: everything else is what a stage is given, what it returns, or where that goes.
 
 mod column_values;
+mod convert;
 mod digest;
 mod error;
 pub mod gate;
 pub mod ingest;
+pub mod layout;
 pub mod notification;
 mod outcome;
 pub mod pipeline;
+pub mod project;
 pub mod record;
 pub mod spec;
 pub mod sql;
 mod stage;
+pub mod text;
 pub mod time;
 
 pub use column_values::ColumnValues;

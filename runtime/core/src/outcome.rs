@@ -3,6 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
+/// Most findings of one outcome: a record must stay readable.
+const MAX_FINDINGS: usize = 10_000;
+
 /// `Done` triggers what is chained on the outcome; the others are recorded only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,6 +93,34 @@ impl Outcome {
     pub fn skipped(reason: impl Into<String>) -> Self {
         Self::new(Decision::Skipped, reason)
     }
+    /// The outcome that a stage returned from a component: checked, because a component may return anything.
+    ///
+    /// # Errors
+    /// `Bug` that shows the value.
+    pub fn from_stage(decision: Decision, reason: String, findings: Vec<Finding>, result: &str, as_of: Option<&str>) -> Result<Self> {
+        let invalid = |problem: String| Error::bug(format!("the stage returned an invalid outcome: {problem}"));
+        if findings.len() > MAX_FINDINGS {
+            let count = findings.len();
+            return Err(invalid(format!(
+                "{count} findings, where {MAX_FINDINGS} are allowed; group them and count rows"
+            )));
+        }
+        let value: serde_json::Value = serde_json::from_str(result).map_err(|error| invalid(format!("its result is not JSON: {error}")))?;
+        if !value.is_object() {
+            let start: String = result.chars().take(40).collect();
+            return Err(invalid(format!("its result is `{start}`, where a JSON object is required")));
+        }
+        let as_of = as_of.map(|text| {
+            text.parse()
+                .map_err(|_| invalid(format!("its `as-of` is `{text}`, which is not RFC 3339")))
+        });
+        Ok(Self {
+            findings,
+            result: value,
+            as_of: as_of.transpose()?,
+            ..Self::new(decision, reason)
+        })
+    }
     /// With findings.
     #[must_use]
     pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
@@ -105,5 +138,36 @@ impl Outcome {
     pub fn with_as_of(mut self, as_of: Timestamp) -> Self {
         self.as_of = Some(as_of);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn returned(findings: usize, result: &str, as_of: Option<&str>) -> Result<Outcome> {
+        let finding = Finding {
+            check: "range".into(),
+            target: "x".into(),
+            severity: Severity::Error,
+            message: "out of range".into(),
+            count: 1,
+        };
+        Outcome::from_stage(Decision::Done, "done".into(), vec![finding; findings], result, as_of)
+    }
+
+    #[test]
+    fn an_invalid_outcome_is_a_bug_that_shows_the_value() {
+        returned(MAX_FINDINGS, "{}", Some("2013-05-01T00:00:00Z")).unwrap();
+        for (findings, result, as_of, part) in [
+            (0, "[1]", None, "`[1]`"),
+            (0, "{", None, "JSON"),
+            (0, "{}", Some("May"), "`May`"),
+            (MAX_FINDINGS + 1, "{}", None, "10001 findings"),
+        ] {
+            let error = returned(findings, result, as_of).unwrap_err();
+            assert!(error.kind == ErrorKind::Bug && error.message.contains(part), "{error}");
+        }
     }
 }

@@ -102,7 +102,7 @@ pub enum PutResult {
     Conflict,
 }
 
-/// The object store, as far as the stage was granted it. Every method answers `Limit` where it was not.
+/// The object store, as far as the stage was granted it. Every method returns `Denied` where it was not.
 pub trait Objects {
     /// An object's bytes; `NotFound` if it is not there.
     fn get(&self, key: &str) -> Result<Vec<u8>>;
@@ -157,7 +157,7 @@ pub trait ObjectsExt: Objects {
     fn create_immutable(&self, key: &str, bytes: &[u8]) -> Result<Digest> {
         match self.create(key, bytes)? {
             PutResult::Written | PutResult::Unchanged => Ok(Digest::sha256(bytes)),
-            PutResult::Conflict => Err(Error::input(format!(
+            PutResult::Conflict => Err(Error::conflict(format!(
                 "`{key}` exists with other content; it is written once and never changed"
             ))),
         }

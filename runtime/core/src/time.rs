@@ -134,6 +134,12 @@ pub fn key_time(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string().replace(':', "-")
 }
 
+/// The time of a key's segment, as [`key_time`] writes it.
+pub fn parse_key_time(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once('T')?;
+    parse_time(&format!("{date}T{}", time.replace('-', ":"))).ok()
+}
+
 /// Reads a time: RFC 3339, or without a zone (then UTC), or a date.
 pub fn parse_time(text: &str) -> Result<Timestamp> {
     text.parse::<Timestamp>()

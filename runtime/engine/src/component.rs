@@ -16,6 +16,7 @@ use wasmtime::{
 use crate::{
     StageHost,
     bindings::{Stage, StagePre, tidemill::stage::types},
+    convert,
     engine::EPOCH_INTERVAL,
     error,
     state::RunState,
@@ -92,8 +93,8 @@ impl StageComponent {
             Err(error) => Err(error),
         };
         let result = match result {
-            Ok(Ok(outcome)) => error::outcome_from_wit(outcome),
-            Ok(Err(error)) => Err(error::error_from_wit(error)),
+            Ok(Ok(outcome)) => convert::outcome_from_wit(outcome),
+            Ok(Err(error)) => Err(convert::error_from_wit(error)),
             Err(error) => Err(error::trap_error(&error, store.data(), limits)),
         };
         let usage = Usage {

@@ -1,10 +1,10 @@
 //! What went wrong with a guest, as an error of the right kind. A trap says little by itself: whether memory or time ran
 //! out stands in the run's [`State`], and a panic's message on the guest's standard error.
 
-use tidemill_core::{Decision, Error, ErrorKind, Finding, Outcome, Result, Severity};
+use tidemill_core::{Error, Result};
 use wasmtime::WasmBacktrace;
 
-use crate::{Limits, bindings::tidemill::stage::types, state::RunState};
+use crate::{Limits, state::RunState};
 
 /// What a stage may import, beside what its standard library needs of WASI 0.2.
 pub(crate) const STAGE_INTERFACES: [&str; 6] = [
@@ -23,8 +23,6 @@ const WASI: [&str; 6] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
-/// More findings than a person or a record can bear.
-const FINDINGS: usize = 10_000;
 
 pub(crate) fn check_is_component(bytes: &[u8]) -> Result<()> {
     match bytes {
@@ -68,14 +66,10 @@ pub(crate) fn missing_run_export(error: &wasmtime::Error) -> Error {
     ))
 }
 
-pub(crate) fn invalid_digest(text: &str) -> Error {
-    Error::bug(format!("the stage gave `{text}` where a SHA-256 in lower-case hex belongs"))
-}
-
 /// Why the guest did not come back.
 pub(crate) fn trap_error(error: &wasmtime::Error, state: &RunState, limits: &Limits) -> Error {
     if state.is_timed_out {
-        return Error::limit(format!(
+        return Error::timeout(format!(
             "the stage ran longer than its timeout of {} seconds; give it more with `timeout-seconds`, or less to do",
             limits.timeout.as_secs_f64()
         ));
@@ -139,85 +133,11 @@ fn own<'a>(mangled: impl Iterator<Item = &'a str>) -> Vec<String> {
         .collect()
 }
 
-pub(crate) fn error_from_wit(error: types::Error) -> Error {
-    let kind = match error.kind {
-        types::ErrorKind::Config => ErrorKind::Config,
-        types::ErrorKind::Input => ErrorKind::Input,
-        types::ErrorKind::NotFound => ErrorKind::NotFound,
-        types::ErrorKind::Transient => ErrorKind::Transient,
-        types::ErrorKind::Limit => ErrorKind::Limit,
-        types::ErrorKind::Bug => ErrorKind::Bug,
-    };
-    Error::new(kind, error.message)
-}
-
-/// An outcome as the guest gave it, looked at before it is believed.
-pub(crate) fn outcome_from_wit(outcome: types::Outcome) -> Result<Outcome> {
-    let nonsense = |what: String| Error::bug(format!("the stage returned nonsense: {what}"));
-    if outcome.findings.len() > FINDINGS {
-        let count = outcome.findings.len();
-        return Err(nonsense(format!(
-            "{count} findings, where {FINDINGS} are allowed; group them and count rows"
-        )));
-    }
-    let facts: serde_json::Value =
-        serde_json::from_str(&outcome.result).map_err(|error| nonsense(format!("its facts are not JSON: {error}")))?;
-    if !facts.is_object() {
-        let shown: String = outcome.result.chars().take(40).collect();
-        return Err(nonsense(format!("its facts are `{shown}`, where a JSON object belongs")));
-    }
-    let as_of = outcome.as_of.map(|text| {
-        text.parse()
-            .map_err(|_| nonsense(format!("its `as-of` is `{text}`, which is not RFC 3339")))
-    });
-    Ok(Outcome {
-        decision: match outcome.decision {
-            types::Decision::Done => Decision::Done,
-            types::Decision::Rejected => Decision::Rejected,
-            types::Decision::Skipped => Decision::Skipped,
-        },
-        reason: outcome.reason,
-        findings: outcome.findings.into_iter().map(finding_in).collect(),
-        result: facts,
-        as_of: as_of.transpose()?,
-    })
-}
-
-fn finding_in(finding: types::Finding) -> Finding {
-    Finding {
-        check: finding.check,
-        target: finding.target,
-        severity: match finding.severity {
-            types::Severity::Warning => Severity::Warning,
-            types::Severity::Error => Severity::Error,
-        },
-        message: finding.message,
-        count: finding.count,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tidemill_core::ErrorKind;
+
     use super::*;
-
-    fn returned(facts: &str, as_of: Option<&str>) -> Result<Outcome> {
-        outcome_from_wit(types::Outcome {
-            decision: types::Decision::Done,
-            reason: "done".into(),
-            findings: vec![],
-            result: facts.into(),
-            as_of: as_of.map(Into::into),
-        })
-    }
-
-    #[test]
-    fn nonsense_is_a_bug_that_shows_the_value() {
-        returned("{}", Some("2013-05-01T00:00:00Z")).unwrap();
-        for (facts, as_of, shown) in [("[1]", None, "`[1]`"), ("{", None, "JSON"), ("{}", Some("May"), "`May`")] {
-            let error = returned(facts, as_of).unwrap_err();
-            assert!(error.kind == ErrorKind::Bug && error.message.contains(shown), "{error}");
-        }
-    }
 
     #[test]
     fn what_is_not_a_component_is_told_what_it_is() {

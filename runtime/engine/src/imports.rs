@@ -1,12 +1,12 @@
 //! The contract's imports over a [`Host`]. Nothing is decided here: grants, recording and limits of SQL are the host's.
 
-use tidemill_core::{Digest, Error, ErrorKind, Format, Host, Level, ObjectMeta, PutResult, Result, Table};
+use tidemill_core::{Error, Host, Result, Table};
 use tidemill_host::RunHost;
 use wasmtime::component::Resource;
 
 use crate::{
     bindings::tidemill::stage::{fetch, objects, progress, run_context, sql, types},
-    error,
+    convert::{context_to_wit, digest_from_wit, error_to_wit, exported_to_wit, level_from_wit, meta_to_wit, put_to_wit, table_from_wit},
     state::RunState,
 };
 
@@ -34,60 +34,15 @@ impl StageHost for RunHost {
 
 type Answer<T> = std::result::Result<T, types::Error>;
 
-pub(crate) fn error_to_wit(error: Error) -> types::Error {
-    let kind = match error.kind {
-        ErrorKind::Config => types::ErrorKind::Config,
-        ErrorKind::Input => types::ErrorKind::Input,
-        ErrorKind::NotFound => types::ErrorKind::NotFound,
-        ErrorKind::Transient => types::ErrorKind::Transient,
-        ErrorKind::Limit => types::ErrorKind::Limit,
-        ErrorKind::Bug => types::ErrorKind::Bug,
-    };
-    types::Error {
-        kind,
-        message: error.message,
-    }
-}
-
-fn meta(meta: ObjectMeta) -> objects::Meta {
-    objects::Meta {
-        key: meta.key,
-        size: meta.size,
-    }
-}
-
-fn put(put: PutResult) -> objects::PutResult {
-    match put {
-        PutResult::Written => objects::PutResult::Written,
-        PutResult::Unchanged => objects::PutResult::Unchanged,
-        PutResult::Conflict => objects::PutResult::Conflict,
-    }
-}
-
-fn tables(tables: Vec<sql::Table>) -> Vec<Table> {
-    let table = |table: sql::Table| Table {
-        name: table.name,
-        keys: table.keys,
-        format: match table.format {
-            sql::Format::Parquet => Format::Parquet,
-            sql::Format::Csv => Format::Csv,
-            sql::Format::JsonLines => Format::JsonLines,
-        },
-    };
-    tables.into_iter().map(table).collect()
+fn tables_from_wit(tables: Vec<sql::Table>) -> Vec<Table> {
+    tables.into_iter().map(table_from_wit).collect()
 }
 
 impl types::Host for RunState {}
 
 impl run_context::Host for RunState {
     fn get(&mut self) -> run_context::Context {
-        let context = self.host.context();
-        run_context::Context {
-            as_of: context.as_of.to_string(),
-            seed: context.seed,
-            run_key: context.run_key.clone(),
-            resource: context.resource.clone(),
-        }
+        context_to_wit(self.host.context())
     }
 }
 
@@ -98,43 +53,39 @@ impl objects::Host for RunState {
     fn get_range(&mut self, key: String, offset: u64, length: u64) -> Answer<Vec<u8>> {
         self.host.objects().get_range(&key, offset, length).map_err(error_to_wit)
     }
-    fn head(&mut self, key: String) -> Answer<Option<objects::Meta>> {
-        Ok(self.host.objects().head(&key).map_err(error_to_wit)?.map(meta))
+    fn head(&mut self, key: String) -> Answer<Option<objects::ObjectMeta>> {
+        Ok(self.host.objects().head(&key).map_err(error_to_wit)?.map(meta_to_wit))
     }
     fn create(&mut self, key: String, bytes: Vec<u8>) -> Answer<objects::PutResult> {
-        self.host.objects().create(&key, &bytes).map(put).map_err(error_to_wit)
+        self.host.objects().create(&key, &bytes).map(put_to_wit).map_err(error_to_wit)
     }
     fn swap(&mut self, key: String, expected: Option<String>, bytes: Vec<u8>) -> Answer<objects::PutResult> {
-        let expected = expected
-            .map(|text| Digest::parse(&text).ok_or_else(|| error::invalid_digest(&text)))
-            .transpose();
-        let expected = expected.map_err(error_to_wit)?;
+        let expected = expected.as_deref().map(digest_from_wit).transpose().map_err(error_to_wit)?;
         self.host
             .objects()
             .swap(&key, expected.as_ref(), &bytes)
-            .map(put)
+            .map(put_to_wit)
             .map_err(error_to_wit)
     }
-    fn list(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<objects::Meta>> {
+    fn list(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<objects::ObjectMeta>> {
         let page = self.host.objects().list(&prefix, after.as_deref(), limit).map_err(error_to_wit)?;
-        Ok(page.into_iter().map(meta).collect())
+        Ok(page.into_iter().map(meta_to_wit).collect())
     }
 }
 
 impl sql::Host for RunState {
     fn query(&mut self, sql: String, bound: Vec<sql::Table>) -> Answer<Resource<Reader>> {
-        let batches = self.host.reader(&sql, &tables(bound)).map_err(error_to_wit)?;
+        let batches = self.host.reader(&sql, &tables_from_wit(bound)).map_err(error_to_wit)?;
         self.table
             .push(Reader(batches))
             .map_err(|error| error_to_wit(Error::limit(format!("too many query results are open: {error}"))))
     }
-    fn export(&mut self, sql: String, bound: Vec<sql::Table>, key: String) -> Answer<sql::Exported> {
-        let exported = self.host.sql().export(&sql, &tables(bound), &key).map_err(error_to_wit)?;
-        Ok(sql::Exported {
-            rows: exported.rows,
-            size: exported.size,
-            digest: exported.digest.to_string(),
-        })
+    fn export(&mut self, sql: String, bound: Vec<sql::Table>, key: String) -> Answer<sql::ExportedFile> {
+        self.host
+            .sql()
+            .export(&sql, &tables_from_wit(bound), &key)
+            .map(exported_to_wit)
+            .map_err(error_to_wit)
     }
 }
 
@@ -158,12 +109,7 @@ impl progress::Host for RunState {
             .report_progress(if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) }, &message);
     }
     fn log(&mut self, level: progress::Level, message: String) {
-        let level = match level {
-            progress::Level::Debug => Level::Debug,
-            progress::Level::Info => Level::Info,
-            progress::Level::Warning => Level::Warning,
-        };
-        self.host.log(level, &message);
+        self.host.log(level_from_wit(level), &message);
     }
 }
 

@@ -12,6 +12,7 @@ mod bindings {
 }
 mod cache;
 mod component;
+mod convert;
 mod engine;
 mod error;
 mod expiration;

@@ -40,7 +40,7 @@ impl Host for Twin {
 }
 
 fn refused(what: &str) -> Error {
-    Error::limit(format!("`{what}` is not granted"))
+    Error::denied(format!("`{what}` is not granted"))
 }
 
 impl Objects for Twin {
@@ -137,7 +137,7 @@ fn fails(name: &str, kind: ErrorKind, words: &[&str]) {
 
 #[test]
 fn misbehaviour_has_its_kind_and_its_words() {
-    fails("loop", ErrorKind::Limit, &["timeout", "0.5 seconds"]);
+    fails("loop", ErrorKind::Timeout, &["timeout", "0.5 seconds"]);
     fails("memory", ErrorKind::Limit, &["64 MiB"]);
     fails(
         "panic",

@@ -16,11 +16,7 @@ use std::{
     time::Duration,
 };
 
-use tidemill_core::{
-    Digest, Error, Host, ObjectsExt, Outcome, Result, Trigger,
-    pipeline::{Node, Pipeline},
-    record::OutcomeRecord,
-};
+use tidemill_core::{Digest, Error, Host, ObjectsExt, Outcome, Result, Trigger, pipeline::Node, project::Project, record::OutcomeRecord};
 use tidemill_flow::{Flow, FlowOptions, FlowSetup};
 use tidemill_host::{RunHost, Runner, SqlEngine, SqlOptions, Usage};
 use tidemill_run::{AccessLog, Ledger, NoPredictions, drop_dead_letter, list_dead_letters, retry_dead_letter};
@@ -117,7 +113,9 @@ fn sql() -> SqlEngine {
 }
 
 fn setup(text: &str, store: &Store, runner: &Arc<Plain>, options: FlowOptions) -> FlowSetup {
-    let pipeline = Pipeline::parse(text, &|path| Err(Error::not_found(path.to_owned()))).unwrap();
+    let pipeline = Project::parse(text, &|path| Err(Error::not_found(path.to_owned())))
+        .unwrap()
+        .pipeline;
     FlowSetup {
         pipeline: Arc::new(pipeline),
         store: store.clone(),
@@ -309,7 +307,9 @@ async fn a_letter_on_its_way_back_is_never_out_of_sight() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_ends_in_a_dead_letter_that_names_it() {
     // `check` refuses this chain; a flow is given it all the same, as if a pattern had slipped through.
-    let mut pipeline = Pipeline::parse(CHAIN, &|path| Err(Error::not_found(path.to_owned()))).unwrap();
+    let mut pipeline = Project::parse(CHAIN, &|path| Err(Error::not_found(path.to_owned())))
+        .unwrap()
+        .pipeline;
     for node in &mut pipeline.nodes {
         if node.stage == "mirror" {
             node.on = vec!["outcomes/mirror/mirror/*".into(), "numbers/**".into()];

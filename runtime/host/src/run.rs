@@ -182,7 +182,7 @@ impl Sql for RunHost {
             .and_then(|mut file| file.read_to_end(&mut bytes))
             .map_err(|e| Error::transient(format!("the rows for `{key}` could not be read back: {e}")))?;
         if self.objects.create(key, &bytes)? == PutResult::Conflict {
-            return Err(Error::input(format!(
+            return Err(Error::conflict(format!(
                 "`{key}` exists with other content; it is written once and never changed: export under the run's key"
             )));
         }

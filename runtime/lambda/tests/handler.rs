@@ -186,7 +186,7 @@ async fn a_run_that_does_not_end_is_given_up() {
     let function = Function::open(json!({ "timeout-seconds": 1 })).await;
     assert!(function.failed(&[("slow", 1, put("raw/d/slow.csv"))]).await.is_empty());
     let letters = list_dead_letters(&function.store).await.unwrap();
-    assert_eq!((letters.len(), letters[0].kind), (1, ErrorKind::Limit));
+    assert_eq!((letters.len(), letters[0].kind), (1, ErrorKind::Timeout));
     assert!(
         letters[0].message.contains("took longer than its 1 s; raise `timeout-seconds`"),
         "{}",

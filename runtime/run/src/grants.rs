@@ -1,6 +1,6 @@
 //! The keys and hosts that a stage may use, as `tidemill.toml` grants them. The messages say what to add there.
 
-use tidemill_core::{Error, Result, pipeline::matches};
+use tidemill_core::{Error, Result, layout::matches};
 
 /// Patterns of keys that a stage may read and write, and the hosts that it may fetch from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn covers_listing(pattern: &str, prefix: &str) -> bool {
 
 fn denied_error(doing: &str, object: &str, field: &str, granted: &[String]) -> Error {
     let list = granted.iter().map(|pattern| format!("`{pattern}`")).collect::<Vec<_>>().join(", ");
-    Error::limit(format!(
+    Error::denied(format!(
         "the stage may not {doing} `{object}`: tidemill.toml grants it {field} = [{list}]; add `{object}` to its `{field}` if it should"
     ))
 }
@@ -96,7 +96,7 @@ mod tests {
         assert!(grants.check_read("reports/late/x.json").is_ok());
         assert!(grants.check_write("reports/late/x.json").is_ok());
         let error = grants.check_write("datasets/flights/x").unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Limit);
+        assert_eq!(error.kind, ErrorKind::Denied);
         assert_eq!(
             error.message,
             "the stage may not write `datasets/flights/x`: tidemill.toml grants it writes = [`reports/late/**`]; \

@@ -1,4 +1,4 @@
-//! Measurement `wit_bindgen` generates from the contract. Nothing but `component.rs` looks in here.
+//! The code that `wit_bindgen` generates from the contract. Nothing but `component.rs` looks in here.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use tidemill_core::{
-    Batches, Digest, Error, Exported, FetchResponse, Host, Level, Meta, Objects, Put, Result, RunContext, Sql, Stage, Table,
+    Batches, Digest, Error, ExportedFile, FetchResponse, Host, Level, ObjectMeta, Objects, PutResult, Result, RunContext, Sql, Stage, Table,
 };
 
 use crate::{
@@ -15,25 +15,25 @@ use crate::{
     config, convert,
 };
 
-/// Measurement [`export!`](crate::export) exports: a stage behind the contract's `run`.
+/// The type that [`export!`](crate::export) exports: a stage behind the contract's `run`.
 #[derive(Debug)]
 pub struct Component<S>(PhantomData<S>);
 
 impl<S: Stage> Guest for Component<S> {
     fn run(trigger: types::Trigger, config: String) -> Result<types::Outcome, types::Error> {
-        run::<S>(trigger, &config).map_err(convert::error_out)
+        run::<S>(trigger, &config).map_err(convert::error_to_wit)
     }
 }
 
 fn run<S: Stage>(trigger: types::Trigger, text: &str) -> Result<types::Outcome> {
-    let (trigger, config, host) = (convert::trigger(trigger)?, config::read::<S>(text)?, ComponentHost::new()?);
-    // Measurement is never called is not imported: the choice is made when the stage is compiled.
+    let (trigger, config, host) = (convert::trigger_from_wit(trigger)?, config::read::<S>(text)?, ComponentHost::new()?);
+    // A function that is never called is not imported: the choice is made when the stage is compiled.
     let outcome = if S::SQL {
         S::run(&trigger, config, &host)
     } else {
         S::run(&trigger, config, &WithoutSql(host))
     };
-    convert::outcome_out(outcome?)
+    convert::outcome_to_wit(outcome?)
 }
 
 /// The imports as a [`Host`].
@@ -43,16 +43,8 @@ struct ComponentHost {
 
 impl ComponentHost {
     fn new() -> Result<Self> {
-        let context = run_context::get();
-        let as_of = tidemill_core::time::parse_time(&context.as_of)
-            .map_err(|error| Error::bug(error.message).context("the host gave a wrong `as-of`"))?;
         Ok(Self {
-            context: RunContext {
-                as_of,
-                seed: context.seed,
-                run_key: context.run_key,
-                resource: context.resource,
-            },
+            context: convert::context_from_wit(run_context::get())?,
         })
     }
 }
@@ -67,14 +59,14 @@ impl Host for ComponentHost {
     fn sql(&self) -> &dyn Sql {
         self
     }
-    fn progress(&self, fraction: f64, message: &str) {
+    fn report_progress(&self, fraction: f64, message: &str) {
         progress::report(fraction, message);
     }
     fn log(&self, level: Level, message: &str) {
-        progress::log(convert::level_out(level), message);
+        progress::log(convert::level_to_wit(level), message);
     }
     fn fetch(&self, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
-        let response = fetch::get(url, headers).map_err(convert::error)?;
+        let response = fetch::get(url, headers).map_err(convert::error_from_wit)?;
         Ok(FetchResponse {
             status: response.status,
             headers: response.headers,
@@ -85,46 +77,47 @@ impl Host for ComponentHost {
 
 impl Objects for ComponentHost {
     fn get(&self, key: &str) -> Result<Vec<u8>> {
-        objects::get(key).map_err(convert::error)
+        objects::get(key).map_err(convert::error_from_wit)
     }
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
-        objects::get_range(key, offset, length).map_err(convert::error)
+        objects::get_range(key, offset, length).map_err(convert::error_from_wit)
     }
-    fn head(&self, key: &str) -> Result<Option<Meta>> {
-        Ok(objects::head(key).map_err(convert::error)?.map(convert::meta))
+    fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
+        Ok(objects::head(key).map_err(convert::error_from_wit)?.map(convert::meta_from_wit))
     }
-    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {
-        objects::create(key, bytes).map(convert::put).map_err(convert::error)
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult> {
+        objects::create(key, bytes)
+            .map(convert::put_from_wit)
+            .map_err(convert::error_from_wit)
     }
-    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<Put> {
+    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<PutResult> {
         objects::swap(key, expected.map(Digest::as_str), bytes)
-            .map(convert::put)
-            .map_err(convert::error)
+            .map(convert::put_from_wit)
+            .map_err(convert::error_from_wit)
     }
-    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Meta>> {
-        let page = objects::list(prefix, after, limit).map_err(convert::error)?;
-        Ok(page.into_iter().map(convert::meta).collect())
+    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<ObjectMeta>> {
+        let page = objects::list(prefix, after, limit).map_err(convert::error_from_wit)?;
+        Ok(page.into_iter().map(convert::meta_from_wit).collect())
     }
 }
 
 impl Sql for ComponentHost {
     fn query<'a>(&'a self, sql: &str, tables: &[Table]) -> Result<Batches<'a>> {
-        let reader = sql::query(sql, &convert::tables_out(tables)).map_err(convert::error)?;
+        let reader = sql::query(sql, &tables_to_wit(tables)).map_err(convert::error_from_wit)?;
         Ok(Box::new(std::iter::from_fn(move || {
-            reader.next().map_err(convert::error).transpose()
+            reader.next().map_err(convert::error_from_wit).transpose()
         })))
     }
-    fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<Exported> {
-        let exported = sql::export(sql, &convert::tables_out(tables), key).map_err(convert::error)?;
-        Ok(Exported {
-            rows: exported.rows,
-            size: exported.size,
-            digest: convert::digest(&exported.digest)?,
-        })
+    fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile> {
+        convert::exported_from_wit(sql::export(sql, &tables_to_wit(tables), key).map_err(convert::error_from_wit)?)
     }
 }
 
-/// The same imports but SQL.
+fn tables_to_wit(tables: &[Table]) -> Vec<sql::Table> {
+    tables.iter().map(convert::table_to_wit).collect()
+}
+
+/// The imports without SQL.
 struct WithoutSql(ComponentHost);
 
 impl Host for WithoutSql {
@@ -137,8 +130,8 @@ impl Host for WithoutSql {
     fn sql(&self) -> &dyn Sql {
         self
     }
-    fn progress(&self, fraction: f64, message: &str) {
-        self.0.progress(fraction, message);
+    fn report_progress(&self, fraction: f64, message: &str) {
+        self.0.report_progress(fraction, message);
     }
     fn log(&self, level: Level, message: &str) {
         self.0.log(level, message);
@@ -152,7 +145,7 @@ impl Sql for WithoutSql {
     fn query<'a>(&'a self, _: &str, _: &[Table]) -> Result<Batches<'a>> {
         Err(without_sql())
     }
-    fn export(&self, _: &str, _: &[Table], _: &str) -> Result<Exported> {
+    fn export(&self, _: &str, _: &[Table], _: &str) -> Result<ExportedFile> {
         Err(without_sql())
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tidemill_core::{
     Batches, Digest, Error, ExportedFile, FetchResponse, Host, Level, ObjectMeta, Objects, Outcome, PutResult, Result, RunContext, Sql,
-    Stage, Table, Trigger, pipeline::matches,
+    Stage, Table, Trigger, layout::matches,
 };
 
 /// The host, its store, and what it grants beside the trigger.
@@ -120,7 +120,7 @@ fn not_found(key: &str) -> Error {
 }
 
 fn denied(doing: &str, key: &str, granted: &[String]) -> Error {
-    Error::limit(format!(
+    Error::denied(format!(
         "the stage may not {doing} `{key}`: it is granted `{}`",
         granted.join("`, `")
     ))
@@ -139,7 +139,7 @@ impl Host for TestHost {
     fn report_progress(&self, _: f64, _: &str) {}
     fn log(&self, _: Level, _: &str) {}
     fn fetch(&self, url: &str, _: &[(String, String)]) -> Result<FetchResponse> {
-        Err(Error::limit(format!("there is no network here to fetch `{url}` from")))
+        Err(Error::denied(format!("there is no network here to fetch `{url}` from")))
     }
 }
 
@@ -188,7 +188,7 @@ impl Sql for TestHost {
 }
 
 fn no_sql() -> Error {
-    Error::limit("a host in memory has no SQL; test this over `tidemill_host::RunHost`")
+    Error::config("a host in memory has no SQL; test this over `tidemill_host::RunHost`")
 }
 
 #[cfg(test)]
@@ -205,9 +205,9 @@ mod tests {
             .with_grants(&["a/**"], &["c/**"]);
         assert_eq!(twin.get("a/1").unwrap(), b"one");
         assert_eq!(twin.get_range("a/1", 1, 9).unwrap(), b"ne");
-        assert_eq!(twin.get("b/1").unwrap_err().kind, ErrorKind::Limit);
+        assert_eq!(twin.get("b/1").unwrap_err().kind, ErrorKind::Denied);
         assert_eq!(twin.get("a/2").unwrap_err().kind, ErrorKind::NotFound);
-        assert_eq!(twin.create("a/2", b"").unwrap_err().kind, ErrorKind::Limit);
+        assert_eq!(twin.create("a/2", b"").unwrap_err().kind, ErrorKind::Denied);
         assert_eq!(twin.list("a/", None, 9).unwrap().len(), 1);
         assert!(twin.list("b/", None, 9).is_err());
         assert_eq!(twin.create("c/1", b"x").unwrap(), PutResult::Written);

@@ -76,13 +76,13 @@ const CODES: &[CodeMeaning] = &[
     ),
     (
         &["AccessDenied", "AllAccessDisabled", "AccountProblem"],
-        ErrorKind::Limit,
+        ErrorKind::Denied,
         "the credentials in use may not do that in bucket `{bucket}`; give them the right \
          (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, and s3:AbortMultipartUpload)",
     ),
     (
         &["AccessDeniedException"],
-        ErrorKind::Limit,
+        ErrorKind::Denied,
         "the credentials in use may not do that; give them sqs:ReceiveMessage and sqs:DeleteMessage",
     ),
     (
@@ -252,7 +252,7 @@ impl Endpoint {
             RemoteError::InvalidPath { source } => Error::input(format!(
                 "{what}: the bucket holds a key that a store cannot have ({source}); remove that object"
             )),
-            RemoteError::PermissionDenied { .. } => Error::limit(format!(
+            RemoteError::PermissionDenied { .. } => Error::denied(format!(
                 "{what}: the store refused it ({}); give the credentials in use that right",
                 cause.summary()
             )),

@@ -294,7 +294,7 @@ impl Local {
             Io::StorageFull | Io::QuotaExceeded => Error::transient(format!(
                 "`{key}` could not be {doing}: the disk that holds `{root}` is full; nothing was left half-written: make room, it is tried again"
             )),
-            Io::PermissionDenied | Io::ReadOnlyFilesystem => Error::limit(format!(
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => Error::denied(format!(
                 "`{key}` could not be {doing}: the process may not do that in `{root}` ({error}); give its user the right to read and write there"
             )),
             Io::NotADirectory | Io::IsADirectory | Io::DirectoryNotEmpty => Error::input(format!(
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Transient);
         assert!(error.message.contains("is full") && error.message.contains("make room"), "{error}");
         let error = local.io_error("written", "raw/a.csv", &Io::PermissionDenied.into());
-        assert_eq!(error.kind, ErrorKind::Limit);
+        assert_eq!(error.kind, ErrorKind::Denied);
         local.create("a/b", b"1").unwrap();
         assert!(fs::read_dir(&local.temporary).unwrap().next().is_none());
     }

@@ -7,15 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use tidemill_core::{Digest, Error, Meta, Objects, Put, Result};
+use tidemill_core::{Digest, Error, ObjectMeta, Objects, PutResult, Result};
 
 use crate::Store;
 
-/// Measurement a future of this store comes to.
+/// The output of a future of this store.
 pub fn ready<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Delivery => Err(Error::bug("the store waits for something that nobody does")),
+        Poll::Pending => Err(Error::bug("the store waits for something that nobody does")),
     }
 }
 
@@ -37,16 +37,16 @@ impl Objects for BlockingStore {
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
         ready(self.0.get_range(key, offset, length)).map(Vec::from)
     }
-    fn head(&self, key: &str) -> Result<Option<Meta>> {
+    fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
         ready(self.0.head(key))
     }
-    fn create(&self, key: &str, bytes: &[u8]) -> Result<Put> {
+    fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult> {
         ready(self.0.create(key, Bytes::copy_from_slice(bytes)))
     }
-    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<Put> {
+    fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<PutResult> {
         ready(self.0.swap(key, expected, Bytes::copy_from_slice(bytes)))
     }
-    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Meta>> {
+    fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<ObjectMeta>> {
         ready(self.0.list(prefix, after, usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 }

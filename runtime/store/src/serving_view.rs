@@ -66,7 +66,7 @@ fn is_servable(key: &str) -> bool {
 fn to_read_error(error: Error) -> ReadError {
     match error.kind {
         ErrorKind::NotFound => ReadError::NotFound,
-        ErrorKind::Limit => ReadError::Denied,
+        ErrorKind::Denied => ReadError::Denied,
         _ => ReadError::Unavailable(error),
     }
 }

@@ -86,7 +86,7 @@ filter!(PascalCase, PascalCaseFilter, "pascal_case", "To PascalCase.", |text| te
 
 #[cfg(test)]
 mod tests {
-    use tidemill_core::pipeline::Pipeline;
+    use tidemill_core::project::Project;
 
     use super::*;
     use crate::all;
@@ -128,8 +128,8 @@ mod tests {
         for template in all {
             let values = template.resolve_values(&[]).unwrap();
             let files = template.render("my stage", &values).unwrap();
-            let pipeline = Pipeline::parse(&text(&files, "tidemill.toml").unwrap(), &|path| text(&files, path));
-            let pipeline = pipeline.unwrap_or_else(|e| panic!("{}: {e}", template.id));
+            let pipeline = Project::parse(&text(&files, "tidemill.toml").unwrap(), &|path| text(&files, path));
+            let pipeline = pipeline.unwrap_or_else(|e| panic!("{}: {e}", template.id)).pipeline;
             assert!(!pipeline.nodes.is_empty(), "{}", template.id);
             assert!(text(&files, "README.md").is_ok(), "{} does not say what it is", template.id);
             assert!(text(&files, ".gitignore").unwrap().contains(".tidemill"), "{}", template.id);

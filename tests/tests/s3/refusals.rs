@@ -56,7 +56,7 @@ async fn a_real_server_refuses() -> Result<()> {
         (
             &own,
             with(&at, &[("AWS_ACCESS_KEY_ID", READ_ONLY_KEY)]),
-            ErrorKind::Limit,
+            ErrorKind::Denied,
             "give them the right",
         ),
     ] {

@@ -15,6 +15,7 @@ use tidemill_core::{
         NodeSettings, Pipeline,
         deployment::{CoordinatorSettings, ServingConfig},
     },
+    project::Project,
 };
 use tidemill_host::Store;
 use tokio::runtime::Runtime;
@@ -264,5 +265,5 @@ fn pipeline(project: &Path) -> Result<Pipeline> {
         let whole = project.join(path);
         std::fs::read_to_string(&whole).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", whole.display())))
     };
-    Ok(Pipeline::parse(&read("tidemill.toml")?, &read)?)
+    Ok(Project::parse(&read("tidemill.toml")?, &read)?.pipeline)
 }

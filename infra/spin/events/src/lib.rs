@@ -30,10 +30,7 @@ use spin_sdk::{
 };
 use tidemill_core::{Error, ErrorKind, Result};
 
-use bindings::tidemill::{
-    runs::pipeline::{self, StageResult},
-    stage::types,
-};
+use bindings::tidemill::runs::pipeline::{self, StageResult};
 
 #[http_service]
 async fn serve(request: Request) -> impl IntoResponse {
@@ -102,17 +99,7 @@ fn handle_events(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
     }
 }
 
-fn error_from_wit(error: types::Error) -> Error {
-    let kind = match error.kind {
-        types::ErrorKind::Config => ErrorKind::Config,
-        types::ErrorKind::Input => ErrorKind::Input,
-        types::ErrorKind::NotFound => ErrorKind::NotFound,
-        types::ErrorKind::Transient => ErrorKind::Transient,
-        types::ErrorKind::Limit => ErrorKind::Limit,
-        types::ErrorKind::Bug => ErrorKind::Bug,
-    };
-    Error::new(kind, error.message)
-}
+tidemill_core::wit_conversions!([crate::bindings::tidemill::stage] types);
 
 /// An error as a response. Bugs and wrong configuration are logged, not shown to the client.
 fn error_response(error: &Error) -> (StatusCode, Value) {

@@ -1,11 +1,12 @@
 //! A stage's imports: those of the run that is in progress.
 
-use tidemill_core::{Digest, Error, ObjectMeta, Objects as _, PutResult, Result};
+use tidemill_core::Objects as _;
 
 use crate::{
     RunHost,
     bindings::exports::tidemill::stage::{fetch, objects, progress, run_context, types},
-    runs::{error_to_wit, with_run},
+    convert::{context_to_wit, digest_from_wit, error_to_wit, meta_to_wit, put_to_wit},
+    runs::with_run,
 };
 
 impl run_context::Guest for RunHost {
@@ -20,12 +21,7 @@ impl run_context::Guest for RunHost {
                 resource: String::new(),
             };
         };
-        run_context::Context {
-            as_of: context.as_of.to_string(),
-            seed: context.seed,
-            run_key: context.run_key,
-            resource: context.resource,
-        }
+        context_to_wit(&context)
     }
 }
 
@@ -36,7 +32,7 @@ impl objects::Guest for RunHost {
     fn get_range(key: String, offset: u64, length: u64) -> Result<Vec<u8>, types::Error> {
         with_run(|run| run.objects.get_range(&key, offset, length)).map_err(error_to_wit)
     }
-    fn head(key: String) -> Result<Option<objects::Meta>, types::Error> {
+    fn head(key: String) -> Result<Option<objects::ObjectMeta>, types::Error> {
         with_run(|run| Ok(run.objects.head(&key)?.map(meta_to_wit))).map_err(error_to_wit)
     }
     fn create(key: String, bytes: Vec<u8>) -> Result<objects::PutResult, types::Error> {
@@ -44,33 +40,14 @@ impl objects::Guest for RunHost {
     }
     fn swap(key: String, expected: Option<String>, bytes: Vec<u8>) -> Result<objects::PutResult, types::Error> {
         let swapped = with_run(|run| {
-            let expected = expected.as_deref().map(parse_digest).transpose()?;
+            let expected = expected.as_deref().map(digest_from_wit).transpose()?;
             run.objects.swap(&key, expected.as_ref(), &bytes).map(put_to_wit)
         });
         swapped.map_err(error_to_wit)
     }
-    fn list(prefix: String, after: Option<String>, limit: u32) -> Result<Vec<objects::Meta>, types::Error> {
+    fn list(prefix: String, after: Option<String>, limit: u32) -> Result<Vec<objects::ObjectMeta>, types::Error> {
         let listed = with_run(|run| run.objects.list(&prefix, after.as_deref(), limit));
         listed.map(|page| page.into_iter().map(meta_to_wit).collect()).map_err(error_to_wit)
-    }
-}
-
-fn parse_digest(text: &str) -> Result<Digest> {
-    Digest::parse(text).ok_or_else(|| Error::input(format!("`{text}` is not a SHA-256 digest in lower-case hex")))
-}
-
-fn meta_to_wit(meta: ObjectMeta) -> objects::Meta {
-    objects::Meta {
-        key: meta.key,
-        size: meta.size,
-    }
-}
-
-fn put_to_wit(put: PutResult) -> objects::PutResult {
-    match put {
-        PutResult::Written => objects::PutResult::Written,
-        PutResult::Unchanged => objects::PutResult::Unchanged,
-        PutResult::Conflict => objects::PutResult::Conflict,
     }
 }
 

@@ -4,6 +4,7 @@
 //! A stage's imports are synchronous, so this component blocks: its instance serves nothing else meanwhile.
 #![cfg(target_family = "wasm")]
 
+mod convert;
 mod fetch;
 mod imports;
 mod runs;

@@ -9,11 +9,10 @@ use std::{
 use jiff::Timestamp;
 use serde_json::json;
 use tidemill_core::{
-    Decision, Digest, Error, ErrorKind, Finding, Outcome, PutResult, Result, RunContext, Severity,
+    Digest, Error, Outcome, PutResult, Result, RunContext,
     notification::{EventKind, ObjectEvent, parse_http},
     pipeline::{KeyRole, NodeSettings},
     record::OutcomeRecord,
-    time::parse_time,
 };
 use tidemill_run::{
     Admission, Attempt, Budget, Delivery, DeliveryContext, DeliveryCount, Ledger, RunReport, ScopedObjects, TriggerRef, resolve_triggers,
@@ -29,6 +28,7 @@ use crate::{
         },
         stage::types,
     },
+    convert::{error_from_wit, error_to_wit, outcome_from_wit, trigger_to_wit},
     settings::{self, Settings},
 };
 
@@ -81,39 +81,12 @@ pub(crate) fn with_run<T>(work: impl FnOnce(&CurrentRun) -> Result<T>) -> Result
     })
 }
 
-pub(crate) fn error_to_wit(error: Error) -> types::Error {
-    let kind = match error.kind {
-        ErrorKind::Config => types::ErrorKind::Config,
-        ErrorKind::Input => types::ErrorKind::Input,
-        ErrorKind::NotFound => types::ErrorKind::NotFound,
-        ErrorKind::Transient => types::ErrorKind::Transient,
-        ErrorKind::Limit => types::ErrorKind::Limit,
-        ErrorKind::Bug => types::ErrorKind::Bug,
-    };
-    types::Error {
-        kind,
-        message: error.message,
-    }
-}
-
-fn error_from_wit(error: types::Error) -> Error {
-    let kind = match error.kind {
-        types::ErrorKind::Config => ErrorKind::Config,
-        types::ErrorKind::Input => ErrorKind::Input,
-        types::ErrorKind::NotFound => ErrorKind::NotFound,
-        types::ErrorKind::Transient => ErrorKind::Transient,
-        types::ErrorKind::Limit => ErrorKind::Limit,
-        types::ErrorKind::Bug => ErrorKind::Bug,
-    };
-    Error::new(kind, error.message)
-}
-
 impl ingest::Guest for RunHost {
     fn put(key: String, bytes: Vec<u8>) -> Result<bool, types::Error> {
         let put = with_instance(|instance| match ready(instance.store.create(&key, bytes.into()))? {
             PutResult::Written => Ok(true),
             PutResult::Unchanged => Ok(false),
-            PutResult::Conflict => Err(Error::input(format!("`{key}` exists with other content"))),
+            PutResult::Conflict => Err(Error::conflict(format!("`{key}` exists with other content"))),
         });
         put.map_err(error_to_wit)
     }
@@ -206,10 +179,7 @@ fn start_run(instance: &Instance, stage: u32, trigger: &runs::TriggerRef) -> Res
     let attempt = delivery.attempt(&node, digest);
     ready(attempt.persist_inputs(&instance.store, None))?;
     let job = Job {
-        trigger: types::Trigger {
-            key: attempt.trigger().key.clone(),
-            digest: attempt.trigger().digest.to_string(),
-        },
+        trigger: trigger_to_wit(attempt.trigger()),
         config: node.config.to_string(),
     };
     RUN.set(Some(CurrentRun {
@@ -254,34 +224,6 @@ fn finish_run(instance: &Instance, result: Result<Outcome>) -> Result<String> {
 fn settle(context: DeliveryContext<'_>, delivery: Delivery, record: Result<OutcomeRecord>) -> Result<String> {
     let disposition = ready(delivery.settle(context, record))?;
     Ok(disposition.to_json().to_string())
-}
-
-fn outcome_from_wit(outcome: types::Outcome) -> Result<Outcome> {
-    let wrong = |e: &dyn std::fmt::Display| Error::bug(format!("the stage's outcome cannot be read: {e}"));
-    Ok(Outcome {
-        decision: match outcome.decision {
-            types::Decision::Done => Decision::Done,
-            types::Decision::Rejected => Decision::Rejected,
-            types::Decision::Skipped => Decision::Skipped,
-        },
-        reason: outcome.reason,
-        findings: outcome.findings.into_iter().map(finding_from_wit).collect(),
-        result: serde_json::from_str(&outcome.result).map_err(|e| wrong(&e))?,
-        as_of: outcome.as_of.as_deref().map(parse_time).transpose()?,
-    })
-}
-
-fn finding_from_wit(finding: types::Finding) -> Finding {
-    Finding {
-        check: finding.check,
-        target: finding.target,
-        severity: match finding.severity {
-            types::Severity::Warning => Severity::Warning,
-            types::Severity::Error => Severity::Error,
-        },
-        message: finding.message,
-        count: finding.count,
-    }
 }
 
 /// Goes into run records.

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use tidemill_core::{ErrorKind, pipeline::STAGES};
+use tidemill_core::{ErrorKind, pipeline::StageKind};
 use tidemill_host::{ENGINES, nn};
 
 use crate::{
@@ -140,13 +140,14 @@ fn check_port(address: &str) -> Diagnosis {
 }
 
 fn check_components(project: &Project) -> Diagnosis {
-    let absent: Vec<&str> = STAGES
+    let absent: Vec<&str> = StageKind::ALL
         .into_iter()
+        .map(StageKind::name)
         .filter(|stage| project.component_path(&format!("tidemill:{stage}")).is_err())
         .collect();
     let folders: Vec<String> = project.component_dirs().iter().map(|f| f.display().to_string()).collect();
     if absent.is_empty() {
-        return passed("components", format!("{} of {}", STAGES.len(), STAGES.len()));
+        return passed("components", format!("{0} of {0}", StageKind::ALL.len()));
     }
     let advice = format!("{} in none of {}; set TIDEMILL_COMPONENTS", absent.join(", "), folders.join(", "));
     missing("components", true, advice)

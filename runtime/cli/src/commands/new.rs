@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_core::{Error, Result, project::Project};
 use tidemill_templates::{RenderedFile, Template, all, find};
 
 use crate::output::{Output, table};
@@ -107,7 +107,7 @@ fn check_pipeline(files: &[RenderedFile]) -> Result<()> {
         let text = file.and_then(|file| String::from_utf8(file.bytes.clone()).ok());
         text.ok_or_else(|| Error::not_found(format!("`{path}` is not in the template")))
     };
-    Pipeline::parse(&read("tidemill.toml")?, &read).map(drop)
+    Project::parse(&read("tidemill.toml")?, &read).map(drop)
 }
 
 /// All files, or none.

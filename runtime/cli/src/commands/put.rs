@@ -99,7 +99,7 @@ pub(crate) async fn store_file(store: &Store, dataset: &str, name: &str, bytes: 
             }
         }
     }
-    Err(Error::input(format!("`raw/{dataset}/{name}` exists with other content")))
+    Err(Error::conflict(format!("`raw/{dataset}/{name}` exists with other content")))
 }
 
 #[cfg(test)]

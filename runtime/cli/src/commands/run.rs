@@ -6,11 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
-use tidemill_core::{
-    Digest, Error, PutResult,
-    pipeline::{Node, matches},
-    trigger_id,
-};
+use tidemill_core::{Digest, Error, PutResult, layout::matches, pipeline::Node, trigger_id};
 use tidemill_host::{Ledger, Store};
 use tidemill_run::{ScheduledEvent, list_dead_letters, retry_dead_letter, scheduled_event_key};
 

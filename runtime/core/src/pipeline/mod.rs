@@ -1,37 +1,31 @@
-//! The pipeline that `tidemill.toml` describes: read once, checked whole, and from then on always valid.
+//! The pipeline of a project: its datasets, features and models, and one node for each stage of each.
 //!
-//! The user names datasets, features and models; the nine stages and their chain follow from that (`nodes.rs`).
+//! A pipeline comes from [`Project::parse`](crate::project::Project::parse), which checks it whole: code that has one never checks again.
+//! The nine stages and their triggers follow from the datasets and models (`nodes.rs`).
 
-mod check;
 pub mod deployment;
+mod graph;
 mod nodes;
-mod pattern;
-mod raw;
+mod policy;
 mod settings;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use pattern::{matches, may_overlap};
+pub use graph::Edge;
+pub(crate) use graph::cycle_through;
+pub(crate) use nodes::builtin_nodes;
+pub use policy::{StageKind, StagePolicy, TrainingStep};
 pub use settings::{DerivedObjects, KeyRole, NodeSettings};
 
 use crate::{
-    Error, Result,
+    Error,
+    layout::{self, matches},
     spec::{Dataset, Features, Model},
     time::Span,
 };
 
-/// The nine stages, in the order in which a model meets them.
-pub const STAGES: [&str; 9] = [
-    "collect",
-    "validate",
-    "featurize",
-    "train",
-    "evaluate",
-    "register",
-    "predict",
-    "monitor",
-    "retrain",
-];
+/// Steps after which a chain of events counts as a loop, unless the project sets `max-depth`.
+pub const DEFAULT_MAX_DEPTH: u32 = 32;
 
 /// A checked pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,15 +38,15 @@ pub struct Pipeline {
     pub features: BTreeMap<String, Features>,
     /// By name.
     pub models: BTreeMap<String, Model>,
-    /// Every stage for every resource. `predict` is not among them: it serves, it is not triggered.
+    /// One node for each stage of each dataset and model, and the added stages. `predict` is not among them: it serves over HTTP.
     pub nodes: Vec<Node>,
-    /// Steps after which a chain of events is taken for a loop; default 32.
+    /// Steps after which a chain of events counts as a loop; default 32.
     pub max_depth: u32,
     /// The component that serves predictions.
     pub predict_component: String,
 }
 
-/// One stage for one resource: what triggers it, what it may touch, how it runs.
+/// One stage for one dataset or model: its triggers, grants and limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// `validate`, or the name of a stage that was added.
@@ -71,27 +65,16 @@ pub struct Node {
     pub fetch: Vec<String>,
     /// Its resolved configuration.
     pub config: serde_json::Value,
-    /// For everything random.
+    /// The seed of everything random.
     pub seed: u64,
-    /// Longest run.
+    /// Timeout of a run.
     pub timeout: Duration,
-    /// Most linear memory.
+    /// Maximum linear memory of the component.
     pub memory_bytes: u64,
-    /// Most runs at once.
+    /// Maximum number of concurrent runs.
     pub concurrency: usize,
-    /// How often the flow writes a tick for it (`schedules/<stage>/<resource>/<time>.json`).
+    /// The interval of its scheduled events.
     pub every: Option<Span>,
-}
-
-/// "An object of `from` matching `pattern` triggers `to`".
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Edge {
-    /// `<stage>:<resource>`, as [`Node::id`] gives it.
-    pub from: String,
-    /// A pattern of keys, `*` for one part.
-    pub pattern: String,
-    /// `<stage>:<resource>`.
-    pub to: String,
 }
 
 impl Node {
@@ -100,14 +83,19 @@ impl Node {
         format!("{}:{}", self.stage, self.resource)
     }
 
-    /// The pattern of its outcomes' keys: `outcomes/validate/flights/*`.
-    pub fn outcome_pattern(&self) -> String {
-        format!("outcomes/{}/{}/*", self.stage, self.resource)
+    /// How its runs are scheduled and where they may run.
+    pub fn policy(&self) -> StagePolicy {
+        StagePolicy::for_stage(&self.stage)
     }
 
-    /// `Limit`, for a run that was waited for in vain.
+    /// The pattern of its outcomes' keys: `outcomes/validate/flights/*`.
+    pub fn outcome_pattern(&self) -> String {
+        layout::outcome_pattern(&self.stage, &self.resource)
+    }
+
+    /// The `Timeout` error for a run that exceeded its timeout.
     pub fn timeout_error(&self) -> Error {
-        Error::limit(format!(
+        Error::timeout(format!(
             "stage `{}` took longer than its {} s; raise `timeout-seconds`",
             self.stage,
             self.timeout.as_secs()
@@ -116,13 +104,6 @@ impl Node {
 }
 
 impl Pipeline {
-    /// Reads and checks `tidemill.toml`. `read` gives the text of a file named in it, by its path from the project's folder.
-    pub fn parse(text: &str, read: &dyn Fn(&str) -> Result<String>) -> Result<Self> {
-        let pipeline = raw::resolve(raw::RawPipeline::parse(text)?, read)?;
-        check::check(&pipeline)?;
-        Ok(pipeline)
-    }
-
     /// The nodes that an object with this key triggers.
     pub fn triggered_nodes<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
         self.nodes
@@ -135,8 +116,13 @@ impl Pipeline {
         self.nodes.iter().find(|node| node.stage == stage && node.resource == resource)
     }
 
-    /// The chain: who triggers whom through which keys.
+    /// The graph of triggers.
     pub fn edges(&self) -> Vec<Edge> {
-        check::edges(self)
+        graph::edges(self)
+    }
+
+    /// The shortest cycle of triggers through a node, as ids; the node's own is first and last.
+    pub fn cycle_through(&self, node: &Node) -> Option<Vec<String>> {
+        graph::cycle_through(&self.edges(), &node.id())
     }
 }

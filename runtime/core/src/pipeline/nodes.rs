@@ -1,189 +1,220 @@
-//! What the nine stages are for the user's datasets, features and models: triggers, grants and limits.
+//! The nine stages for the datasets, features and models of a project: triggers, grants and limits.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{
-    Node, Pipeline,
-    raw::{Collect, names},
-};
+use super::{Node, Pipeline, StageKind};
 use crate::{
     Error, Result,
-    spec::{Model, TrainerKind},
+    layout::{self, Prefix},
+    spec::{Collect, CollectSource, Dataset, Features, Model, TrainerKind},
 };
 
-/// Longest run of a stage that reads and writes a few records. Where a queue delivers events, what must be tried again waits for a
-/// multiple of it.
-const SHORT: Duration = Duration::from_secs(60);
+/// Timeout of a stage that reads and writes a few records. Where a queue delivers events, a retry waits for a multiple of it.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const LONG_TIMEOUT: Duration = Duration::from_secs(1800);
+const TRAINING_TIMEOUT: Duration = Duration::from_secs(3600);
+const GIB: u64 = 1 << 30;
 
-pub(super) fn nine(pipeline: &Pipeline, collects: &BTreeMap<String, Collect>) -> Result<Vec<Node>> {
+/// The nodes that follow from the datasets and models of a pipeline.
+pub(crate) fn builtin_nodes(pipeline: &Pipeline) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
-    for (name, dataset) in &pipeline.datasets {
-        if let Some(collect) = collects.get(name) {
-            nodes.push(collector(name, collect)?);
+    for dataset in pipeline.datasets.values() {
+        if let Some(collect) = &dataset.collect {
+            nodes.push(collect_node(dataset, collect)?);
         }
-        nodes.push(Node {
-            on: vec![format!("raw/{name}/**")],
-            reads: vec![format!("raw/{name}/**")],
-            writes: vec![format!("datasets/{name}/**"), format!("quarantine/{name}/**")],
-            concurrency: 2,
-            ..node("validate", name, json!({ "dataset": dataset }))
-        });
+        nodes.push(validate_node(dataset));
     }
     for model in pipeline.models.values() {
-        nodes.extend(of_model(pipeline, model)?);
+        let features = pipeline.features.get(&model.features);
+        let dataset = features.and_then(|features| pipeline.datasets.get(&features.dataset));
+        let (Some(features), Some(dataset)) = (features, dataset) else {
+            return Err(Error::bug(format!("the references of model `{}` were not resolved", model.name)));
+        };
+        nodes.extend([
+            featurize_node(model, features, dataset),
+            train_node(model),
+            evaluate_node(model),
+            register_node(model),
+            monitor_node(model, features, dataset),
+            retrain_node(model),
+        ]);
     }
     Ok(nodes)
 }
 
-fn collector(name: &str, collect: &Collect) -> Result<Node> {
-    let (source, reads, fetch) = match (&collect.url, &collect.prefix) {
-        (Some(url), None) => (json!({ "url": url }), vec![], vec![host(name, url)?]),
-        (None, Some(prefix)) => (
+impl Node {
+    /// A node with default limits that nothing triggers and that may touch nothing.
+    pub(crate) fn new(stage: &str, resource: &str, config: Value) -> Self {
+        Self {
+            stage: stage.into(),
+            resource: resource.into(),
+            component: format!("tidemill:{stage}"),
+            on: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            fetch: Vec::new(),
+            config,
+            seed: 0,
+            timeout: DEFAULT_TIMEOUT,
+            memory_bytes: GIB,
+            concurrency: 1,
+            every: None,
+        }
+    }
+
+    fn builtin(kind: StageKind, resource: &str, config: Value) -> Self {
+        Self::new(kind.name(), resource, config)
+    }
+}
+
+fn collect_node(dataset: &Dataset, collect: &Collect) -> Result<Node> {
+    let name = &dataset.name;
+    let raw = Prefix::Raw.pattern(name);
+    let (source, reads, fetch) = match collect.source().map_err(Error::config)? {
+        CollectSource::Url { url, host } => (json!({ "url": url }), vec![raw], vec![host.to_owned()]),
+        CollectSource::Prefix(prefix) => (
             json!({ "prefix": prefix }),
-            vec![format!("{}/**", prefix.trim_end_matches('/'))],
+            vec![format!("{}/**", prefix.trim_end_matches('/')), raw],
             vec![],
         ),
-        _ => {
-            return Err(Error::config(format!(
-                "tidemill.toml: [dataset.{name}] collect needs exactly one of `url` and `prefix`"
-            )));
-        }
     };
-    let mut reads = reads;
-    reads.push(format!("raw/{name}/**"));
     Ok(Node {
-        on: vec![format!("schedules/collect/{name}/*")],
+        on: vec![layout::schedule_pattern(StageKind::Collect.name(), name)],
         reads,
-        writes: vec![format!("raw/{name}/collected/**")],
+        writes: vec![layout::collected_pattern(name)],
         fetch,
         every: collect.every,
-        ..node("collect", name, json!({ "dataset": name, "source": source }))
+        ..Node::builtin(StageKind::Collect, name, json!({ "dataset": name, "source": source }))
     })
 }
 
-fn host(name: &str, url: &str) -> Result<String> {
-    url.strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
-        .and_then(|rest| rest.split(['/', '?', '#']).next())
-        .filter(|host| !host.is_empty())
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            Error::config(format!(
-                "tidemill.toml: [dataset.{name}] collect: `{url}` is not an http or https URL"
-            ))
-        })
-}
-
-fn of_model(pipeline: &Pipeline, model: &Model) -> Result<Vec<Node>> {
-    let name = &model.name;
-    let features = pipeline.features.get(&model.features).ok_or_else(|| {
-        Error::config(format!(
-            "tidemill.toml: [model.{name}] names the unknown features `{}`; there is {}",
-            model.features,
-            names(pipeline.features.keys())
-        ))
-    })?;
-    let dataset = pipeline
-        .datasets
-        .get(&features.dataset)
-        .ok_or_else(|| Error::bug("features were resolved without their dataset"))?;
-    let parts = format!("datasets/{}/**", dataset.name);
-    let under = |prefix: &str| format!("{prefix}/{name}/**");
-    let outcomes = |stage: &str| format!("outcomes/{stage}/{name}/*");
-    let seed = model.trainer.seed;
-    Ok(vec![
-        Node {
-            on: vec![format!("requests/{name}/*")],
-            reads: vec![parts.clone()],
-            writes: vec![under("features")],
-            seed,
-            memory_bytes: 3 << 30,
-            timeout: Duration::from_secs(1800),
-            ..node(
-                "featurize",
-                name,
-                json!({ "features": features, "dataset": dataset, "model": model }),
-            )
-        },
-        Node {
-            on: vec![outcomes("featurize")],
-            reads: match model.trainer.kind {
-                TrainerKind::Onnx => vec![under("features"), under("imports")],
-                TrainerKind::Trees | TrainerKind::Linear => vec![under("features")],
-            },
-            writes: vec![under("candidates")],
-            seed,
-            memory_bytes: 3 << 30,
-            timeout: Duration::from_secs(3600),
-            ..node("train", name, json!({ "model": model }))
-        },
-        Node {
-            on: vec![outcomes("train")],
-            reads: vec![under("features"), under("candidates"), under("models")],
-            writes: vec![under("evaluations")],
-            seed,
-            memory_bytes: 3 << 30,
-            timeout: Duration::from_secs(1800),
-            ..node("evaluate", name, json!({ "model": model }))
-        },
-        Node {
-            on: vec![outcomes("evaluate")],
-            reads: vec![under("evaluations"), under("models")],
-            writes: vec![under("models")],
-            timeout: SHORT,
-            ..node("register", name, json!({ "model": name }))
-        },
-        Node {
-            on: vec![format!("windows/{name}/*"), format!("labels/{name}/**")],
-            reads: vec![
-                parts,
-                under("windows"),
-                under("logs"),
-                under("predictions"),
-                under("models"),
-                under("features"),
-                under("labels"),
-                under("reports"),
-            ],
-            writes: vec![under("reports")],
-            seed,
-            memory_bytes: 2 << 30,
-            ..node("monitor", name, json!({ "model": model, "features": features, "dataset": dataset }))
-        },
-        Node {
-            on: vec![outcomes("monitor"), format!("schedules/retrain/{name}/*")],
-            reads: vec![
-                under("reports"),
-                under("decisions"),
-                under("requests"),
-                under("models"),
-                under("windows"),
-                outcomes("monitor"),
-            ],
-            writes: vec![under("requests"), under("decisions")],
-            every: model.retrain.every,
-            timeout: SHORT,
-            ..node("retrain", name, json!({ "model": model }))
-        },
-    ])
-}
-
-fn node(stage: &str, resource: &str, config: Value) -> Node {
+fn validate_node(dataset: &Dataset) -> Node {
+    let name = &dataset.name;
     Node {
-        stage: stage.into(),
-        resource: resource.into(),
-        component: format!("tidemill:{stage}"),
-        on: Vec::new(),
-        reads: Vec::new(),
-        writes: Vec::new(),
-        fetch: Vec::new(),
-        config,
-        seed: 0,
-        timeout: Duration::from_secs(600),
-        memory_bytes: 1 << 30,
-        concurrency: 1,
-        every: None,
+        on: vec![Prefix::Raw.pattern(name)],
+        reads: vec![Prefix::Raw.pattern(name)],
+        writes: vec![Prefix::Datasets.pattern(name), Prefix::Quarantine.pattern(name)],
+        concurrency: 2,
+        ..Node::builtin(StageKind::Validate, name, json!({ "dataset": dataset }))
     }
+}
+
+fn featurize_node(model: &Model, features: &Features, dataset: &Dataset) -> Node {
+    let config = json!({ "features": features, "dataset": dataset, "model": model });
+    Node {
+        on: vec![Prefix::Requests.objects(&model.name)],
+        reads: vec![Prefix::Datasets.pattern(&dataset.name)],
+        writes: vec![Prefix::Features.pattern(&model.name)],
+        seed: model.trainer.seed,
+        memory_bytes: 3 * GIB,
+        timeout: LONG_TIMEOUT,
+        ..Node::builtin(StageKind::Featurize, &model.name, config)
+    }
+}
+
+fn train_node(model: &Model) -> Node {
+    let name = &model.name;
+    let mut reads = vec![Prefix::Features.pattern(name)];
+    if model.trainer.kind == TrainerKind::Onnx {
+        reads.push(Prefix::Imports.pattern(name));
+    }
+    Node {
+        on: vec![outcomes(StageKind::Featurize, name)],
+        reads,
+        writes: vec![Prefix::Candidates.pattern(name)],
+        seed: model.trainer.seed,
+        memory_bytes: 3 * GIB,
+        timeout: TRAINING_TIMEOUT,
+        ..Node::builtin(StageKind::Train, name, json!({ "model": model }))
+    }
+}
+
+fn evaluate_node(model: &Model) -> Node {
+    let name = &model.name;
+    Node {
+        on: vec![outcomes(StageKind::Train, name)],
+        reads: patterns(name, [Prefix::Features, Prefix::Candidates, Prefix::Models]),
+        writes: vec![Prefix::Evaluations.pattern(name)],
+        seed: model.trainer.seed,
+        memory_bytes: 3 * GIB,
+        timeout: LONG_TIMEOUT,
+        ..Node::builtin(StageKind::Evaluate, name, json!({ "model": model }))
+    }
+}
+
+fn register_node(model: &Model) -> Node {
+    let name = &model.name;
+    Node {
+        on: vec![outcomes(StageKind::Evaluate, name)],
+        reads: patterns(name, [Prefix::Evaluations, Prefix::Models]),
+        writes: vec![Prefix::Models.pattern(name)],
+        timeout: SHORT_TIMEOUT,
+        ..Node::builtin(StageKind::Register, name, json!({ "model": name }))
+    }
+}
+
+fn monitor_node(model: &Model, features: &Features, dataset: &Dataset) -> Node {
+    let name = &model.name;
+    let mut reads = vec![Prefix::Datasets.pattern(&dataset.name)];
+    reads.extend(patterns(
+        name,
+        [
+            Prefix::Windows,
+            Prefix::Logs,
+            Prefix::Predictions,
+            Prefix::Models,
+            Prefix::Features,
+            Prefix::Labels,
+            Prefix::Reports,
+        ],
+    ));
+    Node {
+        on: vec![Prefix::Windows.objects(name), Prefix::Labels.pattern(name)],
+        reads,
+        writes: vec![Prefix::Reports.pattern(name)],
+        seed: model.trainer.seed,
+        memory_bytes: 2 * GIB,
+        ..Node::builtin(
+            StageKind::Monitor,
+            name,
+            json!({ "model": model, "features": features, "dataset": dataset }),
+        )
+    }
+}
+
+fn retrain_node(model: &Model) -> Node {
+    let name = &model.name;
+    let mut reads = patterns(
+        name,
+        [
+            Prefix::Reports,
+            Prefix::Decisions,
+            Prefix::Requests,
+            Prefix::Models,
+            Prefix::Windows,
+        ],
+    );
+    reads.push(outcomes(StageKind::Monitor, name));
+    Node {
+        on: vec![
+            outcomes(StageKind::Monitor, name),
+            layout::schedule_pattern(StageKind::Retrain.name(), name),
+        ],
+        reads,
+        writes: patterns(name, [Prefix::Requests, Prefix::Decisions]),
+        every: model.retrain.every,
+        timeout: SHORT_TIMEOUT,
+        ..Node::builtin(StageKind::Retrain, name, json!({ "model": model }))
+    }
+}
+
+fn outcomes(kind: StageKind, resource: &str) -> String {
+    layout::outcome_pattern(kind.name(), resource)
+}
+
+fn patterns(resource: &str, prefixes: impl IntoIterator<Item = Prefix>) -> Vec<String> {
+    prefixes.into_iter().map(|prefix| prefix.pattern(resource)).collect()
 }

@@ -1,17 +1,20 @@
-//! One node of the pipeline as whoever runs it elsewhere (a Lambda function, a component on Spin) is told of it, and which of the keys
-//! that it hears of trigger it.
+//! The settings of one node for a program that runs it elsewhere (a Lambda function, a component on Spin), and the rule that decides which
+//! keys trigger it.
 //!
-//! An object that a stage may write counts only through an outcome that names it, as in the flow: half a run triggers nothing.
+//! An object that a stage may write counts only through the outcome that names it: half a run triggers nothing.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Node, Pipeline, matches, may_overlap};
-use crate::time::Span;
+use super::{DEFAULT_MAX_DEPTH, Node, Pipeline, StagePolicy};
+use crate::{
+    layout::{Prefix, literal_prefix, matches, may_overlap},
+    time::Span,
+};
 
-/// The node, as far as a function needs it.
+/// A node as a deployed function is configured with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct NodeSettings {
@@ -19,14 +22,14 @@ pub struct NodeSettings {
     pub stage: String,
     /// The dataset or model that the stage is about.
     pub resource: String,
-    /// `components/<digest>` in the store, or a path from the function's folder. What is run, where components are run; for a native
-    /// stage, the component that it stands for: its runs then have the same keys, and can be replayed from it.
+    /// `components/<digest>` in the store, or a path from the function's folder: the component to run, or for a native stage the component
+    /// that it stands for, so that its runs have the same keys and can be replayed from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
     /// Patterns of keys that trigger it.
     #[serde(default)]
     pub on: Vec<String>,
-    /// Which of these keys other stages write.
+    /// The keys among these that other stages write.
     #[serde(default)]
     pub derived: Vec<DerivedObjects>,
     /// Patterns of keys that it may read.
@@ -40,33 +43,33 @@ pub struct NodeSettings {
     pub fetch: Vec<String>,
     /// The stage's resolved configuration.
     pub config: Value,
-    /// For everything random.
+    /// The seed of everything random.
     #[serde(default)]
     pub seed: u64,
-    /// Longest run; Lambda itself allows 900.
+    /// Timeout of a run; Lambda itself allows 900.
     #[serde(default = "default_timeout_seconds")]
     pub timeout_seconds: u64,
-    /// Most linear memory of a component.
+    /// Maximum linear memory of a component.
     #[serde(default = "default_memory_megabytes")]
     pub memory_megabytes: u64,
-    /// How often a schedule runs it.
+    /// The interval of its scheduled events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
-    /// Steps after which a chain of events is taken for a loop.
+    /// Steps after which a chain of events counts as a loop.
     #[serde(default = "default_max_depth")]
     pub max_depth: u32,
-    /// Deliveries after which an error that could pass counts as final. A queue's `maxReceiveCount` should be greater.
+    /// Deliveries after which a transient error counts as final. A queue's `maxReceiveCount` should be greater.
     #[serde(default = "default_max_deliveries")]
     pub max_deliveries: u32,
 }
 
-/// Objects that count through their writer's outcome.
+/// Objects that count only through the outcome of the stage that writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DerivedObjects {
-    /// The writer's outcomes: `outcomes/retrain/late/*`.
+    /// The outcomes of that stage, as a pattern: `outcomes/retrain/late/*`.
     pub producer: String,
-    /// Patterns of keys that it may write.
+    /// Patterns of the keys that it may write.
     pub outputs: Vec<String>,
 }
 
@@ -79,31 +82,31 @@ fn default_memory_megabytes() -> u64 {
 }
 
 fn default_max_depth() -> u32 {
-    32
+    DEFAULT_MAX_DEPTH
 }
 
 fn default_max_deliveries() -> u32 {
     30
 }
 
-/// What a key means to a node.
+/// The role of a key for a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyRole {
-    /// Somebody put it there: it triggers the node.
+    /// Written from outside: it triggers the node.
     External,
-    /// An outcome that triggers the node itself, or by what its run wrote.
+    /// An outcome that triggers the node itself, or through the objects that its run wrote.
     Outcome,
-    /// It counts only through its writer's outcome.
+    /// It counts only through the outcome of the stage that writes it.
     Derived,
-    /// The node does not wait for it.
+    /// It does not trigger the node.
     Irrelevant,
 }
 
 impl NodeSettings {
-    /// What `node` of `pipeline` is told; its component is left to whoever deploys.
+    /// The settings of a node. The component is not set: the deployment decides where it lies.
     pub fn new(pipeline: &Pipeline, node: &Node) -> Self {
-        let objects = || node.on.iter().filter(|on| !on.starts_with("outcomes/"));
-        let made = pipeline.nodes.iter().filter_map(|writer| {
+        let objects = || node.on.iter().filter(|on| !Prefix::Outcomes.contains(on));
+        let derived = pipeline.nodes.iter().filter_map(|writer| {
             let writes = writer.writes.iter().filter(|writes| objects().any(|on| may_overlap(on, writes)));
             let writes: Vec<String> = writes.cloned().collect();
             (!writes.is_empty()).then_some(DerivedObjects {
@@ -116,7 +119,7 @@ impl NodeSettings {
             resource: node.resource.clone(),
             component: None,
             on: node.on.clone(),
-            derived: made.collect(),
+            derived: derived.collect(),
             reads: node.reads.clone(),
             writes: node.writes.clone(),
             fetch: node.fetch.clone(),
@@ -130,25 +133,25 @@ impl NodeSettings {
         }
     }
 
-    /// The keys whose events the function needs begin so. Others may come and are passed over.
+    /// The prefixes of the keys whose events the function needs. Events about other keys are ignored.
     pub fn event_prefixes(&self) -> Vec<String> {
         let covered = |on: &str| {
-            let writes = self.derived.iter().flat_map(|made| &made.outputs);
+            let writes = self.derived.iter().flat_map(|derived| &derived.outputs);
             writes
                 .filter_map(|writes| writes.strip_suffix("**"))
                 .any(|under| on.starts_with(under))
         };
         let own = self.on.iter().filter(|on| !covered(on));
         let mut prefixes: Vec<String> = own
-            .chain(self.derived.iter().map(|made| &made.producer))
-            .map(|pattern| literal_prefix(pattern))
+            .chain(self.derived.iter().map(|derived| &derived.producer))
+            .map(|pattern| literal_prefix(pattern).to_owned())
             .collect();
         prefixes.sort();
         prefixes.dedup();
         prefixes
     }
 
-    /// As the host takes it.
+    /// The node, for the host.
     pub fn to_node(&self) -> Node {
         Node {
             stage: self.stage.clone(),
@@ -167,34 +170,33 @@ impl NodeSettings {
         }
     }
 
-    /// Whether the node waits for an object with this key.
+    /// How its runs are scheduled and where they may run.
+    pub fn policy(&self) -> StagePolicy {
+        StagePolicy::for_stage(&self.stage)
+    }
+
+    /// Whether a pattern of its triggers matches the key.
     pub fn is_triggered_by(&self, key: &str) -> bool {
         self.on.iter().any(|on| matches(on, key))
     }
 
-    /// What the key of a new object means.
+    /// The role of a new object's key.
     pub fn classify(&self, key: &str) -> KeyRole {
-        let outcome = key.starts_with("outcomes/");
-        let is_made = || {
+        let outcome = Prefix::Outcomes.contains(key);
+        let is_derived = || {
             self.derived
                 .iter()
-                .flat_map(|made| &made.outputs)
+                .flat_map(|derived| &derived.outputs)
                 .any(|writes| matches(writes, key))
         };
         match (outcome, self.is_triggered_by(key)) {
             (true, true) => KeyRole::Outcome,
-            (true, false) if self.derived.iter().any(|made| matches(&made.producer, key)) => KeyRole::Outcome,
-            (false, true) if is_made() => KeyRole::Derived,
+            (true, false) if self.derived.iter().any(|derived| matches(&derived.producer, key)) => KeyRole::Outcome,
+            (false, true) if is_derived() => KeyRole::Derived,
             (false, true) => KeyRole::External,
             _ => KeyRole::Irrelevant,
         }
     }
-}
-
-/// What stands before the first wildcard.
-fn literal_prefix(pattern: &str) -> String {
-    let end = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
-    pattern[..end].to_owned()
 }
 
 #[cfg(test)]
@@ -202,11 +204,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::project::Project;
 
     fn settings(on: &[&str], made: &[(&str, &str)]) -> NodeSettings {
         let made: Vec<Value> = made
             .iter()
-            .map(|(by, writes)| json!({ "producer": by, "writes": [writes] }))
+            .map(|(by, writes)| json!({ "producer": by, "outputs": [writes] }))
             .collect();
         serde_json::from_value(json!({ "stage": "s", "resource": "m", "config": {}, "on": on, "derived": made })).unwrap()
     }
@@ -232,7 +235,7 @@ mod tests {
     fn a_node_of_a_project_comes_back_whole() {
         let toml = "[project]\nname = \"x\"\n[[stage]]\nname = \"a\"\ncomponent = \"a.wasm\"\non = \"drop/*\"\nwrites = [\"made/**\"]\n\
                     [[stage]]\nname = \"b\"\ncomponent = \"b.wasm\"\non = [\"made/*\"]\nreads = [\"made/**\"]\n";
-        let pipeline = Pipeline::parse(toml, &|_| Ok(String::new())).unwrap();
+        let pipeline = Project::parse(toml, &|_| Ok(String::new())).unwrap().pipeline;
         let node = pipeline.node("b", "b").unwrap();
         let settings = NodeSettings::new(&pipeline, node);
         assert_eq!(settings.event_prefixes(), ["outcomes/a/a/"]);

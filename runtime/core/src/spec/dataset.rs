@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Severity;
+use crate::{Severity, time::Span};
 
 /// `[dataset.<name>]`, with its contract read in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,53 @@ pub struct Dataset {
     pub key: Vec<String>,
     /// What rows must be like.
     pub contract: Contract,
+    /// Where `collect` takes data from. Not part of a stage's configuration.
+    #[serde(skip)]
+    pub collect: Option<Collect>,
+}
+
+/// `collect = { url = "…", every = "1 hour" }` or `{ prefix = "…" }`: where `collect` takes data from.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Collect {
+    /// An http or https URL.
+    pub url: Option<String>,
+    /// A prefix of the store.
+    pub prefix: Option<String>,
+    /// How often it runs.
+    pub every: Option<Span>,
+}
+
+/// The one source of a [`Collect`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectSource<'a> {
+    /// Fetched over HTTP.
+    Url {
+        /// The whole URL.
+        url: &'a str,
+        /// Its host, with the port where it has one.
+        host: &'a str,
+    },
+    /// Copied from the store.
+    Prefix(&'a str),
+}
+
+impl Collect {
+    /// The source, or what is wrong with the table.
+    pub fn source(&self) -> Result<CollectSource<'_>, String> {
+        match (&self.url, &self.prefix) {
+            (Some(url), None) => {
+                let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+                let host = rest
+                    .and_then(|rest| rest.split(['/', '?', '#']).next())
+                    .filter(|host| !host.is_empty());
+                let host = host.ok_or_else(|| format!("`{url}` is not an http or https URL"))?;
+                Ok(CollectSource::Url { url, host })
+            }
+            (None, Some(prefix)) => Ok(CollectSource::Prefix(prefix)),
+            _ => Err("it needs exactly one of `url` and `prefix`".to_owned()),
+        }
+    }
 }
 
 /// The contract file.
@@ -30,23 +77,23 @@ pub struct Contract {
     #[serde(default)]
     pub allow_extra_columns: bool,
     /// Fewest rows a part may have; default 1.
-    #[serde(default = "one")]
+    #[serde(default = "default_minimum_rows")]
     pub minimum_rows: u64,
     /// Most rows a part may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum_rows: Option<u64>,
     /// The largest share of rows that may go to quarantine before the whole file is rejected; default 0.2.
-    #[serde(default = "fifth")]
+    #[serde(default = "default_maximum_quarantined")]
     pub maximum_quarantined: f64,
     /// Assertions in SQL.
     #[serde(default)]
     pub sql: Vec<SqlAssertion>,
 }
 
-fn one() -> u64 {
+fn default_minimum_rows() -> u64 {
     1
 }
-fn fifth() -> f64 {
+fn default_maximum_quarantined() -> f64 {
     0.2
 }
 
@@ -79,18 +126,18 @@ pub struct Column {
     #[serde(default)]
     pub unique: bool,
     /// `error` sends bad rows to quarantine (default), `warning` only reports them.
-    #[serde(default = "error")]
+    #[serde(default = "default_severity")]
     pub severity: Severity,
     /// Tolerance: the column's checks pass when this share of the non-null values passes; default 1.
     /// Rows that fail are kept when the check passes.
-    #[serde(default = "whole")]
+    #[serde(default = "default_mostly")]
     pub mostly: f64,
 }
 
-fn error() -> Severity {
+fn default_severity() -> Severity {
     Severity::Error
 }
-fn whole() -> f64 {
+fn default_mostly() -> f64 {
     1.0
 }
 
@@ -147,7 +194,7 @@ pub struct SqlAssertion {
     #[serde(flatten)]
     pub assertion: Assertion,
     /// `error` (default) or `warning`.
-    #[serde(default = "error")]
+    #[serde(default = "default_severity")]
     pub severity: Severity,
 }
 

@@ -26,14 +26,14 @@ pub struct Features {
     #[serde(default)]
     pub holdout: Holdout,
     /// What is kept apart from the fit to stop the training with: a share of the blocks that are not holdout; default 0.1.
-    #[serde(default = "tenth")]
+    #[serde(default = "default_validation_share")]
     pub validation_share: f64,
     /// Rules by column; the rest follows from the column's type (see [`TransformRule`]).
     #[serde(default)]
     pub transform: BTreeMap<String, TransformRule>,
 }
 
-fn tenth() -> f64 {
+pub(crate) fn default_validation_share() -> f64 {
     0.1
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_core::{Error, Result};
 use tidemill_deploy::sam::{Options, Sam, render};
 
 /// A project, and where its template is committed.
@@ -54,7 +54,7 @@ impl Project {
     pub(crate) fn try_with(&self, more: &str) -> Result<Sam> {
         let folder = root().join(self.folder);
         let read = |path: &str| fs::read_to_string(folder.join(path)).map_err(|e| Error::not_found(format!("`{path}`: {e}")));
-        let pipeline = Pipeline::parse(&format!("{}{more}", read("tidemill.toml")?), &read)?;
+        let pipeline = tidemill_core::project::Project::parse(&format!("{}{more}", read("tidemill.toml")?), &read)?.pipeline;
         render(&pipeline, &Options::default())
     }
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidemill_core::{Digest, Error, Result, pipeline::Pipeline};
+use tidemill_core::{Digest, Error, Result};
 use tidemill_deploy::spin::{Options, Part, Spin, render};
 
 /// A project, and where its manifest is committed.
@@ -80,7 +80,7 @@ impl Project {
     pub(crate) fn try_at(&self, store: Option<&str>, more: &str) -> Result<Spin> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(self.folder);
         let read = |path: &str| fs::read_to_string(folder.join(path)).map_err(|e| Error::not_found(format!("`{path}`: {e}")));
-        let pipeline = Pipeline::parse(&format!("{}{more}", read("tidemill.toml")?), &read)?;
+        let pipeline = tidemill_core::project::Project::parse(&format!("{}{more}", read("tidemill.toml")?), &read)?.pipeline;
         let options = Options {
             store: store.map(str::to_owned),
             version: "0.1.0".to_owned(),

@@ -104,7 +104,7 @@ impl Drop for SqlReader {
 }
 
 pub(super) fn timeout_error(timeout: Duration) -> Error {
-    Error::limit(format!(
+    Error::timeout(format!(
         "a query took longer than its {} seconds; raise the timeout of the stage, or read less at a time",
         timeout.as_secs_f64()
     ))

@@ -40,5 +40,5 @@ fn a_bad_line_is_a_finding_and_nothing_is_written() {
 #[test]
 fn without_its_grant_it_cannot_write() {
     let (outcome, _) = run_over("{\"level\": 2}\n", TestHost::default());
-    assert_eq!(outcome.unwrap_err().kind, ErrorKind::Limit);
+    assert_eq!(outcome.unwrap_err().kind, ErrorKind::Denied);
 }

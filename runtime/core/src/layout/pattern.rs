@@ -1,11 +1,44 @@
-//! Patterns of keys: `*` within a segment, `**` for any number of segments.
+//! Patterns of keys: `*` within a segment, `**` for any number of segments, `?`, `[…]` and `{…}`.
 
-/// Whether a key is meant by a pattern.
+const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
+
+/// Whether a key matches a pattern.
+///
+/// ```
+/// use tidemill_core::layout::matches;
+///
+/// assert!(matches("raw/flights/**", "raw/flights/2013/05.csv"));
+/// assert!(!matches("raw/flights/*", "raw/flights/2013/05.csv"));
+/// ```
 pub fn matches(pattern: &str, key: &str) -> bool {
     glob_match::glob_match(pattern, key)
 }
 
-/// Whether any key could be meant by both. A segment with a wildcard is taken to match any: it may say yes too often, never no.
+/// The part of a pattern before its first wildcard; all of it if there is none.
+///
+/// ```
+/// assert_eq!(tidemill_core::layout::literal_prefix("raw/flights/20*.csv"), "raw/flights/20");
+/// ```
+pub fn literal_prefix(pattern: &str) -> &str {
+    &pattern[..pattern.find(WILDCARDS).unwrap_or(pattern.len())]
+}
+
+/// The folder that holds every key of a pattern, empty or ending in `/`: what a listing for it takes.
+///
+/// ```
+/// assert_eq!(tidemill_core::layout::literal_folder("raw/flights/20*.csv"), "raw/flights/");
+/// ```
+pub fn literal_folder(pattern: &str) -> &str {
+    let prefix = literal_prefix(pattern);
+    &prefix[..prefix.rfind('/').map_or(0, |slash| slash + 1)]
+}
+
+/// Whether a pattern segment or a pattern has a wildcard.
+pub fn has_wildcard(pattern: &str) -> bool {
+    pattern.contains(WILDCARDS)
+}
+
+/// Whether some key could match both patterns. A segment with a wildcard counts as matching any: the answer may be yes too often, never no.
 pub fn may_overlap(one: &str, two: &str) -> bool {
     let split = |pattern: &str| pattern.split('/').map(str::to_owned).collect::<Vec<_>>();
     overlap(&split(one), &split(two))
@@ -22,8 +55,7 @@ fn overlap(one: &[String], two: &[String]) -> bool {
 }
 
 fn segments_overlap(one: &str, two: &str) -> bool {
-    let wild = |segment: &str| segment.contains(['*', '?', '[', '{']);
-    match (wild(one), wild(two)) {
+    match (has_wildcard(one), has_wildcard(two)) {
         (false, false) => one == two,
         (true, false) => matches(one, two),
         (false, true) => matches(two, one),

@@ -1,0 +1,16 @@
+//! Pieces of messages.
+
+use std::fmt::Display;
+
+/// Names as a message lists them; `none` for an empty list.
+///
+/// ```
+/// use tidemill_core::text::quoted_list;
+///
+/// assert_eq!(quoted_list(["late", "early"]), "`late`, `early`");
+/// assert_eq!(quoted_list(Vec::<String>::new()), "none");
+/// ```
+pub fn quoted_list(names: impl IntoIterator<Item = impl Display>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
