@@ -1,20 +1,20 @@
-//! Admits a candidate that passed its gates: a new version, and the alias `champion` moved to it.
+//! Registers a candidate that passed its gates: creates a version and moves the alias `champion` to it.
 //!
-//! A version belongs to one evaluation. A run that is made again, also after a crash in the middle, finds that version and goes on
-//! from there; it never makes a second.
+//! A version belongs to one evaluation. A run that is repeated, also after a crash in the middle, finds that version and continues from
+//! there; it never creates a second.
 
-mod alias;
 #[cfg(test)]
 mod tests;
 mod version;
 
 use serde::Deserialize;
 use tidemill_core::{
-    Error, Finding, Host, ObjectsExt, Outcome, Result, Severity, Stage, Trigger,
-    record::{Evaluation, OutcomeRecord, Registration},
+    Error, ErrorKind, Finding, Host, ObjectsExt, Outcome, Result, Severity, Stage, Trigger, layout,
+    record::{Evaluation, ModelVersion, OutcomeRecord, Registration},
 };
+use tidemill_registry::{CHAMPION, CurrentAlias, Registry, next_version};
 
-/// What it is told by `tidemill.toml`.
+/// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -31,54 +31,62 @@ impl Stage for Register {
     type Config = Config;
     const SQL: bool = false;
 
-    /// Triggered by the outcome of `evaluate`; its facts are a `Registration`.
+    /// Triggered by the outcome of `evaluate`; its result is a [`Registration`].
     fn run(trigger: &Trigger, Config { model }: Config, host: &dyn Host) -> Result<Outcome> {
-        let objects = host.objects();
-        let record: OutcomeRecord = objects.get_json(&trigger.key)?;
+        let record: OutcomeRecord = host.objects().get_json(&trigger.key)?;
         let evaluation: Evaluation = serde_json::from_value(record.result.clone())
             .map_err(|e| Error::input(format!("`{}` holds no evaluation: {e}", trigger.key)))?;
         if !evaluation.failed.is_empty() {
             return Ok(Outcome::rejected("the candidate did not pass its gates", evaluation.failed));
         }
-        let admitted = version::find(&model, version::evaluation_key(&record, &trigger.key), objects)?;
-        let champion = alias::read(&model, objects)?;
-        let evaluated = version::evaluation_key(&record, &trigger.key);
-        if let Some(own) = &admitted.own {
-            // The same bytes again: a run after a crash writes what the first wrote.
-            version::admit(&model, own.version, &evaluation, evaluated, host)?;
-        }
-        if let Some(version) = &admitted.own
-            && alias::was_moved_to(&model, version.version, champion.as_ref(), objects)?
-        {
-            return Ok(done(version));
+        let registry = Registry::new(host.objects(), &model);
+        let key = version::evaluation_key(&record, &trigger.key);
+        let versions = registry.versions()?;
+        let earlier = versions.iter().find(|version| version.evaluation == key);
+        let number = earlier.map_or_else(|| next_version(&versions), |version| version.version);
+        let version = version::from_evaluation(&model, number, &evaluation, key, host.context());
+        let champion = registry.current_alias(CHAMPION)?;
+        if earlier.is_some() {
+            // The same bytes again: a repeated run names the same outputs as the first.
+            registry.create_version(&version).map_err(retry_conflict)?;
+            if registry.confirm_move(CHAMPION, number, champion.as_ref())? {
+                return Ok(registered(&version));
+            }
         }
         if champion.as_ref().map(|c| c.alias.version) != evaluation.champion_version {
             return Ok(superseded(&model, &evaluation, champion.as_ref()));
         }
-        let version = match admitted.own {
-            Some(version) => version,
-            None => version::admit(&model, admitted.next, &evaluation, evaluated, host)?,
-        };
-        alias::shift(&version, champion, objects)?;
-        Ok(done(&version))
+        if earlier.is_none() {
+            registry.create_version(&version).map_err(retry_conflict)?;
+        }
+        registry.move_alias(CHAMPION, &version, champion.as_ref()).map_err(retry_conflict)?;
+        Ok(registered(&version))
     }
 }
 
-fn done(version: &tidemill_core::record::ModelVersion) -> Outcome {
-    let facts = Registration {
+/// Another run of the stage was faster: repeated, this one sees what that run left.
+fn retry_conflict(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::Conflict => Error::transient(error.message),
+        _ => error,
+    }
+}
+
+fn registered(version: &ModelVersion) -> Outcome {
+    let registration = Registration {
         model: version.model.clone(),
         version: version.version,
-        key: version::key(&version.model, version.version),
+        key: layout::version(&version.model, version.version),
         onnx_digest: version.onnx_digest.clone(),
     };
     Outcome::done(
         format!("version {} of `{}` is the champion", version.version, version.model),
-        &facts,
+        &registration,
     )
     .with_as_of(version.as_of)
 }
 
-fn superseded(model: &str, evaluation: &Evaluation, champion: Option<&alias::Current>) -> Outcome {
+fn superseded(model: &str, evaluation: &Evaluation, champion: Option<&CurrentAlias>) -> Outcome {
     let name = |version: Option<u32>| version.map_or("none".to_owned(), |v| format!("version {v}"));
     let (then, now) = (name(evaluation.champion_version), name(champion.map(|c| c.alias.version)));
     let message = format!("the candidate was compared with champion {then}, which is now {now}; evaluate it again");

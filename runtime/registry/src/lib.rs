@@ -1,0 +1,62 @@
+//! The model registry: the versions of a model, the aliases that point at them, and the history of each alias.
+//!
+//! A [`Registry`] reads and writes the records of one model under `models/<model>/` in an object store. Versions are created once and
+//! never change. An alias such as `champion` moves by compare-and-swap: of two concurrent moves, one succeeds and the other returns
+//! [`ErrorKind::Conflict`](tidemill_core::ErrorKind::Conflict).
+//!
+//! ```
+//! use tidemill_core::record::ModelVersion;
+//! use tidemill_registry::{CHAMPION, Registry};
+//!
+//! # fn version(number: u32) -> ModelVersion {
+//! #     let digest = tidemill_core::Digest::sha256(&number.to_le_bytes());
+//! #     serde_json::from_value(serde_json::json!({
+//! #         "model": "late", "version": number, "as-of": "2013-05-01T00:00:00Z", "task": "binary", "onnx": "model.onnx", "onnx-digest": digest,
+//! #         "transform": "transform.json", "transform-digest": digest, "profile": "profile.json", "signature": { "inputs": [], "context": [] },
+//! #         "classes": ["0", "1"], "metrics": { "auc": 0.7 }, "evaluation": "evaluation.json", "request": "request.json",
+//! #     })).unwrap()
+//! # }
+//! # fn main() -> tidemill_core::Result<()> {
+//! let objects = tidemill_store::Store::memory().blocking();
+//! let registry = Registry::new(&objects, "late");
+//! registry.create_version(&version(1))?;
+//! registry.create_version(&version(2))?;
+//!
+//! let first = registry.move_alias(CHAMPION, &version(1), None)?;
+//! let current = registry.current_alias(CHAMPION)?;
+//! registry.move_alias(CHAMPION, &version(2), current.as_ref())?;
+//!
+//! assert_eq!(registry.version_numbers()?, [1, 2]);
+//! assert_eq!(registry.alias_history(CHAMPION)?[0], first);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `tidemill-predict` reads the same records asynchronously: it shares [`VersionSelector`], [`unknown_version`] and the keys of
+//! [`tidemill_core::layout`].
+
+mod alias;
+#[cfg(test)]
+mod tests;
+mod selector;
+mod version;
+
+pub use alias::{CHAMPION, CurrentAlias, check_alias_name};
+pub use selector::{VersionSelector, unknown_version};
+pub use version::{next_version, version_number};
+
+use tidemill_core::Objects;
+
+/// The registry records of one model.
+#[derive(Clone, Copy)]
+pub struct Registry<'a> {
+    objects: &'a dyn Objects,
+    model: &'a str,
+}
+
+impl<'a> Registry<'a> {
+    /// A registry over `objects` for `model`. Nothing is read yet.
+    pub fn new(objects: &'a dyn Objects, model: &'a str) -> Self {
+        Self { objects, model }
+    }
+}
