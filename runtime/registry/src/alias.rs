@@ -34,13 +34,18 @@ impl Registry<'_> {
             other => other?,
         };
         let alias = serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not what it should be: {e}")))?;
-        Ok(Some(CurrentAlias { alias, digest: Digest::sha256(&bytes) }))
+        Ok(Some(CurrentAlias {
+            alias,
+            digest: Digest::sha256(&bytes),
+        }))
     }
 
     /// All aliases, by name.
     pub fn aliases(&self) -> Result<Vec<ModelAlias>> {
         let listed = self.objects.list_all(&layout::alias_prefix(self.model))?;
-        let aliases = listed.iter().filter(|meta| matches!(Key::parse(&meta.key), Some(Key::Alias { .. })));
+        let aliases = listed
+            .iter()
+            .filter(|meta| matches!(Key::parse(&meta.key), Some(Key::Alias { .. })));
         aliases.map(|meta| self.objects.get_json(&meta.key)).collect()
     }
 
@@ -70,12 +75,18 @@ impl Registry<'_> {
             as_of: version.as_of,
         };
         let key = layout::alias(self.model, name);
-        match self.objects.swap(&key, from.map(|current| &current.digest), &record::to_bytes(&alias)?)? {
+        match self
+            .objects
+            .swap(&key, from.map(|current| &current.digest), &record::to_bytes(&alias)?)?
+        {
             PutResult::Written | PutResult::Unchanged => {
                 self.record_move(&alias)?;
                 Ok(alias)
             }
-            PutResult::Conflict => Err(Error::conflict(format!("`{name}` of `{}` was moved by another writer meanwhile", self.model))),
+            PutResult::Conflict => Err(Error::conflict(format!(
+                "`{name}` of `{}` was moved by another writer meanwhile",
+                self.model
+            ))),
         }
     }
 
@@ -83,7 +94,11 @@ impl Registry<'_> {
     /// again, so that a run that is repeated after a crash leaves the same objects as the first.
     pub fn confirm_move(&self, name: &str, version: u32, current: Option<&CurrentAlias>) -> Result<bool> {
         let history = self.recorded_moves(name)?;
-        let moved = current.map(|c| &c.alias).into_iter().chain(&history).find(|alias| alias.version == version);
+        let moved = current
+            .map(|c| &c.alias)
+            .into_iter()
+            .chain(&history)
+            .find(|alias| alias.version == version);
         let Some(moved) = moved else { return Ok(false) };
         if let Some(before) = history.iter().find(|alias| alias.moves.checked_add(1) == Some(moved.moves)) {
             self.record_move(before)?;
@@ -113,10 +128,14 @@ impl Registry<'_> {
 pub fn check_alias_name(name: &str) -> Result<()> {
     let has_valid_characters = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !has_valid_characters {
-        return Err(Error::input(format!("the alias `{name}` is part of a key: use letters, digits, `-` and `_`")));
+        return Err(Error::input(format!(
+            "the alias `{name}` is part of a key: use letters, digits, `-` and `_`"
+        )));
     }
     match name.bytes().all(|b| b.is_ascii_digit()) {
-        true => Err(Error::input(format!("the alias `{name}` is a number, and numbers name versions: add a letter"))),
+        true => Err(Error::input(format!(
+            "the alias `{name}` is a number, and numbers name versions: add a letter"
+        ))),
         false => Ok(()),
     }
 }

@@ -36,9 +36,9 @@
 //! [`tidemill_core::layout`].
 
 mod alias;
+mod selector;
 #[cfg(test)]
 mod tests;
-mod selector;
 mod version;
 
 pub use alias::{CHAMPION, CurrentAlias, check_alias_name};

@@ -37,7 +37,7 @@ impl<'a> VersionSelector<'a> {
 /// ```
 pub fn unknown_version(model: &str, version: impl std::fmt::Display, known: &[u32]) -> Error {
     match known {
-        [] => Error::not_found(format!("`{model}` has no version `{version}`: none of it is registered yet")),
+        [] => Error::not_found(format!("`{model}` has no version `{version}`: no version is registered yet")),
         known => Error::not_found(format!(
             "`{model}` has no version `{version}`; its versions are {}",
             quoted_list(known)

@@ -44,7 +44,10 @@ fn a_version_never_changes() {
     let objects = objects();
     let registry = Registry::new(&objects, "late");
     registry.create_version(&version("late", 1)).unwrap();
-    let other = ModelVersion { onnx: "candidates/late/other/model.onnx".into(), ..version("late", 1) };
+    let other = ModelVersion {
+        onnx: "candidates/late/other/model.onnx".into(),
+        ..version("late", 1)
+    };
     assert_eq!(registry.create_version(&other).unwrap_err().kind, ErrorKind::Conflict);
     assert_eq!(registry.version(1).unwrap(), version("late", 1));
 }
@@ -58,7 +61,10 @@ fn one_of_two_moves_wins_and_the_history_is_complete() {
     let second = registry.move_alias(CHAMPION, &version("late", 2), seen.as_ref()).unwrap();
     let lost = registry.move_alias(CHAMPION, &version("late", 3), seen.as_ref()).unwrap_err();
     assert_eq!(lost.kind, ErrorKind::Conflict);
-    assert_eq!(registry.move_alias(CHAMPION, &version("late", 3), None).unwrap_err().kind, ErrorKind::Conflict);
+    assert_eq!(
+        registry.move_alias(CHAMPION, &version("late", 3), None).unwrap_err().kind,
+        ErrorKind::Conflict
+    );
     assert_eq!(registry.alias_history(CHAMPION).unwrap(), [first, second.clone()]);
     assert_eq!(registry.aliases().unwrap(), [second.clone()]);
     assert_eq!((second.version, second.moves), (2, 1));
@@ -92,7 +98,14 @@ fn a_damaged_record_is_named() {
     objects.create_immutable(&layout::alias("late", CHAMPION), b"{}").unwrap();
     objects.create_immutable(&layout::version("late", 4), b"[]").unwrap();
     assert_eq!(registry.version_numbers().unwrap(), [4]);
-    for error in [registry.current_alias(CHAMPION).unwrap_err(), registry.version(4).unwrap_err(), registry.versions().unwrap_err()] {
-        assert!(error.kind == ErrorKind::Input && error.message.contains("is not what it should be"), "{error}");
+    for error in [
+        registry.current_alias(CHAMPION).unwrap_err(),
+        registry.version(4).unwrap_err(),
+        registry.versions().unwrap_err(),
+    ] {
+        assert!(
+            error.kind == ErrorKind::Input && error.message.contains("is not what it should be"),
+            "{error}"
+        );
     }
 }

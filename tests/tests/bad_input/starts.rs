@@ -82,7 +82,7 @@ fn names_that_the_project_does_not_have() -> Result<()> {
     refused(&["replay", "bogus"], &["no model `bogus`", "`alarm`"])?;
     refused(
         &["replay", "alarm", "9"],
-        &["`alarm` has no version `9`", "none of it is registered yet"],
+        &["`alarm` has no version `9`", "no version is registered yet"],
     )?;
     refused(&["models", "show", "bogus"], &["no model `bogus`", "`alarm`"])?;
     refused(&["models", "show", "alarm"], &["no champion yet"])?;

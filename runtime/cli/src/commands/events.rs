@@ -1,18 +1,20 @@
-//! `tidemill events`: what a running flow has in its queue, and what failed for good. Dead letters are objects, so they can be
-//! tried again whether or not the flow runs.
+//! `tidemill events`: the queue of a running flow, and dead letters. Dead letters are objects, so they can be retried whether or not a
+//! flow runs.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
-use tidemill_core::Error;
-use tidemill_run::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter};
+use tidemill_catalog::Catalog;
+use tidemill_control::{DropDeadLetters, Principal, RetryDeadLetters};
+use tidemill_run::DeadLetter;
 
+use super::control;
 use crate::{
     output::{Output, table},
     project::Project,
 };
 
-/// Lists events, tries again, drops.
+/// Lists events, retries and drops dead letters.
 #[derive(Args)]
 pub(crate) struct Events {
     #[command(subcommand)]
@@ -21,14 +23,14 @@ pub(crate) struct Events {
 
 #[derive(Subcommand)]
 enum Action {
-    /// What waits, and what failed for good (default).
+    /// List the queue and the dead letters (default).
     List,
-    /// Try again what failed: all, or these.
+    /// Retry dead letters: all, or these.
     Retry {
         /// Ids, or their first digits.
         ids: Vec<String>,
     },
-    /// Leave what failed as it is.
+    /// Keep dead letters without counting them.
     Drop {
         /// Ids, or their first digits.
         #[arg(required = true)]
@@ -46,95 +48,70 @@ struct Listing {
 
 impl Events {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        let store = project.open_store()?;
-        let dead = list_dead_letters(&store).await?;
+        let principal = Principal::local();
         match &self.action {
             None | Some(Action::List) => {
-                let queue = project.running_address().and_then(|address| queue(&address));
-                output.print(&Listing { queue, dead }, people)
+                let listing = Listing {
+                    queue: project.running_address().and_then(|address| fetch_queue(&address)),
+                    dead: Catalog::new(project.open_store()?).dead_letters().await?,
+                };
+                output.print(&listing, render_text)
             }
             Some(Action::Retry { ids }) => {
-                let chosen = chosen(dead, ids)?;
-                for letter in &chosen {
-                    retry_dead_letter(&store, letter).await?;
-                }
-                output.print(&chosen, |chosen| format!("{} to be tried again", chosen.len()))
+                let request = RetryDeadLetters { ids: ids.clone() };
+                let retried = control(project)?.retry_dead_letters(&principal, request).await?;
+                output.print(&retried, |retried| format!("{} to be retried", retried.len()))
             }
             Some(Action::Drop { ids }) => {
-                let chosen = chosen(dead, ids)?;
-                for letter in &chosen {
-                    drop_dead_letter(&store, letter).await?;
-                }
-                output.print(&chosen, |chosen| format!("{} dropped", chosen.len()))
+                let request = DropDeadLetters { ids: ids.clone() };
+                let dropped = control(project)?.drop_dead_letters(&principal, request).await?;
+                output.print(&dropped, |dropped| format!("{} dropped", dropped.len()))
             }
         }
     }
 }
 
-fn chosen(dead: Vec<DeadLetter>, ids: &[String]) -> tidemill_core::Result<Vec<DeadLetter>> {
-    if let Some(id) = ids.iter().find(|id| !dead.iter().any(|letter| letter.id.starts_with(id.as_str()))) {
-        return Err(Error::not_found(format!(
-            "no failed event has the id `{id}`; `tidemill events` lists them"
-        )));
-    }
-    let meant = |letter: &DeadLetter| {
-        if ids.is_empty() {
-            !letter.dropped
-        } else {
-            ids.iter().any(|id| letter.id.starts_with(id.as_str()))
-        }
-    };
-    Ok(dead.into_iter().filter(meant).collect())
+fn fetch_queue(address: &str) -> Option<Vec<Value>> {
+    let mut response = ureq::get(format!("{address}/events")).call().ok()?;
+    serde_json::from_slice(&response.body_mut().read_to_vec().ok()?).ok()
 }
 
-fn queue(address: &str) -> Option<Vec<Value>> {
-    let mut answer = ureq::get(format!("{address}/events")).call().ok()?;
-    serde_json::from_slice(&answer.body_mut().read_to_vec().ok()?).ok()
-}
-
-fn people(listing: &Listing) -> String {
-    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    let waiting = match &listing.queue {
+fn render_text(listing: &Listing) -> String {
+    let queue = match &listing.queue {
         None => "no flow runs on this project".to_owned(),
         Some(items) => {
-            let row = |item: &Value| {
-                let state = if item["running"] == true {
-                    "runs".into()
-                } else {
-                    text(item, "waits-for")
-                };
-                vec![
-                    text(item, "stage"),
-                    text(item, "resource"),
-                    text(item, "key"),
-                    item["attempt"].to_string(),
-                    state,
-                ]
-            };
-            table(
-                &["stage", "resource", "object", "attempt", "state"],
-                items.iter().map(row).collect(),
-                "nothing waits",
-            )
+            let header = ["stage", "resource", "object", "attempt", "state"];
+            table(&header, items.iter().map(item_cells).collect(), "the queue is empty")
         }
     };
-    let row = |letter: &DeadLetter| {
-        vec![
-            letter.id[..12.min(letter.id.len())].to_owned(),
-            letter.stage.clone(),
-            letter.resource.clone(),
-            letter.trigger.key.clone(),
-            format!(
-                "{}{}: {}",
-                if letter.dropped { "dropped, " } else { "" },
-                letter.kind,
-                letter.message
-            ),
-        ]
-    };
     let header = ["id", "stage", "resource", "object", "why"];
-    format!(
-        "{waiting}\n{}",
-        table(&header, listing.dead.iter().map(row).collect(), "nothing failed for good")
-    )
+    let dead = table(
+        &header,
+        listing.dead.iter().map(letter_cells).collect(),
+        "there are no dead letters",
+    );
+    format!("{queue}\n{dead}")
+}
+
+fn item_cells(item: &Value) -> Vec<String> {
+    let text = |field: &str| item[field].as_str().unwrap_or_default().to_owned();
+    let is_running = item["running"] == true;
+    vec![
+        text("stage"),
+        text("resource"),
+        text("key"),
+        item["attempt"].to_string(),
+        if is_running { "running".into() } else { text("waits-for") },
+    ]
+}
+
+fn letter_cells(letter: &DeadLetter) -> Vec<String> {
+    let state = if letter.dropped { "dropped, " } else { "" };
+    vec![
+        letter.id.chars().take(12).collect(),
+        letter.stage.clone(),
+        letter.resource.clone(),
+        letter.trigger.key.clone(),
+        format!("{state}{}: {}", letter.kind, letter.message),
+    ]
 }

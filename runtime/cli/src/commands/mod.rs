@@ -5,7 +5,6 @@ mod completions;
 mod deploy;
 mod doctor;
 mod events;
-mod import;
 mod models;
 mod new;
 mod predict;
@@ -19,6 +18,7 @@ mod up;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tidemill_control::Control;
 
 use crate::{output::Output, project::Project};
 
@@ -26,13 +26,13 @@ use crate::{output::Output, project::Project};
 #[derive(Parser)]
 #[command(name = "tidemill", version, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
-    /// Results as JSON.
+    /// Print results and errors as JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// The project's folder; default: here, or above.
+    /// The project's folder; default: the current folder, or the nearest one above that has `tidemill.toml`.
     #[arg(long, global = true, value_name = "FOLDER")]
     project: Option<PathBuf>,
-    /// Where the state is: a folder, or `s3://bucket/prefix`; default: what `tidemill.toml` says, or `.tidemill/store`.
+    /// The store: a folder, or `s3://bucket/prefix`; default: what `tidemill.toml` says, or `.tidemill/store`.
     #[arg(long, global = true, value_name = "LOCATION", env = "TIDEMILL_STORE")]
     store: Option<String>,
     #[command(subcommand)]
@@ -41,36 +41,36 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a project.
+    /// Create a project.
     New(new::New),
-    /// Check `tidemill.toml` and draw the chain.
+    /// Check `tidemill.toml` and draw the pipeline.
     Check(check::Check),
     /// Run the project: stages, predictions, data over HTTP.
     Up(up::Up),
-    /// Bring files into a dataset.
+    /// Store data files of a dataset.
     Put(put::Put),
-    /// Ask for a run.
+    /// Request a run of a stage.
     Run(run::Run),
-    /// What was decided, and how the runs went.
+    /// List runs and their outcomes.
     Runs(runs::Runs),
-    /// What waits, and what failed for good.
+    /// List the queue and the dead letters; retry or drop them.
     Events(events::Events),
-    /// Models, their versions and aliases.
+    /// List models, versions and aliases; import a model, move an alias.
     Models(models::Models),
-    /// Ask a model.
+    /// Request predictions from a model.
     Predict(predict::Predict),
-    /// Build models again from their records and compare the bytes.
+    /// Rebuild models from their records and compare the bytes.
     Replay(replay::Replay),
-    /// Write what another target needs: AWS by SAM, or Spin.
+    /// Write the deployment for another target: AWS SAM or Spin.
     Deploy(deploy::Deploy),
-    /// What this machine has and lacks.
+    /// Check this machine and this project.
     Doctor(doctor::Doctor),
-    /// Completions for a shell.
+    /// Print a completion script for a shell.
     Completions(completions::Completions),
 }
 
 impl Arguments {
-    /// What is logged unless `TIDEMILL_LOG` says otherwise.
+    /// The log filter, unless `TIDEMILL_LOG` is set.
     pub(crate) fn default_log_filter(&self) -> &'static str {
         match self.command {
             // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
@@ -78,6 +78,11 @@ impl Arguments {
             _ => "error,wasmtime_wasi_nn=off",
         }
     }
+}
+
+/// Changes of the project's state.
+fn control(project: &Project) -> tidemill_core::Result<Control> {
+    Ok(Control::new(project.open_store()?, project.pipeline.clone()))
 }
 
 /// Runs the command.

@@ -1,28 +1,30 @@
-//! Refuses names that the project does not have, and says which it has: "nothing yet" would be true of them for ever.
+//! Rejects names that the project does not have, and lists those that it has: an empty list would be true of a misspelt name too.
 
 use std::collections::BTreeSet;
 
-use tidemill_core::{Error, Result, pipeline::Pipeline, spec::Model};
+use tidemill_core::{Error, Result, pipeline::Pipeline, spec::Model, text::quoted_list};
 
 /// A model of the project.
 pub(crate) fn require_model<'a>(pipeline: &'a Pipeline, model: &str) -> Result<&'a Model> {
-    pipeline.models.get(model).ok_or_else(|| {
-        Error::not_found(format!(
-            "there is no model `{model}`; there is {}",
-            quoted_list(pipeline.models.keys())
-        ))
-    })
+    let models = &pipeline.models;
+    models
+        .get(model)
+        .ok_or_else(|| Error::not_found(format!("there is no model `{model}`; there is {}", quoted_list(models.keys()))))
 }
 
-/// A stage of the project, and what it is about.
+/// A stage of the project, and the dataset or model that it runs for.
 pub(crate) fn require_stage(pipeline: &Pipeline, stage: &str, resource: Option<&str>) -> Result<()> {
     let pairs = pipeline.nodes.iter().map(|node| (node.stage.as_str(), node.resource.as_str()));
     require_pair(&pairs.collect::<Vec<_>>(), stage, resource)
 }
 
-/// `pairs` are stages with what each is about.
+/// `pairs` are stages with the resource of each.
 fn require_pair(pairs: &[(&str, &str)], stage: &str, resource: Option<&str>) -> Result<()> {
-    let resources: BTreeSet<&str> = pairs.iter().filter(|(name, _)| *name == stage).map(|(_, about)| *about).collect();
+    let resources: BTreeSet<&str> = pairs
+        .iter()
+        .filter(|(name, _)| *name == stage)
+        .map(|(_, resource)| *resource)
+        .collect();
     if resources.is_empty() {
         let stages: BTreeSet<&str> = pairs.iter().map(|(name, _)| *name).collect();
         return Err(Error::not_found(format!(
@@ -32,19 +34,10 @@ fn require_pair(pairs: &[(&str, &str)], stage: &str, resource: Option<&str>) -> 
     }
     match resource.filter(|resource| !resources.contains(resource)) {
         Some(resource) => Err(Error::not_found(format!(
-            "the stage `{stage}` has nothing to do for `{resource}`; it has for {}",
+            "the stage `{stage}` does not run for `{resource}`; it runs for {}",
             quoted_list(resources)
         ))),
         None => Ok(()),
-    }
-}
-
-/// `` `a`, `b` ``, or `none`.
-pub(crate) fn quoted_list(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
-    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    match names.is_empty() {
-        true => "none".to_owned(),
-        false => names.join(", "),
     }
 }
 
@@ -56,9 +49,8 @@ mod tests {
     fn an_unknown_name_lists_the_known_ones() {
         let pairs = [("validate", "flights"), ("train", "delay"), ("train", "late")];
         assert!(require_pair(&pairs, "train", None).is_ok() && require_pair(&pairs, "train", Some("late")).is_ok());
-        let said = |stage, resource| require_pair(&pairs, stage, resource).unwrap_err().message;
-        assert_eq!(said("trian", None), "there is no stage `trian`; there is `train`, `validate`");
-        assert!(said("train", Some("flights")).ends_with("for `flights`; it has for `delay`, `late`"));
-        assert_eq!(quoted_list([0_u32; 0]), "none");
+        let message = |stage, resource| require_pair(&pairs, stage, resource).unwrap_err().message;
+        assert_eq!(message("trian", None), "there is no stage `trian`; there is `train`, `validate`");
+        assert!(message("train", Some("flights")).ends_with("for `flights`; it runs for `delay`, `late`"));
     }
 }

@@ -14,8 +14,9 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use tidemill_app::App;
+use tidemill_catalog::Catalog;
 use tidemill_core::{
-    Error, ErrorKind, Objects as _, ObjectsExt as _, Trigger, digest_json,
+    Error, ErrorKind, Objects as _, ObjectsExt as _, Trigger, digest_json, layout,
     record::{DataFile, ModelVersion, OutcomeRecord, ReadRecord, RunRecord, TrainingRequest, TrainingResult},
     time::parse_as_of,
     trigger_id,
@@ -24,15 +25,12 @@ use tidemill_engine::{Engine, StageComponent};
 use tidemill_host::{Attempt, ENGINES, Ledger, RunHost, SqlEngine, Store};
 
 use crate::{
-    commands::{
-        models::{list_versions, unknown_version},
-        suggest,
-    },
+    commands::{models::find_version, suggest},
     output::{Output, table},
     project::Project,
 };
 
-/// Builds models again and compares.
+/// Rebuilds models and compares the bytes.
 #[derive(Args)]
 pub(crate) struct Replay {
     /// This model only.
@@ -71,7 +69,7 @@ struct Replayer<'a> {
 impl Replay {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> Result<ExitCode> {
         let store = project.open_store()?;
-        let versions = self.select_versions(project, &store).await?;
+        let versions = self.select_versions(project, &Catalog::new(store.clone())).await?;
         let mut again = Replayer {
             project,
             engine: App::open(project.clone())?.engine().clone(),
@@ -100,21 +98,21 @@ impl Replay {
         })
     }
 
-    /// Those that are meant; one that is named must be there.
-    async fn select_versions(&self, project: &Project, store: &Store) -> Result<Vec<ModelVersion>> {
+    /// The selected versions; one that was named must exist.
+    async fn select_versions(&self, project: &Project, catalog: &Catalog) -> Result<Vec<ModelVersion>> {
         if let Some(model) = &self.model {
             suggest::require_model(&project.pipeline, model)?;
+            if let Some(version) = self.version {
+                return Ok(vec![find_version(project, catalog, model, version).await?]);
+            }
         }
-        let mut found = Vec::new();
+        let mut selected = Vec::new();
         let models = project.pipeline.models.keys();
         for model in models.filter(|name| self.model.as_ref().is_none_or(|model| model == *name)) {
-            found.extend(list_versions(store, model).await?);
+            let versions = catalog.model(model).await?.versions;
+            selected.extend(versions.into_iter().map(|entry| entry.version));
         }
-        found.retain(|found| self.version.is_none_or(|version| version == found.version));
-        match (&self.model, self.version) {
-            (Some(model), Some(version)) if found.is_empty() => Err(unknown_version(project, store, model, version).await.into()),
-            _ => Ok(found),
-        }
+        Ok(selected)
     }
 }
 
@@ -182,10 +180,8 @@ impl Replayer<'_> {
             ))
             .into());
         }
-        let run: RunRecord = self
-            .read_json(&format!("runs/{}/{}/{id}.json", outcome.stage, outcome.resource))
-            .await?;
-        let config = String::from_utf8(self.store.get(&format!("configs/{}", outcome.config)).await?.to_vec())?;
+        let run: RunRecord = self.read_json(&layout::run(&outcome.stage, &outcome.resource, id)).await?;
+        let config = String::from_utf8(self.store.get(&layout::config(&outcome.config)).await?.to_vec())?;
         let component = self.load_component(outcome).await?;
         let mut node = self
             .project
@@ -236,7 +232,7 @@ impl Replayer<'_> {
         if let Some(found) = self.components.get(digest) {
             return Ok(found.clone());
         }
-        let bytes = self.store.get(&format!("components/{digest}")).await?;
+        let bytes = self.store.get(&layout::component(&outcome.component)).await?;
         let component = std::sync::Arc::new(self.engine.component(&bytes)?);
         self.components.insert(digest.to_owned(), component.clone());
         Ok(component)

@@ -1,81 +1,18 @@
-//! `tidemill models import`: a model that was trained elsewhere into the store, under its own digest. It is judged, registered and served
-//! once `tidemill.toml` names that digest; what the file must look like is checked here, where a person can still mend it.
+//! The check of an imported model: training, evaluation and serving run it by the pure Rust engine, so it is run here once. Each message
+//! says how to export the model again, because this is where its author can still do so.
 
-use std::path::Path;
+use tidemill_core::{Error, Result, spec::Task};
+use tidemill_nn::{Backend as _, ElementType, ModelMetadata, Tensor, TensorInfo, Tract};
 
-use serde::Serialize;
-use tidemill_core::{
-    Digest, Error, PutResult, Result,
-    spec::{Task, Trainer},
-};
-use tidemill_host::{
-    Store,
-    nn::{Backend as _, ElementType, ModelMetadata, Tensor, TensorInfo, Tract},
-};
-
-use crate::{
-    commands::suggest,
-    project::{Project, read_error},
-};
-
-/// What a model must take and give, and what people call it elsewhere.
+/// The input that a model must have.
 const INPUT: &str = "features";
+/// The output that a model must have.
 const OUTPUT: &str = "scores";
-
-/// Rows that it is tried with: more than one, for that is what a model exported for one row cannot take.
+/// Rows of the trial run: more than one, because that is what a model exported for one row cannot take.
 const TRIAL_ROWS: usize = 2;
 
-/// A model in the store.
-#[derive(Serialize)]
-pub(crate) struct Imported {
-    key: String,
-    digest: Digest,
-    new: bool,
-    /// Whether `tidemill.toml` names it already.
-    named: bool,
-}
-
-impl Imported {
-    pub(crate) fn render_text(&self, model: &str) -> String {
-        let there = if self.new {
-            "is in the store now"
-        } else {
-            "was in the store already"
-        };
-        let next = match self.named {
-            true => "`tidemill.toml` names it: the next training takes it".to_owned(),
-            false => format!(
-                "write into `tidemill.toml`:\n\n[model.{model}.trainer]\nkind = \"onnx\"\nonnx = \"{}\"",
-                self.digest
-            ),
-        };
-        format!("`{}` {there}; {next}", self.key)
-    }
-}
-
-pub(crate) async fn import(project: &Project, model: &str, file: &Path) -> Result<Imported> {
-    let of = suggest::require_model(&project.pipeline, model)?;
-    let bytes = std::fs::read(file).map_err(|e| read_error(file, &e))?;
-    check_model(&file.display().to_string(), &bytes, of.task)?;
-    let digest = Digest::sha256(&bytes);
-    let key = Trainer::import_key(model, &digest);
-    let store: Store = project.open_store()?;
-    let put = store.create(&key, bytes.into()).await?;
-    if put == PutResult::Conflict {
-        return Err(Error::input(format!(
-            "`{key}` holds other bytes than its name says; delete it and import the model again"
-        )));
-    }
-    Ok(Imported {
-        key,
-        named: of.trainer.onnx.as_ref() == Some(&digest),
-        digest,
-        new: put == PutResult::Written,
-    })
-}
-
-/// By the engine that judges it later: what that cannot run, or what serving could not take, is not taken in.
-fn check_model(name: &str, bytes: &[u8], task: Task) -> Result<()> {
+/// Checks that a file is a model that training, evaluation and serving can use for `task`. `name` is what messages call it.
+pub(crate) fn check_model(name: &str, bytes: &[u8], task: Task) -> Result<()> {
     let declared = ModelMetadata::read(name, bytes)?;
     declared.check_operators(name)?;
     let (input, scores) = require_ports(name, &declared)?;
@@ -86,27 +23,27 @@ fn check_model(name: &str, bytes: &[u8], task: Task) -> Result<()> {
     check_scores(name, task, &run_on_zeros(name, bytes, columns)?)
 }
 
-/// Its input and its scores.
+/// The input and the scores; a model must have exactly these names.
 fn require_ports<'a>(name: &str, declared: &'a ModelMetadata) -> Result<(&'a TensorInfo, &'a TensorInfo)> {
     if let ([input], [scores, ..]) = (&declared.inputs[..], &declared.outputs[..])
         && (input.name.as_str(), scores.name.as_str()) == (INPUT, OUTPUT)
     {
         return Ok((input, scores));
     }
-    let one = |port: &TensorInfo| format!("`{}` ({})", port.name, port.kind.unwrap_or("of no type that is said"));
-    let listed = |ports: &[TensorInfo]| match ports {
+    let describe = |port: &TensorInfo| format!("`{}` ({})", port.name, port.kind.unwrap_or("of no declared type"));
+    let list = |ports: &[TensorInfo]| match ports {
         [] => "nothing".to_owned(),
-        _ => ports.iter().map(one).collect::<Vec<_>>().join(", "),
+        _ => ports.iter().map(describe).collect::<Vec<_>>().join(", "),
     };
     Err(Error::input(format!(
         "`{name}` takes {} and gives {}; it must take `{INPUT}` alone (float32, rows × columns, in the order of the signature) and give \
          `{OUTPUT}` first (float32, rows × classes, or rows × 1 for regression): rename them as `export.py` of the template `onnx` does",
-        listed(&declared.inputs),
-        listed(&declared.outputs)
+        list(&declared.inputs),
+        list(&declared.outputs)
     )))
 }
 
-/// How many columns it takes.
+/// Checks the input and returns its number of columns.
 fn check_input(name: &str, input: &TensorInfo) -> Result<usize> {
     let columns = input.shape.get(1).copied().flatten().filter(|columns| *columns > 0);
     if let Some(kind) = input.kind.filter(|kind| *kind != "float32") {
@@ -143,7 +80,7 @@ fn render_shape(lengths: &[Option<usize>]) -> String {
     format!("[{}]", lengths.join(", "))
 }
 
-/// What it says of rows of zeros: a file may promise another shape than it gives.
+/// Runs the model on rows of zeros, because its outputs may have another shape than the file declares.
 fn run_on_zeros(name: &str, bytes: &[u8], columns: usize) -> Result<Tensor> {
     let graph = Tract.load(name, bytes)?;
     let zeros = Tensor::from_f32(vec![TRIAL_ROWS, columns], &vec![0.0; TRIAL_ROWS * columns])?;
@@ -155,10 +92,10 @@ fn run_on_zeros(name: &str, bytes: &[u8], columns: usize) -> Result<Tensor> {
         ))
     })?;
     let scores = outputs.into_iter().next().map(|(_, scores)| scores);
-    scores.ok_or_else(|| Error::bug(format!("`{name}` has the output `{OUTPUT}` and answered nothing")))
+    scores.ok_or_else(|| Error::bug(format!("`{name}` declares the output `{OUTPUT}` and returned none")))
 }
 
-/// What serving demands of every answer.
+/// Checks the scores as serving checks every prediction.
 fn check_scores(name: &str, task: Task, scores: &Tensor) -> Result<()> {
     if scores.kind != ElementType::F32 {
         return Err(wrong_scores_type(name, &format!("{:?}", scores.kind).to_lowercase()));
@@ -178,7 +115,7 @@ fn check_scores(name: &str, task: Task, scores: &Tensor) -> Result<()> {
             width == 2,
             "2, the probabilities of both classes, the positive one's last",
         ),
-        // How many classes there are is in the data; the holdout will tell.
+        // The data has the number of classes: `evaluate` compares it.
         Task::Multiclass => ("multiclass", width >= 2, "the probabilities of all classes"),
     };
     if fits {
@@ -203,14 +140,14 @@ mod tests {
 
     #[test]
     fn the_scores_must_fit_the_task() {
-        let said = |task: Task, shape: &[usize]| {
+        let message = |task: Task, shape: &[usize]| {
             let scores = Tensor::from_f32(shape.to_vec(), &vec![0.5; shape.iter().product()]).unwrap();
             check_scores("m.onnx", task, &scores).err().map(|error| error.message)
         };
-        assert_eq!(said(Task::Regression, &[2, 1]), None);
-        assert_eq!(said(Task::Regression, &[2]), None);
-        assert_eq!(said(Task::Binary, &[2, 2]), None);
-        assert_eq!(said(Task::Multiclass, &[2, 3]), None);
+        assert_eq!(message(Task::Regression, &[2, 1]), None);
+        assert_eq!(message(Task::Regression, &[2]), None);
+        assert_eq!(message(Task::Binary, &[2, 2]), None);
+        assert_eq!(message(Task::Multiclass, &[2, 3]), None);
         let cases: [(Task, &[usize], &str); 5] = [
             (
                 Task::Regression,
@@ -223,8 +160,11 @@ mod tests {
             (Task::Binary, &[1, 2], "first dimension that is free"),
         ];
         for (task, shape, part) in cases {
-            let said = said(task, shape).unwrap_or_default();
-            assert!(said.contains("`m.onnx`") && said.contains(part), "{task:?} {shape:?}: {said}");
+            let message = message(task, shape).unwrap_or_default();
+            assert!(
+                message.contains("`m.onnx`") && message.contains(part),
+                "{task:?} {shape:?}: {message}"
+            );
         }
     }
 }

@@ -1,0 +1,38 @@
+//! Monitoring: closed windows, and the reports on them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tidemill_core::{
+    Result,
+    layout::Prefix,
+    record::{MonitoringReport, MonitoringWindow},
+};
+
+use crate::Catalog;
+
+impl Catalog {
+    /// The closed windows of a model, the earliest first.
+    pub async fn windows(&self, model: &str) -> Result<Vec<MonitoringWindow>> {
+        let mut windows: Vec<MonitoringWindow> = self.read_all(self.keys(&Prefix::Windows.under(model)).await?).await?;
+        windows.sort_by_key(|window| window.start);
+        Ok(windows)
+    }
+
+    /// The reports of a model, the earliest window first. A window has several if labels came late; the one that knows most labels
+    /// comes last.
+    pub async fn reports(&self, model: &str) -> Result<Vec<MonitoringReport>> {
+        let keys = self.keys(&Prefix::Reports.under(model)).await?;
+        let keys = keys.into_iter().filter(|key| key.ends_with("/report.json")).collect();
+        let mut reports: Vec<MonitoringReport> = self.read_all(keys).await?;
+        reports.sort_by_key(|report| (report.start, report.labelled));
+        Ok(reports)
+    }
+
+    /// The latest report of each window of a model.
+    pub async fn latest_reports(&self, model: &str) -> Result<Vec<MonitoringReport>> {
+        let reports = self.reports(model).await?.into_iter();
+        let by_window: BTreeMap<Timestamp, MonitoringReport> = reports.map(|report| (report.start, report)).collect();
+        Ok(by_window.into_values().collect())
+    }
+}
