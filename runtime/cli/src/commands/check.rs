@@ -1,4 +1,4 @@
-//! `tidemill check`: reading the project already checks it, so that nothing that runs is ever unchecked.
+//! `tidemill check`: prints what the project contains. Every command checks the project when it reads it, so this one only renders.
 
 use clap::Args;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::{
 /// Checks the project.
 #[derive(Args)]
 pub(crate) struct Check {
-    /// Draw the chain.
+    /// Draw the pipeline.
     #[arg(long)]
     graph: bool,
 }
@@ -79,7 +79,7 @@ impl Check {
 
 fn render_text(checked: &ProjectSummary) -> String {
     let head = format!(
-        "`{}` is in order: {} datasets, {} models, {} stages",
+        "`{}` is valid: {} datasets, {} models, {} stages",
         checked.project,
         checked.datasets.len(),
         checked.models.len(),
@@ -102,5 +102,5 @@ fn render_text(checked: &ProjectSummary) -> String {
             .iter()
             .map(|link| vec![link.from.clone(), link.pattern.clone(), link.to.clone()]),
     );
-    format!("{head}\n{}", table(&["from", "through", "to"], rows, "nothing is chained"))
+    format!("{head}\n{}", table(&["from", "through", "to"], rows, "no stage triggers another"))
 }

@@ -1,20 +1,20 @@
-//! `tidemill completions <shell>`.
+//! `tidemill completions <shell>`: prints a completion script.
 
 use clap::{Args, CommandFactory as _};
 
 use crate::output;
 
-/// Writes a completion script to the standard output.
+/// Prints a completion script.
 #[derive(Args)]
 pub(crate) struct Completions {
-    /// For which shell.
+    /// The shell.
     shell: clap_complete::Shell,
 }
 
 impl Completions {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let mut command = super::Arguments::command();
-        // Into memory first: writing it out itself, the generator panics where nobody reads or the disk is full.
+        // Into memory first: the generator panics if its output is a closed pipe or a full disk.
         let mut script: Vec<u8> = Vec::new();
         clap_complete::generate(self.shell, &mut command, "tidemill", &mut script);
         output::write_stdout(&script)

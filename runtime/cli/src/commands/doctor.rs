@@ -1,4 +1,5 @@
-//! `tidemill doctor`: what the machine has and lacks, each with what to do. Every check that fails is said; the exit code is that of a wrong configuration.
+//! `tidemill doctor`: checks the machine and the project. Each failed check says what to do; if a required one fails, the exit code is that of
+//! a configuration error.
 
 use std::{
     path::Path,
@@ -70,8 +71,8 @@ impl Doctor {
             let row = |c: &Diagnosis| vec![c.check.to_owned(), c.state.to_owned(), c.found.clone()];
             table(&["check", "state", "found"], checks.iter().map(row).collect(), "")
         })?;
-        let well = checks.iter().all(|check| check.state != "missing");
-        Ok(if well {
+        let is_complete = checks.iter().all(|check| check.state != "missing");
+        Ok(if is_complete {
             ExitCode::SUCCESS
         } else {
             ExitCode::from(ErrorKind::Config.exit_code())

@@ -1,5 +1,5 @@
-//! `tidemill new`: a project from a template. Templates are in the program, so that it needs no download. The project is made whole in
-//! memory and checked before anything is written; nothing that exists is overwritten, and what cannot be finished is taken back.
+//! `tidemill new`: creates a project from a template. The program contains the templates, so nothing is downloaded. The project is rendered
+//! in memory and checked before the first file is written; no existing file is overwritten, and a failed write is rolled back.
 
 use std::{
     fs,
@@ -14,16 +14,16 @@ use tidemill_templates::{RenderedFile, Template, all, find};
 
 use crate::output::{Output, table};
 
-/// Makes a project in a new or empty folder.
+/// Creates a project in a new or empty folder.
 #[derive(Args)]
 pub(crate) struct New {
-    /// What to start from; `--list` says what there is.
+    /// The template; `--list` lists them.
     #[arg(long, default_value = "tabular")]
     template: String,
     /// A parameter of the template, as `name=value`; repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     set: Vec<(String, String)>,
-    /// The templates and their parameters.
+    /// List the templates and their parameters.
     #[arg(long)]
     list: bool,
     /// The folder; its name becomes the project's.
@@ -59,7 +59,7 @@ impl New {
         };
         output.print(&made, |made| {
             format!(
-                "made `{0}` from the template `{1}`; next: `cd {0}`, and read README.md",
+                "created `{0}` from the template `{1}`; next: `cd {0}`, and read README.md",
                 made.dir, made.template
             )
         })
@@ -87,11 +87,11 @@ fn render_templates(templates: &[Template]) -> String {
     )
 }
 
-/// The folder's own name, also where it is given as `.`.
+/// The name of the folder, also of `.`.
 fn project_name(dir: &Path) -> Result<String> {
     let whole = std::path::absolute(dir).map_err(|e| Error::input(format!("`{}` cannot be a folder: {e}", dir.display())))?;
     let name = whole.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    // What is left of it stands in keys and in names of programs.
+    // The name becomes part of keys and of program names.
     if name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_. ".contains(c)) {
         return Ok(name.to_owned());
     }
@@ -100,7 +100,7 @@ fn project_name(dir: &Path) -> Result<String> {
     )))
 }
 
-/// Whether `tidemill check` would accept it.
+/// Checks the rendered project as `tidemill check` does.
 fn check_pipeline(files: &[RenderedFile]) -> Result<()> {
     let read = |path: &str| {
         let file = files.iter().find(|file| file.path == path);
@@ -110,7 +110,7 @@ fn check_pipeline(files: &[RenderedFile]) -> Result<()> {
     Project::parse(&read("tidemill.toml")?, &read).map(drop)
 }
 
-/// All files, or none.
+/// Writes all files, or none.
 fn write_all(dir: &Path, files: &[RenderedFile]) -> anyhow::Result<()> {
     let is_new = !dir.exists();
     let written = files.iter().try_for_each(|file| write_file(&dir.join(&file.path), &file.bytes));

@@ -1,5 +1,5 @@
-//! `tidemill predict`: one request of the Open Inference Protocol, to a running server, or answered here over the store by the same component.
-//! Answered here, nothing is logged: a person's trial is not traffic.
+//! `tidemill predict`: sends one request of the Open Inference Protocol to a running server, or to the same component in this process.
+//! Predictions made in this process are not logged: a trial is not traffic.
 
 use std::{io::Read as _, path::PathBuf};
 
@@ -15,7 +15,7 @@ use crate::{
     project::{Project, read_error},
 };
 
-/// Asks a model.
+/// Requests predictions from a model.
 #[derive(Args)]
 pub(crate) struct Predict {
     /// The model.
@@ -23,10 +23,10 @@ pub(crate) struct Predict {
     /// The request: a JSON file, or `-` for the standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// This version; default: the champion.
+    /// The version; default: the champion.
     #[arg(long)]
     version: Option<u32>,
-    /// Ask this server (`http://…`), which logs it.
+    /// Send the request to this server (`http://…`), which logs the predictions.
     #[arg(long)]
     url: Option<String>,
 }
@@ -97,7 +97,7 @@ fn error_kind(status: u16) -> ErrorKind {
         })
 }
 
-/// One row a prediction.
+/// A table with one row for each prediction.
 fn render_text(answer: &Value) -> String {
     let outputs: Vec<&Value> = answer["outputs"].as_array().into_iter().flatten().collect();
     let header: Vec<&str> = outputs.iter().filter_map(|output| output["name"].as_str()).collect();

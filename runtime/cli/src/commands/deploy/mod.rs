@@ -1,5 +1,5 @@
-//! `tidemill deploy`: the project as another target takes it. What is written follows from `tidemill.toml` alone, so it may be written
-//! again at any time; `--plan` shows what that would change.
+//! `tidemill deploy`: writes the deployment of a project for another target. The files follow from `tidemill.toml` alone and can be written
+//! again at any time; `--plan` shows the changes first.
 
 mod sam;
 mod spin;
@@ -15,7 +15,7 @@ use crate::{
     project::{Project, read_error},
 };
 
-/// Writes what another target needs.
+/// Writes the deployment for another target.
 #[derive(Args)]
 pub(crate) struct Deploy {
     #[command(subcommand)]
@@ -24,9 +24,9 @@ pub(crate) struct Deploy {
 
 #[derive(Subcommand)]
 enum Target {
-    /// AWS: a SAM template, and what its functions are told.
+    /// AWS: a SAM template and the settings of its functions.
     Sam(sam::Sam),
-    /// Spin: a manifest, and the components that it names.
+    /// Spin: a manifest and its components.
     Spin(spin::Spin),
 }
 
@@ -39,7 +39,7 @@ impl Deploy {
     }
 }
 
-/// `--plan` found something, and was asked to say so.
+/// The exit code of `--plan --exit-code` if something would change.
 const EXIT_CHANGED: u8 = 10;
 
 fn exit_code(asked: bool, difference: &Difference) -> ExitCode {
@@ -56,7 +56,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// What a file holds, if it is there.
+/// The text of a file; `None` if it does not exist.
 fn read_if_exists(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

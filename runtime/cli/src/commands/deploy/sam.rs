@@ -1,4 +1,4 @@
-//! `tidemill deploy sam`: AWS by a template, and the package beside it.
+//! `tidemill deploy sam`: writes a SAM template and the package beside it.
 
 use std::{
     collections::BTreeSet,
@@ -23,13 +23,13 @@ use crate::{
     project::{Project, read_error},
 };
 
-/// What is typed after `deploy sam`.
+/// Arguments of `deploy sam`.
 #[derive(Args)]
 pub(super) struct Sam {
     /// The template; the package's folders are beside it. Default: `sam/template.yaml` in the project.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Where the functions' programs are, seen from the template: a folder for each, with `bootstrap` in it.
+    /// The folder of the functions' programs, relative to the template: one folder for each, with `bootstrap` in it.
     #[arg(long, value_name = "FOLDER", default_value = "programs")]
     programs: String,
     /// Show what would change, and change nothing.
@@ -38,7 +38,7 @@ pub(super) struct Sam {
     /// With `--plan`: exit with 10 if anything would change.
     #[arg(long, requires = "plan")]
     exit_code: bool,
-    /// Prices and load for the estimate, TOML; what is left out is as it was. `--json` shows the names.
+    /// Prices and load for the cost estimate (TOML); missing values keep their defaults. `--json` prints the names.
     #[arg(long, value_name = "FILE")]
     assume: Option<PathBuf>,
 }
@@ -49,7 +49,7 @@ struct Written {
     template: String,
     resources: usize,
     files: Vec<String>,
-    /// What the package still lacks.
+    /// Files that the package still needs.
     missing: Vec<String>,
     notes: Vec<String>,
     cost: Cost,
@@ -109,7 +109,7 @@ impl Sam {
     }
 }
 
-/// The folder that `sam deploy` takes to AWS.
+/// The folder that `sam deploy` uploads.
 struct Package {
     template: PathBuf,
     folder: PathBuf,
@@ -144,7 +144,7 @@ impl Package {
         Ok(difference)
     }
 
-    /// Writes all files; components are found before the first is written.
+    /// Writes all files. Components are located before the first file is written.
     fn write(&self, sam: &sam::Sam, project: &Project) -> Result<Vec<String>> {
         let mut written = Vec::new();
         let found = sam
@@ -173,7 +173,7 @@ impl Package {
         Ok(path.display().to_string())
     }
 
-    /// What functions were told that are no more.
+    /// Settings of functions that the project no longer has.
     fn stale_files(&self, sam: &sam::Sam) -> Vec<String> {
         let told: BTreeSet<&str> = sam.files.iter().map(|(path, _)| path.as_str()).collect();
         let entries = std::fs::read_dir(self.folder.join(sam::FUNCTIONS)).into_iter().flatten().flatten();
@@ -185,7 +185,7 @@ impl Package {
         stale
     }
 
-    /// What `sam deploy` would look for in vain.
+    /// Files that `sam deploy` needs and that do not exist.
     fn missing_files(&self, sam: &sam::Sam, programs: &str) -> Vec<String> {
         let programs = sam.programs.iter().map(|program| format!("{programs}/{program}/bootstrap"));
         let needed = programs.chain([sam::DUCKDB.to_owned()]);

@@ -1,4 +1,4 @@
-//! `tidemill deploy spin`: a manifest, and beside it each component that it names, composed.
+//! `tidemill deploy spin`: writes a manifest and composes its components.
 
 use std::{
     collections::BTreeMap,
@@ -23,10 +23,10 @@ use crate::{
     project::{Project, read_error},
 };
 
-/// The manifest's file.
+/// The file name of the manifest.
 const MANIFEST: &str = "spin.toml";
 
-/// What is typed after `deploy spin`.
+/// Arguments of `deploy spin`.
 #[derive(Args)]
 pub(super) struct Spin {
     /// The folder of `spin.toml` and its components. Default: `spin` in the project.
@@ -45,12 +45,12 @@ pub(super) struct Spin {
 struct Written {
     manifest: String,
     files: Vec<String>,
-    /// Bytes of all components.
+    /// Size of all components in bytes.
     bytes: usize,
-    /// Variables that must be given when it is started.
+    /// Variables that `spin up` requires.
     required: Vec<String>,
     notes: Vec<String>,
-    /// US dollars for a million predictions, one to a request, that the bucket costs at AWS.
+    /// Cost of the AWS bucket for a million predictions, one a request, in US dollars.
     million_predictions: f64,
 }
 
@@ -114,7 +114,7 @@ fn required_variables(spin: &spin::Spin) -> Vec<String> {
         .collect()
 }
 
-/// A put before each answer, and two looks at the alias for it.
+/// Each request puts one object and reads the alias twice.
 fn cost_of_million_predictions() -> f64 {
     let prices = Assumptions::default();
     (prices.s3_million_puts + 2.0 * prices.s3_million_gets) / prices.request_rows
@@ -133,7 +133,7 @@ fn read_component(project: &Project, name: &str) -> tidemill_core::Result<Vec<u8
     std::fs::read(&path).map_err(|e| read_error(&path, &e))
 }
 
-/// A file of the package; it imports nothing but what Spin offers.
+/// Composes a file of the package and checks that Spin offers all its imports.
 fn compose_file(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)> {
     let read = |name: &str| read_component(project, name);
     let composed = match &file.recipe {
@@ -159,7 +159,7 @@ fn compose_file(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)>
     match imports.iter().find(|import| !compose::offered(import)) {
         None => Ok((file.place.clone(), composed)),
         Some(import) => Err(Error::config(format!(
-            "`{}` would import `{import}`, which Spin does not offer and no component of Tidemill gives: build the components again \
+            "`{}` would import `{import}`, which neither Spin nor a component of Tidemill provides: build the components again \
              from this version of Tidemill",
             file.place
         ))
@@ -167,7 +167,7 @@ fn compose_file(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)>
     }
 }
 
-/// The folder that `spin up` is called in.
+/// The folder that `spin up` reads.
 struct Package {
     folder: PathBuf,
     text: String,
@@ -208,7 +208,7 @@ impl Package {
         Ok(written)
     }
 
-    /// Components of before that the manifest does not name any more.
+    /// Components that the manifest no longer names.
     fn stale_files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.join(COMPONENTS)).into_iter().flatten().flatten();
         let places = entries.map(|entry| format!("{COMPONENTS}/{}", entry.file_name().to_string_lossy()));

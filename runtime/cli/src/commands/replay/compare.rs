@@ -1,10 +1,10 @@
-//! Objects of two runs, by key and digest.
+//! Compares the outputs of two runs by key and digest.
 
 use std::collections::BTreeMap;
 
 use tidemill_core::record::OutputObject as Written;
 
-/// What differs, in words.
+/// Describes each difference, by key.
 pub(super) fn list_differences(then: &[Written], now: &[Written]) -> Vec<String> {
     let index = |outputs: &[Written]| {
         outputs

@@ -1,7 +1,7 @@
-//! `tidemill replay`: runs validate, featurize and train of a version again, with the components and configurations of then, over what
-//! was read then, in a store of its own, and compares every byte written. Nothing in the project's store changes.
+//! `tidemill replay`: repeats the stages validate, featurize and train of a version with the recorded components, configurations and inputs,
+//! in a temporary store, and compares every byte that they write. The project's store does not change.
 //!
-//! A replay that cannot be honest refuses: another engine version may write other bytes without anything being wrong.
+//! A run by another engine version is an error, not a difference: its bytes may differ although nothing is wrong.
 
 mod compare;
 
@@ -33,11 +33,11 @@ use crate::{
 /// Rebuilds models and compares the bytes.
 #[derive(Args)]
 pub(crate) struct Replay {
-    /// This model only.
+    /// The model; default: all.
     model: Option<String>,
-    /// This version only.
+    /// The version; default: all.
     version: Option<u32>,
-    /// Threads of SQL; the bytes must not depend on it.
+    /// Threads for SQL. The bytes do not depend on it.
     #[arg(long)]
     threads: Option<usize>,
 }
@@ -53,7 +53,7 @@ struct StageReplay {
     /// Objects whose bytes were compared.
     outputs: usize,
     identical: bool,
-    /// What differs.
+    /// Each output that differs.
     differences: Vec<String>,
 }
 
@@ -129,7 +129,7 @@ fn cells(row: &StageReplay) -> Vec<String> {
 }
 
 impl Replayer<'_> {
-    /// The chain of one version, from its parts to its model.
+    /// Replays the stages of one version, from its data files to its model.
     async fn replay_version(&mut self, version: &ModelVersion) -> Result<Vec<StageReplay>> {
         let model = &version.model;
         let ledger = Ledger::new(self.store.clone());
@@ -243,7 +243,7 @@ impl Replayer<'_> {
         Ok(parse_as_of(&trigger.key, &bytes))
     }
 
-    /// What the run saw then, with its content checked: no less, and nothing that was written since.
+    /// Copies exactly the objects that the run read, and checks their content.
     async fn copy_reads(&self, scratch: &Store, trigger: &Trigger, run: &RunRecord) -> Result<()> {
         let (from, to) = (self.store.blocking(), scratch.blocking());
         let (trigger, reads) = (trigger.clone(), run.reads.clone());
