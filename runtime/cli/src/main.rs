@@ -1,6 +1,6 @@
-//! `tidemill`: the command line. Glue only: each command is a file in `commands/`, the work is in the libraries.
+//! `tidemill`: the command line. Each command is a file in `commands/` that parses, calls a library and prints.
 //!
-//! What fails leaves as `error: …` on the standard error, and the exit code says of which kind it was (see `ErrorKind::exit_code`).
+//! An error is `error: …` on the standard error, or JSON with `--json`; the exit code is that of its kind (see `ErrorKind::exit_code`).
 
 mod commands;
 mod output;
@@ -18,6 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     disable_backtraces();
     let arguments = commands::Arguments::parse();
+    let json = arguments.json;
     let filter = EnvFilter::try_from_env("TIDEMILL_LOG").unwrap_or_else(|_| EnvFilter::new(arguments.default_log_filter()));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -29,14 +30,14 @@ fn main() -> ExitCode {
         .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return output::report_error(&error.into()),
+        Err(error) => return output::report_error(&error.into(), json),
     };
     let result = runtime.block_on(commands::run(arguments));
     // A stage that overran its time may still hold a thread: do not wait for it.
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
-        Err(error) => output::report_error(&error),
+        Err(error) => output::report_error(&error, json),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What leaves the program: tables for people, JSON for programs, errors with a hint.
+//! The output of commands: tables or JSON on the standard output, errors on the standard error.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Writes a result: as JSON, or what `people` says.
+    /// Writes a result: as JSON, or as the text that `render_text` returns.
     pub(crate) fn print<T: Serialize>(self, value: &T, render_text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let text = if self.json {
             serde_json::to_string_pretty(value)?
@@ -30,7 +30,7 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        // The reader has seen enough (`| head`).
+        // The reader closed the pipe (`| head`).
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("cannot write to the standard output"),
     }
@@ -70,15 +70,34 @@ pub(crate) fn with_hint(error: tidemill_core::Error, hint: impl Into<String>) ->
     HintedError { error, hint: hint.into() }.into()
 }
 
-/// Says what went wrong and gives the exit code.
-pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+/// An error as `--json` prints it.
+#[derive(Serialize)]
+struct ReportedError {
+    /// The kind, such as `not-found`; `other` for a failure of the command line itself.
+    kind: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// Writes an error to the standard error, as text or as `{ "error": { … } }`, and returns the exit code of its kind.
+pub(crate) fn report_error(error: &anyhow::Error, json: bool) -> ExitCode {
     let hinted = error.downcast_ref::<HintedError>();
-    if let Some(hinted) = hinted {
-        eprintln!("hint: {}", hinted.hint);
-    }
     let kind = hinted
-        .map(|h| h.error.kind)
+        .map(|hinted| hinted.error.kind)
         .or_else(|| error.chain().find_map(|e| e.downcast_ref::<tidemill_core::Error>()).map(|e| e.kind));
+    let reported = ReportedError {
+        kind: kind.map_or("other", ErrorKind::as_str),
+        message: format!("{error:#}"),
+        hint: hinted.map(|hinted| hinted.hint.clone()),
+    };
+    if json {
+        eprintln!("{}", serde_json::json!({ "error": reported }));
+    } else {
+        eprintln!("error: {}", reported.message);
+        if let Some(hint) = reported.hint {
+            eprintln!("hint: {hint}");
+        }
+    }
     ExitCode::from(kind.map_or(1, ErrorKind::exit_code))
 }

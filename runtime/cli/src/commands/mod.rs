@@ -28,7 +28,7 @@ use crate::{output::Output, project::Project};
 pub(crate) struct Arguments {
     /// Print results and errors as JSON.
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
     /// The project's folder; default: the current folder, or the nearest one above that has `tidemill.toml`.
     #[arg(long, global = true, value_name = "FOLDER")]
     project: Option<PathBuf>,
