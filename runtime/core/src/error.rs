@@ -62,7 +62,8 @@ impl ErrorKind {
             Self::Denied => 7,
             Self::Conflict => 8,
             Self::Busy => 9,
-            Self::Timeout => 10,
+            // 10 is `deploy --plan --exit-code` with a difference.
+            Self::Timeout => 11,
             Self::Bug => 70,
         }
     }

@@ -151,7 +151,7 @@ fn check_import(model: &Model, source: &Source<'_>) -> Result<()> {
     );
     let message = match (model.trainer.kind, &model.trainer.onnx) {
         (TrainerKind::Onnx, None) => {
-            format!("{place} has the kind `onnx` and needs `onnx`, the SHA-256 of the model's file; {how}")
+            format!("{place} has the kind `onnx` and does not say which model: it needs `onnx`, the SHA-256 of its file; {how}")
         }
         (TrainerKind::Onnx, Some(digest)) if Digest::parse(digest.as_str()).is_none() => {
             format!("{place} has `onnx = \"{digest}\"`, which is no SHA-256 in lower-case hex; {how}")
