@@ -1,9 +1,9 @@
-//! What the author of a stage depends on: the vocabulary, query results as columns, and [`export!`].
+//! What the author of a stage depends on: the vocabulary, query results as columns, [`export!`], and a host for tests.
 //!
-//! The same source builds natively and as a component; only [`export!`] differs, and natively it is nothing.
+//! The same source builds natively and as a component; only [`export!`] differs, and natively it does nothing.
 //!
 //! ```
-//! use tidemill_sdk::prelude::*;
+//! use tidemill_sdk::{TestHost, prelude::*};
 //!
 //! struct Copy;
 //!
@@ -12,13 +12,23 @@
 //!     type Config = ();
 //!     fn run(trigger: &Trigger, (): (), host: &dyn Host) -> Result<Outcome> {
 //!         let bytes = host.objects().get(&trigger.key)?;
-//!         host.objects().create_same(&format!("copies/{}/copy", host.context().run_key), &bytes)?;
+//!         host.objects().create_immutable(&format!("copies/{}/copy", host.context().run_key), &bytes)?;
 //!         Ok(Outcome::done(format!("copied {} bytes", bytes.len()), &serde_json::json!({})))
 //!     }
 //! }
 //!
 //! tidemill_sdk::export!(Copy);
-//! # fn main() {}
+//!
+//! # fn main() -> Result<()> {
+//! let host = TestHost::default().with_object("drop/a", b"tide").with_grants(&[], &["copies/**"]);
+//! let outcome = host.run::<Copy>("drop/a", &serde_json::Value::Null)?;
+//! assert_eq!((outcome.decision, outcome.reason.as_str()), (Decision::Done, "copied 4 bytes"));
+//! assert_eq!(host.keys().len(), 2);
+//!
+//! let denied = TestHost::default().with_object("drop/a", b"tide").run::<Copy>("drop/a", &serde_json::Value::Null);
+//! assert_eq!(denied.unwrap_err().kind, ErrorKind::Denied);
+//! # Ok(())
+//! # }
 //! ```
 
 #[cfg(target_family = "wasm")]
