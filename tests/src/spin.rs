@@ -11,11 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use tidemill_deploy::spin::{Parts, chain, compose::compose};
-use tidemill_engine::{
-    ServerHandle,
-    spin::{self, SpinOptions},
-};
+use tidemill_engine::ServerHandle;
 use tidemill_harness::seaweedfs::{self, BUCKET, SeaweedFs};
+use tidemill_spin_host::{SpinOptions, start};
 
 /// What the tests run.
 pub struct Tools {
@@ -50,7 +48,7 @@ pub fn find_tools() -> Option<Tools> {
 }
 
 impl Tools {
-    /// A component's bytes, by its short name: `spin_nn`.
+    /// A component's bytes, by its short name: `onnx`.
     pub fn component(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.components.join(format!("tidemill_{name}.wasm"));
         fs::read(&path).with_context(|| format!("{}", path.display()))
@@ -83,7 +81,7 @@ impl Tools {
             let entry = entry?;
             fs::copy(entry.path(), to.join(entry.file_name()))?;
         }
-        fs::write(to.join("tidemill_predict.wasm"), self.compose(&["spin_nn"])?)?;
+        fs::write(to.join("tidemill_predict.wasm"), self.compose(&["onnx"])?)?;
         Ok(to)
     }
 }
@@ -130,7 +128,7 @@ pub enum Host {
 impl Host {
     /// `wasmtime serve` with the composed `predict`, and Spin's variables from its environment.
     pub fn wasmtime(tools: &Tools, folder: &Path, weed: &SeaweedFs, prefix: &str, config: &str) -> Result<Self> {
-        let composed = tools.compose(&["spin_nn", "spin_store", "spin_environment"])?;
+        let composed = tools.compose(&["onnx", "spin_store", "spin_environment"])?;
         Self::serve(tools, folder, weed, prefix, config, &composed)
     }
 
@@ -202,7 +200,7 @@ impl Host {
                 timeout: Duration::from_secs(60),
                 memory_bytes: 1 << 30,
             };
-            anyhow::Ok(spin::start(options).await?)
+            anyhow::Ok(start(options).await?)
         })?;
         Ok(Self::Spin {
             _runtime: runtime,

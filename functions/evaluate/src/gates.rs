@@ -1,4 +1,4 @@
-//! Gates: one finding for each that fails. A gate on the champion passes while there is none; a metric that is not there fails.
+//! Gates: a finding for each one that fails. A gate on the champion passes while there is no champion; a gate on an unknown metric fails.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ pub(crate) fn check_gates(gates: &[Gate], metrics: &Metrics, champion: Option<&M
         scopes.insert("champion".into(), champion.clone());
     }
     let gates = gates.iter().filter(|gate| champion.is_some() || !gate.needs_champion());
-    gates.filter_map(|gate| failure(gate, metrics, &scopes)).collect()
+    gates.filter_map(|gate| gate_failure(gate, metrics, &scopes)).collect()
 }
 
-fn failure(gate: &Gate, metrics: &Metrics, scopes: &BTreeMap<String, Metrics>) -> Option<Finding> {
+fn gate_failure(gate: &Gate, metrics: &Metrics, scopes: &BTreeMap<String, Metrics>) -> Option<Finding> {
     let message = match gate.evaluate(metrics, scopes) {
         Some((true, ..)) => return None,
         Some((false, value, threshold)) => format!("`{}` is {value:.4}, and the gate `{gate}` asks for {threshold:.4}", gate.metric()),
         None => {
             let known: Vec<&str> = metrics.keys().map(String::as_str).collect();
             let known = known.join("`, `");
-            format!("the gate `{gate}` cannot be judged, for a metric that it names is not there; the holdout has `{known}`")
+            format!("the gate `{gate}` names a metric that the evaluation does not have; the holdout has `{known}`")
         }
     };
     Some(Finding {
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_that_is_not_there_fails_and_is_named() {
+    fn an_unknown_metric_fails_and_is_named() {
         let failed = check_gates(&[Gate::parse("rmse < 3").unwrap()], &metrics(0.7), None, &Metrics::new());
         assert!(
             failed[0].message.contains("`rmse < 3`") && failed[0].message.contains("`auc`"),

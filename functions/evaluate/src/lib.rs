@@ -1,7 +1,7 @@
-//! Judges a candidate: its metrics on the holdout, beside the champion's on the same rows, by slices, and against the gates.
+//! Evaluates a candidate: its metrics on the holdout, the champion's on the same rows, by slices, and against the gates.
 //!
-//! Both are scored with tract, compiled into the component, each through its own transform, so that a gate never depends on the
-//! machine. A candidate that fails a gate is an outcome, `rejected`, with the whole evaluation in its facts.
+//! Models of our own trainer are evaluated in the component; models from elsewhere by the host's ONNX engine, a component as well, so that
+//! a gate does not depend on the machine. A candidate that fails a gate is a `rejected` outcome with the whole evaluation as its result.
 
 mod gates;
 mod holdout;
@@ -10,7 +10,7 @@ mod steps;
 use serde::{Deserialize, Serialize};
 use tidemill_core::{Host, Outcome, Result, Stage, Trigger, spec::Model};
 
-/// What it is told by `tidemill.toml`.
+/// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
@@ -26,7 +26,7 @@ impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
     type Config = Config;
 
-    /// Triggered by an outcome of `train`; its facts are an `Evaluation`.
+    /// Triggered by an outcome of `train`; the result is an `Evaluation`.
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
         steps::run(trigger, &config.model, host)
     }

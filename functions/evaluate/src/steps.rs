@@ -1,4 +1,4 @@
-//! The stage's work in its order: score both, cut into slices, judge, write.
+//! The steps of an evaluation: score candidate and champion, compute slices, check the gates, write the record.
 
 use tidemill_core::{
     Error, ErrorKind, Finding, Host, Level, ObjectsExt, Outcome, Result, Severity, Trigger,
@@ -12,8 +12,8 @@ use crate::{
     holdout::{Holdout, ScoredModel},
 };
 
-/// Values of a slice column that are scored, the most frequent ones.
-const MOST_VALUES: usize = 100;
+/// Values of a slice column that get metrics: the most frequent ones.
+const MAX_SLICE_VALUES: usize = 100;
 
 pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
     let outcome: OutcomeRecord = host.objects().get_json(&trigger.key)?;
@@ -33,8 +33,8 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
     let scores = holdout.scores(&candidate, host)?;
     let metrics = holdout.metrics(&scores, &all);
     host.report_progress(0.6, "scoring the champion");
-    let (champion, mut findings) = champion(model, &holdout, &all, host)?;
-    let slices = slices(model, &holdout, &scores)?;
+    let (champion, mut findings) = score_champion(model, &holdout, &all, host)?;
+    let slices = score_slices(model, &holdout, &scores)?;
     let failed = check_gates(
         &model.gates,
         &metrics,
@@ -57,14 +57,14 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
         true => Outcome::done(reason, &evaluation).with_findings(findings.clone()),
         false => Outcome::rejected(reason, findings.clone()).with_result(&evaluation),
     };
-    Ok(outcome_of(reason(model, &evaluation)).with_as_of(outcome.as_of))
+    Ok(outcome_of(describe(model, &evaluation)).with_as_of(outcome.as_of))
 }
 
-/// A version and its metrics on the holdout.
-type Scored = (u32, Metrics);
+/// The champion's version and its metrics on the holdout.
+type ChampionMetrics = (u32, Metrics);
 
-/// The champion on these rows. One that cannot be scored here is a finding, and counts as none.
-fn champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) -> Result<(Option<Scored>, Vec<Finding>)> {
+/// The champion on the same rows. A champion that cannot be scored on them is a finding, and the candidate is judged without it.
+fn score_champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) -> Result<(Option<ChampionMetrics>, Vec<Finding>)> {
     let Some(alias) = host
         .objects()
         .find_json::<ModelAlias>(&format!("models/{}/aliases/champion.json", model.name))?
@@ -92,7 +92,7 @@ fn champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) ->
     }
 }
 
-fn slices(model: &Model, holdout: &Holdout, scores: &[f64]) -> Result<Vec<MetricSlice>> {
+fn score_slices(model: &Model, holdout: &Holdout, scores: &[f64]) -> Result<Vec<MetricSlice>> {
     let mut slices = Vec::new();
     for column in &model.slices {
         let values = holdout
@@ -101,7 +101,7 @@ fn slices(model: &Model, holdout: &Holdout, scores: &[f64]) -> Result<Vec<Metric
             .map_err(|error| Error::config(format!("slices of `{}`: {}", model.name, error.message)))?;
         let mut by_value: Vec<(String, Vec<usize>)> = holdout.rows_by_value(values).into_iter().collect();
         by_value.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(&b.0)));
-        slices.extend(by_value.into_iter().take(MOST_VALUES).map(|(value, rows)| MetricSlice {
+        slices.extend(by_value.into_iter().take(MAX_SLICE_VALUES).map(|(value, rows)| MetricSlice {
             column: column.clone(),
             value,
             rows: rows.len() as u64,
@@ -111,7 +111,7 @@ fn slices(model: &Model, holdout: &Holdout, scores: &[f64]) -> Result<Vec<Metric
     Ok(slices)
 }
 
-fn reason(model: &Model, evaluation: &Evaluation) -> String {
+fn describe(model: &Model, evaluation: &Evaluation) -> String {
     let name = ["auc", "rmse"]
         .into_iter()
         .find(|name| evaluation.metrics.contains_key(*name))

@@ -7,17 +7,12 @@ spin_sdk::wit_bindgen::generate!({
         world imports {
             import tidemill:serve/objects@0.1.0;
             import tidemill:serve/predictions@0.1.0;
-            import wasi:nn/tensor@0.2.0-rc-2024-10-28;
-            import wasi:nn/graph@0.2.0-rc-2024-10-28;
-            import wasi:nn/inference@0.2.0-rc-2024-10-28;
-            import wasi:nn/errors@0.2.0-rc-2024-10-28;
         }
     ",
-    path: ["../../runtime/wit/wasi-nn", "../../runtime/wit/serve"],
+    path: ["../../runtime/wit/serve"],
     world: "tidemill:predict/imports",
     runtime_path: "::spin_sdk::wit_bindgen::rt",
     generate_all,
 });
 
 pub use tidemill::serve::{objects, predictions};
-pub use wasi::nn::{errors, graph, inference, tensor};

@@ -1,10 +1,11 @@
-//! `predict` as a WASI 0.3 HTTP component. An instance serves one request at a time, many in its life: what it has loaded stays.
+//! `predict` as a WASI 0.3 HTTP component. An instance serves many requests, one at a time: loaded models stay.
 
 use std::{
-    cell::RefCell,
-    collections::HashMap,
     hash::BuildHasher,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -14,24 +15,23 @@ use spin_sdk::{
     http::{FullBody, IntoResponse, Request, body::IncomingBodyExt as _},
     http_service,
 };
-use tidemill_core::{Error, Result};
+use tidemill_core::{Digest, Error, Result};
+use tidemill_nn::{Backend as _, Graph, WasiNn};
 use tidemill_predictions::Record;
 
 use crate::{
-    bindings::{errors, graph, inference, objects, predictions, tensor},
-    host::{PredictHost, check_registered, decode_f32, take_scores},
-    models::ModelCache,
+    bindings::{objects, predictions},
+    host::{PredictHost, check_registered},
+    loaded::Server,
 };
 
 thread_local! {
-    /// One thread, and it lives as long as the instance: what is borrowed from it may cross an await.
-    static GUEST: &'static Guest = Box::leak(Box::new(Guest::new()));
+    /// An instance has one thread, and the server lives as long: references to it may cross an await.
+    static SERVER: &'static Server<Guest> = Box::leak(Box::new(Server::new(Guest::new())));
 }
 
+/// The component's imports.
 struct Guest {
-    cache: ModelCache,
-    /// Execution contexts by model digest; append-only.
-    graphs: RefCell<HashMap<String, inference::GraphExecutionContext>>,
     started: Instant,
     /// Random for each instance.
     seed: u64,
@@ -43,8 +43,8 @@ async fn serve(request: Request) -> impl IntoResponse {
     let (head, body) = request.into_parts();
     let (status, json) = match body.bytes().await {
         Ok(body) => {
-            let guest = GUEST.with(|guest| *guest);
-            crate::handle(guest, &head.method, head.uri.path(), &head.headers, &body).await
+            let server = SERVER.with(|server| *server);
+            crate::handle(server, &head.method, head.uri.path(), &head.headers, &body).await
         }
         Err(_) => crate::error_response(&Error::input("the body did not arrive whole")),
     };
@@ -68,8 +68,6 @@ fn respond(head: &http::request::Parts, status: StatusCode, json: String) -> htt
 impl Guest {
     fn new() -> Self {
         Self {
-            cache: ModelCache::default(),
-            graphs: RefCell::default(),
             started: Instant::now(),
             seed: std::hash::RandomState::new().hash_one(0),
             requests: AtomicU64::new(0),
@@ -79,48 +77,22 @@ impl Guest {
 
 impl PredictHost for Guest {
     async fn get_object(&self, key: &str) -> Result<Vec<u8>> {
-        objects::get(key.to_owned()).await.map_err(|e| refused(e, key))
+        objects::get(key.to_owned()).await.map_err(|e| read_error(e, key))
     }
 
     async fn list_keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
         objects::list(prefix.to_owned(), after.map(str::to_owned))
             .await
-            .map_err(|e| refused(e, prefix))
+            .map_err(|e| read_error(e, prefix))
     }
 
-    async fn load_graph(&self, onnx: &str, digest: &str) -> Result<()> {
-        if self.graphs.borrow().contains_key(digest) {
-            return Ok(());
+    async fn load_graph(&self, onnx: &str, digest: &Digest) -> Result<Arc<dyn Graph>> {
+        if let Some(found) = WasiNn.find(onnx, digest) {
+            return found;
         }
-        let graph = match graph::load_by_name(digest) {
-            Ok(graph) => graph,
-            // The host has not met it yet.
-            Err(_) => {
-                let bytes = self.get_object(onnx).await?;
-                check_registered(onnx, &bytes, digest)?;
-                graph::load(&[bytes], graph::GraphEncoding::Onnx, graph::ExecutionTarget::Cpu).map_err(|e| failed(&e, onnx))?
-            }
-        };
-        let context = graph.init_execution_context().map_err(|e| failed(&e, onnx))?;
-        self.graphs.borrow_mut().insert(digest.to_owned(), context);
-        Ok(())
-    }
-
-    fn score(&self, digest: &str, rows: usize, features: Vec<f32>) -> Result<Vec<f32>> {
-        let graphs = self.graphs.borrow();
-        let graph = graphs
-            .get(digest)
-            .ok_or_else(|| Error::bug(format!("the model {digest} was not prepared")))?;
-        let width = features.len().checked_div(rows).unwrap_or(0);
-        let shape = [rows, width].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        let mut data = Vec::with_capacity(features.len() * 4);
-        features.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
-        let input = tensor::Tensor::new(&shape, tensor::TensorType::Fp32, &data);
-        let outputs = graph
-            .compute(vec![("features".to_owned(), input)])
-            .map_err(|e| failed(&e, digest))?;
-        let scores = take_scores(digest, outputs)?;
-        Ok(decode_f32(&scores.data()))
+        let bytes = self.get_object(onnx).await?;
+        check_registered(onnx, &bytes, digest)?;
+        WasiNn.load(onnx, &bytes)
     }
 
     async fn append(&self, record: Record) -> Result<()> {
@@ -138,20 +110,12 @@ impl PredictHost for Guest {
     fn unique_id(&self) -> String {
         format!("{:016x}-{:x}", self.seed, self.requests.fetch_add(1, Ordering::Relaxed))
     }
-
-    fn cache(&self) -> &ModelCache {
-        &self.cache
-    }
 }
 
-fn refused(error: objects::GetError, key: &str) -> Error {
+fn read_error(error: objects::GetError, key: &str) -> Error {
     match error {
         objects::GetError::NotFound => Error::not_found(format!("`{key}` does not exist")),
         objects::GetError::Denied => Error::bug(format!("`{key}` may not be read by predict")),
         objects::GetError::Unavailable => Error::transient(format!("`{key}` cannot be read now: try again")),
     }
-}
-
-fn failed(error: &errors::Error, what: &str) -> Error {
-    Error::bug(format!("`{what}` cannot be run: {}", error.data()))
 }

@@ -1,7 +1,7 @@
-//! Models, versions and aliases as the store has them. An alias is read at each request, so that a moved one serves at once;
-//! versions never change and are kept.
+//! Models, versions and aliases in the store. An alias is read at each request, so that moving it takes effect immediately; a version never
+//! changes and is cached.
 
-use std::{cell::RefCell, collections::BTreeSet, collections::HashMap, rc::Rc};
+use std::{collections::BTreeSet, rc::Rc};
 
 use serde_json::{Value, json};
 use tidemill_core::{
@@ -11,30 +11,22 @@ use tidemill_core::{
 };
 use tidemill_ml::Transform;
 
-use crate::host::PredictHost;
+use tidemill_scoring::Scorer;
 
-/// Who serves when the request names no version.
+use crate::{
+    host::PredictHost,
+    loaded::{LoadedModel, Server},
+};
+
+/// The alias of requests that name no version.
 const CHAMPION: &str = "champion";
 
-/// A version that is ready to serve.
-#[derive(Debug, PartialEq)]
-pub struct LoadedModel {
-    /// The version's record.
-    pub version: ModelVersion,
-    /// Its fitted transform.
-    pub transform: Transform,
-}
-
-/// Loaded versions by model and number.
-#[derive(Debug, Default)]
-pub struct ModelCache(RefCell<HashMap<(String, u32), Rc<LoadedModel>>>);
-
 /// Names of all models that have a version.
-pub async fn list_models(environment: &impl PredictHost) -> Result<Vec<String>> {
+pub async fn list_models(server: &Server<impl PredictHost>) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let keys = environment.list_keys("models/", after.as_deref()).await?;
+        let keys = server.host.list_keys("models/", after.as_deref()).await?;
         let Some(first) = keys.first() else { return Ok(names) };
         let name = first.split('/').nth(1).unwrap_or_default().to_owned();
         // Past everything of this model: `~` sorts after what a name or a number may hold.
@@ -44,37 +36,32 @@ pub async fn list_models(environment: &impl PredictHost) -> Result<Vec<String>> 
 }
 
 /// The version that a request means: a number, an alias, or none for the champion.
-pub async fn load(environment: &impl PredictHost, model: &str, version: Option<&str>) -> Result<Rc<LoadedModel>> {
-    check(model, "model")?;
+pub async fn load(server: &Server<impl PredictHost>, model: &str, version: Option<&str>) -> Result<Rc<LoadedModel>> {
+    check_name(model, "model")?;
     let number = match version.map(str::parse::<u32>) {
         Some(Ok(number)) => number,
-        _ => resolve(environment, model, version.unwrap_or(CHAMPION)).await?,
+        _ => resolve_alias(server, model, version.unwrap_or(CHAMPION)).await?,
     };
-    let cached = environment.cache().0.borrow().get(&(model.to_owned(), number)).cloned();
-    if let Some(served) = cached {
-        return Ok(served);
+    if let Some(loaded) = server.cache.get(model, number) {
+        return Ok(loaded);
     }
     let key = format!("models/{model}/versions/{number}.json");
-    let record: ModelVersion = match environment.get_object(&key).await {
+    let record: ModelVersion = match server.host.get_object(&key).await {
         Ok(bytes) => parse(&key, &bytes).map_err(|e| unavailable_version(model, number, &e))?,
-        Err(e) if e.kind == ErrorKind::NotFound => return Err(missing(environment, model, &number.to_string()).await),
+        Err(e) if e.kind == ErrorKind::NotFound => return Err(unknown_version(server, model, &number.to_string()).await),
         Err(e) => return Err(e),
     };
-    let served = ready(environment, record)
+    let loaded = load_version(server, record)
         .await
         .map_err(|e| unavailable_version(model, number, &e))?;
-    let served = Rc::new(served);
-    environment
-        .cache()
-        .0
-        .borrow_mut()
-        .insert((model.to_owned(), number), served.clone());
-    Ok(served)
+    let loaded = Rc::new(loaded);
+    server.cache.insert(model, number, loaded.clone());
+    Ok(loaded)
 }
 
-/// A version with its model and its transform, which must be the registered ones.
-async fn ready(environment: &impl PredictHost, version: ModelVersion) -> Result<LoadedModel> {
-    let bytes = environment.get_object(&version.transform).await?;
+/// Loads a version's model and transform, which must be the registered ones.
+async fn load_version(server: &Server<impl PredictHost>, version: ModelVersion) -> Result<LoadedModel> {
+    let bytes = server.host.get_object(&version.transform).await?;
     if Digest::sha256(&bytes) != version.transform_digest {
         return Err(Error::bug(format!(
             "`{}` is not the transform that was registered: its digest is not {}",
@@ -82,11 +69,12 @@ async fn ready(environment: &impl PredictHost, version: ModelVersion) -> Result<
         )));
     }
     let transform = Transform::from_json(&bytes)?;
-    environment.load_graph(&version.onnx, version.onnx_digest.as_str()).await?;
-    Ok(LoadedModel { version, transform })
+    let graph = server.host.load_graph(&version.onnx, &version.onnx_digest).await?;
+    let scorer = Scorer::new(&version.onnx, transform, graph, version.task, version.classes.clone());
+    Ok(LoadedModel { version, scorer })
 }
 
-/// Nothing is wrong with the request, and another version may serve it: whatever is broken, this is "not now".
+/// The error of a version that cannot be served. The request is valid, and another version may serve it: the error is `Transient`.
 pub(crate) fn unavailable_version(model: &str, number: u32, error: &Error) -> Error {
     Error::transient(format!(
         "version {number} of `{model}` cannot be served: {}; ask for another version, or move the alias that names this one with \
@@ -95,23 +83,23 @@ pub(crate) fn unavailable_version(model: &str, number: u32, error: &Error) -> Er
     ))
 }
 
-async fn resolve(environment: &impl PredictHost, model: &str, alias: &str) -> Result<u32> {
-    check(alias, "version")?;
+async fn resolve_alias(server: &Server<impl PredictHost>, model: &str, alias: &str) -> Result<u32> {
+    check_name(alias, "version")?;
     let key = format!("models/{model}/aliases/{alias}.json");
-    match environment.get_object(&key).await {
+    match server.host.get_object(&key).await {
         Ok(bytes) => Ok(parse::<ModelAlias>(&key, &bytes)?.version),
-        Err(e) if e.kind == ErrorKind::NotFound => Err(missing(environment, model, alias).await),
+        Err(e) if e.kind == ErrorKind::NotFound => Err(unknown_version(server, model, alias).await),
         Err(e) => Err(e),
     }
 }
 
-async fn missing(environment: &impl PredictHost, model: &str, version: &str) -> Error {
-    let found = match versions(environment, model).await {
+async fn unknown_version(server: &Server<impl PredictHost>, model: &str, version: &str) -> Error {
+    let found = match list_versions(server, model).await {
         Ok(found) => found,
         Err(e) => return e,
     };
     if found.is_empty() {
-        let known = list_models(environment).await.unwrap_or_default();
+        let known = list_models(server).await.unwrap_or_default();
         let known = if known.is_empty() {
             "there is none yet".into()
         } else {
@@ -126,12 +114,12 @@ async fn missing(environment: &impl PredictHost, model: &str, version: &str) -> 
 }
 
 /// All version numbers of a model, ascending.
-async fn versions(environment: &impl PredictHost, model: &str) -> Result<BTreeSet<u32>> {
+async fn list_versions(server: &Server<impl PredictHost>, model: &str) -> Result<BTreeSet<u32>> {
     let prefix = format!("models/{model}/versions/");
     let mut found = BTreeSet::new();
     let mut after = None;
     loop {
-        let page = environment.list_keys(&prefix, after.as_deref()).await?;
+        let page = server.host.list_keys(&prefix, after.as_deref()).await?;
         let number = |key: &String| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse::<u32>().ok();
         found.extend(page.iter().filter_map(number));
         match page.last() {
@@ -142,10 +130,10 @@ async fn versions(environment: &impl PredictHost, model: &str) -> Result<BTreeSe
 }
 
 /// `GET /v2/models/<model>`: inputs are the features, then the context, which may be left out.
-pub async fn metadata(environment: &impl PredictHost, model: &str, version: Option<&str>) -> Result<Value> {
-    let served = load(environment, model, version).await?;
-    let all = versions(environment, model).await?;
-    let signature = &served.version.signature;
+pub async fn metadata(server: &Server<impl PredictHost>, model: &str, version: Option<&str>) -> Result<Value> {
+    let loaded = load(server, model, version).await?;
+    let all = list_versions(server, model).await?;
+    let signature = &loaded.version.signature;
     let tensor = |column: &SignatureColumn, role: &str| {
         json!({ "name": column.name, "datatype": datatype(column.kind), "shape": [-1],
                 "parameters": { "nullable": column.nullable, "role": role } })
@@ -157,9 +145,9 @@ pub async fn metadata(environment: &impl PredictHost, model: &str, version: Opti
         .chain(signature.context.iter().map(|c| tensor(c, "context")))
         .collect();
     let mut outputs = vec![json!({ "name": "score", "datatype": "FP64", "shape": [-1] })];
-    if served.version.task != Task::Regression {
+    if loaded.version.task != Task::Regression {
         outputs.push(json!({ "name": "label", "datatype": "BYTES", "shape": [-1] }));
-        outputs.push(json!({ "name": "probabilities", "datatype": "FP64", "shape": [-1, served.version.classes.len()] }));
+        outputs.push(json!({ "name": "probabilities", "datatype": "FP64", "shape": [-1, loaded.version.classes.len()] }));
     }
     Ok(json!({
         "name": model,
@@ -167,7 +155,7 @@ pub async fn metadata(environment: &impl PredictHost, model: &str, version: Opti
         "platform": "tidemill_onnx",
         "inputs": inputs,
         "outputs": outputs,
-        "parameters": { "version": served.version.version, "transform": served.version.transform_digest, "onnx": served.version.onnx_digest },
+        "parameters": { "version": loaded.version.version, "transform": loaded.version.transform_digest, "onnx": loaded.version.onnx_digest },
     }))
 }
 
@@ -181,7 +169,7 @@ pub fn datatype(kind: ColumnType) -> &'static str {
     }
 }
 
-fn check(name: &str, what: &str) -> Result<()> {
+fn check_name(name: &str, what: &str) -> Result<()> {
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && !name.starts_with('.');
     if plain {
         Ok(())

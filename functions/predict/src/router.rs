@@ -1,4 +1,4 @@
-//! Which request is which, and errors as JSON. The one place that knows paths.
+//! Routes requests, and writes errors as JSON. No other file knows paths.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -7,13 +7,19 @@ use tidemill_core::{
     ingest::{self, UnsupportedMedia},
 };
 
-use crate::{host::PredictHost, infer, models, protocol};
+use crate::{host::PredictHost, infer, loaded::Server, models, protocol};
 
-/// Requests larger than this are refused, bytes.
+/// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
 
 /// Answers one request: status and JSON.
-pub async fn handle(environment: &impl PredictHost, method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, String) {
+pub async fn handle(
+    server: &Server<impl PredictHost>,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> (StatusCode, String) {
     if body.len() > MAX_BODY_BYTES {
         let most = MAX_BODY_BYTES >> 20;
         return error_response(&Error::limit(format!(
@@ -21,7 +27,7 @@ pub async fn handle(environment: &impl PredictHost, method: &Method, path: &str,
         )));
     }
     let Some(allowed) = allowed_method(path) else {
-        return error_response(&unknown(method, path));
+        return error_response(&unknown_route(method, path));
     };
     // HEAD is GET without the body, which the server in front leaves out.
     let method = if allowed == Method::GET && method == Method::HEAD {
@@ -35,16 +41,16 @@ pub async fn handle(environment: &impl PredictHost, method: &Method, path: &str,
             json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }).to_string(),
         );
     }
-    // Before the content type, which may be `application/octet-stream` then: what to mend is the client's way of sending tensors.
-    if allowed == Method::POST && holds_binary(headers, body.len()) {
+    // Before the content type, which is `application/octet-stream` then: the client must send tensors another way.
+    if allowed == Method::POST && has_binary_tensors(headers, body.len()) {
         return error_response(&protocol::binary_tensor_error());
     }
     if allowed == Method::POST
-        && let Some(unread) = unread(headers)
+        && let Some(unsupported) = unsupported_media_type(headers)
     {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": unread }).to_string());
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": unsupported }).to_string());
     }
-    match route(environment, method, path, body).await {
+    match route(server, method, path, body).await {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => error_response(&error),
     }
@@ -52,7 +58,7 @@ pub async fn handle(environment: &impl PredictHost, method: &Method, path: &str,
 
 /// The method of a path; `None` if there is no such path.
 pub fn allowed_method(path: &str) -> Option<Method> {
-    match parts(path).as_slice() {
+    match path_segments(path).as_slice() {
         ["v2"] | ["v2", "health", "live" | "ready"] | ["v2", "models"] => Some(Method::GET),
         ["v2", "models", _] | ["v2", "models", _, "ready"] => Some(Method::GET),
         ["v2", "models", _, "versions", _] | ["v2", "models", _, "versions", _, "ready"] => Some(Method::GET),
@@ -62,15 +68,15 @@ pub fn allowed_method(path: &str) -> Option<Method> {
 }
 
 /// Whether tensors follow the JSON, as in the protocol's binary extension: its header says where the JSON ends.
-fn holds_binary(headers: &HeaderMap, size: usize) -> bool {
+fn has_binary_tensors(headers: &HeaderMap, size: usize) -> bool {
     let json = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<usize>().ok();
     headers
         .get("inference-header-content-length")
         .is_some_and(|value| json(value) != Some(size))
 }
 
-/// Why a body cannot be read, going by its headers. A request that names no type is taken for JSON.
-fn unread(headers: &HeaderMap) -> Option<String> {
+/// Why a body of these headers cannot be read. Without a content type it is JSON.
+fn unsupported_media_type(headers: &HeaderMap) -> Option<String> {
     let text = |name| {
         headers
             .get(name)
@@ -91,39 +97,37 @@ pub fn error_response(error: &Error) -> (StatusCode, String) {
     (status, json!({ "error": error.message }).to_string())
 }
 
-fn parts(path: &str) -> Vec<&str> {
+fn path_segments(path: &str) -> Vec<&str> {
     path.split('?').next().unwrap_or_default().trim_matches('/').split('/').collect()
 }
 
-async fn route(environment: &impl PredictHost, method: &Method, path: &str, body: &[u8]) -> Result<String> {
-    match (method, parts(path).as_slice()) {
-        (&Method::POST, ["v2", "models", model, "infer"]) => infer::infer(environment, model, None, body).await,
-        (&Method::POST, ["v2", "models", model, "versions", version, "infer"]) => {
-            infer::infer(environment, model, Some(version), body).await
-        }
-        (&Method::GET, parts) => about(environment, parts)
+async fn route(server: &Server<impl PredictHost>, method: &Method, path: &str, body: &[u8]) -> Result<String> {
+    match (method, path_segments(path).as_slice()) {
+        (&Method::POST, ["v2", "models", model, "infer"]) => infer::infer(server, model, None, body).await,
+        (&Method::POST, ["v2", "models", model, "versions", version, "infer"]) => infer::infer(server, model, Some(version), body).await,
+        (&Method::GET, parts) => describe(server, parts)
             .await
-            .unwrap_or_else(|| Err(unknown(method, path)))
+            .unwrap_or_else(|| Err(unknown_route(method, path)))
             .map(|value| value.to_string()),
-        _ => Err(unknown(method, path)),
+        _ => Err(unknown_route(method, path)),
     }
 }
 
-/// What is asked about the server or a model; `None` if there is no such path.
-async fn about(environment: &impl PredictHost, parts: &[&str]) -> Option<Result<Value>> {
+/// Metadata of the server or of a model; `None` if there is no such path.
+async fn describe(server: &Server<impl PredictHost>, parts: &[&str]) -> Option<Result<Value>> {
     Some(match parts {
         ["v2"] => Ok(json!({ "name": "tidemill", "version": env!("CARGO_PKG_VERSION"), "extensions": [] })),
         ["v2", "health", "live"] => Ok(json!({ "live": true })),
-        ["v2", "health", "ready"] => models::list_models(environment).await.map(|_| json!({ "ready": true })),
-        ["v2", "models"] => models::list_models(environment).await.map(|names| json!({ "models": names })),
+        ["v2", "health", "ready"] => models::list_models(server).await.map(|_| json!({ "ready": true })),
+        ["v2", "models"] => models::list_models(server).await.map(|names| json!({ "models": names })),
         ["v2", "models", model, rest @ ..] => {
             let (version, action) = match rest {
                 ["versions", version, action @ ..] => (Some(*version), action),
                 action => (None, action),
             };
             match action {
-                [] => models::metadata(environment, model, version).await,
-                ["ready"] => models::load(environment, model, version)
+                [] => models::metadata(server, model, version).await,
+                ["ready"] => models::load(server, model, version)
                     .await
                     .map(|served| json!({ "name": served.version.model, "ready": true })),
                 _ => return None,
@@ -133,7 +137,7 @@ async fn about(environment: &impl PredictHost, parts: &[&str]) -> Option<Result<
     })
 }
 
-fn unknown(method: &Method, path: &str) -> Error {
+fn unknown_route(method: &Method, path: &str) -> Error {
     Error::not_found(format!(
         "there is no `{method} {path}`: GET /v2, /v2/health/live, /v2/health/ready, /v2/models, /v2/models/<model>[/versions/<version>][/ready], \
          or POST /v2/models/<model>[/versions/<version>]/infer"

@@ -1,19 +1,19 @@
 //! `predict` over a store, a model and a log in memory.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tidemill_core::{Error, Result};
+use tidemill_core::{Digest, Error, Result};
+use tidemill_nn::{Graph, Tensor};
 use tidemill_predictions::Record;
 
-use crate::{host::PredictHost, models::ModelCache, protocol::InferRequest};
+use crate::{host::PredictHost, loaded::Server, protocol::InferRequest};
 
 #[derive(Default)]
 struct Memory {
     objects: BTreeMap<String, Vec<u8>>,
     appended: RefCell<Vec<Record>>,
-    cache: ModelCache,
 }
 
 impl PredictHost for Memory {
@@ -27,11 +27,8 @@ impl PredictHost for Memory {
             .filter(|k| k.starts_with(prefix) && after.is_none_or(|a| k.as_str() > a));
         Ok(keys.take(1000).cloned().collect())
     }
-    async fn load_graph(&self, _onnx: &str, _digest: &str) -> Result<()> {
-        Ok(())
-    }
-    fn score(&self, _digest: &str, rows: usize, _features: Vec<f32>) -> Result<Vec<f32>> {
-        Ok([0.25, 0.75].repeat(rows))
+    async fn load_graph(&self, _onnx: &str, _digest: &Digest) -> Result<Arc<dyn Graph>> {
+        Ok(Arc::new(Constant))
     }
     async fn append(&self, record: Record) -> Result<()> {
         self.appended.borrow_mut().push(record);
@@ -43,12 +40,20 @@ impl PredictHost for Memory {
     fn unique_id(&self) -> String {
         "made".into()
     }
-    fn cache(&self) -> &ModelCache {
-        &self.cache
+}
+
+/// The same two scores for each row.
+struct Constant;
+
+impl Graph for Constant {
+    fn compute(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>> {
+        let rows = inputs[0].1.shape[0];
+        let scores = Tensor::from_f32(vec![rows, 2], &[0.25, 0.75].repeat(rows))?;
+        Ok(vec![("scores".to_owned(), scores)])
     }
 }
 
-fn ask(memory: &Memory, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
+fn ask(memory: &Server<Memory>, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (status, json) = runtime.block_on(crate::router::handle(
         memory,
@@ -215,7 +220,7 @@ fn binary_tensors_are_refused_and_binary_answers_are_json() {
     let answer = |headers: &http::HeaderMap, body: &[u8]| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(crate::router::handle(
-            &Memory::default(),
+            &Server::new(Memory::default()),
             &Method::POST,
             "/v2/models/late/infer",
             headers,
@@ -236,12 +241,12 @@ fn binary_tensors_are_refused_and_binary_answers_are_json() {
 
 #[test]
 fn unknown_models_and_paths() {
-    let mut memory = Memory::default();
+    let mut memory = Server::new(Memory::default());
     assert_eq!(ask(&memory, Method::GET, "/v2/health/live", &Value::Null).0, StatusCode::OK);
     let (status, body) = ask(&memory, Method::POST, "/v2/models/late/infer", &json!({ "inputs": [] }));
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body["error"].as_str().unwrap().contains("there is none yet"), "{body}");
-    memory.objects.insert("models/late/versions/2.json".into(), b"{}".to_vec());
+    memory.host.objects.insert("models/late/versions/2.json".into(), b"{}".to_vec());
     let (status, body) = ask(&memory, Method::GET, "/v2/models/late/versions/7", &Value::Null);
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body["error"].as_str().unwrap().contains("`7`; its versions are `2`"), "{body}");

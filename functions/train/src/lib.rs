@@ -21,7 +21,7 @@ use tidemill_core::{
     record::{FeatureSet, OutcomeRecord, TrainingResult},
     spec::{Model, TrainerKind},
 };
-use tidemill_ml::{Matrix, TrainingOutput, Transform, model::Rows, onnx, train};
+use tidemill_ml::{Matrix, Rows, TrainingOutput, Transform, onnx, train};
 
 use crate::candidate::{ModelSummary, write_candidate};
 

@@ -8,12 +8,14 @@ use tidemill_core::{
     ColumnValues, Host as _, ObjectsExt as _, Table,
     record::{ModelVersion, MonitoringReport, RetrainAction, RetrainDecision},
 };
-use tidemill_harness::reader::open_reader;
 use tidemill_harness::{
     flights::{self, month_of, raw_key, window},
+    reader::open_reader,
     server::Server,
 };
-use tidemill_ml::{Columns, Scorer, Transform};
+use tidemill_host::nn::{self, BackendChoice};
+use tidemill_ml::{Columns, Transform};
+use tidemill_scoring::Scorer;
 
 /// A line of the table: a month and its monitoring report.
 #[derive(Debug, Clone, Serialize)]
@@ -138,7 +140,6 @@ pub fn retrainings(server: &Server) -> Result<Vec<Retraining>> {
 
 /// Version 1, frozen.
 struct Frozen {
-    transform: Transform,
     scorer: Scorer,
     sql: String,
 }
@@ -147,9 +148,10 @@ impl Frozen {
     fn load(server: &Server) -> Result<Self> {
         let host = open_reader(server, "frozen")?;
         let version: ModelVersion = host.objects().get_json("models/late/versions/1.json")?;
+        let transform = Transform::from_json(&host.objects().get(&version.transform)?)?;
+        let graph = nn::open_backend(BackendChoice::Tract).load(&version.onnx, &host.objects().get(&version.onnx)?)?;
         Ok(Self {
-            transform: Transform::from_json(&host.objects().get(&version.transform)?)?,
-            scorer: Scorer::new(&host.objects().get(&version.onnx)?)?,
+            scorer: Scorer::new(&version.onnx, transform, graph, version.task, version.classes),
             sql: std::fs::read_to_string(server.project.join("features/late.sql"))?
                 .trim()
                 .trim_end_matches(';')
@@ -162,11 +164,7 @@ impl Frozen {
         let sql = format!("SELECT * FROM ({}) WHERE late IS NOT NULL", self.sql);
         let batches = tidemill_sdk::query_batches(host.sql(), &sql, &[Table::parquet("flights", [key])])?;
         let columns = Columns::from_batches(&batches)?;
-        let features = self.transform.apply(&columns)?;
-        let rows = columns.rows();
-        let scores = self.scorer.scores(&features, rows)?;
-        let classes = scores.len() / rows.max(1);
-        let positive: Vec<f64> = scores.chunks(classes).map(|s| f64::from(s[classes - 1])).collect();
+        let positive: Vec<f64> = self.scorer.score(&columns)?.scores().collect();
         let truth: Vec<bool> = match columns.get("late").context("the features have no label")? {
             ColumnValues::Boolean(v) => v.iter().map(|b| b.unwrap_or_default()).collect(),
             ColumnValues::Integer(v) => v.iter().map(|b| b.unwrap_or_default() == 1).collect(),

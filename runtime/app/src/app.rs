@@ -14,7 +14,7 @@ use tidemill_observe::otlp;
 use tidemill_predictions::{DurableLog, LogOptions};
 use tokio::net::TcpListener;
 
-use crate::{ComponentRunner, Project, RunningApp, ServeSettings, run_environment, running::Parts, windows};
+use crate::{ComponentRunner, Project, RunningApp, ServeSettings, components::read_onnx, run_environment, running::Parts, windows};
 
 /// An open project. Opening starts nothing, so that any number of processes may have one project open.
 pub struct App {
@@ -29,8 +29,10 @@ impl App {
     /// # Errors
     /// `Config` if the store's location cannot work, `Transient` if it doesn't answer.
     pub fn open(project: Project) -> Result<Self> {
+        let components = project.clone();
         let engine = Engine::new(EngineOptions {
             cache_dir: project.compile_cache_dir(),
+            onnx: Some(Arc::new(move || read_onnx(&components))),
         })?;
         Ok(Self {
             store: project.open_store()?,

@@ -76,6 +76,14 @@ fn outcome_label(result: &Result<Outcome>) -> &'static str {
     }
 }
 
+/// Reads the ONNX engine's component, which only models from elsewhere need.
+pub(crate) fn read_onnx(project: &Project) -> Result<Vec<u8>> {
+    let path = project
+        .component_path("tidemill:onnx")
+        .map_err(|e| e.context("a model from elsewhere is scored by the ONNX engine, which `cargo xtask guests onnx` builds"))?;
+    std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))
+}
+
 /// Runs a component under a node's limits.
 pub fn run_component(
     component: &StageComponent,

@@ -1,5 +1,5 @@
-//! A compiled stage and its runs. Each run has an instance of its own, so nothing that a guest leaves behind reaches the next;
-//! a host call that blocks is not interrupted, so what it waits for must end by itself.
+//! A compiled stage and its runs. Each run has an instance of its own, so nothing that a guest leaves behind reaches the next run.
+//! A host call that blocks is not interrupted: it must end by itself.
 
 use std::{
     sync::Arc,
@@ -14,38 +14,24 @@ use wasmtime::{
 };
 
 use crate::{
-    StageHost,
-    bindings::{Stage, StagePre, tidemill::stage::types},
+    Limits, StageHost, Usage,
+    bindings::stage::{Stage, StagePre, tidemill::stage::types},
     convert,
-    engine::EPOCH_INTERVAL,
+    epoch::ticks,
     error,
+    onnx::OnnxEngine,
     state::RunState,
 };
 
-/// Bytes that one call of a guest may hand to the host.
-const CALL_BYTES: usize = 256 << 20;
-
-/// What a run may take.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Wall-clock time.
-    pub timeout: Duration,
-    /// Linear memory.
-    pub memory_bytes: u64,
-}
-
-/// What a run took.
-#[derive(Debug, Clone, Default)]
-pub struct Usage {
-    /// Greatest linear memory.
-    pub memory_bytes: u64,
-    /// From before the instance was made to the stage's answer.
-    pub duration: Duration,
-}
+/// Bytes that a guest may pass to the host in one call.
+const MAX_CALL_BYTES: usize = 256 << 20;
+/// Longest time between two looks at the clock.
+const MAX_CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A compiled and linked stage.
 pub struct StageComponent {
     engine: wasmtime::Engine,
+    onnx: Arc<OnnxEngine>,
     pre: StagePre<RunState>,
     digest: Digest,
 }
@@ -59,14 +45,14 @@ impl std::fmt::Debug for StageComponent {
 }
 
 impl StageComponent {
-    pub(crate) fn link(engine: wasmtime::Engine, component: &Component, digest: Digest) -> Result<Self> {
+    pub(crate) fn link(engine: wasmtime::Engine, onnx: Arc<OnnxEngine>, component: &Component, digest: Digest) -> Result<Self> {
         let linker = linker(&engine).map_err(|error| Error::bug(format!("the stage's imports cannot be offered: {error:#}")))?;
         let kind = component.component_type();
         let pre = linker
             .instantiate_pre(component)
             .map_err(|error| error::link_error(kind.imports(&engine).map(|(name, _)| name), &error))?;
         let pre = StagePre::new(pre).map_err(|error| error::missing_run_export(&error))?;
-        Ok(Self { engine, pre, digest })
+        Ok(Self { engine, onnx, pre, digest })
     }
 
     /// SHA-256 of the component's bytes.
@@ -88,17 +74,18 @@ impl StageComponent {
     pub fn run_with(&self, trigger: &Trigger, config: &str, host: Arc<dyn StageHost>, limits: &Limits) -> (Result<Outcome>, Usage) {
         let started = Instant::now();
         let mut store = self.store(trigger, host, limits);
-        let result = match self.pre.instantiate(&mut store) {
-            Ok(stage) => answer(&stage, &mut store, trigger, config),
-            Err(error) => Err(error),
-        };
-        let result = match result {
-            Ok(Ok(outcome)) => convert::outcome_from_wit(outcome),
-            Ok(Err(error)) => Err(convert::error_from_wit(error)),
-            Err(error) => Err(error::trap_error(&error, store.data(), limits)),
+        let called = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|stage| call_run(&stage, &mut store, trigger, config));
+        let result = match (called, store.data().run.take_failure()) {
+            (Err(trap), _) => Err(error::trap_error(&trap, store.data())),
+            (Ok(_), Some(failure)) => Err(failure),
+            (Ok(Ok(outcome)), None) => convert::outcome_from_wit(outcome),
+            (Ok(Err(error)), None) => Err(convert::error_from_wit(error)),
         };
         let usage = Usage {
-            memory_bytes: store.data().memory.allocated,
+            memory_bytes: store.data().run.peak_memory(),
             duration: started.elapsed(),
         };
         (result, usage)
@@ -113,35 +100,34 @@ impl StageComponent {
         let mut store = self.store(trigger, host, limits);
         let made = self.pre.instantiate(&mut store);
         let took = started.elapsed();
-        made.map(|_| took).map_err(|error| error::trap_error(&error, store.data(), limits))
+        made.map(|_| took).map_err(|trap| error::trap_error(&trap, store.data()))
     }
 
     fn store(&self, trigger: &Trigger, host: Arc<dyn StageHost>, limits: &Limits) -> Store<RunState> {
-        let mut store = Store::new(&self.engine, RunState::new(host, trigger, limits));
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(CALL_BYTES);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut context| match context.data().remaining() {
-            Some(left) => Ok(UpdateDeadline::Continue(ticks(left))),
-            None => {
-                context.data_mut().is_timed_out = true;
-                Err(wasmtime::Error::msg("the timeout is over"))
-            }
-        });
-        store
+        new_store(&self.engine, RunState::new(host, self.onnx.clone(), trigger, limits))
     }
 }
 
-/// At least one, and no more than a second's: the ticker may be late, the clock is not.
-fn ticks(left: Duration) -> u64 {
-    u64::try_from(left.as_millis() / EPOCH_INTERVAL.as_millis())
-        .unwrap_or(100)
-        .clamp(1, 100)
+/// A store under the limits of its run.
+pub(crate) fn new_store(engine: &wasmtime::Engine, state: RunState) -> Store<RunState> {
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(MAX_CALL_BYTES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut context| match context.data().run.remaining() {
+        // The ticker may be late, the clock is not: it is looked at every second.
+        Some(left) => Ok(UpdateDeadline::Continue(ticks(left.min(MAX_CLOCK_INTERVAL)))),
+        None => {
+            context.data_mut().is_timed_out = true;
+            Err(wasmtime::Error::msg("the run exceeded its timeout"))
+        }
+    });
+    store
 }
 
-type Answer = std::result::Result<types::Outcome, types::Error>;
+type Returned = std::result::Result<types::Outcome, types::Error>;
 
-fn answer(stage: &Stage, store: &mut Store<RunState>, trigger: &Trigger, config: &str) -> wasmtime::Result<Answer> {
+fn call_run(stage: &Stage, store: &mut Store<RunState>, trigger: &Trigger, config: &str) -> wasmtime::Result<Returned> {
     let trigger = types::Trigger {
         key: trigger.key.clone(),
         digest: trigger.digest.to_string(),
@@ -153,5 +139,6 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     Stage::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    wasmtime_wasi_nn::wit::add_to_linker(&mut linker, RunState::nn)?;
     Ok(linker)
 }

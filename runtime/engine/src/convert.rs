@@ -1,3 +1,3 @@
-//! Between the contract's types and those of `tidemill_core`.
+//! Conversions between the stage's WIT types and those of `tidemill_core`.
 
-tidemill_core::wit_conversions!([crate::bindings::tidemill::stage] types run_context objects sql progress);
+tidemill_core::wit_conversions!([crate::bindings::stage::tidemill::stage] types run_context objects sql progress);

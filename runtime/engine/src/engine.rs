@@ -1,42 +1,44 @@
-//! One wasmtime engine for stages, and the one thread that advances every engine's epoch. A run's timeout is checked
-//! against the clock at each epoch, so a late ticker delays a timeout but never brings one early.
+//! The wasmtime engine of stages: no concurrency inside a guest, and no NaN whose bits depend on the machine.
 
-use std::{
-    path::PathBuf,
-    sync::{Mutex, Once, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use tidemill_core::{Digest, Error, Result};
-use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::{StageComponent, cache::Cache};
+use crate::{
+    StageComponent,
+    cache::Compiler,
+    epoch,
+    onnx::{OnnxEngine, OnnxSource},
+};
 
-/// How often a running guest looks at the clock.
-pub(crate) const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Where compiled components are kept.
-#[derive(Debug, Clone, Default)]
+/// Where an engine finds what it needs beside the stages.
+#[derive(Clone, Default)]
 pub struct EngineOptions {
-    /// A folder of the user's own: what is in it is run as native code. Empty: nothing is kept.
+    /// Folder of compiled components, which must be the user's own: its files run as native code. Empty: nothing is cached.
     pub cache_dir: PathBuf,
+    /// Reads the ONNX engine's component, when a stage first loads a model from elsewhere. `None`: such models are rejected.
+    pub onnx: Option<OnnxSource>,
 }
 
-/// Compiles stages. Cheap to clone.
-#[derive(Clone)]
-pub struct Engine {
-    pub(crate) inner: wasmtime::Engine,
-    cache: Option<Cache>,
-}
-
-impl std::fmt::Debug for Engine {
+impl std::fmt::Debug for EngineOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("EngineOptions")
+            .field("cache_dir", &self.cache_dir)
+            .field("onnx", &self.onnx.is_some())
+            .finish()
     }
 }
 
+/// Compiles stages. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    compiler: Compiler,
+    onnx: Arc<OnnxEngine>,
+}
+
 impl Engine {
-    /// An engine that pools instances, or allocates on demand where the address space for the pool cannot be had.
+    /// An engine that pools instances, or allocates on demand where the pool's address space is not available.
     ///
     /// # Errors
     /// `Bug` if wasmtime does not run on this machine.
@@ -46,24 +48,22 @@ impl Engine {
             wasmtime::Engine::new(&config(None))
         });
         let inner = inner.map_err(|error| Error::bug(format!("wasmtime does not start on this machine: {error:#}")))?;
-        tick(&inner);
+        epoch::register(&inner);
+        let compiler = Compiler::new(inner, options.cache_dir);
         Ok(Self {
-            inner,
-            cache: (!options.cache_dir.as_os_str().is_empty()).then(|| Cache::new(options.cache_dir)),
+            onnx: Arc::new(OnnxEngine::new(compiler.clone(), options.onnx)),
+            compiler,
         })
     }
 
-    /// A stage from a component's bytes, compiled, or taken from the cache.
+    /// A stage from a component's bytes, compiled or read from the cache.
     ///
     /// # Errors
-    /// `Config` if it is not a component, imports what no stage may, or does not export `run`.
+    /// `Config` if the bytes are not a component, import what no stage may, or do not export `run`.
     pub fn component(&self, bytes: &[u8]) -> Result<StageComponent> {
         let digest = Digest::sha256(bytes);
-        let compiled = match &self.cache {
-            Some(cache) => cache.component(&self.inner, bytes, &digest)?,
-            None => crate::cache::compile(&self.inner, bytes)?,
-        };
-        StageComponent::link(self.inner.clone(), &compiled, digest)
+        let compiled = self.compiler.compile(bytes, &digest)?;
+        StageComponent::link(self.compiler.engine().clone(), self.onnx.clone(), &compiled, digest)
     }
 }
 
@@ -90,20 +90,4 @@ fn pool() -> PoolingAllocationConfig {
         .table_elements(100_000)
         .linear_memory_keep_resident(256 << 10);
     pool
-}
-
-/// Registers an engine with the ticker, which starts with the first.
-fn tick(engine: &wasmtime::Engine) {
-    static ENGINES: Mutex<Vec<EngineWeak>> = Mutex::new(Vec::new());
-    static TICKER: Once = Once::new();
-    ENGINES.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
-    TICKER.call_once(|| {
-        std::thread::spawn(|| {
-            loop {
-                std::thread::sleep(EPOCH_INTERVAL);
-                let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-                engines.retain(|weak| weak.upgrade().inspect(wasmtime::Engine::increment_epoch).is_some());
-            }
-        });
-    });
 }

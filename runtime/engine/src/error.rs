@@ -1,21 +1,25 @@
-//! What went wrong with a guest, as an error of the right kind. A trap says little by itself: whether memory or time ran
-//! out stands in the run's [`State`], and a panic's message on the guest's standard error.
+//! Failures of guests as errors of the right kind. A trap alone does not name its cause: [`RunState`] holds whether memory or time was
+//! exceeded, and a panic's message is on the guest's standard error.
 
 use tidemill_core::{Error, Result};
 use wasmtime::WasmBacktrace;
 
-use crate::{Limits, state::RunState};
+use crate::state::RunState;
 
-/// What a stage may import, beside what its standard library needs of WASI 0.2.
-pub(crate) const STAGE_INTERFACES: [&str; 6] = [
+/// Interfaces that a stage may import, beside those of WASI 0.2 that its standard library needs.
+const STAGE_INTERFACES: [&str; 10] = [
     "tidemill:stage/types",
     "tidemill:stage/run-context",
     "tidemill:stage/objects",
     "tidemill:stage/sql",
     "tidemill:stage/progress",
     "tidemill:stage/fetch",
+    "wasi:nn/tensor",
+    "wasi:nn/graph",
+    "wasi:nn/inference",
+    "wasi:nn/errors",
 ];
-const WASI: [&str; 6] = [
+const WASI_PREFIXES: [&str; 6] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
@@ -23,7 +27,6 @@ const WASI: [&str; 6] = [
     "wasi:random/",
     "wasi:sockets/",
 ];
-
 pub(crate) fn check_is_component(bytes: &[u8]) -> Result<()> {
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
@@ -45,10 +48,10 @@ pub(crate) fn invalid_component(what: &str) -> Error {
     ))
 }
 
-/// The component wants what the linker does not have.
+/// The error for a component with imports that the linker does not have.
 pub(crate) fn link_error<'a>(imports: impl Iterator<Item = &'a str>, error: &wasmtime::Error) -> Error {
     let known = |name: &str| {
-        STAGE_INTERFACES.iter().any(|i| name.split('@').next() == Some(*i)) || WASI.iter().any(|prefix| name.starts_with(prefix))
+        STAGE_INTERFACES.iter().any(|i| name.split('@').next() == Some(*i)) || WASI_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
     let unknown: Vec<String> = imports.filter(|name| !known(name)).map(|name| format!("`{name}`")).collect();
     let what = if unknown.is_empty() {
@@ -56,7 +59,11 @@ pub(crate) fn link_error<'a>(imports: impl Iterator<Item = &'a str>, error: &was
     } else {
         format!("imports {}, which no stage may", unknown.join(", "))
     };
-    let allowed: Vec<String> = STAGE_INTERFACES.iter().chain(&WASI).map(|name| format!("`{name}`")).collect();
+    let allowed: Vec<String> = STAGE_INTERFACES
+        .iter()
+        .chain(&WASI_PREFIXES)
+        .map(|name| format!("`{name}`"))
+        .collect();
     Error::config(format!("the component {what}; a stage may import {}", allowed.join(", ")))
 }
 
@@ -66,32 +73,38 @@ pub(crate) fn missing_run_export(error: &wasmtime::Error) -> Error {
     ))
 }
 
-/// Why the guest did not come back.
-pub(crate) fn trap_error(error: &wasmtime::Error, state: &RunState, limits: &Limits) -> Error {
+/// The error of a stage that trapped.
+pub(crate) fn trap_error(trap: &wasmtime::Error, state: &RunState) -> Error {
+    limit_error(state).unwrap_or_else(|| Error::bug(format!("the stage {}", describe_trap(trap, state))))
+}
+
+/// The error of a run that exceeded its time or its memory; `None` if it did not.
+pub(crate) fn limit_error(state: &RunState) -> Option<Error> {
     if state.is_timed_out {
-        return Error::timeout(format!(
+        return Some(Error::timeout(format!(
             "the stage ran longer than its timeout of {} seconds; give it more with `timeout-seconds`, or less to do",
-            limits.timeout.as_secs_f64()
-        ));
+            state.run.limits.timeout.as_secs_f64()
+        )));
     }
-    if state.memory.is_exceeded {
-        return Error::limit(format!(
-            "the stage needs more memory than its {} MiB; give it more with `memory-mib`, or less to hold",
-            limits.memory_bytes >> 20
-        ));
-    }
-    let functions = functions(error);
-    match panic_message(&state.stderr.text()) {
-        Some(message) => Error::bug(format!("the stage panicked: {message}{functions}")),
-        None => {
-            let said = last_words(&state.stderr.text());
-            Error::bug(format!("the stage trapped: {}{functions}{said}", error.root_cause()))
-        }
+    state.run.is_memory_exceeded().then(|| {
+        Error::limit(format!(
+            "the stage needs more memory than its {} MiB; give it more with `memory-megabytes`, or less to hold",
+            state.run.limits.memory_bytes >> 20
+        ))
+    })
+}
+
+/// What a guest did: `panicked: index out of bounds (src/lib.rs:3:5); in ...`.
+pub(crate) fn describe_trap(trap: &wasmtime::Error, state: &RunState) -> String {
+    let (functions, stderr) = (backtrace_functions(trap), state.stderr.text());
+    match panic_message(&stderr) {
+        Some(message) => format!("panicked: {message}{functions}"),
+        None => format!("trapped: {}{functions}{}", trap.root_cause(), last_stderr_line(&stderr)),
     }
 }
 
-/// What a guest in another language said before it ended: of Python, the exception is the last line.
-fn last_words(stderr: &str) -> String {
+/// The last line on standard error: in Python that is the exception.
+fn last_stderr_line(stderr: &str) -> String {
     let last = stderr.lines().rev().map(str::trim).find(|line| !line.is_empty());
     last.map(|line| format!("; its last words were: {line}")).unwrap_or_default()
 }
@@ -104,11 +117,11 @@ fn panic_message(stderr: &str) -> Option<String> {
     Some(format!("{} ({})", lines.join("\n").trim(), place.trim_end_matches(':')))
 }
 
-fn functions(error: &wasmtime::Error) -> String {
+fn backtrace_functions(error: &wasmtime::Error) -> String {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
         return String::new();
     };
-    let names = own(trace.frames().iter().filter_map(|frame| frame.func_name()));
+    let names = own_functions(trace.frames().iter().filter_map(|frame| frame.func_name()));
     if names.is_empty() {
         String::new()
     } else {
@@ -116,8 +129,8 @@ fn functions(error: &wasmtime::Error) -> String {
     }
 }
 
-/// The innermost functions that are not the standard library's: every panic comes the same way through that.
-fn own<'a>(mangled: impl Iterator<Item = &'a str>) -> Vec<String> {
+/// The innermost functions outside of the standard library.
+fn own_functions<'a>(mangled: impl Iterator<Item = &'a str>) -> Vec<String> {
     let is_own = |name: &String| {
         let path = name.trim_start_matches(['<', '&']);
         path.contains("::")
@@ -140,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_a_component_is_told_what_it_is() {
+    fn bytes_that_are_not_a_component_are_identified() {
         for (bytes, what) in [
             (&b"\0asm\x01\0\0\0"[..], "module"),
             (b"", "empty"),
@@ -162,7 +175,7 @@ mod tests {
             "_ZN8my_stage4main17h0123456789abcdefE",
             "tidemill:stage/stage#run",
         ];
-        let shown = own(names.into_iter());
+        let shown = own_functions(names.into_iter());
         assert_eq!(
             shown,
             ["`<my_stage::Mine as tidemill_core::stage::Stage>::run`", "`my_stage::main`"]
@@ -175,7 +188,7 @@ mod tests {
         assert_eq!(panic_message(text).unwrap(), "no such flight (src/lib.rs:3:5)");
         assert_eq!(panic_message("all is well"), None);
         let python = "Traceback (most recent call last):\n  File \"summary.py\", line 3, in run\nKeyError: 'level'\n\n";
-        assert_eq!(last_words(python), "; its last words were: KeyError: 'level'");
-        assert_eq!(last_words("\n"), "");
+        assert_eq!(last_stderr_line(python), "; its last words were: KeyError: 'level'");
+        assert_eq!(last_stderr_line("\n"), "");
     }
 }

@@ -1,4 +1,4 @@
-//! When an instance of an HTTP component is given up.
+//! When an instance of an HTTP component is dropped.
 
 use std::{
     pin::Pin,
@@ -9,21 +9,21 @@ use std::{
 use tokio::time::{Sleep, sleep_until};
 use wasmtime_wasi_http::handler::{WorkerExpiration, WorkerStatus};
 
-/// How long an instance may do what.
-pub(crate) struct Expiration {
+/// The time that an instance may spend in each state.
+pub struct Expiration {
     idle: Duration,
     requests: Duration,
-    behind: Duration,
+    post_return: Duration,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Expiration {
-    /// It may wait for its next request so long, be busy with one, and go on behind its answer.
-    pub(crate) fn new(idle: Duration, requests: Duration, behind: Duration) -> Self {
+    /// Times for waiting for a request, for a request, and for work after the response.
+    pub fn new(idle: Duration, requests: Duration, post_return: Duration) -> Self {
         Self {
             idle,
             requests,
-            behind,
+            post_return,
             sleep: Box::pin(sleep_until(tokio::time::Instant::now())),
         }
     }
@@ -34,7 +34,7 @@ impl WorkerExpiration for Expiration {
         let allowed = match status {
             WorkerStatus::Idle => self.idle,
             WorkerStatus::Requests => self.requests,
-            WorkerStatus::PostReturn => self.behind,
+            WorkerStatus::PostReturn => self.post_return,
         };
         let deadline = tokio::time::Instant::from_std(start + allowed);
         if self.sleep.deadline() != deadline {

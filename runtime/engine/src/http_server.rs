@@ -1,15 +1,6 @@
-//! A running server: connections of HTTP/1 and 2, accepted until told to stop, and the engine's epoch, which moves as long.
+//! An HTTP server: accepts connections of HTTP/1 and 2 until it is stopped, then answers the requests that it has accepted.
 
-use std::{
-    convert::Infallible,
-    error::Error as StdError,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error as StdError, net::SocketAddr, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -23,33 +14,22 @@ use hyper_util::{
 use tidemill_core::{Error, Result};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-use crate::engine::EPOCH_INTERVAL;
+/// Time for accepted requests once the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long accepted requests may take once the server stops.
-const DRAIN: Duration = Duration::from_secs(10);
-
-/// A time in ticks of the epoch, at least one.
-pub(crate) fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_millis() / EPOCH_INTERVAL.as_millis())
-        .unwrap_or(u64::MAX / 2)
-        .max(1)
-}
-
-/// A server that is answering. [`stop`](Self::stop) it: dropping it leaves its task running until the runtime ends.
+/// A running server. [`stop`](Self::stop) it: a handle that is dropped leaves the server running until the runtime ends.
 pub struct ServerHandle {
     addr: SocketAddr,
     stopping: watch::Sender<bool>,
     accepting: JoinHandle<()>,
-    ticking: Arc<AtomicBool>,
 }
 
 impl ServerHandle {
-    /// Begins to answer, with instances of this engine.
-    pub(crate) fn start<F, B>(
-        listener: TcpListener,
-        engine: wasmtime::Engine,
-        answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-    ) -> Result<Self>
+    /// Starts to answer requests.
+    ///
+    /// # Errors
+    /// `Bug` if the listener has no address.
+    pub fn start<F, B>(listener: TcpListener, answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> Result<Self>
     where
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
@@ -57,39 +37,24 @@ impl ServerHandle {
         let addr = listener
             .local_addr()
             .map_err(|e| Error::bug(format!("a listener does not know its address: {e}")))?;
-        let ticking = Arc::new(AtomicBool::new(true));
-        tick(engine, ticking.clone());
         let (stopping, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, stopped, answer));
         Ok(Self {
             addr,
             stopping,
-            accepting,
-            ticking,
+            accepting: tokio::spawn(accept(listener, stopped, answer)),
         })
     }
 
-    /// Where it answers.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Takes no more requests, waits for those that it took (ten seconds at most), and ends.
+    /// Accepts no more requests, waits at most ten seconds for those that it has accepted, and ends.
     pub async fn stop(self) {
         let _gone = self.stopping.send(true);
         let _ended = self.accepting.await;
-        self.ticking.store(false, Ordering::Relaxed);
     }
-}
-
-/// A thread and not a task: a guest that loops must not be able to starve it.
-fn tick(engine: wasmtime::Engine, ticking: Arc<AtomicBool>) {
-    std::thread::spawn(move || {
-        while ticking.load(Ordering::Relaxed) {
-            std::thread::sleep(EPOCH_INTERVAL);
-            engine.increment_epoch();
-        }
-    });
 }
 
 async fn accept<F, B>(
@@ -129,7 +94,7 @@ async fn accept<F, B>(
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still running {} seconds after the stop", DRAIN.as_secs());
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still running {} seconds after the stop", DRAIN_TIMEOUT.as_secs());
     }
 }

@@ -1,11 +1,11 @@
-//! The contract's imports over a [`Host`]. Nothing is decided here: grants, recording and limits of SQL are the host's.
+//! The imports of a stage, over a [`Host`]. Nothing is decided here: the host checks grants, records access and limits SQL.
 
 use tidemill_core::{Error, Host, Result, Table};
 use tidemill_host::RunHost;
 use wasmtime::component::Resource;
 
 use crate::{
-    bindings::tidemill::stage::{fetch, objects, progress, run_context, sql, types},
+    bindings::stage::tidemill::stage::{fetch, objects, progress, run_context, sql, types},
     convert::{context_to_wit, digest_from_wit, error_to_wit, exported_to_wit, level_from_wit, meta_to_wit, put_to_wit, table_from_wit},
     state::RunState,
 };

@@ -1,29 +1,31 @@
 //! Runs stages and HTTP components on wasmtime.
 //!
-//! Start with [`Engine`]: it compiles a stage once; a [`StageComponent`] then makes one fresh instance for each run.
+//! [`Engine`] compiles a stage once; its [`StageComponent`] creates a fresh instance for each run. [`serve::Server`] serves an HTTP
+//! component with reused instances.
 
-#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
-mod bindings {
-    wasmtime::component::bindgen!({
-        path: "../wit/stage",
-        world: "stage",
-        with: { "tidemill:stage/sql.reader": crate::imports::Reader },
-    });
-}
+mod bindings;
 mod cache;
 mod component;
 mod convert;
 mod engine;
+mod epoch;
 mod error;
 mod expiration;
 mod http_server;
 mod imports;
+mod limits;
+mod nn;
+mod onnx;
 pub mod serve;
-pub mod spin;
 mod state;
 mod wasi;
 
-pub use component::{Limits, StageComponent, Usage};
+pub use cache::Compiler;
+pub use component::StageComponent;
 pub use engine::{Engine, EngineOptions};
+pub use epoch::{register as register_epoch, ticks};
+pub use expiration::Expiration;
 pub use http_server::ServerHandle;
 pub use imports::StageHost;
+pub use limits::{Limits, Usage};
+pub use onnx::OnnxSource;

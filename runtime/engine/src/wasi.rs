@@ -1,5 +1,5 @@
-//! The little of WASI that a guest's standard library needs: clocks that stand at the run's `as-of`, randomness from its
-//! seed, output to the log. No environment, arguments, files or sockets: those exist as imports and are empty.
+//! The part of WASI that a guest's standard library needs: clocks fixed at the run's `as-of`, randomness from its seed, output to the
+//! log. Environment, arguments, files and sockets exist as imports and are empty.
 
 use std::{
     convert::Infallible,
@@ -11,21 +11,21 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use tidemill_core::{RunContext, Trigger};
+use tidemill_core::{Digest, RunContext};
 use wasmtime_wasi::{
     HostMonotonicClock, HostWallClock, WasiCtx,
     cli::{IsTerminal, StdoutStream},
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-/// How much of standard error is kept: a panic's message is at its end.
-const KEPT: usize = 16 << 10;
+/// The end of standard error that is retained: a panic's message is there.
+const MAX_STDERR_BYTES: usize = 16 << 10;
 
-pub(crate) fn build_context(run: &RunContext, trigger: &Trigger, stderr: &CapturedOutput) -> WasiCtx {
+pub(crate) fn build_context(run: &RunContext, trigger: &Digest, stderr: &CapturedOutput) -> WasiCtx {
     let mut hash = Sha256::new();
     hash.update(run.seed.to_le_bytes());
     hash.update(run.run_key.as_bytes());
-    hash.update(trigger.digest.as_str().as_bytes());
+    hash.update(trigger.as_str().as_bytes());
     let seed: [u8; 32] = hash.finalize().into();
     let mut short = [0; 16];
     short.copy_from_slice(&seed[..16]);
@@ -34,10 +34,10 @@ pub(crate) fn build_context(run: &RunContext, trigger: &Trigger, stderr: &Captur
     builder
         .stdout(CapturedOutput::default())
         .stderr(stderr.clone())
-        .wall_clock(Wall(since.unsigned_abs()))
-        .monotonic_clock(Steady(AtomicU64::new(0)))
-        .secure_random(Seeded::new(seed, 0))
-        .insecure_random(Seeded::new(seed, 1))
+        .wall_clock(FixedWallClock(since.unsigned_abs()))
+        .monotonic_clock(CountingClock(AtomicU64::new(0)))
+        .secure_random(SeededRng::new(seed, 0))
+        .insecure_random(SeededRng::new(seed, 1))
         .insecure_random_seed(u128::from_le_bytes(short))
         .allow_tcp(false)
         .allow_udp(false)
@@ -45,10 +45,10 @@ pub(crate) fn build_context(run: &RunContext, trigger: &Trigger, stderr: &Captur
     builder.build()
 }
 
-/// Stands at `as-of`.
-struct Wall(Duration);
+/// Always `as-of`.
+struct FixedWallClock(Duration);
 
-impl HostWallClock for Wall {
+impl HostWallClock for FixedWallClock {
     fn resolution(&self) -> Duration {
         Duration::from_secs(1)
     }
@@ -57,10 +57,10 @@ impl HostWallClock for Wall {
     }
 }
 
-/// A microsecond a look: a guest that waits for time to pass ends, and ends the same way each time.
-struct Steady(AtomicU64);
+/// Advances by a microsecond at each reading, so that a guest that waits for time to pass ends, in the same way in every run.
+struct CountingClock(AtomicU64);
 
-impl HostMonotonicClock for Steady {
+impl HostMonotonicClock for CountingClock {
     fn resolution(&self) -> u64 {
         1000
     }
@@ -70,13 +70,13 @@ impl HostMonotonicClock for Steady {
 }
 
 /// SHA-256 in counter mode.
-struct Seeded {
+struct SeededRng {
     seed: [u8; 32],
     stream: u8,
     counter: u64,
 }
 
-impl Seeded {
+impl SeededRng {
     fn new(seed: [u8; 32], stream: u8) -> Self {
         Self { seed, stream, counter: 0 }
     }
@@ -94,7 +94,7 @@ impl Seeded {
     }
 }
 
-impl rand_core::TryRng for Seeded {
+impl rand_core::TryRng for SeededRng {
     type Error = Infallible;
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
         let bytes = self.word().to_le_bytes();
@@ -111,12 +111,12 @@ impl rand_core::TryRng for Seeded {
     }
 }
 
-/// A guest's output: to our log, its end kept.
+/// A guest's output, which goes to the log; its end is retained.
 #[derive(Clone, Default)]
 pub(crate) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
 impl CapturedOutput {
-    /// The last of it.
+    /// The retained end.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
@@ -124,7 +124,7 @@ impl CapturedOutput {
         tracing::debug!(target: "stage", "{}", String::from_utf8_lossy(bytes).trim_end());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend_from_slice(bytes);
-        let over = kept.len().saturating_sub(KEPT);
+        let over = kept.len().saturating_sub(MAX_STDERR_BYTES);
         kept.drain(..over);
     }
 }
@@ -140,7 +140,7 @@ impl StdoutStream for CapturedOutput {
         Box::new(self.clone())
     }
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        Box::new(tokio::io::sink()) // WASI 0.3's way, which stages are not linked to
+        Box::new(tokio::io::sink()) // WASI 0.3, which stages are not linked to
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
     fn randomness_follows_the_seed_and_its_streams_differ() {
         let bytes = |seed, stream| {
             let mut bytes = [0; 40];
-            Seeded::new([seed; 32], stream).try_fill_bytes(&mut bytes).unwrap();
+            SeededRng::new([seed; 32], stream).try_fill_bytes(&mut bytes).unwrap();
             bytes
         };
         assert_eq!(bytes(1, 0), bytes(1, 0));
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn output_keeps_its_end() {
         let output = CapturedOutput::default();
-        output.push(&vec![b'a'; KEPT]);
+        output.push(&vec![b'a'; MAX_STDERR_BYTES]);
         output.push(b"end");
-        assert!(output.text().ends_with("end") && output.text().len() == KEPT);
+        assert!(output.text().ends_with("end") && output.text().len() == MAX_STDERR_BYTES);
     }
 }

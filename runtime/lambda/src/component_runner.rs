@@ -14,7 +14,7 @@ use tidemill_core::{
     Digest, Error, ErrorKind, Outcome, Result, Trigger,
     pipeline::{Node, NodeSettings},
 };
-use tidemill_engine::{Engine, EngineOptions, Limits, StageComponent};
+use tidemill_engine::{Engine, EngineOptions, Limits, OnnxSource, StageComponent};
 use tidemill_host::{RunHost, Runner, Usage};
 use tidemill_run::AccessLog;
 use tidemill_store::Store;
@@ -46,11 +46,13 @@ impl ComponentRunner {
                 node.stage
             ))
         })?;
+        let source = ComponentSource::from_name(name);
         let engine = Engine::new(EngineOptions {
             cache_dir: compiled.to_owned(),
+            onnx: Some(onnx_source(&source)),
         })?;
         let compile = |bytes: &[u8]| engine.component(bytes).map_err(|e| e.context(format!("component `{name}`")));
-        match ComponentSource::from_name(name) {
+        match source {
             ComponentSource::File(path) => {
                 let bytes = ComponentSource::read(&path)?;
                 Ok(Self {
@@ -72,6 +74,23 @@ impl ComponentRunner {
             }
         }
     }
+}
+
+/// Reads the ONNX engine's component, which the package brings beside the stage's own: only models from elsewhere need it.
+fn onnx_source(component: &ComponentSource) -> OnnxSource {
+    let folder = match component {
+        ComponentSource::File(path) => path.parent().map(Path::to_owned),
+        ComponentSource::Stored(_) => std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from),
+    };
+    let path = folder.unwrap_or_default().join("tidemill_onnx.wasm");
+    Arc::new(move || {
+        std::fs::read(&path).map_err(|e| {
+            Error::config(format!(
+                "a model from elsewhere is scored by the ONNX engine, and `{}` cannot be read: {e}; put it into the package",
+                path.display()
+            ))
+        })
+    })
 }
 
 /// The folder of compiled components: beside the program if the package has it, else in `/tmp`.

@@ -84,7 +84,7 @@ mod arrow {
             for (index, field) in first.schema_ref().fields().iter().enumerate() {
                 let mut values = empty(column_type(field.name(), field.data_type())?);
                 for batch in batches {
-                    append(&mut values, batch.column(index).as_ref(), field.name())?;
+                    append_array(&mut values, batch.column(index).as_ref(), field.name())?;
                 }
                 columns.push(field.name(), values)?;
             }
@@ -102,7 +102,7 @@ mod arrow {
         }
     }
 
-    fn append(values: &mut ColumnValues, array: &dyn Array, name: &str) -> Result<()> {
+    fn append_array(values: &mut ColumnValues, array: &dyn Array, name: &str) -> Result<()> {
         use DataType as D;
         macro_rules! primitive {
             ($into:ident, $kind:ty, $convert:expr) => {

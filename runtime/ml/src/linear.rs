@@ -4,7 +4,7 @@
 
 use tidemill_core::spec::Trainer;
 
-use crate::{loss::Loss, model::Rows};
+use crate::{Rows, loss::Loss};
 
 /// A linear model: margins = weights · x + intercept.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,4 +1,4 @@
-//! Training and answering, whichever the trainer. Labels are numbers throughout: 0 and 1, the class's index, or the number itself.
+//! Training and scoring, for every kind of trainer. Labels are numbers throughout: 0 and 1, the class's index, or the number itself.
 
 use std::collections::BTreeMap;
 
@@ -8,53 +8,11 @@ use tidemill_core::{
 };
 
 use crate::{
+    Matrix, Rows,
     linear::{self, Linear},
     loss::Loss,
     trees::{self, Trees},
 };
-
-/// Row-major numbers.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Matrix {
-    /// Rows × `width`.
-    pub values: Vec<f32>,
-    /// Columns.
-    pub width: usize,
-}
-
-impl Matrix {
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        self.values.len().checked_div(self.width).unwrap_or(0)
-    }
-    /// One row.
-    pub fn row(&self, row: usize) -> &[f32] {
-        &self.values[row * self.width..][..self.width]
-    }
-}
-
-/// A matrix with its labels and weights, one a row.
-#[derive(Debug)]
-pub struct Rows<'a> {
-    /// The features.
-    pub matrix: &'a Matrix,
-    /// 0 or 1, the class's index, or the number.
-    pub label: &'a [f64],
-    /// What a row counts.
-    pub weight: Vec<f64>,
-}
-
-impl<'a> Rows<'a> {
-    /// Rows whose weight is that of their class; 1 where `weights` has no such class.
-    pub fn new(matrix: &'a Matrix, label: &'a [f64], weights: &[f64]) -> Self {
-        let of = |label: &f64| weights.get(*label as usize).copied().unwrap_or(1.0);
-        Self {
-            matrix,
-            label,
-            weight: label.iter().map(of).collect(),
-        }
-    }
-}
 
 /// A trained model.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,7 +98,7 @@ pub fn train(
     stop: (&Matrix, &[f64]),
     progress: &dyn Fn(f64),
 ) -> Result<TrainingOutput> {
-    check(trainer, classes, train.0, train.1)?;
+    check_training_data(trainer, classes, train.0, train.1)?;
     let loss = Loss::for_task(task, classes.len());
     let weights: Vec<f64> = classes
         .iter()
@@ -155,8 +113,8 @@ pub fn train(
         });
     }
     let stop_loss = first.mean_loss(&stop_rows);
-    // What stopped the first model is not wasted: the last days are often the ones most like tomorrow.
-    let (matrix, label) = joined(train, stop);
+    // The rows that stopped the first model are trained on, too: the last days are often most like tomorrow.
+    let (matrix, label) = concat_rows(train, stop);
     let rest = Matrix {
         width: matrix.width,
         ..Matrix::default()
@@ -188,7 +146,7 @@ fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progres
     }
 }
 
-fn joined(train: (&Matrix, &[f64]), stop: (&Matrix, &[f64])) -> (Matrix, Vec<f64>) {
+fn concat_rows(train: (&Matrix, &[f64]), stop: (&Matrix, &[f64])) -> (Matrix, Vec<f64>) {
     let matrix = Matrix {
         values: [train.0.values.as_slice(), &stop.0.values].concat(),
         width: train.0.width,
@@ -196,7 +154,7 @@ fn joined(train: (&Matrix, &[f64]), stop: (&Matrix, &[f64])) -> (Matrix, Vec<f64
     (matrix, [train.1, stop.1].concat())
 }
 
-fn check(trainer: &Trainer, classes: &[String], matrix: &Matrix, label: &[f64]) -> Result<()> {
+fn check_training_data(trainer: &Trainer, classes: &[String], matrix: &Matrix, label: &[f64]) -> Result<()> {
     if matrix.rows() == 0 || matrix.rows() != label.len() {
         return Err(Error::input(format!(
             "there are {} rows and {} labels to train on; both must be there for each row",

@@ -1,82 +1,139 @@
-//! ONNX models: bytes in, a graph out, named tensors through it. A graph is shared by all threads; loading is what costs,
-//! so take graphs from [`Graphs`], which loads each content once. Builds for wasm: a component may carry it.
+//! ONNX models: bytes in, a [`Graph`] out, named tensors through it.
+//!
+//! [`NativeFirst`] evaluates the files of our own trainer directly, and hands every other file to the [`Backend`] behind it: tract (feature
+//! `tract`), or `wasi:nn` from inside a component (feature `wasi`). All threads share a graph. Loading is the expensive part, so get
+//! graphs from a [`GraphCache`].
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use tidemill_core::{Error, Result};
+//! use tidemill_nn::{Backend, ElementType, Graph, GraphCache, Tensor};
+//!
+//! /// An engine whose models return what they are given.
+//! struct Echo;
+//!
+//! impl Backend for Echo {
+//!     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
+//!         match bytes {
+//!             b"echo" => Ok(Arc::new(Echo)),
+//!             _ => Err(Error::input(format!("`{model}` is not a model"))),
+//!         }
+//!     }
+//! }
+//!
+//! impl Graph for Echo {
+//!     fn compute(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>> {
+//!         Ok(inputs)
+//!     }
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let graphs = GraphCache::new(Arc::new(Echo));
+//! let (digest, graph) = graphs.load("a.onnx", b"echo")?;
+//! let features = Tensor::from_f32(vec![1, 2], &[0.5, 2.0])?;
+//! let outputs = graph.compute(vec![("features".into(), features)])?;
+//! assert_eq!(outputs[0].1.to_f64()?, [0.5, 2.0]);
+//! // The digest finds the graph again, without the bytes.
+//! assert!(graphs.get(&digest).is_some());
+//! assert!(graphs.load("b.onnx", b"other").is_err());
+//! # Ok(())
+//! # }
+//! ```
 
+#[cfg(feature = "tract")]
 mod metadata;
 mod native;
 mod tensor;
+#[cfg(feature = "tract")]
 mod tract;
+#[cfg(all(feature = "wasi", target_family = "wasm"))]
+mod wasi;
 
 use std::{
-    collections::HashMap,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use lru::LruCache;
 use tidemill_core::{Digest, Result};
 
+#[cfg(feature = "tract")]
 pub use metadata::{ModelMetadata, TensorInfo};
 pub use native::NativeFirst;
 pub use tensor::{ElementType, Tensor, arrange};
+#[cfg(feature = "tract")]
 pub use tract::Tract;
+#[cfg(all(feature = "wasi", target_family = "wasm"))]
+pub use wasi::WasiNn;
 
-/// What runs ONNX.
+/// An engine that runs ONNX models.
 pub trait Backend: Send + Sync {
-    /// Reads a model; `model` names it in messages. `Input` if the bytes are no model that this engine can run.
+    /// Loads a model; `model` names it in messages.
+    ///
+    /// # Errors
+    /// `Input` if the bytes are not a model that this engine can run.
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>>;
 }
 
 /// A loaded model.
 pub trait Graph: Send + Sync {
-    /// Names of its inputs, in the model's order.
-    fn inputs(&self) -> &[String];
-    /// Names of its outputs, in the model's order.
-    fn outputs(&self) -> &[String];
-    /// All outputs for these inputs, which must be exactly the graph's; `Input` if they are not or do not fit.
+    /// All outputs for these inputs.
+    ///
+    /// # Errors
+    /// `Input` if the inputs are not exactly those of the model, or do not fit it.
     fn compute(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>>;
 }
 
+/// Graphs that a cache holds on to; one that is dropped lives on where it is in use.
+const MAX_GRAPHS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
 type Slot = Arc<OnceLock<Result<Arc<dyn Graph>>>>;
 
-/// Graphs by the SHA-256 of their bytes. Append-only: a digest always means the same graph.
+/// Graphs by the SHA-256 of their bytes: the 64 that were used last. A digest always means the same graph.
 pub struct GraphCache {
     backend: Arc<dyn Backend>,
-    slots: Mutex<HashMap<Digest, Slot>>,
+    slots: Mutex<LruCache<Digest, Slot>>,
 }
 
 impl GraphCache {
-    /// An empty map over an engine.
+    /// An empty cache over an engine.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
         Self {
             backend,
-            slots: Mutex::default(),
+            slots: Mutex::new(LruCache::new(MAX_GRAPHS)),
         }
     }
 
-    /// The graph with this digest, if it was loaded.
+    /// The graph with this digest, if it is loaded.
     pub fn get(&self, digest: &Digest) -> Option<Arc<dyn Graph>> {
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.get(digest)?.get()?.as_ref().ok().cloned()
     }
 
-    /// The graph of these bytes, loaded once however many ask at the same time. Bytes that are no model stay refused.
+    /// The graph of these bytes, loaded once for all callers. Bytes that are not a model stay rejected.
+    ///
+    /// # Errors
+    /// Those of [`Backend::load`].
     pub fn load(&self, model: &str, bytes: &[u8]) -> Result<(Digest, Arc<dyn Graph>)> {
         let digest = Digest::sha256(bytes);
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.entry(digest.clone()).or_default().clone()
+            slots.get_or_insert(digest.clone(), Slot::default).clone()
         };
         let graph = slot.get_or_init(|| self.backend.load(model, bytes)).clone()?;
         Ok((digest, graph))
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tract"))]
 mod tests {
     use tidemill_core::ErrorKind;
 
     use super::*;
 
     #[test]
-    fn foreign_bytes_name_the_model() {
+    fn bytes_that_are_no_model_are_named() {
         let graphs = GraphCache::new(Arc::new(Tract));
         for bytes in [&b"not a model"[..], &[], &[0xff; 64]] {
             let Err(error) = graphs.load("candidates/late/1/model.onnx", bytes) else {
@@ -94,5 +151,17 @@ mod tests {
         let (digest, one) = graphs.load("a", &bytes).unwrap();
         let (_, two) = graphs.load("b", &bytes).unwrap();
         assert!(Arc::ptr_eq(&one, &two) && graphs.get(&digest).is_some());
+    }
+
+    #[test]
+    fn what_was_used_least_recently_is_dropped() {
+        let graphs = GraphCache::new(Arc::new(Tract));
+        let bytes = tract::tests::doubling();
+        let (first, kept) = graphs.load("first", &bytes).unwrap();
+        for number in 0..MAX_GRAPHS.get() {
+            let _rejected = graphs.load("other", &number.to_le_bytes());
+        }
+        assert!(graphs.get(&first).is_none());
+        assert_eq!(Arc::strong_count(&kept), 1);
     }
 }

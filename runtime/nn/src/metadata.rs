@@ -1,4 +1,4 @@
-//! What an ONNX file says of itself, read without running it, so that a message can name what does not fit in the file's own words.
+//! The inputs, outputs and operators that an ONNX file declares, read without running it. A file may declare another shape than its outputs have.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,30 +9,30 @@ use tract_onnx::{
     prelude::Framework as _,
 };
 
-/// An ONNX file's own words.
+/// What an ONNX file declares.
 #[derive(Debug)]
 pub struct ModelMetadata {
-    /// What it takes, less constants.
+    /// Inputs, without constants.
     pub inputs: Vec<TensorInfo>,
-    /// What it gives.
+    /// Outputs.
     pub outputs: Vec<TensorInfo>,
     /// Operators that an output needs and tract does not have.
-    lacking: Vec<String>,
+    unsupported: Vec<String>,
 }
 
 /// An input or an output.
 #[derive(Debug, PartialEq)]
 pub struct TensorInfo {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The type of its elements, as NumPy calls it; `None` if the file does not say, or it is no tensor.
+    /// The type of the elements, as NumPy calls it; `None` if the file does not say, or it is not a tensor.
     pub kind: Option<&'static str>,
-    /// Length of each dimension, `None` for one that is free; empty if the file does not say.
+    /// Length of each dimension, `None` for one that is open; empty if the file does not say.
     pub shape: Vec<Option<usize>>,
 }
 
 impl ModelMetadata {
-    /// Reads the file; `model` names it in messages. `Input` if the bytes are no ONNX.
+    /// Reads the file; `model` names it in messages. `Input` if the bytes are not ONNX.
     pub fn read(model: &str, mut bytes: &[u8]) -> Result<Self> {
         let foreign = |why: &str| Error::input(format!("`{model}` is not an ONNX model: {why}"));
         let engine = tract_onnx::onnx();
@@ -42,24 +42,24 @@ impl ModelMetadata {
         let constants: HashSet<&str> = graph.initializer.iter().map(|constant| constant.name.as_str()).collect();
         let inputs = graph.input.iter().filter(|input| !constants.contains(input.name.as_str()));
         Ok(Self {
-            inputs: inputs.map(port).collect(),
-            outputs: graph.output.iter().map(port).collect(),
-            lacking: lacking(graph, &engine),
+            inputs: inputs.map(tensor_info).collect(),
+            outputs: graph.output.iter().map(tensor_info).collect(),
+            unsupported: unsupported_operators(graph, &engine),
         })
     }
 
     /// `Input` if it needs an operator that tract does not have.
     pub fn check_operators(&self, model: &str) -> Result<()> {
-        if self.lacking.iter().any(|operator| operator == "ZipMap") {
+        if self.unsupported.iter().any(|operator| operator == "ZipMap") {
             return Err(Error::input(format!(
                 "`{model}` ends in a `ZipMap`, which makes dictionaries of the scores; scores must be a tensor: export the model again \
                  with `options={{\"zipmap\": False}}` (skl2onnx)"
             )));
         }
-        if self.lacking.is_empty() {
+        if self.unsupported.is_empty() {
             return Ok(());
         }
-        let operators: Vec<String> = self.lacking.iter().map(|operator| format!("`{operator}`")).collect();
+        let operators: Vec<String> = self.unsupported.iter().map(|operator| format!("`{operator}`")).collect();
         let plural = if operators.len() == 1 { "" } else { "s" };
         Err(Error::input(format!(
             "`{model}` needs the operator{plural} {}, which tract lacks; tract judges every candidate, also where ONNX Runtime serves: \
@@ -69,19 +69,19 @@ impl ModelMetadata {
     }
 }
 
-fn port(value: &ValueInfoProto) -> TensorInfo {
+fn tensor_info(value: &ValueInfoProto) -> TensorInfo {
     let tensor = value.r#type.as_ref().and_then(|kind| kind.value.as_ref());
     let tensor = tensor.map(|type_proto::Value::TensorType(tensor)| tensor);
     TensorInfo {
         name: value.name.clone(),
-        kind: tensor.and_then(|tensor| numpy(tensor.elem_type)),
-        shape: tensor.and_then(|tensor| tensor.shape.as_ref()).map(lengths).unwrap_or_default(),
+        kind: tensor.and_then(|tensor| numpy_dtype(tensor.elem_type)),
+        shape: tensor.and_then(|tensor| tensor.shape.as_ref()).map(dimensions).unwrap_or_default(),
     }
 }
 
-fn lengths(shape: &TensorShapeProto) -> Vec<Option<usize>> {
+fn dimensions(shape: &TensorShapeProto) -> Vec<Option<usize>> {
     let length = |value: &Option<dimension::Value>| match value {
-        // Some exporters write -1 for a free one.
+        // Some exporters write -1 for an open dimension.
         Some(dimension::Value::DimValue(length)) => usize::try_from(*length).ok(),
         _ => None,
     };
@@ -89,7 +89,7 @@ fn lengths(shape: &TensorShapeProto) -> Vec<Option<usize>> {
 }
 
 /// By the numbers of `TensorProto.DataType`.
-fn numpy(kind: i32) -> Option<&'static str> {
+fn numpy_dtype(kind: i32) -> Option<&'static str> {
     Some(match kind {
         1 => "float32",
         2 => "uint8",
@@ -109,22 +109,22 @@ fn numpy(kind: i32) -> Option<&'static str> {
     })
 }
 
-/// A node that no output needs does no harm: tract leaves it out.
-fn lacking(graph: &GraphProto, engine: &Onnx) -> Vec<String> {
+/// Operators that tract does not have, of the nodes that an output needs: tract leaves out all others.
+fn unsupported_operators(graph: &GraphProto, engine: &Onnx) -> Vec<String> {
     let mut needed: HashSet<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
-    let mut lacking = BTreeSet::new();
-    // A node stands behind those that it takes from, so one pass from the end meets all that is needed.
+    let mut unsupported = BTreeSet::new();
+    // Nodes follow their inputs, so one pass from the end visits every node that is needed.
     for node in graph.node.iter().rev() {
         if !node.output.iter().any(|name| needed.contains(name.as_str())) {
             continue;
         }
-        // An optional input that is left out has the empty name.
+        // An omitted optional input has the empty name.
         needed.extend(node.input.iter().map(String::as_str).filter(|name| !name.is_empty()));
         if !engine.op_register.0.contains_key(&node.op_type) {
-            lacking.insert(node.op_type.clone());
+            unsupported.insert(node.op_type.clone());
         }
     }
-    lacking.into_iter().collect()
+    unsupported.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -171,7 +171,7 @@ mod tests {
         assert!(error.message.contains("operator `Adz`, which tract lacks"), "{error}");
         let error = Tract.load("m", &zipped(b"\x62\x06\x0a\x04maps")).err().unwrap();
         assert!(error.message.contains("options={\"zipmap\": False}"), "{error}");
-        // One that nothing needs is no fault.
+        // An operator that no output needs is accepted.
         ModelMetadata::read("m", &zipped(b"")).unwrap().check_operators("m").unwrap();
     }
 }

@@ -1,5 +1,4 @@
-//! Models of our own trainer, walked directly: the same numbers as in `evaluate`, without an engine's cost for each operator.
-//! Every other file goes to the engine behind.
+//! Models of our own trainer, evaluated directly: the same numbers natively and in a component, without an engine's cost for each operator.
 
 use std::sync::Arc;
 
@@ -8,50 +7,40 @@ use tidemill_ml::{Matrix, TrainedModel, onnx};
 
 use crate::{Backend, ElementType, Graph, Tensor, arrange};
 
-/// An engine with our own models in front of it.
+/// A backend that evaluates files of our own trainer itself and hands all others to another backend.
 pub struct NativeFirst {
-    other: Arc<dyn Backend>,
+    fallback: Arc<dyn Backend>,
 }
 
 impl NativeFirst {
-    /// Foreign files go to `other`.
-    pub fn new(other: Arc<dyn Backend>) -> Self {
-        Self { other }
+    /// Files of other tools go to `fallback`.
+    pub fn new(fallback: Arc<dyn Backend>) -> Self {
+        Self { fallback }
     }
 }
 
 impl Backend for NativeFirst {
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
-        let Some((fitted, width)) = onnx::read(bytes) else {
-            return self.other.load(model, bytes);
+        let Some((trained, width)) = onnx::read(bytes) else {
+            return self.fallback.load(model, bytes);
         };
-        Ok(Arc::new(Walked {
+        Ok(Arc::new(NativeGraph {
             model: model.to_owned(),
             inputs: ["features".to_owned()],
-            outputs: ["scores".to_owned()],
-            fitted,
+            trained,
             width,
         }))
     }
 }
 
-struct Walked {
+struct NativeGraph {
     model: String,
     inputs: [String; 1],
-    outputs: [String; 1],
-    fitted: TrainedModel,
+    trained: TrainedModel,
     width: usize,
 }
 
-impl Graph for Walked {
-    fn inputs(&self) -> &[String] {
-        &self.inputs
-    }
-
-    fn outputs(&self) -> &[String] {
-        &self.outputs
-    }
-
+impl Graph for NativeGraph {
     fn compute(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>> {
         let features = arrange(&self.model, &self.inputs, inputs)?.swap_remove(0);
         if features.kind != ElementType::F32 || features.shape.len() != 2 || features.shape[1] != self.width {
@@ -71,13 +60,13 @@ impl Graph for Walked {
                 .collect(),
             width: self.width,
         };
-        let scores = self.fitted.scores(&matrix);
+        let scores = self.trained.scores(&matrix);
         let scores = Tensor::from_f32(vec![rows, scores.len().checked_div(rows).unwrap_or(0)], &scores)?;
-        Ok(vec![(self.outputs[0].clone(), scores)])
+        Ok(vec![("scores".to_owned(), scores)])
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tract"))]
 mod tests {
     use tidemill_ml::{linear::Linear, loss::Loss};
 

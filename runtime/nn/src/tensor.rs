@@ -45,7 +45,17 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor from bytes; `Input` unless their number is what shape and type say.
+    /// A tensor from bytes.
+    ///
+    /// ```
+    /// use tidemill_nn::{ElementType, Tensor};
+    ///
+    /// assert!(Tensor::new(vec![2, 2], ElementType::F16, vec![0; 8]).is_ok());
+    /// assert!(Tensor::new(vec![2, 2], ElementType::F16, vec![0; 7]).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// `Input` unless there are as many bytes as shape and type require.
     pub fn new(shape: Vec<usize>, kind: ElementType, data: Vec<u8>) -> Result<Self> {
         let size = shape.iter().try_fold(kind.size(), |size, length| size.checked_mul(*length));
         if size != Some(data.len()) {
@@ -73,20 +83,21 @@ impl Tensor {
         })
     }
 
-    /// Every element through `read`; `N` must be the element's size.
+    /// Maps every element; `N` must be its size.
     pub fn map_elements<const N: usize, T>(&self, read: impl Fn([u8; N]) -> T) -> Vec<T> {
         self.data.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
     }
 }
 
-/// Refuses inputs that are not exactly the graph's, and puts them in its order.
+/// Puts inputs in the order that the model expects.
+///
+/// # Errors
+/// `Input` if one is missing, or is not the model's.
 pub fn arrange(model: &str, expected: &[String], mut inputs: Vec<(String, Tensor)>) -> Result<Vec<Tensor>> {
     let mut arranged = Vec::with_capacity(expected.len());
     for name in expected {
-        let Some(at) = inputs.iter().position(|(given, _)| given == name) else {
-            return Err(Error::input(format!(
-                "model `{model}` needs the input `{name}`, which was not given"
-            )));
+        let Some(at) = inputs.iter().position(|(found, _)| found == name) else {
+            return Err(Error::input(format!("model `{model}` needs the input `{name}`, which is missing")));
         };
         arranged.push(inputs.swap_remove(at).1);
     }

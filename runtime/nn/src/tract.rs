@@ -1,4 +1,4 @@
-//! ONNX by tract: pure Rust, compiled in. The first dimension of an input that names none is taken as the batch.
+//! ONNX by tract, in pure Rust. The first dimension of an input is the batch where the file leaves it open.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tract_onnx::{prelude::*, tract_hir::infer::Factoid as _};
 
 use crate::{Backend, ElementType, Graph, ModelMetadata, Tensor, arrange};
 
-/// The default engine.
+/// Runs ONNX models with tract.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tract;
 
@@ -20,7 +20,7 @@ struct TractGraph {
 
 impl Backend for Tract {
     fn load(&self, model: &str, bytes: &[u8]) -> Result<Arc<dyn Graph>> {
-        // Where an operator is missing, tract's own words do not say which.
+        // tract's own message does not name a missing operator.
         let foreign = |error: TractError| match ModelMetadata::read(model, bytes).map(|declared| declared.check_operators(model)) {
             Ok(Err(lacking)) => lacking,
             _ => Error::input(format!("`{model}` is not an ONNX model that can be run: {error:#}")),
@@ -28,14 +28,14 @@ impl Backend for Tract {
         if bytes.is_empty() {
             return Err(Error::input(format!("`{model}` is not an ONNX model: it is empty")));
         }
-        // A parser of foreign bytes must not take the process along.
-        let read = std::panic::catch_unwind(|| read(model, bytes));
+        // A panic of the parser must not end the process.
+        let read = std::panic::catch_unwind(|| read_graph(model, bytes));
         let graph = read.map_err(|_| Error::input(format!("`{model}` is not an ONNX model: reading it failed")))?;
         Ok(Arc::new(graph.map_err(foreign)?))
     }
 }
 
-fn read(model: &str, mut bytes: &[u8]) -> TractResult<TractGraph> {
+fn read_graph(model: &str, mut bytes: &[u8]) -> TractResult<TractGraph> {
     let mut graph = tract_onnx::onnx().model_for_read(&mut bytes)?;
     let name = |outlet: &OutletId, graph: &InferenceModel| {
         graph
@@ -68,14 +68,6 @@ fn read(model: &str, mut bytes: &[u8]) -> TractResult<TractGraph> {
 }
 
 impl Graph for TractGraph {
-    fn inputs(&self) -> &[String] {
-        &self.inputs
-    }
-
-    fn outputs(&self) -> &[String] {
-        &self.outputs
-    }
-
     fn compute(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>> {
         let unfit = |error: TractError| Error::input(format!("model `{}` cannot take these inputs: {error:#}", self.model));
         let inputs = arrange(&self.model, &self.inputs, inputs)?;
@@ -84,7 +76,7 @@ impl Graph for TractGraph {
             .map(into_value)
             .collect::<TractResult<TVec<TValue>>>()
             .map_err(unfit)?;
-        // Nor must a foreign graph that reads well and fails as it runs.
+        // Nor must a panic of a model that loads and fails as it runs.
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.plan.run(values)));
         let outputs = run
             .map_err(|_| Error::input(format!("model `{}` cannot take these inputs: running it failed", self.model)))?
@@ -101,18 +93,18 @@ impl Graph for TractGraph {
 fn into_value(tensor: Tensor) -> TractResult<TValue> {
     let shape = &tensor.shape;
     Ok(match tensor.kind {
-        ElementType::F16 => shaped(shape, tensor.map_elements(|b: [u8; 2]| f16::from_le_bytes(b)))?,
-        ElementType::F32 => shaped(shape, tensor.map_elements(f32::from_le_bytes))?,
-        ElementType::F64 => shaped(shape, tensor.map_elements(f64::from_le_bytes))?,
+        ElementType::F16 => to_tract_value(shape, tensor.map_elements(|b: [u8; 2]| f16::from_le_bytes(b)))?,
+        ElementType::F32 => to_tract_value(shape, tensor.map_elements(f32::from_le_bytes))?,
+        ElementType::F64 => to_tract_value(shape, tensor.map_elements(f64::from_le_bytes))?,
         // Tract has no bf16: f32 holds each of its values exactly.
-        ElementType::Bf16 => shaped(shape, tensor.map_elements(|b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()))?,
-        ElementType::U8 => shaped(shape, tensor.data)?,
-        ElementType::I32 => shaped(shape, tensor.map_elements(i32::from_le_bytes))?,
-        ElementType::I64 => shaped(shape, tensor.map_elements(i64::from_le_bytes))?,
+        ElementType::Bf16 => to_tract_value(shape, tensor.map_elements(|b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()))?,
+        ElementType::U8 => to_tract_value(shape, tensor.data)?,
+        ElementType::I32 => to_tract_value(shape, tensor.map_elements(i32::from_le_bytes))?,
+        ElementType::I64 => to_tract_value(shape, tensor.map_elements(i64::from_le_bytes))?,
     })
 }
 
-fn shaped<T: Datum + Copy>(shape: &[usize], values: Vec<T>) -> TractResult<TValue> {
+fn to_tract_value<T: Datum + Copy>(shape: &[usize], values: Vec<T>) -> TractResult<TValue> {
     Ok(tract_onnx::prelude::Tensor::from_shape(shape, &values)?.into())
 }
 
@@ -195,5 +187,16 @@ pub(super) mod tests {
         assert!(error.message.contains("no input `x`"), "{error}");
         let wide = Tensor::from_f32(vec![1, 3], &[1.0; 3]).unwrap();
         assert!(graph.compute(vec![("features".into(), wide)]).is_err());
+    }
+
+    #[test]
+    fn run_keys_name_this_version_of_tract() {
+        let lock = include_str!("../../../Cargo.lock");
+        let package = lock
+            .split("[[package]]")
+            .find(|package| package.contains("name = \"tract-onnx\""))
+            .unwrap();
+        let version = package.split('"').nth(3).unwrap();
+        assert!(tidemill_run::ENGINES.contains(&format!("tract {version}")), "{version}");
     }
 }

@@ -43,4 +43,4 @@ pub use fail;
 pub use failpoint::enable_failpoints;
 
 /// Versions of what can change the bytes that a run writes: part of every run key.
-pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tidemill-format 1";
+pub const ENGINES: &str = "duckdb 1.5.6, parquet 58.4, tract 0.23.9, tidemill-format 1";

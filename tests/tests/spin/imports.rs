@@ -15,12 +15,12 @@ fn nothing_but_what_spin_offers() -> Result<()> {
         );
     }
     ensure!(bare.iter().any(|name| name.starts_with("wasi:nn/")), "{bare:?}");
-    let composed = imports(&tools.compose(&["spin_nn", "spin_store"])?)?;
+    let composed = imports(&tools.compose(&["onnx", "spin_store"])?)?;
     let foreign: Vec<&String> = composed.iter().filter(|name| !offered(name)).collect();
     ensure!(foreign.is_empty(), "Spin does not offer {foreign:?}");
     ensure!(composed.iter().any(|name| name.starts_with("wasi:http/client@0.3")), "{composed:?}");
     // For a host that is not Spin, its variables come from the environment.
-    let elsewhere = imports(&tools.compose(&["spin_nn", "spin_store", "spin_environment"])?)?;
+    let elsewhere = imports(&tools.compose(&["onnx", "spin_store", "spin_environment"])?)?;
     ensure!(
         elsewhere.iter().all(|name| name.starts_with("wasi:") && offered(name)),
         "{elsewhere:?}"

@@ -30,6 +30,10 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
         timeout_seconds: timeout - GRACE,
         ..NodeSettings::new(build.pipeline, node)
     };
+    if node.component == "tidemill:evaluate" {
+        // It scores models from elsewhere, with the component beside its own.
+        build.component("tidemill:onnx");
+    }
     let prefixes = settings.event_prefixes();
     let config = build.config_file(&names, &settings)?;
     let variables = build.variables(config);

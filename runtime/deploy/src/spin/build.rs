@@ -75,7 +75,7 @@ const PREDICT: &str = "predict";
 /// What takes events and rows.
 const EVENTS: &str = "events";
 /// What gives a serving component its store, and what gives it ONNX.
-const SERVING: [&str; 2] = ["tidemill:spin-nn", "tidemill:spin-store"];
+const SERVING: [&str; 2] = ["tidemill:onnx", "tidemill:spin-store"];
 /// What takes events and rows, what a stage is plugged into, and what holds the store for both.
 pub const CHAINED: [&str; 3] = ["tidemill:spin-events", "tidemill:spin-link", "tidemill:spin-run"];
 /// What a stage's imports begin with where a component of ours stands behind them.

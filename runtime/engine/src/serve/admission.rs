@@ -1,6 +1,7 @@
-//! How many requests are in components at once, and how many instances there are for them. As many as there are cores run, so that few
-//! instances serve all and stay in the caches; one that takes its time (a first load, many rows, a loop) makes room for others after a
-//! moment, up to the limit. What instances such a moment has left are given up when it is over: requests would go round all of them.
+//! Limits the requests that run concurrently, and with them the instances. As many requests run as there are cores, so that few instances
+//! serve all of them and stay in the processor's caches. A request that waits longer than [`CORE_WAIT_TIMEOUT`], behind a first load, many
+//! rows or a loop, runs beside them, up to the limit of instances. Afterwards surplus instances are dropped: requests would otherwise
+//! rotate through all of them.
 
 use std::{
     sync::{
@@ -12,21 +13,21 @@ use std::{
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How long a request waits for a core before it is let in beside those that hold them.
-const PATIENCE: Duration = Duration::from_millis(20);
-/// How long after the last such request instances are given up.
-const CALM: Duration = Duration::from_secs(1);
-/// Instances for each core that are never given up: one answers while the other still tidies up.
-const SPARE: usize = 2;
+/// Time that a request waits for a core before it runs beside those that hold one.
+const CORE_WAIT_TIMEOUT: Duration = Duration::from_millis(20);
+/// Time after the last such request until surplus instances are dropped.
+const SURPLUS_TTL: Duration = Duration::from_secs(1);
+/// Instances of each core that are never surplus: one answers while the other still cleans up.
+const INSTANCES_PER_CORE: usize = 2;
 
-/// Taken before a component is asked.
+/// Admits requests to components.
 pub(super) struct Admission {
     cores: Semaphore,
     instances: Semaphore,
-    crew: Arc<InstancePool>,
+    pool: Arc<InstancePool>,
 }
 
-/// Given back when it is dropped.
+/// Released when it is dropped.
 pub(super) struct Permit<'a> {
     _core: Option<SemaphorePermit<'a>>,
     _instance: SemaphorePermit<'a>,
@@ -38,23 +39,26 @@ impl Admission {
         Self {
             cores: Semaphore::new(cores.min(instances)),
             instances: Semaphore::new(instances),
-            crew: Arc::new(InstancePool {
-                keep: cores * SPARE,
+            pool: Arc::new(InstancePool {
+                minimum: cores * INSTANCES_PER_CORE,
                 alive: AtomicUsize::new(0),
                 since: Instant::now(),
-                crowded: AtomicU64::new(0),
+                last_contended: AtomicU64::new(0),
             }),
         }
     }
 
-    /// Waits for a place; `None` once there are none any more.
+    /// Waits for a permit; `None` once the server is closed.
     pub(super) async fn acquire(&self) -> Option<Permit<'_>> {
         let core = match self.cores.try_acquire() {
             Ok(core) => Some(core),
-            Err(_) => tokio::time::timeout(PATIENCE, self.cores.acquire()).await.ok().and_then(Result::ok),
+            Err(_) => tokio::time::timeout(CORE_WAIT_TIMEOUT, self.cores.acquire())
+                .await
+                .ok()
+                .and_then(Result::ok),
         };
         if core.is_none() {
-            self.crew.crowded.store(self.crew.now(), Relaxed);
+            self.pool.last_contended.store(self.pool.now(), Relaxed);
         }
         Some(Permit {
             _core: core,
@@ -63,21 +67,21 @@ impl Admission {
     }
 
     pub(super) fn pool(&self) -> Arc<InstancePool> {
-        self.crew.clone()
+        self.pool.clone()
     }
 }
 
-/// The instances that there are.
+/// The instances of a server.
 pub(super) struct InstancePool {
-    keep: usize,
+    minimum: usize,
     alive: AtomicUsize,
     since: Instant,
-    /// When a request was let in without a core, microseconds.
-    crowded: AtomicU64,
+    /// When a request last ran without a core, in microseconds.
+    last_contended: AtomicU64,
 }
 
 impl InstancePool {
-    /// A new instance.
+    /// Counts a new instance.
     pub(super) fn register(self: &Arc<Self>) -> InstanceGuard {
         let alive = self.alive.fetch_add(1, Relaxed) + 1;
         tracing::debug!("{alive} instances serve");
@@ -89,14 +93,15 @@ impl InstancePool {
     }
 }
 
-/// One instance's part in it, as long as it lives.
+/// Counts an instance for as long as it lives.
 pub(super) struct InstanceGuard(Arc<InstancePool>);
 
 impl InstanceGuard {
-    /// Whether there are more instances than are needed now.
+    /// Whether there are more instances than are needed.
     pub(super) fn is_surplus(&self) -> bool {
-        let crew = &self.0;
-        crew.alive.load(Relaxed) > crew.keep && crew.now().saturating_sub(crew.crowded.load(Relaxed)) > CALM.as_micros() as u64
+        let pool = &self.0;
+        pool.alive.load(Relaxed) > pool.minimum
+            && pool.now().saturating_sub(pool.last_contended.load(Relaxed)) > SURPLUS_TTL.as_micros() as u64
     }
 }
 

@@ -5,10 +5,8 @@ use tidemill_host::ReadError;
 use tidemill_predictions::Record;
 use wasmtime::component::{Accessor, HasData, Linker};
 
-use super::{
-    bindings::tidemill::serve::{objects, predictions},
-    state::{Append, InstanceState},
-};
+use super::state::{Append, InstanceState};
+use crate::bindings::serve::tidemill::serve::{objects, predictions};
 
 /// Links both interfaces.
 pub(super) fn add_to_linker(linker: &mut Linker<InstanceState>) -> wasmtime::Result<()> {
@@ -29,16 +27,16 @@ impl<U> objects::HostWithStore<U> for Serve {
     async fn get(accessor: &Accessor<U, Self>, key: String) -> Result<Vec<u8>, objects::GetError> {
         let shared = accessor.with(|mut access| access.get().shared.clone());
         let read = shared.objects.get(&key).await;
-        read.map(Vec::from).map_err(refused)
+        read.map(Vec::from).map_err(get_error)
     }
 
     async fn list(accessor: &Accessor<U, Self>, prefix: String, after: Option<String>) -> Result<Vec<String>, objects::GetError> {
         let shared = accessor.with(|mut access| access.get().shared.clone());
-        shared.objects.list(&prefix, after.as_deref()).await.map_err(refused)
+        shared.objects.list(&prefix, after.as_deref()).await.map_err(get_error)
     }
 }
 
-fn refused(refusal: ReadError) -> objects::GetError {
+fn get_error(refusal: ReadError) -> objects::GetError {
     match refusal {
         ReadError::NotFound => objects::GetError::NotFound,
         ReadError::Denied => objects::GetError::Denied,
@@ -54,9 +52,9 @@ impl<U> predictions::HostWithStore<U> for Serve {
         // The request's answer waits for the receipt, the instance does not: it is free for the next request meanwhile.
         accessor.with(|mut access| {
             let state = access.get();
-            let record = Record::parse(record).map_err(unkept)?;
+            let record = Record::parse(record).map_err(append_error)?;
             let (model, version, rows) = (record.model().to_owned(), record.version(), record.rows());
-            let receipt = state.shared.log.enqueue(record).map_err(unkept)?;
+            let receipt = state.shared.log.enqueue(record).map_err(append_error)?;
             state.receipts.add(Append {
                 model,
                 version,
@@ -68,7 +66,7 @@ impl<U> predictions::HostWithStore<U> for Serve {
     }
 }
 
-fn unkept(error: Error) -> predictions::AppendError {
+fn append_error(error: Error) -> predictions::AppendError {
     match error.kind {
         ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
         ErrorKind::Transient => predictions::AppendError::Unavailable(error.message),

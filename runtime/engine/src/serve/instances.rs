@@ -1,4 +1,4 @@
-//! Instances and their lives: reused, one request in flight each, given up when a request takes too long or they idle.
+//! The lifetime of instances: reused, one request in flight each, dropped when a request takes too long or none comes.
 
 use std::{
     future::{Future, poll_fn},
@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use wasmtime::{Store, StoreContextMut, component::GuestTaskId};
+use wasmtime::{Store, StoreContextMut, Trap, WasmBacktrace, component::GuestTaskId};
 use wasmtime_wasi_http::{
     WasiHttpView,
     handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerState},
 };
 
-use crate::{expiration::Expiration, http_server::ticks};
+use crate::{epoch::ticks, expiration::Expiration};
 
 use super::{
     ServeLimits,
@@ -21,12 +21,12 @@ use super::{
     state::{InstanceState, Receipts, ServerState},
 };
 
-/// How long an instance waits for its next request.
-const IDLE: Duration = Duration::from_secs(60);
-/// Beyond the deadline, for whatever the guest's own clock did not stop.
-const GRACE: Duration = Duration::from_secs(1);
+/// Time that an instance waits for its next request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time beyond a request's deadline for what the epoch did not interrupt.
+const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Makes instances.
+/// Creates instances.
 pub(super) struct Instances {
     pub(super) engine: wasmtime::Engine,
     pub(super) pre: ProxyPre<InstanceState>,
@@ -50,19 +50,19 @@ impl HandlerState for Instances {
             store,
             proxy,
             view: InstanceState::http,
-            expiration: Expiration::new(IDLE, self.limits.timeout + GRACE, GRACE),
+            expiration: Expiration::new(IDLE_TIMEOUT, self.limits.timeout + GRACE_PERIOD, GRACE_PERIOD),
             state: Worker {
                 timeout: self.limits.timeout,
-                member: self.pool.register(),
+                guard: self.pool.register(),
             },
         })
     }
 }
 
-/// One instance's rules.
+/// Policy of one instance.
 pub(super) struct Worker {
     timeout: Duration,
-    member: InstanceGuard,
+    guard: InstanceGuard,
 }
 
 impl WorkerState for Worker {
@@ -71,7 +71,7 @@ impl WorkerState for Worker {
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         match concurrent {
-            0 if total > 0 && self.member.is_surplus() => ShouldAccept::Never,
+            0 if total > 0 && self.guard.is_surplus() => ShouldAccept::Never,
             0 => ShouldAccept::Yes,
             _ => ShouldAccept::No,
         }
@@ -84,18 +84,19 @@ impl WorkerState for Worker {
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         store.data_mut().receipts = receipts;
+        store.data_mut().release_graphs();
         store.set_epoch_deadline(ticks(self.timeout));
         let mut deadline = Box::pin(tokio::time::sleep(self.timeout));
         Box::pin(poll_fn(move |cx| deadline.as_mut().poll(cx)))
     }
 
     fn drop(&self, _store: Store<InstanceState>, result: wasmtime::Result<()>) {
-        if let Err(error) = result {
-            // What an instance is given, too, that idles when the process ends.
-            if error.to_string() == "worker panicked" && !std::thread::panicking() {
-                return;
-            }
-            tracing::error!("a serving instance ended: {error:#}");
+        let Err(error) = result else { return };
+        // An idle instance that is dropped with the runtime did not fail, though its result is an error: one without a trap in it.
+        let is_trap = error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some();
+        match is_trap || std::thread::panicking() {
+            true => tracing::error!("a serving instance ended: {error:#}"),
+            false => tracing::debug!("a serving instance ended: {error:#}"),
         }
     }
 }

@@ -1,43 +1,40 @@
-//! Serves an HTTP component: hyper in front, reused instances behind, each with one request in flight, so that a trap costs
-//! one request. An answer is held back until the predictions it tells of are kept. Stopping is graceful: accepted requests are answered.
+//! Serves an HTTP component: hyper in front, reused instances behind, each with one request in flight, so that a trap fails one request.
+//! A response waits until the predictions in it are in the log. Stopping is graceful: accepted requests are answered.
 
 mod admission;
-mod bindings;
-pub(crate) mod component;
+mod component;
 mod imports;
 mod instances;
 mod metrics;
-mod nn;
 mod router;
 mod state;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tidemill_core::{Error, Result};
-use tidemill_host::{
-    Store,
-    nn::{Backend, GraphCache},
-};
+use tidemill_core::{Digest, Error, Result};
+use tidemill_host::Store;
+use tidemill_nn::{Backend, GraphCache};
 use tidemill_predictions::DurableLog;
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
 
-use crate::http_server::ServerHandle;
+use crate::{Compiler, http_server::ServerHandle};
 
+pub use component::new_engine;
 pub use router::{HostRoutes, RouteFilter, RouteHandler};
 
-/// What one request and all of them may use.
+/// Limits of a request, and of all requests together.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeLimits {
-    /// From the request's arrival to its answer.
+    /// From the arrival of a request to its response.
     pub timeout: Duration,
     /// Linear memory of one instance.
     pub memory_bytes: usize,
     /// Body of a request to the component.
     pub body_bytes: usize,
-    /// Body of a request to [`Extra`].
+    /// Body of a request to [`HostRoutes`].
     pub host_body_bytes: usize,
-    /// Instances, and so requests in components at once; more wait.
+    /// Instances, and so requests that run concurrently; more wait.
     pub instances: usize,
 }
 
@@ -53,75 +50,79 @@ impl Default for ServeLimits {
     }
 }
 
-/// What to serve, and where.
+/// Options of a [`Server`].
 pub struct ServeOptions {
-    /// Compiled components are kept here.
+    /// Folder of compiled components; see [`Compiler`].
     pub cache_dir: PathBuf,
     /// The HTTP component.
     pub component: Vec<u8>,
-    /// Where models are read from.
+    /// The store that models are read from.
     pub store: Store,
-    /// Where predictions go.
+    /// The log of predictions.
     pub log: DurableLog,
-    /// What runs ONNX.
+    /// Runs ONNX models.
     pub nn: Arc<dyn Backend>,
-    /// Where to answer: see [`listen`].
+    /// See [`listen`].
     pub listener: TcpListener,
-    /// What requests may use.
+    /// Limits of requests.
     pub limits: ServeLimits,
-    /// Routes of the host itself, asked before the component.
+    /// Routes that the host answers itself.
     pub host_routes: Option<HostRoutes>,
 }
 
-/// Takes an address, before anything else is opened for it; port 0 takes a free one. `Config` if it is in use.
+/// Binds an address, before anything else is opened for it; port 0 binds a free one.
+///
+/// # Errors
+/// `Config` if the address is in use.
 pub async fn listen(addr: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(addr).await.map_err(|e| unbound(addr, &e))
+    TcpListener::bind(addr).await.map_err(|e| bind_error(addr, &e))
 }
 
 /// Starts servers.
 pub struct Server;
 
 impl Server {
-    /// Compiles the component and begins to answer. `Input` if the component is none or imports what is not offered.
+    /// Compiles the component and starts to answer requests.
+    ///
+    /// # Errors
+    /// `Config` if the bytes are not a component, `Input` if it imports what is not offered.
     pub async fn start(options: ServeOptions) -> Result<ServerHandle> {
         let (bytes, cache) = (options.component, options.cache_dir);
-        let made = tokio::task::spawn_blocking(move || {
-            let engine = component::engine()?;
-            let component = component::compile(&engine, &bytes, &cache)?;
-            let pre = component::link(&engine, &component)?;
-            Ok((engine, pre))
+        let compiled = tokio::task::spawn_blocking(move || {
+            let compiler = Compiler::new(new_engine()?, cache);
+            let component = compiler.compile(&bytes, &Digest::sha256(&bytes))?;
+            let pre = component::link(compiler.engine(), &component)?;
+            Ok((compiler.engine().clone(), pre))
         });
-        let (engine, pre) = made
+        let (engine, pre) = compiled
             .await
             .map_err(|e| Error::bug(format!("compiling the serving component failed: {e}")))??;
-        let loaded = nn::Loaded::new(GraphCache::new(options.nn));
-        let shared = Arc::new(state::ServerState {
-            objects: tidemill_host::ServingView::new(options.store),
-            log: options.log,
-            graphs: loaded,
-        });
-        let places = admission::Admission::new(options.limits.instances);
+        let admission = admission::Admission::new(options.limits.instances);
         let instances = instances::Instances {
-            engine: engine.clone(),
+            engine,
             pre,
-            shared,
-            pool: places.pool(),
+            shared: Arc::new(state::ServerState {
+                objects: tidemill_host::ServingView::new(options.store),
+                log: options.log,
+                graphs: Arc::new(GraphCache::new(options.nn)),
+            }),
+            pool: admission.pool(),
             limits: options.limits,
         };
-        let front = Arc::new(router::Router {
+        let router = Arc::new(router::Router {
             handler: ProxyHandler::new(instances),
-            admission: places,
+            admission,
             limits: options.limits,
             host_routes: options.host_routes,
         });
-        ServerHandle::start(options.listener, engine, move |request| {
-            let front = front.clone();
-            async move { front.handle(request).await }
+        ServerHandle::start(options.listener, move |request| {
+            let router = router.clone();
+            async move { router.handle(request).await }
         })
     }
 }
 
-fn unbound(addr: SocketAddr, error: &std::io::Error) -> Error {
+fn bind_error(addr: SocketAddr, error: &std::io::Error) -> Error {
     if error.kind() == std::io::ErrorKind::AddrInUse {
         return Error::config(format!(
             "port {} of `{}` is in use by another process: stop it, or choose another port",

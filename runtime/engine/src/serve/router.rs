@@ -1,4 +1,5 @@
-//! Connections: bodies read whole and bounded before a component sees them, answers complete before a client does.
+//! Routes requests to the host or to the component. A body is read whole and bounded before a component gets it; a response is complete
+//! before a client does.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -18,16 +19,16 @@ use super::{
 
 type Answer = Response<Full<Bytes>>;
 
-/// Routes of the host itself: `claims` says from method and path whether a request is its own, `answer` answers it.
+/// Routes that the host answers itself: those requests that `matches` selects by method and path.
 #[derive(Clone)]
 pub struct HostRoutes {
-    /// Asked for every request, before its body is read.
+    /// Called for every request, before its body is read.
     pub matches: RouteFilter,
-    /// Gets what was claimed, its body whole. A failure is an answer too.
+    /// Answers a request whose body has been read.
     pub handle: RouteHandler,
 }
 
-/// Whether a request, by method and path, is the host's own.
+/// Selects requests by method and path.
 pub type RouteFilter = Arc<dyn Fn(&http::Method, &str) -> bool + Send + Sync>;
 
 /// Answers one request.
@@ -40,9 +41,9 @@ pub(super) struct Router {
     pub(super) host_routes: Option<HostRoutes>,
 }
 
-/// Of a body that is too large, so much is read and dropped: a client that is still sending would not hear the answer otherwise.
-/// Beyond it the connection is closed.
-const DRAINED: usize = 64 << 20;
+/// Bytes of a too large body that are read and dropped, for a client that is still sending does not read the response. Beyond them the
+/// connection is closed.
+const MAX_DRAINED_BYTES: usize = 64 << 20;
 
 impl Router {
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Answer {
@@ -61,40 +62,40 @@ impl Router {
             .get(header::CONTENT_LENGTH)
             .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > most as u64) {
-            // Who asks first has not sent anything yet.
+            // A client that expects a `100 Continue` has not sent anything yet.
             let asks = head.headers.contains_key(header::EXPECT);
-            return too_large(most, !asks && drained(body).await);
+            return too_large(most, !asks && drain(body).await);
         }
-        let body = match read(body, most).await {
+        let body = match read_body(body, most).await {
             Ok(body) => body,
             Err(answer) => return answer,
         };
         match extra {
             Some(extra) => (extra.handle)(Request::from_parts(head, body)).await.map(Full::new),
-            None => self.component(Request::from_parts(head, body)).await,
+            None => self.call_component(Request::from_parts(head, body)).await,
         }
     }
 
     /// The component's response, once its rows are in the log.
-    async fn component(&self, request: Request<Bytes>) -> Answer {
+    async fn call_component(&self, request: Request<Bytes>) -> Answer {
         let timer = InferenceTimer::start(request.uri().path());
         let receipts = Receipts::default();
         let answer = match self.admission.acquire().await {
-            Some(_permit) => self.run(request, receipts.clone()).await,
-            None => return failure(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
+            Some(_permit) => self.invoke(request, receipts.clone()).await,
+            None => return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
         };
         let appends = receipts.take();
         let served = appends.first().map(|append| (append.model.clone(), append.version));
-        let answer = commit(appends).await.map_or_else(unlogged, |()| answer);
+        let answer = commit(appends).await.map_or_else(log_unavailable, |()| answer);
         timer.finish(answer.status(), served.as_ref().map(|(model, version)| (model.as_str(), *version)));
         answer
     }
 
-    async fn run(&self, request: Request<Bytes>, receipts: Receipts) -> Answer {
+    async fn invoke(&self, request: Request<Bytes>, receipts: Receipts) -> Answer {
         let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
         let response = match self.handler.handle(receipts, request).await {
             Ok(response) => response,
-            Err(error) => return failed(&error),
+            Err(error) => return component_error(&error),
         };
         let (mut head, body) = response.into_parts();
         match body.collect().await {
@@ -105,7 +106,7 @@ impl Router {
             }
             Err(error) => {
                 tracing::error!("an answer broke off: {error}");
-                failure(
+                error_response(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "the component failed while it answered; the failure is in the log",
                 )
@@ -126,38 +127,38 @@ async fn commit(appends: Vec<Append>) -> Option<()> {
     Some(())
 }
 
-/// Which file, on which machine, is in the log's own warning and no business of a client's.
-fn unlogged() -> Answer {
-    failure(
+/// The client does not learn which file on which machine cannot be written: that is in the log.
+fn log_unavailable() -> Answer {
+    error_response(
         StatusCode::SERVICE_UNAVAILABLE,
         "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why",
     )
 }
 
-fn failed(error: &wasmtime::Error) -> Answer {
+fn component_error(error: &wasmtime::Error) -> Answer {
     let slow = error.is::<ExpirationError>() || error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::Interrupt);
     tracing::error!("a request failed: {error:#}");
     if slow {
-        return failure(StatusCode::GATEWAY_TIMEOUT, "the request took longer than it may");
+        return error_response(StatusCode::GATEWAY_TIMEOUT, "the request took longer than it may");
     }
-    failure(
+    error_response(
         StatusCode::INTERNAL_SERVER_ERROR,
         "the component failed on this request; the failure is in the log",
     )
 }
 
-/// A body whole, or why not.
-async fn read(mut body: Incoming, most: usize) -> Result<Bytes, Answer> {
+/// Reads a whole body, or answers why it cannot.
+async fn read_body(mut body: Incoming, most: usize) -> Result<Bytes, Answer> {
     match Limited::new(&mut body, most).collect().await {
         Ok(read) => Ok(read.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(most, drained(body).await)),
-        Err(_) => Err(failure(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(most, drain(body).await)),
+        Err(_) => Err(error_response(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
     }
 }
 
-/// Reads the rest of a body away; whether that was all of it.
-async fn drained(mut body: Incoming) -> bool {
-    let mut left = DRAINED;
+/// Reads and drops the rest of a body; returns whether it ended.
+async fn drain(mut body: Incoming) -> bool {
+    let mut left = MAX_DRAINED_BYTES;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
         let size = frame.data_ref().map_or(0, Bytes::len);
@@ -169,13 +170,13 @@ async fn drained(mut body: Incoming) -> bool {
     true
 }
 
-fn too_large(most: usize, drained: bool) -> Answer {
+fn too_large(most: usize, is_drained: bool) -> Answer {
     let message = format!(
         "the body is larger than {} MiB, which is the most that is taken: send it in parts",
         most >> 20
     );
-    let mut answer = failure(StatusCode::PAYLOAD_TOO_LARGE, &message);
-    if !drained {
+    let mut answer = error_response(StatusCode::PAYLOAD_TOO_LARGE, &message);
+    if !is_drained {
         answer
             .headers_mut()
             .insert(header::CONNECTION, header::HeaderValue::from_static("close"));
@@ -183,7 +184,7 @@ fn too_large(most: usize, drained: bool) -> Answer {
     answer
 }
 
-fn failure(status: StatusCode, message: &str) -> Answer {
+fn error_response(status: StatusCode, message: &str) -> Answer {
     let mut response = Response::new(Full::new(serde_json::json!({ "error": message }).to_string().into()));
     *response.status_mut() = status;
     response

@@ -1,24 +1,31 @@
-//! What an instance holds, and what all instances share.
+//! The state of an instance, and the state that all instances of a server share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use tidemill_host::ServingView;
+use tidemill_nn::GraphCache;
 use tidemill_predictions::{DurableLog, Receipt};
 use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 use wasmtime_wasi_nn::wit::{WasiNnCtx, WasiNnView};
 
-use super::nn::Loaded;
+use crate::nn;
+
+/// Graphs that an instance may hold for having been found by name.
+const MAX_FOUND_GRAPHS: usize = 64;
 
 /// Shared by all instances of a server.
 pub(super) struct ServerState {
     pub(super) objects: ServingView,
     pub(super) log: DurableLog,
-    pub(super) graphs: Arc<Loaded>,
+    pub(super) graphs: Arc<GraphCache>,
 }
 
-/// What one request handed to the prediction log, for whoever holds its answer back until that is kept.
+/// Receipts of the rows that a request has handed to the prediction log: its response waits for them.
 #[derive(Clone, Default)]
 pub(super) struct Receipts(Arc<Mutex<Vec<Append>>>);
 
@@ -35,34 +42,38 @@ impl Receipts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(append);
     }
 
-    /// Those that came so far.
+    /// Takes the receipts so far.
     pub(super) fn take(&self) -> Vec<Append> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// One instance's own.
+/// State of one instance.
 pub(super) struct InstanceState {
     pub(super) shared: Arc<ServerState>,
-    /// Of the request in flight.
+    /// Receipts of the request in flight.
     pub(super) receipts: Receipts,
     pub(super) limits: StoreLimits,
     wasi: WasiCtx,
     table: ResourceTable,
     http: WasiHttpCtx,
     nn: WasiNnCtx,
-    hooks: NoWayOut,
+    /// Graphs that `nn` holds.
+    found: Arc<AtomicUsize>,
+    hooks: DenyOutbound,
 }
 
 impl InstanceState {
     pub(super) fn new(shared: Arc<ServerState>, memory_bytes: usize) -> Self {
+        let found = Arc::default();
         Self {
             limits: StoreLimitsBuilder::new().memory_size(memory_bytes).build(),
             wasi: WasiCtx::builder().inherit_stderr().build(),
             table: ResourceTable::new(),
             http: WasiHttpCtx::new(),
-            nn: shared.graphs.context(),
-            hooks: NoWayOut,
+            nn: nn::new_context(shared.graphs.clone(), Arc::clone(&found)),
+            found,
+            hooks: DenyOutbound,
             receipts: Receipts::default(),
             shared,
         }
@@ -70,6 +81,14 @@ impl InstanceState {
 
     pub(super) fn nn(&mut self) -> WasiNnView<'_> {
         WasiNnView::new(&mut self.table, &mut self.nn)
+    }
+
+    /// Called before each request: lets go of graphs that the instance has found by name, once they are many.
+    pub(super) fn release_graphs(&mut self) {
+        if self.found.load(Relaxed) > MAX_FOUND_GRAPHS {
+            self.found.store(0, Relaxed);
+            self.nn = nn::new_context(self.shared.graphs.clone(), self.found.clone());
+        }
     }
 }
 
@@ -92,18 +111,18 @@ impl WasiHttpView for InstanceState {
     }
 }
 
-/// A served component answers; it does not ask the network.
-struct NoWayOut;
+/// A served component may not send requests.
+struct DenyOutbound;
 
-type Sent = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+type SentRequest = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
-impl WasiHttpHooks for NoWayOut {
+impl WasiHttpHooks for DenyOutbound {
     fn send_request(
         &mut self,
         _request: http::Request<WasiBody>,
         _options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+    ) -> Box<dyn Future<Output = Result<SentRequest, Error>> + Send> {
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
     }
 }

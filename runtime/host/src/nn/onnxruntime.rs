@@ -88,14 +88,6 @@ fn open(environment: &Environment, model: &str, bytes: &[u8]) -> Result<Session>
 }
 
 impl Graph for NativeGraph {
-    fn inputs(&self) -> &[String] {
-        &self.inputs
-    }
-
-    fn outputs(&self) -> &[String] {
-        &self.outputs
-    }
-
     fn compute(&self, inputs: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>> {
         let unfit = |error: ort::Error| Error::input(format!("model `{}` cannot take these inputs: {error}", self.model));
         let inputs = arrange(&self.model, &self.inputs, inputs)?;

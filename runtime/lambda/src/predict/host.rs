@@ -2,8 +2,6 @@
 //! whose rows are objects before the answer is sent.
 
 use std::{
-    cell::RefCell,
-    collections::HashMap,
     hash::BuildHasher,
     sync::{
         Arc,
@@ -12,28 +10,22 @@ use std::{
     time::Instant,
 };
 
-use tidemill_core::{Error, Result};
+use tidemill_core::{Digest, Result};
 use tidemill_host::{
     Store,
-    nn::{Backend, Graph, GraphCache, Tensor},
+    nn::{Backend, Graph, GraphCache},
 };
-use tidemill_predict::{
-    host::{PredictHost, check_registered, decode_f32, take_scores},
-    models::ModelCache,
-};
+use tidemill_predict::host::{PredictHost, check_registered};
 use tidemill_predictions::{DirectLog, Record};
 
 /// Keys in one answer of [`PredictHost::list_keys`].
-const PAGE: usize = 1000;
+const PAGE_SIZE: usize = 1000;
 
-/// One thread's environment: what it has loaded stays.
+/// The host of one thread.
 pub struct NativeHost {
     store: Store,
     log: DirectLog,
     graphs: GraphCache,
-    /// By model digest; append-only.
-    prepared: RefCell<HashMap<String, Arc<dyn Graph>>>,
-    cache: ModelCache,
     started: Instant,
     /// Random for each process.
     seed: u64,
@@ -47,8 +39,6 @@ impl NativeHost {
             store,
             log,
             graphs: GraphCache::new(nn),
-            prepared: RefCell::default(),
-            cache: ModelCache::default(),
             started: Instant::now(),
             seed: std::hash::RandomState::new().hash_one(std::process::id()),
             requests: AtomicU64::new(0),
@@ -62,33 +52,17 @@ impl PredictHost for NativeHost {
     }
 
     async fn list_keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
-        let page = self.store.list(prefix, after, PAGE).await?;
+        let page = self.store.list(prefix, after, PAGE_SIZE).await?;
         Ok(page.into_iter().map(|meta| meta.key).collect())
     }
 
-    async fn load_graph(&self, onnx: &str, digest: &str) -> Result<()> {
-        if self.prepared.borrow().contains_key(digest) {
-            return Ok(());
+    async fn load_graph(&self, onnx: &str, digest: &Digest) -> Result<Arc<dyn Graph>> {
+        if let Some(found) = self.graphs.get(digest) {
+            return Ok(found);
         }
         let bytes = self.get_object(onnx).await?;
         check_registered(onnx, &bytes, digest)?;
-        let (_, graph) = self.graphs.load(onnx, &bytes).map_err(|e| broken(onnx, &e))?;
-        self.prepared.borrow_mut().insert(digest.to_owned(), graph);
-        Ok(())
-    }
-
-    fn score(&self, digest: &str, rows: usize, features: Vec<f32>) -> Result<Vec<f32>> {
-        let prepared = self.prepared.borrow();
-        let graph = prepared
-            .get(digest)
-            .ok_or_else(|| Error::bug(format!("the model {digest} was not prepared")))?;
-        let width = features.len().checked_div(rows).unwrap_or(0);
-        let input = Tensor::from_f32(vec![rows, width], &features).map_err(|e| broken(digest, &e))?;
-        let outputs = graph
-            .compute(vec![("features".to_owned(), input)])
-            .map_err(|e| broken(digest, &e))?;
-        let scores = take_scores(digest, outputs)?;
-        Ok(decode_f32(&scores.data))
+        Ok(self.graphs.load(onnx, &bytes)?.1)
     }
 
     async fn append(&self, record: Record) -> Result<()> {
@@ -102,13 +76,4 @@ impl PredictHost for NativeHost {
     fn unique_id(&self) -> String {
         format!("{:016x}-{:x}", self.seed, self.requests.fetch_add(1, Ordering::Relaxed))
     }
-
-    fn cache(&self) -> &ModelCache {
-        &self.cache
-    }
-}
-
-/// A registered model that does not run is ours to mend, not the client's.
-fn broken(what: &str, error: &Error) -> Error {
-    Error::bug(format!("`{what}` cannot be run: {error}"))
 }

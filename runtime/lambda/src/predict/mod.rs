@@ -13,7 +13,7 @@ use tidemill_host::{
     Store,
     nn::{self, BackendChoice},
 };
-use tidemill_predict::{error_response, handle, models};
+use tidemill_predict::{error_response, handle, loaded::Server, models};
 use tidemill_predictions::DirectLog;
 use tokio::{runtime::Runtime, sync::oneshot};
 
@@ -54,10 +54,10 @@ impl Predict {
         std::thread::Builder::new()
             .name("predict".to_owned())
             .spawn(move || {
-                let environment = NativeHost::new(store, log, nn::open_backend(BackendChoice::OnnxRuntime));
-                load(&runtime, &environment, &models);
+                let server = Server::new(NativeHost::new(store, log, nn::open_backend(BackendChoice::OnnxRuntime)));
+                load_champions(&runtime, &server, &models);
                 let _waiting = ready.send(());
-                serve(&runtime, &environment, &pending);
+                serve_requests(&runtime, &server, &pending);
             })
             .map_err(|e| Error::transient(format!("the thread that answers cannot start: {e}")))?;
         // A store that does not answer yet is the first request's to wait for.
@@ -85,9 +85,9 @@ impl Serve for Predict {
 }
 
 /// A model without a champion is not an error here: a request for it is answered with one.
-fn load(runtime: &Runtime, environment: &NativeHost, models: &[String]) {
+fn load_champions(runtime: &Runtime, server: &Server<NativeHost>, models: &[String]) {
     for model in models {
-        let loading = catch_unwind(AssertUnwindSafe(|| runtime.block_on(models::load(environment, model, None))));
+        let loading = catch_unwind(AssertUnwindSafe(|| runtime.block_on(models::load(server, model, None))));
         match loading {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::info!("`{model}` is not loaded yet: {error}"),
@@ -96,8 +96,8 @@ fn load(runtime: &Runtime, environment: &NativeHost, models: &[String]) {
     }
 }
 
-/// A panic costs its request, as a trap does in a component: what is loaded is only ever added to.
-fn serve(runtime: &Runtime, environment: &NativeHost, pending: &mpsc::Receiver<PendingRequest>) {
+/// A panic fails its request alone, as a trap does in a component.
+fn serve_requests(runtime: &Runtime, server: &Server<NativeHost>, pending: &mpsc::Receiver<PendingRequest>) {
     for request in pending {
         let PendingRequest {
             method,
@@ -107,7 +107,7 @@ fn serve(runtime: &Runtime, environment: &NativeHost, pending: &mpsc::Receiver<P
             reply,
         } = request;
         let answered = catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(handle(environment, &method, &path, &headers, &body))
+            runtime.block_on(handle(server, &method, &path, &headers, &body))
         }));
         let answered = answered.unwrap_or_else(|_| error_response(&Error::bug(format!("`{method} {path}` failed inside"))));
         let _gone = reply.send(answered);

@@ -7,7 +7,9 @@ use tidemill_core::{
     spec::{Task, Trainer},
 };
 use tidemill_host::Store;
-use tidemill_ml::{Columns, Matrix, Scorer, Transform, onnx, train};
+use tidemill_ml::{Columns, Matrix, Transform, onnx, train};
+use tidemill_nn::{Backend as _, Tract};
+use tidemill_scoring::Scorer;
 
 struct Made {
     transform: Transform,
@@ -71,9 +73,10 @@ fn make() -> Made {
 /// Probabilities of `late` by the reference.
 pub(crate) fn scores(distance: &[Option<f64>], carrier: &[&str]) -> Vec<f32> {
     let made = make();
-    let matrix = made.transform.apply(&columns(distance.to_vec(), carrier)).unwrap();
-    let scores = Scorer::new(&made.onnx).unwrap().scores(&matrix, distance.len()).unwrap();
-    scores.chunks_exact(2).map(|row| row[1]).collect()
+    let graph = Tract.load("model.onnx", &made.onnx).unwrap();
+    let scorer = Scorer::new("model.onnx", made.transform, graph, Task::Binary, classes());
+    let predictions = scorer.score(&columns(distance.to_vec(), carrier)).unwrap();
+    predictions.scores().map(|score| score as f32).collect()
 }
 
 /// Puts the model and its records where `register` and the stages before it would.

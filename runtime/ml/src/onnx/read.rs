@@ -25,11 +25,11 @@ pub fn read(onnx: &[u8]) -> Option<(TrainedModel, usize)> {
     };
     let (names, classes) = (list("tidemill.features")?, list("tidemill.classes")?);
     let graph = file.graph.as_ref()?;
-    let model = model(graph, names.len())?;
-    (width(graph)? == names.len() && export(&model, &names, &classes) == onnx).then_some((model, names.len()))
+    let model = read_model(graph, names.len())?;
+    (read_width(graph)? == names.len() && export(&model, &names, &classes) == onnx).then_some((model, names.len()))
 }
 
-fn width(graph: &GraphProto) -> Option<usize> {
+fn read_width(graph: &GraphProto) -> Option<usize> {
     let shape = graph.input.first()?.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
     match shape.dim.get(1)?.size.as_ref()? {
         DimensionValue::Value(width) => usize::try_from(*width).ok(),
@@ -37,8 +37,8 @@ fn width(graph: &GraphProto) -> Option<usize> {
     }
 }
 
-fn model(graph: &GraphProto, width: usize) -> Option<TrainedModel> {
-    let base = constant(graph, "base")?;
+fn read_model(graph: &GraphProto, width: usize) -> Option<TrainedModel> {
+    let base = find_constant(graph, "base")?;
     let has = |op: &str| graph.node.iter().any(|node| node.op_type == op);
     let loss = match (has("Sigmoid"), has("Softmax")) {
         (true, _) => Loss::Logistic,
@@ -48,7 +48,7 @@ fn model(graph: &GraphProto, width: usize) -> Option<TrainedModel> {
     if base.len() != loss.margins() {
         return None;
     }
-    if let Some(weights) = constant(graph, "weights") {
+    if let Some(weights) = find_constant(graph, "weights") {
         let whole = weights.len() == width * base.len();
         return whole.then_some(TrainedModel::Linear(Linear {
             loss,
@@ -59,12 +59,12 @@ fn model(graph: &GraphProto, width: usize) -> Option<TrainedModel> {
     }
     let mut trees = Vec::new();
     for node in graph.node.iter().filter(|node| node.op_type == "TreeEnsembleClassifier") {
-        trees.extend(group(node, width, loss.margins())?);
+        trees.extend(read_group(node, width, loss.margins())?);
     }
     Some(TrainedModel::Trees(Trees { loss, base, trees }))
 }
 
-fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
+fn find_constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
     let tensor: &TensorProto = graph.initializer.iter().find(|tensor| tensor.name == name)?;
     let (numbers, rest) = tensor.raw_data.as_chunks::<4>();
     rest.is_empty()
@@ -72,7 +72,7 @@ fn constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
 }
 
 /// The trees of one operator. Every index is checked, so that walking them can neither fail nor go in circles.
-fn group(operator: &Operator, width: usize, margins: usize) -> Option<Vec<Tree>> {
+fn read_group(operator: &Operator, width: usize, margins: usize) -> Option<Vec<Tree>> {
     let attribute = |name: &str| operator.attribute.iter().find(|attribute| attribute.name == name);
     let ints = |name: &str| attribute(name).map(|a| a.ints.as_slice());
     let (owners, modes) = (ints("nodes_treeids")?, &attribute("nodes_modes")?.strings);

@@ -12,9 +12,9 @@ use super::{Encoder, Output, Step, Transform, encode::category};
 use crate::Columns;
 
 /// Most categories that are one-hot encoded without a rule.
-const ONE_HOT_DEFAULT: usize = 8;
+const MAX_ONE_HOT_DEFAULT: usize = 8;
 /// Most categories that a one-hot rule may make columns of: the most frequent ones.
-const ONE_HOT_MOST: usize = 200;
+const MAX_ONE_HOT_CATEGORIES: usize = 200;
 /// Rows of the prior in the label's smoothed mean.
 const SMOOTHING: f64 = 20.0;
 
@@ -44,7 +44,7 @@ impl Transform {
                     input.name
                 )));
             }
-            steps.push(step(
+            steps.push(fit_step(
                 &input.name,
                 vec![input.name.clone()],
                 Some(input.kind),
@@ -62,10 +62,10 @@ impl Transform {
                     known.join("`, `")
                 )));
             }
-            steps.push(step(name, rule.cross.clone(), None, rule, linear, columns, label)?);
+            steps.push(fit_step(name, rule.cross.clone(), None, rule, linear, columns, label)?);
         }
         if trainer == TrainerKind::Onnx {
-            unfitted(&steps, rules)?;
+            check_independent_of_rows(&steps, rules)?;
         }
         Ok(Self {
             format: 1,
@@ -75,7 +75,7 @@ impl Transform {
     }
 }
 
-fn step(
+fn fit_step(
     name: &str,
     inputs: Vec<String>,
     kind: Option<ColumnType>,
@@ -85,7 +85,7 @@ fn step(
     label: &[f64],
 ) -> Result<Step> {
     let values = inputs.iter().map(|input| columns.require(input)).collect::<Result<Vec<_>>>()?;
-    let encoder = encoder(name, kind, rule, linear, &values, label)?;
+    let encoder = fit_encoder(name, kind, rule, linear, &values, label)?;
     let names = output_names(name, &encoder);
     let mut encoded = vec![vec![f64::NAN; label.len()]; names.len()];
     let mut row_values = vec![0.0; names.len()];
@@ -98,13 +98,13 @@ fn step(
     let outputs = names
         .into_iter()
         .zip(encoded)
-        .map(|(name, values)| output(name, rule, linear, values))
+        .map(|(name, values)| fit_output(name, rule, linear, values))
         .collect();
     Ok(Step { inputs, encoder, outputs })
 }
 
 /// A model from elsewhere cannot know what a fit sees here: its columns must not depend on it.
-fn unfitted(steps: &[Step], rules: &BTreeMap<String, TransformRule>) -> Result<()> {
+fn check_independent_of_rows(steps: &[Step], rules: &BTreeMap<String, TransformRule>) -> Result<()> {
     let looks = |step: &&Step| matches!(step.encoder, Encoder::OneHot { .. } | Encoder::Lookup { .. });
     let encoded = steps.iter().filter(looks).flat_map(|step| &step.inputs);
     let measures = |rule: &TransformRule| rule.standardise || matches!(rule.impute, Some(Impute::Mean | Impute::Median));
@@ -118,7 +118,7 @@ fn unfitted(steps: &[Step], rules: &BTreeMap<String, TransformRule>) -> Result<(
     }
 }
 
-fn encoder(
+fn fit_encoder(
     name: &str,
     kind: Option<ColumnType>,
     rule: &TransformRule,
@@ -138,7 +138,7 @@ fn encoder(
         Some(Encoding::TimeParts) if kind != Some(ColumnType::Timestamp) => wrong("time-parts", "timestamps"),
         Some(Encoding::Number) => Ok(Encoder::Number),
         Some(Encoding::TimeParts) => Ok(Encoder::TimeParts),
-        Some(Encoding::OneHot) => Ok(one_hot(&Categories::count(values, label), ONE_HOT_MOST)),
+        Some(Encoding::OneHot) => Ok(one_hot(&Categories::count(values, label), MAX_ONE_HOT_CATEGORIES)),
         Some(Encoding::Ordinal) => Ok(Categories::count(values, label).ordinal(linear)),
         Some(Encoding::Target) => Ok(Categories::count(values, label).target()),
         Some(Encoding::Hash) => match rule.buckets.unwrap_or(32) {
@@ -150,8 +150,8 @@ fn encoder(
         None if kind == Some(ColumnType::Timestamp) => Ok(Encoder::TimeParts),
         None if is_text => {
             let categories = Categories::count(values, label);
-            match categories.by_name.len() <= ONE_HOT_DEFAULT {
-                true => Ok(one_hot(&categories, ONE_HOT_DEFAULT)),
+            match categories.by_name.len() <= MAX_ONE_HOT_DEFAULT {
+                true => Ok(one_hot(&categories, MAX_ONE_HOT_DEFAULT)),
                 false => Ok(categories.target()),
             }
         }
@@ -240,19 +240,19 @@ fn output_names(name: &str, encoder: &Encoder) -> Vec<String> {
     }
 }
 
-fn output(name: String, rule: &TransformRule, linear: bool, values: Vec<f64>) -> Output {
+fn fit_output(name: String, rule: &TransformRule, linear: bool, values: Vec<f64>) -> Output {
     let mut output = Output {
         name,
         log: rule.log,
         impute: None,
         standardise: None,
     };
-    let mut known: Vec<f64> = values.iter().map(|v| output.logged(*v)).filter(|v| !v.is_nan()).collect();
+    let mut known: Vec<f64> = values.iter().map(|v| output.apply_log(*v)).filter(|v| !v.is_nan()).collect();
     let missing = values.len() - known.len();
     output.impute = match rule.impute.or(linear.then_some(Impute::Median)) {
         Some(Impute::Mean) => Some(mean(&known)),
         Some(Impute::Median) => Some(median(&mut known)),
-        Some(Impute::Constant(value)) => Some(output.logged(value)),
+        Some(Impute::Constant(value)) => Some(output.apply_log(value)),
         None => None,
     };
     if rule.standardise || linear {

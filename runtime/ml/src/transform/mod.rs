@@ -49,7 +49,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    fn logged(&self, value: f64) -> f64 {
+    fn apply_log(&self, value: f64) -> f64 {
         match self.log {
             true if value >= 0.0 => libm::log1p(value),
             true => f64::NAN,
@@ -57,7 +57,7 @@ impl Output {
         }
     }
     fn finish(&self, value: f64) -> f32 {
-        let mut value = self.logged(value);
+        let mut value = self.apply_log(value);
         if value.is_nan() {
             value = self.impute.unwrap_or(f64::NAN);
         }

@@ -26,7 +26,7 @@ impl Bins {
             for (row, cell) in column.iter_mut().enumerate() {
                 *cell = matrix.values[row * matrix.width + feature];
             }
-            let cuts = cuts(&column);
+            let cuts = cut_points(&column);
             for (code, value) in codes[feature * rows..][..rows].iter_mut().zip(&column) {
                 if !value.is_nan() {
                     *code = cuts.partition_point(|cut| cut < value) as u8;
@@ -55,7 +55,7 @@ impl Bins {
 }
 
 /// Midpoints between neighbouring values: all of them if they are few, else those nearest to equal shares of the rows.
-fn cuts(column: &[f32]) -> Vec<f32> {
+fn cut_points(column: &[f32]) -> Vec<f32> {
     let mut sorted: Vec<f32> = column.iter().copied().filter(|v| !v.is_nan()).collect();
     sorted.sort_unstable_by(f32::total_cmp);
     let mut distinct: Vec<(f32, usize)> = Vec::new();
@@ -65,24 +65,24 @@ fn cuts(column: &[f32]) -> Vec<f32> {
             _ => distinct.push((value, 1)),
         }
     }
-    let most = CODES - 2;
-    if distinct.len() <= most + 1 {
-        return distinct.windows(2).map(|pair| between(pair[0].0, pair[1].0)).collect();
+    let max_cuts = CODES - 2;
+    if distinct.len() <= max_cuts + 1 {
+        return distinct.windows(2).map(|pair| midpoint(pair[0].0, pair[1].0)).collect();
     }
     let total: usize = distinct.iter().map(|(_, count)| count).sum();
-    let mut cuts = Vec::with_capacity(most);
+    let mut cuts = Vec::with_capacity(max_cuts);
     let mut seen = 0;
     for pair in distinct.windows(2) {
         seen += pair[0].1;
-        if seen * (most + 1) >= total * (cuts.len() + 1) && cuts.len() < most {
-            cuts.push(between(pair[0].0, pair[1].0));
+        if seen * (max_cuts + 1) >= total * (cuts.len() + 1) && cuts.len() < max_cuts {
+            cuts.push(midpoint(pair[0].0, pair[1].0));
         }
     }
     cuts
 }
 
 /// A number `m` with `low <= m < high`.
-fn between(low: f32, high: f32) -> f32 {
+fn midpoint(low: f32, high: f32) -> f32 {
     let middle = ((f64::from(low) + f64::from(high)) / 2.0) as f32;
     if middle < high && middle >= low { middle } else { low }
 }
@@ -94,9 +94,9 @@ mod tests {
     #[test]
     fn neighbours_in_f32_stay_apart() {
         let (low, high) = (1.0f32, 1.0f32.next_up());
-        let cut = between(low, high);
+        let cut = midpoint(low, high);
         assert!(low <= cut && cut < high);
-        assert_eq!(between(f32::NEG_INFINITY, f32::INFINITY), f32::NEG_INFINITY);
+        assert_eq!(midpoint(f32::NEG_INFINITY, f32::INFINITY), f32::NEG_INFINITY);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Least sum of second derivatives in a child.
-const LEAST_HESSIAN: f64 = 1e-3;
+const MIN_HESSIAN: f64 = 1e-3;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -25,7 +25,7 @@ impl Sums {
             rows: self.rows + other.rows,
         }
     }
-    fn less(self, other: Self) -> Self {
+    fn minus(self, other: Self) -> Self {
         Self {
             gradient: self.gradient - other.gradient,
             hessian: self.hessian - other.hessian,
@@ -64,9 +64,9 @@ pub(super) struct GrownTree {
 pub(super) struct Grower<'a> {
     bins: &'a Bins,
     l2: f64,
-    least_rows: u32,
+    min_rows: u32,
     depth: u32,
-    spare: Vec<Vec<Sums>>,
+    free_histograms: Vec<Vec<Sums>>,
     gathered: Vec<(f32, f32)>,
 }
 
@@ -75,19 +75,19 @@ impl<'a> Grower<'a> {
         Self {
             bins,
             l2: trainer.l2,
-            least_rows: trainer.minimum_leaf_rows.max(1),
+            min_rows: trainer.minimum_leaf_rows.max(1),
             depth: trainer.depth,
-            spare: Vec::new(),
+            free_histograms: Vec::new(),
             gathered: Vec::new(),
         }
     }
 
     pub(super) fn grow(&mut self, derivatives: &[(f32, f32)], trainer: &Trainer, margin: usize) -> GrownTree {
         let rows: Vec<u32> = (0..derivatives.len() as u32).collect();
-        let mut nodes = vec![blank()];
+        let mut nodes = vec![empty_node()];
         let mut leaves = vec![self.leaf(0, 0, rows, derivatives, None)];
         while leaves.len() < trainer.leaves.max(1) as usize {
-            let Some(index) = best(&leaves) else { break };
+            let Some(index) = best_leaf(&leaves) else { break };
             let leaf = leaves.swap_remove(index);
             let (left, right) = self.split(leaf, &mut nodes, derivatives);
             leaves.extend([left, right]);
@@ -97,7 +97,7 @@ impl<'a> Grower<'a> {
             let value = (-leaf.sums.gradient / (leaf.sums.hessian + self.l2) * trainer.learning_rate) as f32;
             nodes[leaf.node].value = if value.is_finite() { value } else { 0.0 };
             ends.push((nodes[leaf.node].value, leaf.rows));
-            self.spare.push(leaf.histogram);
+            self.free_histograms.push(leaf.histogram);
         }
         GrownTree {
             tree: Tree { margin, nodes },
@@ -114,7 +114,7 @@ impl<'a> Grower<'a> {
             split,
             ..
         } = leaf;
-        // `best` only gives leaves that have a split.
+        // `best_leaf` only returns leaves that have a split.
         let split = split.unwrap_or(Split {
             gain: 0.0,
             feature: 0,
@@ -128,7 +128,7 @@ impl<'a> Grower<'a> {
         };
         let (left, right): (Vec<u32>, Vec<u32>) = rows.iter().partition(|row| goes_left(row));
         let first = nodes.len();
-        nodes.extend([blank(), blank()]);
+        nodes.extend([empty_node(), empty_node()]);
         nodes[node] = Node {
             feature: Some(split.feature),
             threshold: self.bins.thresholds(split.feature)[split.code as usize],
@@ -166,14 +166,14 @@ impl<'a> Grower<'a> {
             histogram,
             split: None,
         };
-        if depth < self.depth && sums.rows >= 2 * self.least_rows {
+        if depth < self.depth && sums.rows >= 2 * self.min_rows {
             leaf.split = self.best_split(&leaf);
         }
         leaf
     }
 
     fn histogram(&mut self, rows: &[u32], derivatives: &[(f32, f32)]) -> Vec<Sums> {
-        let mut histogram = self.spare.pop().unwrap_or_default();
+        let mut histogram = self.free_histograms.pop().unwrap_or_default();
         histogram.clear();
         histogram.resize(self.bins.width() * CODES, Sums::default());
         self.gathered.clear();
@@ -204,14 +204,14 @@ impl<'a> Grower<'a> {
                 for (code, cell) in cells[..codes].iter().enumerate() {
                     left = left.plus(*cell);
                     let right_rows = leaf.sums.rows - left.rows;
-                    if right_rows < self.least_rows {
+                    if right_rows < self.min_rows {
                         break;
                     }
-                    if left.rows < self.least_rows || cell.rows == 0 {
+                    if left.rows < self.min_rows || cell.rows == 0 {
                         continue;
                     }
-                    let right = leaf.sums.less(left);
-                    if left.hessian < LEAST_HESSIAN || right.hessian < LEAST_HESSIAN {
+                    let right = leaf.sums.minus(left);
+                    if left.hessian < MIN_HESSIAN || right.hessian < MIN_HESSIAN {
                         continue;
                     }
                     let gain = left.gain(self.l2) + right.gain(self.l2) - parent;
@@ -232,7 +232,7 @@ impl<'a> Grower<'a> {
     }
 }
 
-fn blank() -> Node {
+fn empty_node() -> Node {
     Node {
         feature: None,
         threshold: 0.0,
@@ -245,7 +245,7 @@ fn blank() -> Node {
 }
 
 /// The leaf with the greatest gain; of equal ones the first made.
-fn best(leaves: &[Leaf]) -> Option<usize> {
+fn best_leaf(leaves: &[Leaf]) -> Option<usize> {
     let with_gain = leaves
         .iter()
         .enumerate()
@@ -257,7 +257,7 @@ fn best(leaves: &[Leaf]) -> Option<usize> {
 
 fn subtract(mut from: Vec<Sums>, less: &[Sums]) -> Vec<Sums> {
     for (cell, less) in from.iter_mut().zip(less) {
-        *cell = cell.less(*less);
+        *cell = cell.minus(*less);
     }
     from
 }

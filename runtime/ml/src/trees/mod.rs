@@ -8,7 +8,7 @@ mod grow;
 pub use bins::Bins;
 use tidemill_core::spec::Trainer;
 
-use crate::{Matrix, loss::Loss, model::Rows};
+use crate::{Matrix, Rows, loss::Loss};
 
 /// A node: a split if `feature` is there, else a leaf.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,7 +156,7 @@ impl Boosting<'_> {
         for row in 0..rows {
             let weight = self.train.weight[row];
             self.loss
-                .derive(self.margins.of(row), self.train.label[row], &mut gradients, &mut hessians);
+                .derive(self.margins.row(row), self.train.label[row], &mut gradients, &mut hessians);
             for ((cells, gradient), hessian) in derivatives.iter_mut().zip(&gradients).zip(&hessians) {
                 cells[row] = ((gradient * weight) as f32, (hessian * weight) as f32);
             }
@@ -192,12 +192,12 @@ impl Margins {
             values: base.repeat(rows.label.len()),
         }
     }
-    fn of(&self, row: usize) -> &[f64] {
+    fn row(&self, row: usize) -> &[f64] {
         &self.values[row * self.count..][..self.count]
     }
     fn loss(&self, loss: Loss, rows: &Rows<'_>) -> f64 {
         let (mut gradients, mut hessians) = (vec![0.0; self.count], vec![0.0; self.count]);
-        let one = |(row, label): (usize, &f64)| rows.weight[row] * loss.derive(self.of(row), *label, &mut gradients, &mut hessians);
+        let one = |(row, label): (usize, &f64)| rows.weight[row] * loss.derive(self.row(row), *label, &mut gradients, &mut hessians);
         rows.label.iter().enumerate().map(one).sum()
     }
 }

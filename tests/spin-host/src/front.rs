@@ -8,19 +8,19 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::{Error, WasiBody, handler::ProxyHandler};
 
-use super::{instances::Instances, route::Routes};
+use crate::{instances::Instances, route::Routes};
 
 /// What Spin tells a component of the path below its route.
 const BELOW: HeaderName = HeaderName::from_static("spin-path-info");
 
-pub(super) struct Front {
-    pub(super) routes: Routes,
+pub(crate) struct Front {
+    pub(crate) routes: Routes,
     /// By the component's name.
-    pub(super) handlers: BTreeMap<String, ProxyHandler<Instances>>,
+    pub(crate) handlers: BTreeMap<String, ProxyHandler<Instances>>,
 }
 
 impl Front {
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<WasiBody> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<WasiBody> {
         let Some((component, below)) = self.routes.find(request.uri().path()) else {
             return empty(StatusCode::NOT_FOUND);
         };
@@ -32,7 +32,7 @@ impl Front {
     }
 
     /// What a component answers, whoever asks.
-    pub(super) async fn component(&self, component: &str, request: Request<WasiBody>) -> Response<WasiBody> {
+    pub(crate) async fn component(&self, component: &str, request: Request<WasiBody>) -> Response<WasiBody> {
         let Some(handler) = self.handlers.get(component) else {
             return empty(StatusCode::NOT_FOUND);
         };

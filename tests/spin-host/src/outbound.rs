@@ -11,7 +11,7 @@ use hyper_util::{
 use tidemill_core::{Error as Refused, Result};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::chain::Chain;
+use crate::chain::Chain;
 
 /// Unless the component says otherwise.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -20,10 +20,10 @@ const FIRST_BYTE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(15);
 
 /// Shared by all components: connections are kept.
-pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector>, WasiBody>;
+pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, WasiBody>;
 
 /// A client for all components.
-pub(super) fn client() -> Result<Client> {
+pub(crate) fn client() -> Result<Client> {
     let connector = tidemill_host::https_connector(CONNECT).map_err(|e| Refused::config(format!("no TLS for components: {e}")))?;
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
@@ -32,7 +32,7 @@ pub(super) fn client() -> Result<Client> {
 
 /// One entry of `allowed_outbound_hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Allowed {
+pub(crate) struct Allowed {
     /// None is any.
     scheme: Option<String>,
     host: Host,
@@ -50,7 +50,7 @@ enum Host {
 
 impl Allowed {
     /// `https://*.example.com`, `http://127.0.0.1:8333`, `*://*:*`.
-    pub(super) fn parse(component: &str, text: &str) -> Result<Self> {
+    pub(crate) fn parse(component: &str, text: &str) -> Result<Self> {
         let wrong = |why: &str| {
             Refused::config(format!(
                 "`{text}` among `allowed_outbound_hosts` of `{component}` {why}; write it like `https://*.example.com` or `http://127.0.0.1:8333`"
@@ -111,20 +111,20 @@ impl Allowed {
 }
 
 /// One instance's way out.
-pub(super) struct Outbound {
+pub(crate) struct Outbound {
     allowed: Arc<Vec<Allowed>>,
     client: Client,
     chain: Chain,
 }
 
 impl Outbound {
-    pub(super) fn new(allowed: Arc<Vec<Allowed>>, client: Client, chain: Chain) -> Self {
+    pub(crate) fn new(allowed: Arc<Vec<Allowed>>, client: Client, chain: Chain) -> Self {
         Self { allowed, client, chain }
     }
 }
 
-pub(super) type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
-pub(super) type Sent = (http::Response<WasiBody>, Processed);
+pub(crate) type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
+pub(crate) type Sent = (http::Response<WasiBody>, Processed);
 
 impl WasiHttpHooks for Outbound {
     fn send_request(

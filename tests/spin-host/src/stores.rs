@@ -9,7 +9,7 @@ type Values = BTreeMap<String, Vec<u8>>;
 
 /// All stores of an application. Clones are the same stores.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stores(Arc<Mutex<HashMap<String, Values>>>);
+pub(crate) struct Stores(Arc<Mutex<HashMap<String, Values>>>);
 
 /// A store that a component has opened.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Opened {
 }
 
 impl Stores {
-    pub(super) fn open(&self, label: &str) -> Opened {
+    pub(crate) fn open(&self, label: &str) -> Opened {
         Opened {
             stores: self.clone(),
             label: label.to_owned(),
@@ -30,7 +30,7 @@ impl Stores {
 
 impl Opened {
     /// Does something to the store's values.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Values) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Values) -> T) -> T {
         let mut stores = self.stores.0.lock().unwrap_or_else(PoisonError::into_inner);
         work(stores.entry(self.label.clone()).or_default())
     }

@@ -3,11 +3,11 @@
 
 use tidemill_core::{Error, Result};
 
-use super::manifest::{Manifest, Place};
+use crate::manifest::{Manifest, Place};
 
 /// The routes of an application.
 #[derive(Debug)]
-pub(super) struct Routes(Vec<Route>);
+pub(crate) struct Routes(Vec<Route>);
 
 #[derive(Debug)]
 struct Route {
@@ -18,7 +18,7 @@ struct Route {
 }
 
 impl Routes {
-    pub(super) fn new(manifest: &Manifest) -> Result<Self> {
+    pub(crate) fn new(manifest: &Manifest) -> Result<Self> {
         let mut routes = Vec::new();
         for http in &manifest.trigger.http {
             if !manifest.component.contains_key(&http.component) {
@@ -37,7 +37,7 @@ impl Routes {
     }
 
     /// The component, and the rest of the path below its route.
-    pub(super) fn find(&self, path: &str) -> Option<(&str, String)> {
+    pub(crate) fn find(&self, path: &str) -> Option<(&str, String)> {
         let segments = segments(path);
         self.0
             .iter()

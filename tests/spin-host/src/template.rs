@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidemill_core::{Error, Result};
 
 /// The text with its values.
-pub(super) fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<String> {
+pub(crate) fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<String> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {

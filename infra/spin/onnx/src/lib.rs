@@ -1,16 +1,17 @@
-//! wasi:nn for hosts that have none: our own trainer's models walked directly, all others by tract, which is compiled in. The same
-//! engine, in the same arithmetic, as `tidemill up` has where no native library is used.
+//! The ONNX engine as a component that exports `wasi:nn`: our own trainer's models evaluated directly, all others by tract.
 //!
-//! A model that makes tract panic costs the instance: nothing can be caught inside a component.
+//! The host instantiates it beside `evaluate` for models from elsewhere, so that a gate does not depend on the machine; on hosts without
+//! `wasi:nn`, such as Spin, it is composed into `predict`. A model that makes tract panic traps the instance: a component cannot
+//! catch a panic.
 #![cfg(target_family = "wasm")]
-#![allow(unsafe_code, reason = "what is exported is raw pointers underneath, in generated code alone")]
+#![allow(unsafe_code, reason = "exports are raw pointers underneath, in generated code alone")]
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 mod bindings {
     wit_bindgen::generate!({
         inline: "
-            package tidemill:nn;
-            world nn {
+            package tidemill:onnx;
+            world onnx {
                 export wasi:nn/tensor@0.2.0-rc-2024-10-28;
                 export wasi:nn/graph@0.2.0-rc-2024-10-28;
                 export wasi:nn/inference@0.2.0-rc-2024-10-28;
@@ -18,7 +19,7 @@ mod bindings {
             }
         ",
         path: ["../../../runtime/wit/wasi-nn"],
-        world: "tidemill:nn/nn",
+        world: "tidemill:onnx/onnx",
         generate_all,
     });
 }
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use bindings::exports::wasi::nn::{errors, graph, inference};
 use tidemill_core::{Digest, ErrorKind};
-use tidemill_nn::{Graph, GraphCache, Tract, Trained};
+use tidemill_nn::{Graph, GraphCache, NativeFirst, Tract};
 
 /// All four interfaces.
 #[derive(Debug)]
@@ -37,12 +38,12 @@ pub struct Component;
 bindings::export!(Component with_types_in bindings);
 
 thread_local! {
-    /// Measurement this instance has loaded, by digest.
-    static GRAPHS: GraphCache = GraphCache::new(Arc::new(Trained::before(Arc::new(Tract))));
+    /// The models that this instance has loaded.
+    static GRAPHS: GraphCache = GraphCache::new(Arc::new(NativeFirst::new(Arc::new(Tract))));
 }
 
-/// A model, and what runs it: both are the same graph, shared.
-#[allow(missing_debug_implementations, reason = "a graph has no text")]
+/// A graph, and its execution context: both share the loaded model.
+#[allow(missing_debug_implementations, reason = "a graph has no textual form")]
 pub struct Loaded(Arc<dyn Graph>);
 
 impl graph::Guest for Component {
@@ -54,21 +55,24 @@ impl graph::Guest for Component {
         _target: graph::ExecutionTarget,
     ) -> Result<graph::Graph, graph::Error> {
         if !matches!(encoding, graph::GraphEncoding::Onnx | graph::GraphEncoding::Autodetect) {
-            return Err(failure(errors::ErrorCode::InvalidEncoding, "only ONNX is run here".into()));
+            return Err(make_error(
+                errors::ErrorCode::InvalidEncoding,
+                "only ONNX models can be loaded".into(),
+            ));
         }
         let [bytes] = builder.as_slice() else {
-            return Err(failure(errors::ErrorCode::InvalidArgument, "a model is one file".into()));
+            return Err(make_error(errors::ErrorCode::InvalidArgument, "a model is one file".into()));
         };
-        let loaded = GRAPHS.with(|graphs| graphs.load("model.onnx", bytes)).map_err(failed)?;
+        let loaded = GRAPHS.with(|graphs| graphs.load("model.onnx", bytes)).map_err(convert_error)?;
         Ok(graph::Graph::new(Loaded(loaded.1)))
     }
 
     fn load_by_name(name: String) -> Result<graph::Graph, graph::Error> {
         let digest = Digest::parse(&name);
-        let found = digest.and_then(|digest| GRAPHS.with(|graphs| graphs.find(&digest)));
+        let found = digest.and_then(|digest| GRAPHS.with(|graphs| graphs.get(&digest)));
         found
             .map(|found| graph::Graph::new(Loaded(found)))
-            .ok_or_else(|| failure(errors::ErrorCode::NotFound, format!("`{name}` was not loaded")))
+            .ok_or_else(|| make_error(errors::ErrorCode::NotFound, format!("`{name}` is not loaded")))
     }
 }
 
@@ -84,14 +88,14 @@ impl inference::Guest for Component {
 
 impl inference::GuestGraphExecutionContext for Loaded {
     fn compute(&self, inputs: Vec<inference::NamedTensor>) -> Result<Vec<inference::NamedTensor>, inference::Error> {
-        let inputs = inputs.into_iter().map(|(name, tensor)| Ok((name, tensor::taken(tensor)?)));
-        let inputs = inputs.collect::<tidemill_core::Result<_>>().map_err(failed)?;
-        let outputs = self.0.compute(inputs).map_err(failed)?;
-        Ok(outputs.into_iter().map(|(name, tensor)| (name, tensor::given(tensor))).collect())
+        let inputs = inputs.into_iter().map(|(name, tensor)| Ok((name, tensor::from_wit(tensor)?)));
+        let inputs = inputs.collect::<tidemill_core::Result<_>>().map_err(convert_error)?;
+        let outputs = self.0.compute(inputs).map_err(convert_error)?;
+        Ok(outputs.into_iter().map(|(name, tensor)| (name, tensor::to_wit(tensor))).collect())
     }
 }
 
-/// Measurement went wrong.
+/// An error of the interface.
 #[derive(Debug)]
 pub struct Failure {
     code: errors::ErrorCode,
@@ -111,14 +115,14 @@ impl errors::GuestError for Failure {
     }
 }
 
-fn failure(code: errors::ErrorCode, message: String) -> errors::Error {
+fn make_error(code: errors::ErrorCode, message: String) -> errors::Error {
     errors::Error::new(Failure { code, message })
 }
 
-fn failed(error: tidemill_core::Error) -> errors::Error {
+fn convert_error(error: tidemill_core::Error) -> errors::Error {
     let code = match error.kind {
         ErrorKind::Input => errors::ErrorCode::InvalidArgument,
         _ => errors::ErrorCode::RuntimeError,
     };
-    failure(code, error.message)
+    make_error(code, error.message)
 }

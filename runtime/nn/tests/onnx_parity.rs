@@ -1,8 +1,29 @@
-//! What was trained is what ONNX answers: the trainer's own scores against tract's, for all tasks and trainers, with missing values.
-#![cfg(feature = "score")]
+//! The exported ONNX file scores as the trained model: the trainer's own scores against tract's, for all tasks and trainers, with missing
+//! values.
+#![cfg(feature = "tract")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the whole file is a test; clippy takes only the `#[test]` functions for one"
+)]
 
-use tidemill_core::spec::{Task, Trainer, TrainerKind};
-use tidemill_ml::{Matrix, Scorer, onnx, train};
+use std::sync::Arc;
+
+use tidemill_core::{
+    Result,
+    spec::{Task, Trainer, TrainerKind},
+};
+use tidemill_ml::{Matrix, onnx, train};
+use tidemill_nn::{Backend, NativeFirst, Tensor, Tract};
+
+fn scores(backend: &dyn Backend, file: &[u8], values: &[f32], rows: usize) -> Result<Vec<f32>> {
+    let features = Tensor::from_f32(vec![rows, values.len() / rows], values)?;
+    let outputs = backend.load("m", file)?.compute(vec![("features".into(), features)])?;
+    Ok(outputs[0].1.map_elements(f32::from_le_bytes))
+}
+
+fn native() -> NativeFirst {
+    NativeFirst::new(Arc::new(Tract))
+}
 
 /// Deterministic noise in [0, 1).
 fn noise(seed: u64) -> f64 {
@@ -68,10 +89,10 @@ fn tract_answers_as_the_trainer() {
             );
             let (test, test_label) = data(5000, 3, missing, task);
             let own = model.scores(&test);
-            let tract = Scorer::with_tract(&file).unwrap().scores(&test.values, test.rows()).unwrap();
+            let tract = scores(&Tract, &file, &test.values, test.rows()).unwrap();
             assert_eq!(own.len(), tract.len());
             // Read back, it is the model that was written: the same bits.
-            assert_eq!(Scorer::new(&file).unwrap().scores(&test.values, test.rows()).unwrap(), own);
+            assert_eq!(scores(&native(), &file, &test.values, test.rows()).unwrap(), own);
             assert!(onnx::read(&file).is_some(), "{kind:?} {task:?}");
             let mut foreign = file.clone();
             *foreign.last_mut().unwrap() ^= 1;
@@ -191,7 +212,7 @@ fn the_stop_slice_is_learned_from_once_it_has_stopped() {
         let none = Matrix { values: vec![], width: 4 };
         let whole = fit(&rounds, (&both, &both_label), (&none, &[]));
         assert_eq!(trained.model, whole.model);
-        let seen = trained.model.mean_loss(&tidemill_ml::model::Rows::new(&stop, &stop_label, &[]));
+        let seen = trained.model.mean_loss(&tidemill_ml::Rows::new(&stop, &stop_label, &[]));
         assert!(
             trained.validation_loss > seen && whole.validation_loss.is_nan(),
             "{kind:?}: {} {seen}",
@@ -201,8 +222,7 @@ fn the_stop_slice_is_learned_from_once_it_has_stopped() {
 }
 
 #[test]
-fn what_cannot_be_scored_is_said() {
-    assert!(Scorer::new(b"not a model").is_err());
+fn inputs_of_another_width_are_rejected() {
     let (rows, label) = data(100, 1, false, Task::Binary);
     let constant = Matrix {
         values: vec![1.0; rows.values.len()],
@@ -222,12 +242,13 @@ fn what_cannot_be_scored_is_said() {
     )
     .unwrap()
     .model;
-    let scorer = Scorer::new(&onnx::export(&model, &names(), &classes(Task::Binary))).unwrap();
-    let scores = scorer.scores(&constant.values, 100).unwrap();
+    let file = onnx::export(&model, &names(), &classes(Task::Binary));
+    let found = scores(&native(), &file, &constant.values, 100).unwrap();
     let share = label.iter().sum::<f64>() / 100.0;
     assert!(
-        (f64::from(scores[1]) - share).abs() < 1e-4,
+        (f64::from(found[1]) - share).abs() < 1e-4,
         "a constant column teaches the base rate alone"
     );
-    assert!(scorer.scores(&[1.0, 2.0], 1).unwrap_err().message.contains("1 × 4"));
+    let error = scores(&native(), &file, &[1.0, 2.0], 1).unwrap_err();
+    assert!(error.message.contains("[rows, 4]"), "{error}");
 }

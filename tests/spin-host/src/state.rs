@@ -10,7 +10,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{
+use crate::{
     chain::Chain,
     manifest::Component,
     outbound::{Allowed, Client, Outbound},
@@ -19,10 +19,10 @@ use super::{
 };
 
 /// What the manifest gives a component, with the application's values in it.
-pub(super) struct Given {
-    pub(super) variables: BTreeMap<String, String>,
-    pub(super) stores: BTreeSet<String>,
-    pub(super) all_stores: Stores,
+pub(crate) struct Given {
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) stores: BTreeSet<String>,
+    pub(crate) all_stores: Stores,
     environment: Vec<(String, String)>,
     allowed: Arc<Vec<Allowed>>,
     client: Client,
@@ -30,7 +30,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         component: &Component,
         values: &BTreeMap<String, String>,
@@ -63,19 +63,19 @@ impl Given {
 }
 
 /// One instance's own.
-pub(super) struct State {
-    pub(super) given: Arc<Given>,
-    pub(super) limits: StoreLimits,
-    pub(super) table: ResourceTable,
+pub(crate) struct State {
+    pub(crate) given: Arc<Given>,
+    pub(crate) limits: StoreLimits,
+    pub(crate) table: ResourceTable,
     /// Key-value stores that are open.
-    pub(super) open: usize,
+    pub(crate) open: usize,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
 }
 
 impl State {
-    pub(super) fn new(given: Arc<Given>, memory_bytes: usize) -> Self {
+    pub(crate) fn new(given: Arc<Given>, memory_bytes: usize) -> Self {
         Self {
             limits: StoreLimitsBuilder::new().memory_size(memory_bytes).build(),
             wasi: WasiCtx::builder().inherit_stderr().envs(&given.environment).build(),

@@ -1,8 +1,9 @@
-//! Instances as Spin has them: up to 16 requests at once, up to 128 in a life, given up after a second without one.
+//! Instances as Spin has them: up to 16 concurrent requests, up to 128 in all, dropped after a second without one.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tidemill_core::{Error, Result};
+use tidemill_engine::{Expiration, ticks};
 use wasmtime::{
     Engine, Store, StoreContextMut,
     component::{Component, GuestTaskId, Linker},
@@ -14,20 +15,19 @@ use wasmtime_wasi_http::{
     p3::bindings::ServicePre,
 };
 
-use super::{
+use crate::{
     imports,
     state::{Given, State},
 };
-use crate::{expiration::Expiration, http_server::ticks};
 
-const AT_ONCE: usize = 16;
-const IN_A_LIFE: usize = 128;
-const IDLE: Duration = Duration::from_secs(1);
-/// For what a component still does behind its answer.
-const BEHIND: Duration = Duration::from_secs(30);
+const MAX_CONCURRENT_REQUESTS: usize = 16;
+const MAX_REQUESTS: usize = 128;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for what a component does after its response.
+const POST_RETURN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Links all that a component may import.
-pub(super) fn link(engine: &Engine, component: &Component) -> Result<ProxyPre<State>> {
+/// Links everything that a component may import.
+pub(crate) fn link(engine: &Engine, component: &Component) -> Result<ProxyPre<State>> {
     let mut linker = Linker::new(engine);
     let linked = wasmtime_wasi::p2::add_to_linker_async(&mut linker)
         .and_then(|()| wasmtime_wasi::p3::add_to_linker(&mut linker))
@@ -46,13 +46,13 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<ProxyPre<St
     }
 }
 
-/// Makes instances of one component.
-pub(super) struct Instances {
-    pub(super) engine: Engine,
-    pub(super) pre: ProxyPre<State>,
-    pub(super) given: Arc<Given>,
-    pub(super) timeout: Duration,
-    pub(super) memory_bytes: usize,
+/// Creates instances of one component.
+pub(crate) struct Instances {
+    pub(crate) engine: Engine,
+    pub(crate) pre: ProxyPre<State>,
+    pub(crate) given: Arc<Given>,
+    pub(crate) timeout: Duration,
+    pub(crate) memory_bytes: usize,
 }
 
 impl HandlerState for Instances {
@@ -70,14 +70,14 @@ impl HandlerState for Instances {
             store,
             proxy,
             view: State::http,
-            expiration: Expiration::new(IDLE, self.timeout, BEHIND),
+            expiration: Expiration::new(IDLE_TIMEOUT, self.timeout, POST_RETURN_TIMEOUT),
             state: Worker { timeout: self.timeout },
         })
     }
 }
 
-/// One instance's rules.
-pub(super) struct Worker {
+/// Policy of one instance.
+pub(crate) struct Worker {
     timeout: Duration,
 }
 
@@ -87,8 +87,8 @@ impl WorkerState for Worker {
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         match (concurrent, total) {
-            (_, IN_A_LIFE..) => ShouldAccept::Never,
-            (AT_ONCE.., _) => ShouldAccept::No,
+            (_, MAX_REQUESTS..) => ShouldAccept::Never,
+            (MAX_CONCURRENT_REQUESTS.., _) => ShouldAccept::No,
             _ => ShouldAccept::Yes,
         }
     }
@@ -105,10 +105,8 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, _store: Store<State>, result: wasmtime::Result<()>) {
-        if let Err(error) = result
-            && error.to_string() != "worker panicked"
-        {
-            tracing::error!("an instance ended: {error:#}");
+        if let Err(error) = result {
+            tracing::debug!("an instance ended: {error:#}");
         }
     }
 }

@@ -19,9 +19,9 @@ pub struct Manifest {
     #[serde(default)]
     variables: BTreeMap<String, Variable>,
     /// What starts a component.
-    pub(super) trigger: Triggers,
+    pub(crate) trigger: Triggers,
     /// By name.
-    pub(super) component: BTreeMap<String, Component>,
+    pub(crate) component: BTreeMap<String, Component>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,25 +51,25 @@ struct Variable {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Triggers {
+pub(crate) struct Triggers {
     #[serde(default)]
-    pub(super) http: Vec<Http>,
+    pub(crate) http: Vec<Http>,
 }
 
 /// A route and who answers there.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Http {
+pub(crate) struct Http {
     #[serde(rename = "id")]
     _id: Option<String>,
-    pub(super) route: Place,
-    pub(super) component: String,
+    pub(crate) route: Place,
+    pub(crate) component: String,
 }
 
 /// Where a component answers.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "a route is a path, or `{ private = true }`")]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// For everybody.
     Public(String),
     /// For the application's own components, at `http://<component>.spin.internal`.
@@ -82,18 +82,18 @@ pub(super) enum Place {
 /// One component.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Component {
+pub(crate) struct Component {
     source: PathBuf,
     #[serde(rename = "description")]
     _description: Option<String>,
     #[serde(default)]
-    pub(super) environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) variables: BTreeMap<String, String>,
+    pub(crate) variables: BTreeMap<String, String>,
     #[serde(default)]
-    pub(super) allowed_outbound_hosts: Vec<String>,
+    pub(crate) allowed_outbound_hosts: Vec<String>,
     #[serde(default)]
-    pub(super) key_value_stores: Vec<String>,
+    pub(crate) key_value_stores: Vec<String>,
     #[serde(rename = "build")]
     _build: Option<toml::Table>,
     #[serde(default, rename = "tool")]
@@ -116,7 +116,7 @@ impl Manifest {
     }
 
     /// The application's variables with their values: the given ones, else their defaults.
-    pub(super) fn values(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    pub(crate) fn values(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
         if let Some(unknown) = given.keys().find(|name| !self.variables.contains_key(*name)) {
             let known: Vec<String> = self.variables.keys().map(|name| format!("`{name}`")).collect();
             return Err(Error::config(format!(
@@ -142,7 +142,7 @@ impl Manifest {
 
 impl Component {
     /// Where its bytes are: beside the manifest.
-    pub(super) fn path(&self, name: &str, manifest: &Path) -> Result<PathBuf> {
+    pub(crate) fn path(&self, name: &str, manifest: &Path) -> Result<PathBuf> {
         let folder = manifest
             .parent()
             .ok_or_else(|| Error::config(format!("the component `{name}` has no folder to lie in")))?;

@@ -2,7 +2,7 @@
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use super::{
+use crate::{
     bindings::fermyon::spin::{key_value, variables},
     state::State,
     stores::Opened,
@@ -11,7 +11,7 @@ use super::{
 /// Stores that one instance may have open at once.
 const OPEN: usize = 256;
 
-pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     variables::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     key_value::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
