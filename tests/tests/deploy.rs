@@ -174,7 +174,7 @@ fn a_project_is_written_for_spin() -> Result<()> {
         let bytes = fs::read(mine.join(format!("spin/components/{name}.wasm")))?;
         let foreign: Vec<String> = tidemill_deploy::spin::compose::imports(&bytes)?
             .into_iter()
-            .filter(|import| !tidemill_deploy::spin::compose::offered(import))
+            .filter(|import| !tidemill_deploy::spin::compose::is_offered(import))
             .collect();
         ensure!(foreign.is_empty(), "{name}: {foreign:?}");
     }

@@ -55,7 +55,7 @@ fn check_input(name: &str, input: &TensorInfo) -> Result<usize> {
     }
     if let Some(Some(rows)) = input.shape.first() {
         return Err(Error::input(format!(
-            "`{name}` takes exactly {rows} rows at once, and must take any number: export it with a first dimension that is free, \
+            "`{name}` takes exactly {rows} rows a request, and must take any number: export it with a first dimension that is free, \
              `FloatTensorType([None, n])` (skl2onnx) or `dynamic_axes={{\"{INPUT}\": {{0: \"rows\"}}, \"{OUTPUT}\": {{0: \"rows\"}}}}` (PyTorch)"
         )));
     }

@@ -207,7 +207,7 @@ fn logged(a: &Assumptions) -> f64 {
 
 impl Cost {
     /// As lines, with what is assumed.
-    pub fn people(&self) -> String {
+    pub fn render_text(&self) -> String {
         let a = &self.assumptions;
         let parts = |lines: &[Line]| {
             let lines: Vec<String> = lines

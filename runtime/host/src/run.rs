@@ -120,7 +120,7 @@ impl RunHost {
         let known = || self.cached.lock();
         let new: Vec<&String> = keys.iter().filter(|key| !known().contains_key(&name(key))).collect();
         let made = parallel_map(&new, CONCURRENCY, |key| {
-            self.sql.cache_object(self.objects.unrestricted(), key, format)
+            self.sql.cache_object(self.objects.as_unrestricted(), key, format)
         });
         for (key, placed) in new.into_iter().zip(made) {
             let placed = placed.inspect_err(|error| {

@@ -47,7 +47,7 @@ impl<O: Objects> ScopedObjects<O> {
     }
 
     /// All objects, without grants and log.
-    pub fn unrestricted(&self) -> &O {
+    pub fn as_unrestricted(&self) -> &O {
         &self.objects
     }
 

@@ -15,7 +15,7 @@ use crate::Store;
 pub fn ready<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => Err(Error::bug("the store waits for something that nobody does")),
+        Poll::Pending => Err(Error::bug("the store waits for a task that does not run")),
     }
 }
 

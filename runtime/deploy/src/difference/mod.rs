@@ -156,7 +156,7 @@ impl Difference {
     }
 
     /// As lines: `+` is new, `-` goes, `~` changes.
-    pub fn people(&self) -> String {
+    pub fn render_text(&self) -> String {
         if self.is_empty() {
             return "nothing differs".to_owned();
         }
@@ -176,7 +176,7 @@ impl Difference {
             let replaced = if entry.is_replaced { "  (replaced)" } else { "" };
             let _infallible = writeln!(text, "  {sign} {}{kind}{replaced}", entry.name);
             for property in &entry.properties {
-                let _infallible = writeln!(text, "      {}", property.people());
+                let _infallible = writeln!(text, "      {}", property.render_text());
             }
         }
         let [added, changed, removed] = [Change::Added, Change::Changed, Change::Removed].map(|change| self.count(change));
@@ -186,7 +186,7 @@ impl Difference {
 }
 
 impl Property {
-    fn people(&self) -> String {
+    fn render_text(&self) -> String {
         match (&self.from, &self.to) {
             (Some(from), Some(to)) => format!("{}: {} → {}", self.path, short(from), short(to)),
             (None, Some(to)) => format!("{}: + {}", self.path, short(to)),
@@ -228,7 +228,7 @@ mod tests {
         }, "Description": "e" });
         let difference = Difference::of_templates(&old, &new);
         assert_eq!(
-            difference.people(),
+            difference.render_text(),
             "Template\n  ~ Description\n      : d → e\nResources\n  ~ A  T\n      Properties.Size: 1 → 2\n      Properties.List: - x\n      \
              Properties.List: + z\n      Properties.Tags[k].Value: v → w\n      Properties.Where: {\"Ref\":\"P\"} → {\"Ref\":\"Q\"}\n  - B  U\n  \
              + C  V\n1 to add, 2 to change, 1 to remove"
@@ -243,7 +243,7 @@ mod tests {
     fn a_new_name_is_a_new_thing() {
         let of = |name: &str| json!({ "Resources": { "A": { "Type": "T", "Properties": { "QueueName": name } } } });
         let difference = Difference::of_templates(&of("a"), &of("b"));
-        assert!(difference.entries[0].is_replaced && difference.people().contains("(replaced)"));
+        assert!(difference.entries[0].is_replaced && difference.render_text().contains("(replaced)"));
     }
 
     #[test]

@@ -154,14 +154,10 @@ impl<'a> Build<'a> {
     fn layers(&mut self) {
         let project = &self.pipeline.project;
         let libraries = ("engines", ENGINES_FOLDER, "The libraries of DuckDB and ONNX Runtime");
-        let own = (
-            "project",
-            PROJECT_FOLDER,
-            "What each function is told, and the components that run as such",
-        );
+        let own = ("project", PROJECT_FOLDER, "The configuration of each function, and the components");
         for (id, (name, folder, description)) in [(ENGINES_LAYER, libraries), (PROJECT_LAYER, own)] {
             let layer = Layer {
-                layer_name: Value::filled(format!("{project}-${{Environment}}-{name}")),
+                layer_name: Value::substitute(format!("{project}-${{Environment}}-{name}")),
                 description: description.to_owned(),
                 content_uri: format!("{folder}/"),
                 compatible_runtimes: vec!["provided.al2023"],
@@ -202,7 +198,7 @@ impl<'a> Build<'a> {
     /// The variables of every function: where the store is, and what it is told.
     pub(super) fn variables(&self, config: String) -> Section<Value> {
         let mut variables = Section::default();
-        variables.add("TIDEMILL_STORE", Value::filled("s3://${Store}"));
+        variables.add("TIDEMILL_STORE", Value::substitute("s3://${Store}"));
         variables.add("TIDEMILL_CONFIG", config.as_str().into());
         variables
     }

@@ -66,7 +66,7 @@ impl Program<'_> {
     pub(super) fn add(self, programs: &str, resources: &mut Section<Resource>) {
         let (logs, role) = (self.names.resource("Logs"), self.names.resource("Role"));
         let group = LogGroup {
-            log_group_name: Value::filled(format!("/aws/lambda/{}", self.names.full)),
+            log_group_name: Value::substitute(format!("/aws/lambda/{}", self.names.full)),
             retention_in_days: Value::reference("LogRetentionDays"),
             tags: self.tags.clone(),
         };
@@ -82,7 +82,7 @@ impl Program<'_> {
             tags.add(tag.key, tag.value);
         }
         let function = Function {
-            function_name: Value::filled(&self.names.full),
+            function_name: Value::substitute(&self.names.full),
             description: self.description,
             code_uri: format!("{}/{}/", programs.trim_end_matches('/'), self.binary),
             handler: "bootstrap",

@@ -56,7 +56,9 @@ impl Access {
 
 fn objects<'a>(patterns: impl Iterator<Item = &'a String>) -> Vec<Value> {
     let keys = sorted(patterns.map(|pattern| key_pattern(pattern)));
-    keys.into_iter().map(|key| Value::filled(format!("${{Store.Arn}}/{key}"))).collect()
+    keys.into_iter()
+        .map(|key| Value::substitute(format!("${{Store.Arn}}/{key}")))
+        .collect()
 }
 
 /// The patterns of prefixes under which keys may be listed.

@@ -30,7 +30,7 @@ pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<
             allowed_pattern: Some(pattern),
             constraint_description: Some("a lower-case letter, then up to 11 lower-case letters, digits and `-`"),
             ..text(
-                "dev, staging, production: AWS's tools call it the stage. It stands in every name",
+                "dev, staging, production: AWS's tools call it the stage. It is part of every name",
                 "dev",
             )
         },
@@ -56,10 +56,7 @@ pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<
             &["essential", "all", "none"],
         ),
     );
-    parameters.add(
-        "AlarmTopic",
-        text("The ARN of an SNS topic that is told of alarms; none if empty", ""),
-    );
+    parameters.add("AlarmTopic", text("The ARN of an SNS topic for alarms; none if empty", ""));
     parameters.add(
         "AccessLogBucket",
         text("A bucket that logs each access to the store; none if empty", ""),
@@ -67,7 +64,7 @@ pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<
     parameters.add(
         "ReserveConcurrency",
         choice(
-            "Keep stages whose order matters to one run at once; `no` for accounts that cannot spare any",
+            "Limit stages whose order matters to one concurrent run; `no` for accounts that cannot spare any",
             &["yes", "no"],
         ),
     );

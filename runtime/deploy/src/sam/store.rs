@@ -36,11 +36,11 @@ pub(super) fn add(resources: &mut Section<Resource>, tags: Vec<Tag>) {
         logging_configuration: json!({ "Fn::If": [ACCESS_LOG, log, { "Ref": "AWS::NoValue" }] }),
         tags,
     };
-    resources.add("Store", Resource::of(bucket).retained().skipping(&SKIPPED));
-    let all = vec![Value::arn("Store"), Value::filled("${Store.Arn}/*")];
+    resources.add("Store", Resource::of(bucket).retain().skipping(&SKIPPED));
+    let all = vec![Value::arn("Store"), Value::substitute("${Store.Arn}/*")];
     let policy = BucketPolicy {
         bucket: Value::reference("Store"),
         policy_document: Policy::of(vec![only_tls("s3:*", all)]),
     };
-    resources.add("StorePolicy", Resource::of(policy).retained());
+    resources.add("StorePolicy", Resource::of(policy).retain());
 }

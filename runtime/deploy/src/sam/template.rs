@@ -174,7 +174,7 @@ impl Resource {
 
     /// The same, kept when the stack is deleted or the resource replaced.
     #[must_use]
-    pub fn retained(mut self) -> Self {
+    pub fn retain(mut self) -> Self {
         self.deletion_policy = Some("Retain");
         self.update_replace_policy = Some("Retain");
         self
@@ -265,7 +265,7 @@ impl Value {
     }
 
     /// A text in which `${…}` is filled in.
-    pub fn filled(text: impl Into<String>) -> Self {
+    pub fn substitute(text: impl Into<String>) -> Self {
         Self::Computed(Intrinsic::Sub(text.into()))
     }
 

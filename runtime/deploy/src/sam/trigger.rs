@@ -44,7 +44,7 @@ impl Trigger<'_> {
     pub(super) fn add(&self, resources: &mut Section<Resource>) {
         let (queue, dead) = (self.names.resource("Queue"), self.names.resource("DeadLetters"));
         let waiting = Queue {
-            queue_name: Value::filled(&self.names.full),
+            queue_name: Value::substitute(&self.names.full),
             sqs_managed_sse_enabled: true,
             message_retention_period: RETENTION_SECONDS,
             // Else an event would come again while it is still being worked on, and a batch that was split could not wait.
@@ -56,7 +56,7 @@ impl Trigger<'_> {
             tags: self.tags.clone(),
         };
         let failed = Queue {
-            queue_name: Value::filled(format!("{}{DEAD}", self.names.full)),
+            queue_name: Value::substitute(format!("{}{DEAD}", self.names.full)),
             sqs_managed_sse_enabled: true,
             message_retention_period: RETENTION_SECONDS,
             visibility_timeout: None,

@@ -146,7 +146,7 @@ fn lacking(import: &str) -> Option<String> {
     match name {
         Some("sql") => Some("needs SQL: DuckDB is not on Spin".to_owned()),
         Some(name) if HOSTED.contains(&name) => None,
-        _ if super::compose::offered(import) => None,
+        _ if super::compose::is_offered(import) => None,
         _ => Some(format!("imports `{import}`, which Spin does not offer")),
     }
 }
@@ -225,7 +225,7 @@ fn fetched(node: &Node, host: &str) -> Vec<String> {
 
 /// What a component is told, as its environment.
 fn told(config: &impl serde::Serialize) -> Result<BTreeMap<String, String>> {
-    let text = serde_json::to_string(config).map_err(|e| Error::bug(format!("what a component is told cannot be written: {e}")))?;
+    let text = serde_json::to_string(config).map_err(|e| Error::bug(format!("the configuration of a component cannot be written: {e}")))?;
     Ok(BTreeMap::from([(CONFIG.to_owned(), text)]))
 }
 

@@ -88,7 +88,7 @@ pub const OFFERED: &[Offer] = &[
 ];
 
 /// Whether Spin 4.1 offers an import, such as `wasi:http/client@0.3.0`.
-pub fn offered(import: &str) -> bool {
+pub fn is_offered(import: &str) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     let Some((package, interface)) = name.split_once('/') else {
         return false;
@@ -193,7 +193,7 @@ mod tests {
             "fermyon:spin/http",
             "spin:sqlite/sqlite@3.1.0",
         ] {
-            assert!(offered(good), "{good}");
+            assert!(is_offered(good), "{good}");
         }
         for bad in [
             "wasi:nn/graph@0.2.0-rc-2024-10-28",
@@ -206,7 +206,7 @@ mod tests {
             "fermyon:spin/variables",
             "run",
         ] {
-            assert!(!offered(bad), "{bad}");
+            assert!(!is_offered(bad), "{bad}");
         }
     }
 

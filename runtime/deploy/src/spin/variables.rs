@@ -22,7 +22,7 @@ const VARIABLES: [(&str, &str, bool, Option<&str>); 7] = [
         false,
         Some(""),
     ),
-    ("access_key_id", "Of whoever may read and write the bucket", false, None),
+    ("access_key_id", "Credentials that may read and write the bucket", false, None),
     ("secret_access_key", "Of the same", true, None),
     ("session_token", "Of the same, where its rights are temporary", true, Some("")),
 ];

@@ -22,7 +22,7 @@ fn compared(project: &Project, path: &str, text: &str) {
         file.display(),
         difference::read(path, &committed).map_or_else(
             |error| error.to_string(),
-            |old| Difference::of_templates(&old, &difference::read(path, text).unwrap()).people()
+            |old| Difference::of_templates(&old, &difference::read(path, text).unwrap()).render_text()
         )
     );
 }
@@ -75,7 +75,7 @@ fn one_more_stage_is_one_block() {
         difference.add_file(path, old, Some(told));
     }
     assert_eq!(
-        difference.people(),
+        difference.render_text(),
         "Parameters
   + GeocodeMemory
 Resources
@@ -104,7 +104,7 @@ fn a_changed_grant_is_named() {
     let (before, after) = (FLIGHTS.sam_with(GEOCODE), FLIGHTS.sam_with(&wider));
     let difference = Difference::of_templates(&before.json().unwrap(), &after.json().unwrap());
     assert_eq!(
-        difference.people(),
+        difference.render_text(),
         "Resources
   ~ GeocodeRole  AWS::IAM::Role
       Properties.Policies[grants].PolicyDocument.Statement[ReadObjects].Resource: + {\"Fn::Sub\":\"${Store.Arn}/models/late/*\"}
@@ -155,7 +155,7 @@ fn costs_follow_from_what_is_assumed() {
     assert!((batched.million_predictions * 100.0 - usual.million_predictions).abs() < 1e-9);
     let free = cost("s3-million-puts = 0.0\nrequest-milliseconds = 0.0");
     assert!(free.million_predictions < usual.million_predictions - 5.0);
-    assert!(usual.people().contains("us-east-1"));
+    assert!(usual.render_text().contains("us-east-1"));
     let wrong: Assumptions = toml::from_str("request-rows = 0.5").unwrap();
     assert!(wrong.check().unwrap_err().message.contains("`request-rows` is `0.5`"));
 }

@@ -28,7 +28,7 @@ fn manifests_are_as_committed() {
             committed == text,
             "{} is not what is rendered; if the change is meant, run the test with TIDEMILL_UPDATE=1. It would change:\n{}",
             file.display(),
-            between(&committed, &text).people()
+            between(&committed, &text).render_text()
         );
         check("spin.toml", &committed).unwrap();
     }
@@ -47,7 +47,7 @@ writes = ["geocoded/flights/**"]
 fn one_more_stage_is_one_component() {
     let [before, after] = ["", GEOCODE].map(|more| FLIGHTS.try_with(more).unwrap());
     let texts = [&before, &after].map(|spin| spin.manifest.toml().unwrap());
-    let people = between(&texts[0], &texts[1]).people();
+    let people = between(&texts[0], &texts[1]).render_text();
     let shown: Vec<&str> = people.lines().map(|line| line.split(": + {").next().unwrap()).collect();
     assert_eq!(
         shown.join("\n"),
@@ -72,7 +72,7 @@ fn a_changed_grant_is_named() {
     let wider = GEOCODE.replace("\"datasets/flights/**\"", "\"datasets/flights/**\", \"models/late/**\"");
     let [before, after] = [GEOCODE, &wider].map(|more| FLIGHTS.try_with(more).unwrap().manifest.toml().unwrap());
     assert_eq!(
-        between(&before, &after).people(),
+        between(&before, &after).render_text(),
         "components
   ~ events
       environment.TIDEMILL_CONFIG.nodes[geocode:geocode].reads: + models/late/**

@@ -199,7 +199,7 @@ fn to_pretty_json(value: &Json) -> Result<String> {
 
 impl Plan {
     fn render_text(&self) -> String {
-        format!("{}{}", self.difference.people(), render_notes(&self.notes))
+        format!("{}{}", self.difference.render_text(), render_notes(&self.notes))
     }
 }
 
@@ -210,7 +210,7 @@ impl Written {
             self.template,
             self.resources,
             self.files.len() - 1,
-            self.cost.people(),
+            self.cost.render_text(),
             render_notes(&self.notes)
         );
         if !self.missing.is_empty() {

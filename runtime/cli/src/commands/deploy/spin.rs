@@ -89,7 +89,7 @@ impl Spin {
                 notes: spin.notes,
             };
             output.print(&planned, |planned| {
-                format!("{}{}", planned.difference.people(), render_notes(&planned.notes))
+                format!("{}{}", planned.difference.render_text(), render_notes(&planned.notes))
             })?;
             return Ok(exit_code(self.exit_code, &planned.difference));
         }
@@ -156,7 +156,7 @@ fn compose_file(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)>
     };
     let composed = composed.map_err(|e| e.context(format!("`{}`", file.place)))?;
     let imports = compose::imports(&composed)?;
-    match imports.iter().find(|import| !compose::offered(import)) {
+    match imports.iter().find(|import| !compose::is_offered(import)) {
         None => Ok((file.place.clone(), composed)),
         Some(import) => Err(Error::config(format!(
             "`{}` would import `{import}`, which neither Spin nor a component of Tidemill provides: build the components again \
