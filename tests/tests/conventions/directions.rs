@@ -47,14 +47,13 @@ fn dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
     Ok(packages.iter().map(|package| (name(package), of(package))).collect())
 }
 
-/// The lines of the fence `text crates`.
-fn listed() -> Result<Vec<String>> {
+/// `ARCHITECTURE.md` before, in and behind the fence `text crates`.
+fn architecture() -> Result<[String; 3]> {
+    const FENCE: &str = "```text crates\n";
     let text = std::fs::read_to_string(root()?.join("ARCHITECTURE.md"))?;
-    let (_, rest) = text
-        .split_once("```text crates\n")
-        .context("ARCHITECTURE.md has no fence `text crates`")?;
-    let (fence, _) = rest.split_once("```").context("a fence is open")?;
-    Ok(fence.lines().map(str::to_owned).collect())
+    let (before, rest) = text.split_once(FENCE).context("ARCHITECTURE.md has no fence `text crates`")?;
+    let (fence, behind) = rest.split_once("```").context("a fence is open")?;
+    Ok([format!("{before}{FENCE}"), fence.to_owned(), format!("```{behind}")])
 }
 
 /// `tidemill-core` is `core`, and nothing else begins like that.
@@ -82,12 +81,20 @@ fn crates_depend_on_what_the_architecture_says() -> Result<()> {
             .collect();
         expected.push(format!("{engine} ← {}", users.join(", ")));
     }
-    let listed = listed()?;
-    let missing: Vec<&String> = expected.iter().filter(|line| !listed.contains(line)).collect();
-    let wrong: Vec<&String> = listed.iter().filter(|line| !line.is_empty() && !expected.contains(line)).collect();
+    let [before, listed, behind] = architecture()?;
+    if std::env::var_os("TIDEMILL_UPDATE").is_some() {
+        std::fs::write(
+            root()?.join("ARCHITECTURE.md"),
+            format!("{before}{}\n{behind}", expected.join("\n")),
+        )?;
+        return Ok(());
+    }
+    let listed: Vec<&str> = listed.lines().collect();
+    let missing: Vec<&String> = expected.iter().filter(|line| !listed.contains(&line.as_str())).collect();
+    let wrong: Vec<&&str> = listed.iter().filter(|line| !expected.iter().any(|known| known == *line)).collect();
     ensure!(
         missing.is_empty() && wrong.is_empty(),
-        "ARCHITECTURE.md, fence `text crates`: the manifests say {missing:#?}, and not {wrong:#?}"
+        "ARCHITECTURE.md, fence `text crates`: the manifests say {missing:#?}, and not {wrong:#?}; TIDEMILL_UPDATE=1 writes them there"
     );
     Ok(())
 }
