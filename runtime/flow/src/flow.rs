@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tidemill_core::{Digest, Error, PutResult, Result, pipeline::deployment::CoordinatorSettings};
+use tidemill_core::{Digest, Error, PutResult, Result, layout::Prefix, pipeline::deployment::CoordinatorSettings};
 use tidemill_store::Store;
 use tidemill_worker::{Coordinator, EventSource, Worker, WorkerOptions};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -194,7 +194,7 @@ impl FlowState {
     async fn handle_file_event(&self, event: FileEvent) -> Result<()> {
         match event {
             FileEvent::Complete(key) => self.inspect_key(&key, true).await,
-            FileEvent::Touched(key) if key.starts_with("dead/") => self.revive_dead_letters().await,
+            FileEvent::Touched(key) if Prefix::Dead.contains(&key) => self.revive_dead_letters().await,
             FileEvent::Touched(key) => self.inspect_key(&key, false).await,
         }
     }

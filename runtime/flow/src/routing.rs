@@ -1,7 +1,7 @@
 //! From an object to the events that it causes.
 
-use tidemill_core::{Decision, Digest, Result, record::OutcomeRecord};
-use tidemill_run::{failpoint, outcome_key};
+use tidemill_core::{Decision, Digest, Result, layout, record::OutcomeRecord};
+use tidemill_run::failpoint;
 
 use crate::{
     queue::{QueueItem, SeenObject},
@@ -26,7 +26,7 @@ impl FlowState {
     /// Routes a committed outcome: its own key, and what the run wrote. `digest` is that of the record's bytes, where it is known.
     pub(crate) async fn route_outcome(&self, record: &OutcomeRecord, id: &str, digest: Option<Digest>) -> Result<()> {
         if record.decision == Decision::Done {
-            let key = outcome_key(&record.stage, &record.resource, id);
+            let key = layout::outcome(&record.stage, &record.resource, id);
             if self.pipeline.triggered_nodes(&key).next().is_some() {
                 let digest = match digest {
                     Some(digest) => digest,

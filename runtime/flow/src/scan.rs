@@ -5,7 +5,12 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, stream};
-use tidemill_core::{Digest, ErrorKind, ObjectMeta, Result, pipeline::Pipeline, record::OutcomeRecord};
+use tidemill_core::{
+    Digest, ErrorKind, ObjectMeta, Result,
+    layout::{Key, Prefix, literal_folder},
+    pipeline::Pipeline,
+    record::OutcomeRecord,
+};
 use tidemill_run::list_dead_letters;
 use tidemill_store::ListedObject;
 
@@ -19,28 +24,15 @@ const READ_CONCURRENCY: usize = 16;
 
 /// The prefixes under which external objects may appear.
 fn external_prefixes(pipeline: &Pipeline) -> BTreeSet<String> {
-    let patterns = pipeline
-        .nodes
-        .iter()
-        .flat_map(|node| &node.on)
-        .filter(|on| !on.starts_with("outcomes/"));
-    patterns
-        .map(|on| {
-            let fixed: Vec<&str> = on.split('/').take_while(|part| !part.contains(['*', '?', '[', '{'])).collect();
-            let folders = if fixed.len() == on.split('/').count() {
-                fixed.len() - 1
-            } else {
-                fixed.len()
-            };
-            fixed[..folders].iter().map(|part| format!("{part}/")).collect()
-        })
-        .collect()
+    let patterns = pipeline.nodes.iter().flat_map(|node| &node.on);
+    let patterns = patterns.filter(|on| !Prefix::Outcomes.contains(on));
+    patterns.map(|on| literal_folder(on).to_owned()).collect()
 }
 
 impl FlowState {
     /// The start: everything that is in the store and not settled is queued, whatever the queue's file knew.
     pub(crate) async fn rebuild(&self) -> Result<()> {
-        let outcomes = self.store.list("outcomes/", None, usize::MAX).await?;
+        let outcomes = self.store.list(&Prefix::Outcomes.root(), None, usize::MAX).await?;
         self.mark_settled(outcomes.iter().filter_map(|meta| outcome_id(&meta.key)).map(str::to_owned));
         for letter in list_dead_letters(&self.store).await? {
             self.mark_dead(letter);
@@ -163,7 +155,9 @@ impl FlowState {
     }
 }
 
-/// `outcomes/validate/flights/<id>.json` → `<id>`.
 fn outcome_id(key: &str) -> Option<&str> {
-    key.rsplit('/').next()?.strip_suffix(".json")
+    match Key::parse(key)? {
+        Key::Outcome { id, .. } => Some(id),
+        _ => None,
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, pipeline::StagePolicy};
 use tidemill_observe::global;
 use tidemill_run::{DeadLetter, Disposition, Wait};
 use tidemill_worker::{Delivered, Event, EventSource, GiveBack, Report};
@@ -42,7 +42,7 @@ impl QueueSource {
             Delivered::Settled(Disposition::Committed(record)) => {
                 let id = item.trigger_id();
                 self.flow.route_outcome(record, &id, None).await?;
-                if item.stage == "validate" {
+                if StagePolicy::for_stage(&item.stage).advances_watermark {
                     self.flow.mark_windows_due();
                 }
                 self.flow.mark_settled([id]);

@@ -9,8 +9,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tidemill_core::pipeline::{KeyRole, NodeSettings, Pipeline};
-use tidemill_run::{DeadLetter, is_ignored};
+use tidemill_core::{
+    layout::{Prefix, is_ignored},
+    pipeline::{KeyRole, NodeSettings, Pipeline, StagePolicy},
+};
+use tidemill_run::DeadLetter;
 use tidemill_store::Store;
 use tidemill_worker::Coordinator;
 use tokio::sync::Notify;
@@ -151,6 +154,8 @@ impl FlowState {
 
     /// Whether a file of the dataset is being written or validated.
     pub(crate) fn is_validating(&self, dataset: &str) -> bool {
-        self.queue.any(|item| item.stage == "validate" && item.resource == dataset) || self.settling.has_prefix(&format!("raw/{dataset}/"))
+        self.queue
+            .any(|item| item.resource == dataset && StagePolicy::for_stage(&item.stage).advances_watermark)
+            || self.settling.has_prefix(&Prefix::Raw.under(dataset))
     }
 }

@@ -6,7 +6,7 @@ use notify::{
     EventKind, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode, ModifyKind, RenameMode},
 };
-use tidemill_run::is_ignored;
+use tidemill_core::layout::is_ignored;
 
 /// An event of a file, by its key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ pub use runner::{Runner, Usage};
 pub use sql::{ParquetFile, SqlEngine, SqlOptions, SqlReader};
 pub use tidemill_run::{
     AccessLog, Admission, Attempt, Commit, DeadLetter, Delivery, Disposition, ENGINES, Grants, Ledger, RunReport, ScopedObjects,
-    TriggerRef, created_key, identify_object, is_ignored, resolve_triggers, write_dead_letter,
+    TriggerRef, created_key, identify_object, resolve_triggers, write_dead_letter,
 };
 pub use tidemill_store::{
     BlockingStore, Bucket, ChangeToken, ListedObject, Message, MessageQueue, ObjectDigest, ReadError, ServingView, Store, conformance,

@@ -78,6 +78,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Whether `TIDEMILL_CONFIG` describes a stage; else it describes a coordinator.
+#[cfg(feature = "stages")]
 pub(crate) fn is_stage() -> Result<bool> {
     let config: serde_json::Value = parse_config(
         variable("TIDEMILL_CONFIG").as_deref(),

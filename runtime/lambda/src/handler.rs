@@ -13,12 +13,12 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tidemill_core::{
-    Error, Result,
+    Error, Result, layout,
     notification::{EventKind, ObjectEvent, parse_events, parse_messages, parse_scheduled_time},
     pipeline::NodeSettings,
 };
 use tidemill_host::{Runner, SqlEngine, SqlOptions};
-use tidemill_run::{DeliveryCount, Disposition, scheduled_event_key, write_scheduled_event};
+use tidemill_run::{DeliveryCount, Disposition, write_scheduled_event};
 use tidemill_store::Store;
 use tidemill_worker::{Delivered, Event, EventBody, EventSource, GiveBack, Report, Worker, WorkerOptions};
 
@@ -117,7 +117,7 @@ impl Handler {
         write_scheduled_event(&self.store, &node.stage, &node.resource, every, time).await?;
         Ok(ObjectEvent {
             bucket: String::new(),
-            key: scheduled_event_key(&node.stage, &node.resource, every.window_start(time)),
+            key: layout::schedule(&node.stage, &node.resource, every.window_start(time)),
             kind: EventKind::Created,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tidemill_core::{
-    Digest, Outcome, Result, RunContext, Trigger, digest_json,
+    Digest, Outcome, Result, RunContext, Trigger, digest_json, layout,
     pipeline::Node,
     record::{OutcomeRecord, RunRecord},
     run_key, trigger_id,
@@ -90,7 +90,7 @@ impl Attempt {
 
     /// Stores the component (where it has bytes) and the configuration, so that the run can be replayed.
     pub async fn persist_inputs(&self, store: &Store, component: Option<Vec<u8>>) -> Result<()> {
-        let key = format!("components/{}", self.component);
+        let key = layout::component(&self.component);
         if let Some(bytes) = component
             && store.head(&key).await?.is_none()
         {
@@ -98,7 +98,7 @@ impl Attempt {
         }
         let text = self.node.config.to_string();
         store
-            .create(&format!("configs/{}", self.config), text.into_bytes().into())
+            .create(&layout::config(&self.config), text.into_bytes().into())
             .await
             .map(drop)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use parking_lot::Mutex;
-use tidemill_core::{Result, record::RunRecord};
+use tidemill_core::{Result, layout, pipeline::StageKind, record::RunRecord};
 use tidemill_store::Store;
 
 /// Start times of trainings by key of their run record.
@@ -17,7 +17,7 @@ pub struct Budget {
 impl Budget {
     /// Counts a run of `model` that is about to start; the start of the next day if the day's `limit` is reached.
     pub async fn reserve(&self, store: &Store, model: &str, id: &str, limit: u32, now: Timestamp) -> Result<Option<Timestamp>> {
-        let prefix = format!("runs/featurize/{model}/");
+        let prefix = layout::run_prefix(StageKind::Featurize.name(), model);
         for meta in store.list(&prefix, None, usize::MAX).await? {
             if !self.started.lock().contains_key(&meta.key)
                 && let Ok(run) = serde_json::from_slice::<RunRecord>(&store.get(&meta.key).await?)

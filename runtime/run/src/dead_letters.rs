@@ -3,7 +3,10 @@
 //! To try it again is to delete the letter: a running flow notices, or the next start does, because the trigger has no outcome.
 
 use serde::{Deserialize, Serialize};
-use tidemill_core::{Digest, Error, ErrorKind, PutResult, Result, Trigger};
+use tidemill_core::{
+    Digest, Error, ErrorKind, PutResult, Result, Trigger,
+    layout::{self, Prefix},
+};
 use tidemill_store::Store;
 
 use crate::ledger::to_json;
@@ -36,18 +39,13 @@ pub struct DeadLetter {
 impl DeadLetter {
     /// The key of the letter.
     pub fn key(&self) -> String {
-        dead_letter_key(&self.stage, &self.resource, &self.id)
+        layout::dead_letter(&self.stage, &self.resource, &self.id)
     }
 
     /// The JSON that is stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         to_json("a dead letter", self)
     }
-}
-
-/// The key of a trigger's dead letter.
-pub(crate) fn dead_letter_key(stage: &str, resource: &str, trigger_id: &str) -> String {
-    format!("dead/{stage}/{resource}/{trigger_id}.json")
 }
 
 /// Writes a dead letter. One that exists is kept: an earlier attempt may have failed with another message.
@@ -58,7 +56,7 @@ pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()>
 /// All dead letters, by key.
 pub async fn list_dead_letters(store: &Store) -> Result<Vec<DeadLetter>> {
     let mut letters = Vec::new();
-    for meta in store.list("dead/", None, usize::MAX).await? {
+    for meta in store.list(&Prefix::Dead.root(), None, usize::MAX).await? {
         match store.get(&meta.key).await {
             Ok(bytes) => {
                 letters

@@ -3,6 +3,7 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tidemill_core::{
     Error, ErrorKind, PutResult, Result,
+    layout::{self, Prefix},
     record::{OutcomeRecord, RunRecord},
     trigger_id,
 };
@@ -34,8 +35,8 @@ impl Ledger {
 
     /// The outcome of a trigger, if it has one.
     pub async fn find(&self, stage: &str, resource: &str, trigger_id: &str) -> Result<Option<OutcomeRecord>> {
-        match self.store.get(&outcome_key(stage, resource, trigger_id)).await {
-            Ok(bytes) => parse_outcome(&outcome_key(stage, resource, trigger_id), &bytes).map(Some),
+        match self.store.get(&layout::outcome(stage, resource, trigger_id)).await {
+            Ok(bytes) => parse_outcome(&layout::outcome(stage, resource, trigger_id), &bytes).map(Some),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -44,7 +45,7 @@ impl Ledger {
     /// Creates the outcome of a trigger, unless it has one.
     pub async fn commit(&self, record: &OutcomeRecord) -> Result<Commit> {
         let id = trigger_id(&record.stage, &record.resource, &record.trigger.key, &record.trigger.digest);
-        let key = outcome_key(&record.stage, &record.resource, &id);
+        let key = layout::outcome(&record.stage, &record.resource, &id);
         match self.store.create(&key, to_json(&key, record)?.into()).await? {
             PutResult::Written => Ok(Commit::New),
             PutResult::Unchanged | PutResult::Conflict => {
@@ -64,9 +65,9 @@ impl Ledger {
     /// Lists outcomes in the order of their keys, of one stage or all, of one resource or all.
     pub async fn list_outcomes(&self, stage: Option<&str>, resource: Option<&str>) -> Result<Vec<OutcomeRecord>> {
         let prefix = match (stage, resource) {
-            (Some(stage), Some(resource)) => format!("outcomes/{stage}/{resource}/"),
-            (Some(stage), None) => format!("outcomes/{stage}/"),
-            (None, _) => "outcomes/".to_owned(),
+            (Some(stage), Some(resource)) => layout::outcome_prefix(stage, resource),
+            (Some(stage), None) => Prefix::Outcomes.under(stage),
+            (None, _) => Prefix::Outcomes.root(),
         };
         let listed = self.store.list(&prefix, None, usize::MAX).await?;
         let about = listed.into_iter().filter(|meta| is_for_resource(&meta.key, resource));
@@ -76,14 +77,9 @@ impl Ledger {
 
     /// Writes the record of a run, over that of an earlier attempt.
     pub async fn record_run(&self, record: &RunRecord, trigger_id: &str) -> Result<()> {
-        let key = format!("runs/{}/{}/{trigger_id}.json", record.stage, record.resource);
+        let key = layout::run(&record.stage, &record.resource, trigger_id);
         self.store.replace(&key, to_json(&key, record)?.into()).await
     }
-}
-
-/// The key of a trigger's outcome.
-pub fn outcome_key(stage: &str, resource: &str, trigger_id: &str) -> String {
-    format!("outcomes/{stage}/{resource}/{trigger_id}.json")
 }
 
 fn is_for_resource(key: &str, resource: Option<&str>) -> bool {

@@ -28,12 +28,11 @@ pub use dead_letters::{DeadLetter, drop_dead_letter, list_dead_letters, retry_de
 pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait, identify_object};
 pub use fetch::{MAX_FETCH_BYTES, fetch, response_too_large};
 pub use grants::Grants;
-pub use ledger::{Commit, Ledger, outcome_key};
+pub use ledger::{Commit, Ledger};
 pub use schedule::{ScheduledEvent, scheduled_event_key, write_scheduled_event};
 pub use scoped_objects::{AccessLog, ScopedObjects};
 pub use tidemill_core::record::WindowSummary;
-pub use training_order::TRAINING_STAGES;
-pub use triggers::{TriggerRef, created_key, is_ignored, resolve_triggers};
+pub use triggers::{TriggerRef, created_key, resolve_triggers};
 pub use windows::{NoPredictions, WindowCloser, WindowPolicy, WindowSource};
 
 #[doc(hidden)]

@@ -2,10 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidemill_core::{
-    Result,
-    time::{Span, key_time},
-};
+use tidemill_core::{Result, layout, time::Span};
 use tidemill_store::Store;
 
 use crate::ledger::to_json;
@@ -35,7 +32,7 @@ impl ScheduledEvent {
 
 /// The key of a scheduled event.
 pub fn scheduled_event_key(stage: &str, resource: &str, at: Timestamp) -> String {
-    format!("schedules/{stage}/{resource}/{}.json", key_time(at))
+    layout::schedule(stage, resource, at)
 }
 
 /// Writes the scheduled event of a node that is due at `now`; `None` if it exists.
@@ -47,7 +44,7 @@ pub async fn write_scheduled_event(
     now: Timestamp,
 ) -> Result<Option<(String, Vec<u8>)>> {
     let at = every.window_start(now);
-    let key = scheduled_event_key(stage, resource, at);
+    let key = layout::schedule(stage, resource, at);
     if store.head(&key).await?.is_some() {
         return Ok(None);
     }

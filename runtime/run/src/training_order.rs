@@ -2,23 +2,27 @@
 //! the champion that the one before it left; and no more of them start on a day than the model's budget allows.
 
 use jiff::Timestamp;
-use tidemill_core::{Decision, Digest, Result, spec::Model, trigger_id};
+use tidemill_core::{
+    Decision, Digest, Result, layout,
+    pipeline::{StageKind, StagePolicy, TrainingStep},
+    spec::Model,
+    trigger_id,
+};
 
-use crate::{DeliveryContext, Wait, dead_letters::dead_letter_key, ledger::outcome_key};
-
-/// The stages that a request passes, in order.
-pub const TRAINING_STAGES: [&str; 4] = ["featurize", "train", "evaluate", "register"];
+use crate::{DeliveryContext, Wait};
 
 /// The reason why the node may not run yet for the request `key`, whose trigger id is `id`.
 pub(crate) async fn find_wait(context: DeliveryContext<'_>, key: &str, id: &str) -> Result<Option<Wait>> {
     let node = context.node;
-    if node.stage != TRAINING_STAGES[0] {
-        return Ok(None);
-    }
-    if let Some(request) = previous_request(context, key).await?
+    let policy = StagePolicy::for_stage(&node.stage);
+    if policy.training == Some(TrainingStep::First)
+        && let Some(request) = previous_request(context, key).await?
         && let Some(stage) = find_unfinished_stage(context, &request).await?
     {
         return Ok(Some(Wait::Training { request, stage }));
+    }
+    if !policy.counts_against_budget {
+        return Ok(None);
     }
     let Ok(model) = serde_json::from_value::<Model>(node.config["model"].clone()) else {
         return Ok(None);
@@ -42,12 +46,12 @@ async fn previous_request(context: DeliveryContext<'_>, key: &str) -> Result<Opt
 async fn find_unfinished_stage(context: DeliveryContext<'_>, request: &str) -> Result<Option<&'static str>> {
     let (store, model) = (context.store, &context.node.resource);
     let mut key = request.to_owned();
-    for stage in TRAINING_STAGES {
+    for stage in StageKind::TRAINING.map(StageKind::name) {
         let id = trigger_id(stage, model, &key, &Digest::sha256(&store.get(&key).await?));
         match context.ledger.find(stage, model, &id).await? {
-            Some(record) if record.decision == Decision::Done => key = outcome_key(stage, model, &id),
+            Some(record) if record.decision == Decision::Done => key = layout::outcome(stage, model, &id),
             Some(_) => return Ok(None),
-            None if store.head(&dead_letter_key(stage, model, &id)).await?.is_some() => return Ok(None),
+            None if store.head(&layout::dead_letter(stage, model, &id)).await?.is_some() => return Ok(None),
             None => return Ok(Some(stage)),
         }
     }

@@ -2,6 +2,7 @@
 
 use tidemill_core::{
     Decision, Digest, Error, ErrorKind, Result,
+    layout::is_ignored,
     notification::{EventKind, ObjectEvent},
     pipeline::{KeyRole, NodeSettings},
     record::OutcomeRecord,
@@ -28,14 +29,6 @@ impl TriggerRef {
             digest: None,
         }
     }
-}
-
-/// Whether a key never triggers anything: a hidden name, or a temporary one of an editor, a browser or a copy.
-pub fn is_ignored(key: &str) -> bool {
-    key.split('/').any(|part| part.starts_with('.'))
-        || [".tmp", ".part", ".partial", ".crdownload", ".swp", "~"]
-            .iter()
-            .any(|ending| key.ends_with(ending))
 }
 
 /// The key in the store of an object that was created, as the event says. Other events are logged and skipped. A folder has no bucket name

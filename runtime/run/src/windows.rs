@@ -9,8 +9,10 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tidemill_core::{
     Decision, Digest, PutResult, Result,
+    layout::{self, Key, Prefix},
+    pipeline::StageKind,
     record::{DataFile, MonitoringWindow, WindowSegments, WindowSummary},
-    time::{Span, key_time, parse_time},
+    time::{Span, key_time},
 };
 use tidemill_store::Store;
 
@@ -95,7 +97,7 @@ impl WindowCloser<'_> {
         let log = WindowSegments {
             segments: summary.segments,
         };
-        let log_key = format!("logs/{model}/{}.json", key_time(start));
+        let log_key = layout::window_segments(model, start);
         let log_bytes = to_json("a window", &log)?;
         if self.store.create(&log_key, log_bytes.clone().into()).await? == PutResult::Conflict {
             // Left by a crash before the window was created: it was never read, and more may have been sealed since.
@@ -114,7 +116,7 @@ impl WindowCloser<'_> {
             digest: summary.digest,
             data_files: files.iter().filter(|file| file.from < end).cloned().collect(),
         };
-        let key = format!("windows/{model}/{}.json", key_time(start));
+        let key = layout::window(model, start);
         self.store.create(&key, to_json("a window", &window)?.into()).await?;
         failpoint!("window-create");
         tracing::info!("closed window {} of `{model}`: {} predictions", key_time(start), window.predictions);
@@ -123,7 +125,7 @@ impl WindowCloser<'_> {
 
     /// All validated data files, by time, then digest.
     async fn data_files(&self, dataset: &str) -> Result<Vec<DataFile>> {
-        let outcomes = self.ledger.list_outcomes(Some("validate"), Some(dataset)).await?;
+        let outcomes = self.ledger.list_outcomes(Some(StageKind::Validate.name()), Some(dataset)).await?;
         let mut files: Vec<DataFile> = outcomes
             .into_iter()
             .filter(|outcome| outcome.decision == Decision::Done)
@@ -137,7 +139,7 @@ impl WindowCloser<'_> {
 
     /// The start of the last closed window.
     async fn last_closed(&self, model: &str) -> Result<Option<Timestamp>> {
-        let last = self.store.list(&format!("windows/{model}/"), None, usize::MAX).await?.pop();
+        let last = self.store.list(&Prefix::Windows.under(model), None, usize::MAX).await?.pop();
         Ok(last.and_then(|meta| window_start(&meta.key)))
     }
 }
@@ -177,13 +179,16 @@ fn due_windows(
 
 /// `windows/late/2013-05-01T00-00-00Z.json` → its time.
 fn window_start(key: &str) -> Option<Timestamp> {
-    let name = key.rsplit('/').next()?.strip_suffix(".json")?;
-    let (date, time) = name.split_once('T')?;
-    parse_time(&format!("{date}T{}", time.replace('-', ":"))).ok()
+    match Key::parse(key)? {
+        Key::Window { start, .. } => Some(start),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidemill_core::time::parse_time;
+
     use super::*;
 
     fn at(text: &str) -> Timestamp {

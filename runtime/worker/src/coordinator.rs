@@ -6,8 +6,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
-use tidemill_core::{ObjectMeta, Result, notification::ObjectEvent, pipeline::deployment::CoordinatorSettings};
-use tidemill_run::{Ledger, WindowCloser, WindowPolicy, WindowSource, created_key, is_ignored, list_dead_letters, write_scheduled_event};
+use tidemill_core::{
+    ObjectMeta, Result,
+    layout::{Key, Prefix, is_ignored},
+    notification::ObjectEvent,
+    pipeline::{StageKind, StagePolicy, deployment::CoordinatorSettings},
+};
+use tidemill_run::{Ledger, WindowCloser, WindowPolicy, WindowSource, created_key, list_dead_letters, write_scheduled_event};
 use tidemill_store::Store;
 
 /// Closes windows and writes scheduled events of one store.
@@ -37,11 +42,12 @@ impl Coordinator {
     /// The datasets with a file whose validation was settled, as the events say.
     pub fn affected_datasets(&self, events: &[ObjectEvent]) -> BTreeSet<String> {
         let keys = events.iter().filter_map(|event| created_key(&self.store, event));
-        let named = keys.filter_map(|key| {
-            let mut parts = key.split('/');
-            let place = (parts.next()?, parts.next()?);
-            let is_settled = matches!(place, ("outcomes" | "dead", "validate"));
-            parts.next().filter(|_| is_settled).map(str::to_owned)
+        let named = keys.filter_map(|key| match Key::parse(&key)? {
+            Key::Outcome { stage, resource, .. } | Key::DeadLetter { stage, resource, .. } => {
+                let is_validation = StagePolicy::for_stage(stage).advances_watermark;
+                is_validation.then(|| resource.to_owned())
+            }
+            _ => None,
         });
         let known = self.datasets();
         named.filter(|dataset| known.contains(dataset)).collect()
@@ -79,16 +85,16 @@ impl Coordinator {
     /// A file of the dataset that has neither an outcome nor a dead letter. A file that was overwritten after its outcome counts as
     /// decided until its own event comes.
     pub async fn undecided_file(&self, dataset: &str) -> Result<Option<String>> {
-        let mut files = self.store.list(&format!("raw/{dataset}/"), None, usize::MAX).await?;
+        let mut files = self.store.list(&Prefix::Raw.under(dataset), None, usize::MAX).await?;
         files.retain(|meta| !is_ignored(&meta.key));
-        let outcomes = self.ledger.list_outcomes(Some("validate"), Some(dataset)).await?;
+        let outcomes = self.ledger.list_outcomes(Some(StageKind::Validate.name()), Some(dataset)).await?;
         let mut decided: BTreeSet<String> = outcomes.into_iter().map(|outcome| outcome.trigger.key).collect();
         files.retain(|meta| !decided.contains(&meta.key));
         if files.is_empty() {
             return Ok(None);
         }
         let letters = list_dead_letters(&self.store).await?.into_iter();
-        let letters = letters.filter(|letter| letter.stage == "validate" && letter.resource == dataset);
+        let letters = letters.filter(|letter| letter.stage == StageKind::Validate.name() && letter.resource == dataset);
         decided.extend(letters.map(|letter| letter.trigger.key));
         for ObjectMeta { key, size } in files {
             // Consoles write empty objects in place of folders: a listing has them without their last `/`, and no object has that key.
