@@ -1,7 +1,7 @@
 //! A composed component imports what Spin 4.1 offers, and nothing of ours.
 
 use anyhow::{Result, ensure};
-use tidemill_deploy::spin::compose::{imports, offered};
+use tidemill_deploy::spin::compose::{imports, is_offered};
 use tidemill_tests::spin::find_tools;
 
 #[test]
@@ -16,13 +16,13 @@ fn nothing_but_what_spin_offers() -> Result<()> {
     }
     ensure!(bare.iter().any(|name| name.starts_with("wasi:nn/")), "{bare:?}");
     let composed = imports(&tools.compose(&["onnx", "spin_store"])?)?;
-    let foreign: Vec<&String> = composed.iter().filter(|name| !offered(name)).collect();
+    let foreign: Vec<&String> = composed.iter().filter(|name| !is_offered(name)).collect();
     ensure!(foreign.is_empty(), "Spin does not offer {foreign:?}");
     ensure!(composed.iter().any(|name| name.starts_with("wasi:http/client@0.3")), "{composed:?}");
     // For a host that is not Spin, its variables come from the environment.
     let elsewhere = imports(&tools.compose(&["onnx", "spin_store", "spin_environment"])?)?;
     ensure!(
-        elsewhere.iter().all(|name| name.starts_with("wasi:") && offered(name)),
+        elsewhere.iter().all(|name| name.starts_with("wasi:") && is_offered(name)),
         "{elsewhere:?}"
     );
     Ok(())
@@ -47,7 +47,7 @@ fn a_chain_of_stages_imports_nothing_else() -> Result<()> {
     }
     for stages in [&[][..], &["register"], &["collect", "register", "retrain"]] {
         let found = imports(&tools.compose_chain(stages)?)?;
-        let foreign: Vec<&String> = found.iter().filter(|name| !offered(name)).collect();
+        let foreign: Vec<&String> = found.iter().filter(|name| !is_offered(name)).collect();
         ensure!(foreign.is_empty(), "{stages:?}: Spin does not offer {foreign:?}");
     }
     let sql = imports(&tools.compose_chain(&["train"])?)?;
