@@ -1,4 +1,4 @@
-//! Measurement `wit-bindgen` makes of the component's imports; nothing else may name it but `component`.
+//! The bindings of the component's imports, by `wit-bindgen`. Only `component` uses them.
 #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 
 spin_sdk::wit_bindgen::generate!({

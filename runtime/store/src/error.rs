@@ -130,7 +130,7 @@ const CODES: &[CodeMeaning] = &[
             "ThrottlingException",
             "RequestThrottled",
         ],
-        ErrorKind::Transient,
+        ErrorKind::Busy,
         "{server} is too busy just now; it is tried again",
     ),
     (

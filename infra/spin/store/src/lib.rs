@@ -1,4 +1,4 @@
-//! Measurement a serving component asks of its host, over S3: granted objects, and predictions that are objects before they are answered.
+//! The imports of a serving component, over S3: granted objects, and predictions that are in the store before a request is answered.
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "what is exported is raw pointers underneath, in generated code alone")]
 

@@ -1,4 +1,4 @@
-//! Measurement this component was told: Spin's variables say where the store is, the environment, which the manifest writes, what is served.
+//! The component's settings: Spin's variables name the store, and the environment, which the manifest writes, names the served models.
 
 use tidemill_core::{Error, Result, pipeline::deployment::ServingConfig};
 

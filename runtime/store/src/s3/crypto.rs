@@ -1,4 +1,4 @@
-//! Measurement signing a request needs, in plain Rust: a component is built without a C compiler, which ring wants.
+//! Cryptography for signing requests, in plain Rust: a component is built without a C compiler, which ring needs.
 
 use hmac::{Hmac, Mac};
 use object_store::{
@@ -34,7 +34,7 @@ impl CryptoProvider for Plain {
     }
 }
 
-/// Measurement was hashed so far, and the result once it is finished.
+/// A running hash, and its result once it is finished.
 struct ServerHandle<T>(T, Vec<u8>);
 
 impl DigestContext for ServerHandle<Sha256> {
