@@ -78,7 +78,7 @@ impl App {
             pipeline: project.pipeline.clone(),
             flow: slot.clone(),
         };
-        // Before the flow: whoever asks while it starts gets 503 and not a refused connection.
+        // Before the flow: a request while it starts gets 503 and not a refused connection.
         let server = self.serve_predictions(listener, log.clone(), Some(host_routes(state))).await?;
         let flow = self.start_flow(&log, &settings).await?;
         let _first = slot.set(flow.clone());

@@ -1,5 +1,5 @@
-//! MLServer's and KServe's names for prediction requests, so that their dashboards work. They are derived from our families when
-//! somebody scrapes, and cost a request nothing.
+//! MLServer's and KServe's names for prediction requests, so that their dashboards work. They are derived from our families at each
+//! scrape, and cost a request nothing.
 //!
 //! MLServer 1.7 counts `model_infer_request_success` and `_failure` and keeps a summary `model_infer_request_duration` in seconds, by
 //! `model` and `version`; its Python client appends `_total` to counters. KServe keeps a histogram `request_predict_seconds` by
