@@ -39,7 +39,7 @@ pub struct RunEntry {
 
 impl RunEntry {
     /// When the last attempt started.
-    pub fn started(&self) -> Option<Timestamp> {
+    pub fn start_time(&self) -> Option<Timestamp> {
         self.run.as_ref().map(|run| run.started)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     Limits, StageHost, Usage,
     bindings::stage::{Stage, StagePre, tidemill::stage::types},
     convert,
-    epoch::ticks,
+    epoch::to_ticks,
     error,
     onnx::OnnxEngine,
     state::RunState,
@@ -116,7 +116,7 @@ pub(crate) fn new_store(engine: &wasmtime::Engine, state: RunState) -> Store<Run
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| match context.data().run.remaining() {
         // The ticker may be late, the clock is not: it is looked at every second.
-        Some(left) => Ok(UpdateDeadline::Continue(ticks(left.min(MAX_CLOCK_INTERVAL)))),
+        Some(left) => Ok(UpdateDeadline::Continue(to_ticks(left.min(MAX_CLOCK_INTERVAL)))),
         None => {
             context.data_mut().is_timed_out = true;
             Err(wasmtime::Error::msg("the run exceeded its timeout"))

@@ -12,7 +12,7 @@ use wasmtime::EngineWeak;
 pub(crate) const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A time in ticks, at least one.
-pub fn ticks(time: Duration) -> u64 {
+pub fn to_ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / EPOCH_INTERVAL.as_millis())
         .unwrap_or(u64::MAX / 2)
         .max(1)

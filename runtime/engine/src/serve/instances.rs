@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{
     handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerState},
 };
 
-use crate::{epoch::ticks, expiration::Expiration};
+use crate::{epoch::to_ticks, expiration::Expiration};
 
 use super::{
     ServeLimits,
@@ -43,7 +43,7 @@ impl HandlerState for Instances {
     async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Worker>> {
         let mut store = Store::new(&self.engine, InstanceState::new(self.shared.clone(), self.limits.memory_bytes));
         store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(ticks(self.limits.timeout));
+        store.set_epoch_deadline(to_ticks(self.limits.timeout));
         store.epoch_deadline_trap();
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
@@ -85,7 +85,7 @@ impl WorkerState for Worker {
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         store.data_mut().receipts = receipts;
         store.data_mut().release_graphs();
-        store.set_epoch_deadline(ticks(self.timeout));
+        store.set_epoch_deadline(to_ticks(self.timeout));
         let mut deadline = Box::pin(tokio::time::sleep(self.timeout));
         Box::pin(poll_fn(move |cx| deadline.as_mut().poll(cx)))
     }
