@@ -23,7 +23,7 @@ mod wasi;
 pub use cache::Compiler;
 pub use component::StageComponent;
 pub use engine::{Engine, EngineOptions};
-pub use epoch::{register as register_epoch, ticks};
+pub use epoch::{register as register_epoch, to_ticks};
 pub use expiration::Expiration;
 pub use http_server::ServerHandle;
 pub use imports::StageHost;

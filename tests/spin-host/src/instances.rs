@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tidemill_core::{Error, Result};
-use tidemill_engine::{Expiration, ticks};
+use tidemill_engine::{Expiration, to_ticks};
 use wasmtime::{
     Engine, Store, StoreContextMut,
     component::{Component, GuestTaskId, Linker},
@@ -63,7 +63,7 @@ impl HandlerState for Instances {
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
         let mut store = Store::new(&self.engine, State::new(self.given.clone(), self.memory_bytes));
         store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(ticks(self.timeout));
+        store.set_epoch_deadline(to_ticks(self.timeout));
         store.epoch_deadline_trap();
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
@@ -99,7 +99,7 @@ impl WorkerState for Worker {
         (): (),
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        store.set_epoch_deadline(ticks(self.timeout));
+        store.set_epoch_deadline(to_ticks(self.timeout));
         let mut deadline = Box::pin(tokio::time::sleep(self.timeout));
         Box::pin(std::future::poll_fn(move |context| deadline.as_mut().poll(context)))
     }
