@@ -117,9 +117,9 @@ pub fn request(model: &str, window: Timestamp) -> String {
     format!("{}{}.json", Prefix::Requests.under(model), key_time(window))
 }
 
-/// The training request of a schedule or a person: `requests/<model>/<time>-tick.json`.
+/// The training request of a schedule or a person: `requests/<model>/<time>-scheduled.json`.
 pub fn scheduled_request(model: &str, time: Timestamp) -> String {
-    format!("{}{}-tick.json", Prefix::Requests.under(model), key_time(time))
+    format!("{}{}-scheduled.json", Prefix::Requests.under(model), key_time(time))
 }
 
 /// The decision of `retrain` on a window: `decisions/<model>/<start>.json`.
@@ -127,14 +127,14 @@ pub fn decision(model: &str, window: Timestamp) -> String {
     format!("{}{}.json", Prefix::Decisions.under(model), key_time(window))
 }
 
-/// The decision of `retrain` on a schedule's or a person's event: `decisions/<model>/ticks/<time>.json`.
+/// The decision of `retrain` on a schedule's or a person's event: `decisions/<model>/schedules/<time>.json`.
 pub fn scheduled_decision(model: &str, time: Timestamp) -> String {
     format!("{}{}.json", scheduled_decision_prefix(model), key_time(time))
 }
 
 /// All decisions on schedules' and persons' events, for listings.
 pub fn scheduled_decision_prefix(model: &str) -> String {
-    format!("{}ticks/", Prefix::Decisions.under(model))
+    format!("{}schedules/", Prefix::Decisions.under(model))
 }
 
 /// A file of a feature set: `features/<model>/<run>/<file>`, such as `train.parquet` or `transform.json`.
