@@ -53,7 +53,7 @@ impl Catalog {
             .into_iter()
             .filter(|outcome| query.decision.is_none_or(|decision| outcome.decision == decision));
         let mut entries = self.with_run_records(selected.collect()).await;
-        entries.sort_by_key(RunEntry::started);
+        entries.sort_by_key(RunEntry::start_time);
         if let Some(limit) = query.limit {
             entries.drain(..entries.len().saturating_sub(limit));
         }
