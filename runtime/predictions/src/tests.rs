@@ -1,5 +1,10 @@
 //! From batches to Parquet: bit for bit, whatever comes together in one segment.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy does not see that this module is one"
+)]
+
 use std::collections::BTreeMap;
 
 use arrow_array::{Array as _, Float64Array, RecordBatch, StringArray, cast::AsArray as _, types};
