@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidemill_core::{Digest, Error, Meta, Put, Result};
+use tidemill_core::{Digest, Error, ObjectMeta, PutResult, Result};
 
 /// There is none.
 #[derive(Debug)]
@@ -30,10 +30,10 @@ never! {
     get(&str) -> Result<Vec<u8>>;
     digest(&str) -> Result<(Digest, u64)>;
     get_range(&str, u64, u64) -> Result<Vec<u8>>;
-    head(&str) -> Result<Option<Meta>>;
-    create(&str, &[u8]) -> Result<Put>;
-    swap(&str, Option<&Digest>, &[u8]) -> Result<Put>;
+    head(&str) -> Result<Option<ObjectMeta>>;
+    create(&str, &[u8]) -> Result<PutResult>;
+    swap(&str, Option<&Digest>, &[u8]) -> Result<PutResult>;
     replace(&str, &[u8]) -> Result<()>;
     delete(&str) -> Result<()>;
-    list(&str, Option<&str>, usize) -> Result<Vec<Meta>>;
+    list(&str, Option<&str>, usize) -> Result<Vec<ObjectMeta>>;
 }

@@ -109,7 +109,7 @@ fn outgoing(parts: &http::request::Parts) -> Result<OutgoingRequest, HttpError> 
     Ok(request)
 }
 
-/// A host that does not know one of them has response_timeout of its own.
+/// A host that does not support one of these options applies its own timeouts.
 fn options(connect_timeout: Duration, response_timeout: Duration, sending: Duration) -> RequestOptions {
     let nanoseconds = |time: Duration| Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     let options = RequestOptions::new();
@@ -124,5 +124,5 @@ fn failed(code: &ErrorCode, response_timeout: Duration) -> HttpError {
 }
 
 fn broken(why: &(impl std::fmt::Display + ?Sized)) -> HttpError {
-    HttpError::new(HttpErrorKind::Interrupted, TransportError(why.to_string()))
+    TransportError::http(Failure::Interrupted, why.to_string())
 }
