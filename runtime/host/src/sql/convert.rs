@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tidemill_core::{Error, Result, digest_json};
+use tidemill_core::{Error, Result, digest_json, sql::quote_string};
 
 use super::{
     SqlEngine, Watchdog,
@@ -58,7 +58,7 @@ impl SqlEngine {
         let columns = self.json_columns(&session, objects, &read)?;
         let columns: Vec<String> = columns
             .iter()
-            .map(|(name, kind)| format!("{}: {}", csv::quote_literal(name), csv::quote_literal(kind)))
+            .map(|(name, kind)| format!("{}: {}", quote_string(name), quote_string(kind)))
             .collect();
         self.copy_to_parquet(&session, &read(&format!("columns = {{{}}}", columns.join(", "))), &name, objects)
     }
@@ -109,7 +109,7 @@ impl SqlEngine {
         let watch = Watchdog::start(session, self.inner.timeout)?;
         let copied = session.execute_batch(&format!(
             "COPY ({sql}) TO {} (FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false)",
-            csv::quote_literal(&temporary.path().to_string_lossy())
+            quote_string(&temporary.path().to_string_lossy())
         ));
         match copied {
             Err(_) if watch.has_fired() => return Err(reader::timeout_error(self.inner.timeout)),

@@ -7,7 +7,7 @@ use std::{
     io::{BufRead, BufReader},
 };
 
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, sql::quote_string};
 
 use super::cache::CachedFile;
 
@@ -99,25 +99,15 @@ pub(super) fn read_csv_call(placed: &CachedFile, header: &Header) -> String {
     let columns: Vec<String> = header
         .columns
         .iter()
-        .map(|name| format!("{}: 'VARCHAR'", quote_literal(name)))
+        .map(|name| format!("{}: 'VARCHAR'", quote_string(name)))
         .collect();
     format!(
         "read_csv({}, auto_detect = false, header = true, columns = {{{}}}, delim = {}, quote = '\"', escape = '\"', \
          ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
-        quote_literal(&placed.path().to_string_lossy()),
+        quote_string(&placed.path().to_string_lossy()),
         columns.join(", "),
-        quote_literal(&header.delimiter.to_string()),
+        quote_string(&header.delimiter.to_string()),
     )
-}
-
-/// A text as SQL writes it.
-pub(super) fn quote_literal(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
-}
-
-/// A name as SQL writes it.
-pub(super) fn quote_identifier(value: &str) -> String {
-    format!("\"{}\"", value.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use std::{
 use duckdb::{Config, Connection};
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
-use tidemill_core::{Digest, Error, Format, Result, digest_json};
+use tidemill_core::{
+    Digest, Error, Format, Result, digest_json,
+    sql::{quote_identifier, quote_string},
+};
 
 mod cache;
 mod cache_dir;
@@ -31,7 +34,6 @@ mod utf8;
 
 use cache::Cache;
 pub(crate) use cache::CachedFile;
-use csv::{quote_identifier, quote_literal};
 pub use export::ParquetFile;
 pub use reader::SqlReader;
 use session::Session;
@@ -275,9 +277,9 @@ fn open_instance(options: &SqlOptions, cache: &Cache, spill: &str, threads: usiz
              SET allow_community_extensions = false; SET allow_persistent_secrets = false; SET errors_as_json = false;
              SET allowed_directories = [{}]; SET enable_external_access = false; SET lock_configuration = true",
             (options.memory_bytes >> 20).max(64),
-            quote_literal(&cache.dir().join(spill).to_string_lossy()),
+            quote_string(&cache.dir().join(spill).to_string_lossy()),
             (options.memory_bytes >> 18).max(256),
-            quote_literal(&format!("{}/", cache.dir().to_string_lossy())),
+            quote_string(&format!("{}/", cache.dir().to_string_lossy())),
         ))
         .map_err(failed)?;
     Ok(connection)
@@ -303,7 +305,7 @@ fn paths(objects: &[Arc<CachedFile>]) -> Vec<&Path> {
 fn path_list(paths: &[&Path]) -> String {
     paths
         .iter()
-        .map(|path| quote_literal(&path.to_string_lossy()))
+        .map(|path| quote_string(&path.to_string_lossy()))
         .collect::<Vec<_>>()
         .join(", ")
 }
