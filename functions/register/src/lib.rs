@@ -41,11 +41,12 @@ impl Stage for Register {
         }
         let registry = Registry::new(host.objects(), &model);
         let key = version::evaluation_key(&record, &trigger.key);
+        // The alias before the versions: a moved alias implies that its version is listed.
+        let champion = registry.current_alias(CHAMPION)?;
         let versions = registry.versions()?;
         let earlier = versions.iter().find(|version| version.evaluation == key);
         let number = earlier.map_or_else(|| next_version(&versions), |version| version.version);
         let version = version::from_evaluation(&model, number, &evaluation, key, host.context());
-        let champion = registry.current_alias(CHAMPION)?;
         if earlier.is_some() {
             // The same bytes again: a repeated run names the same outputs as the first.
             registry.create_version(&version).map_err(retry_conflict)?;

@@ -81,16 +81,18 @@ impl Selection {
     fn groups(&self, machine: &Machine) -> Result<Vec<Vec<String>>> {
         let stages = crates_in(&machine.root.join("functions"))?;
         let mut others = crates_in(&machine.root.join("infra/spin"))?;
+        // Its store blocks, and a feature of one package counts for all packages of a call.
+        let blocking: Vec<String> = others.extract_if(.., |package| package == "tidemill-spin-run").collect();
         Ok(match self {
             Self::Stages => vec![stages],
-            Self::Shipped => vec![stages, others],
+            Self::Shipped => vec![stages, others, blocking],
             Self::All => {
                 others.extend(crates_in(&machine.root.join("tests/guests"))?);
-                vec![stages, others]
+                vec![stages, others, blocking]
             }
             Self::Named(names) => {
                 others.extend(crates_in(&machine.root.join("tests/guests"))?);
-                let mut groups = vec![stages, others];
+                let mut groups = vec![stages, others, blocking];
                 let known: Vec<&str> = groups.iter().flatten().map(|package| short_name(package)).collect();
                 if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
                     bail!("no component is called `{unknown}`; there are {}", known.join(", "));

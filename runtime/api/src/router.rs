@@ -49,17 +49,20 @@ pub fn is_host_path(path: &str) -> bool {
 
 /// The host's routes.
 pub fn router(state: ApiState) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", get(health))
         .route("/status", get(status))
         .route("/events", get(list_events).post(notify))
         .route("/data/{*dataset}", post(data::upload))
         .route("/metrics", get(metrics))
         .fallback(not_found)
-        .layer(middleware::from_fn(explain_method))
         // The engine's server reads bodies whole, and limits them, before they come here.
         .layer(DefaultBodyLimit::disable())
-        .with_state(state)
+        .with_state(state);
+    // axum adds `Allow` outside of a router's own layers.
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(explain_method))
 }
 
 /// Answers one request whose body was read, with an answer whose body is whole.

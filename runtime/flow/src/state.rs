@@ -62,8 +62,13 @@ enum Windows {
 
 impl FlowState {
     pub(crate) fn new(pipeline: Arc<Pipeline>, store: Store, coordinator: Coordinator, options: FlowOptions, queue: Queue) -> Self {
+        // The worker runs the components that the project names.
+        let nodes = pipeline.nodes.iter().map(|node| NodeSettings {
+            component: Some(node.component.clone()),
+            ..NodeSettings::new(&pipeline, node)
+        });
         Self {
-            nodes: pipeline.nodes.iter().map(|node| NodeSettings::new(&pipeline, node)).collect(),
+            nodes: nodes.collect(),
             pipeline,
             store,
             coordinator,

@@ -98,6 +98,7 @@ impl Runner for Plain {
         (result, host.finish(), Usage::default())
     }
     fn component_digest(&self, node: &Node) -> Result<Digest> {
+        assert!(!node.component.is_empty(), "{node:?}");
         Ok(Digest::sha256(node.component.as_bytes()))
     }
 }

@@ -143,8 +143,15 @@ impl Delivery {
             }
         }
         let (digest, as_of) = match identify_object(context.store, &trigger.key).await {
+            Ok(identified) => identified,
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(Admission::Gone),
-            other => other?,
+            Err(error) => match &trigger.digest {
+                Some(digest) if !error.kind.is_retryable() => {
+                    let known = Self::new(context.node, trigger, digest.clone(), count);
+                    return known.settle(context, Err(error)).await.map(Admission::Settled);
+                }
+                _ => return Err(error),
+            },
         };
         if trigger.digest.as_ref().is_some_and(|expected| *expected != digest) {
             return Ok(Admission::Changed(digest));
@@ -238,6 +245,10 @@ impl Delivery {
         };
         if error.kind.is_retryable() && (self.failures + 1 < context.node.max_deliveries || self.is_store_unavailable(context).await) {
             return Err(error);
+        }
+        // Another delivery of the same event may have committed meanwhile.
+        if let Ok(Some(record)) = context.ledger.find(&self.letter.stage, &self.letter.resource, self.id()).await {
+            return Ok(Disposition::Committed(Box::new(record)));
         }
         let letter = DeadLetter {
             kind: error.kind,

@@ -140,7 +140,7 @@ fn waits_for_room(disk: &Disk, process: u32, connection: &mut Connection) -> Res
         disk.fill(process, 0)?;
         let events = connection.request("GET", "/events", &[], b"")?.body;
         let full = |reason: &str| ["full", "No space left", "File too large"].iter().any(|part| reason.contains(part));
-        let waits = |event: &Value| event["tries"].as_u64() > Some(1) && event["waits-for"].as_str().is_some_and(full);
+        let waits = |event: &Value| event["retries"].as_u64() > Some(1) && event["waits-for"].as_str().is_some_and(full);
         if events.as_array().into_iter().flatten().any(waits) {
             return Ok(());
         }

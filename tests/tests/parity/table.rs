@@ -57,7 +57,7 @@ fn render(rows: &[Row]) -> String {
     let mut text = String::from(
         "# The same on every target\n\n\
          Written by `tests/tests/parity` from what it saw, and compared with it in every test run. `=`: the outcome record (decision, reason,\n\
-         findings, facts, the SHA-256 of every object written) and the list of what was read are equal to the byte to those of the first\n\
+         findings, result, the SHA-256 of every object written) and the list of what was read are equal to the byte to those of the first\n\
          column; for an error, its kind and message. `–`: the stage does not run there. No tolerance is given anywhere.\n\n",
     );
     for target in Target::ALL {

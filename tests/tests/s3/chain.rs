@@ -155,7 +155,7 @@ fn notices_wake_it() -> Result<()> {
     };
     let cloud = |key: &str| {
         serde_json::json!({ "specversion": "1.0", "type": "com.amazonaws.s3.ObjectCreated:Put",
-        "source": format!("aws:s3.us-east-1.{BUCKET}"), "resource": key, "id": "1" })
+        "source": format!("aws:s3.us-east-1.{BUCKET}"), "subject": key, "id": "1" })
     };
     let post = |kind: &str, body: &serde_json::Value| -> Result<(u16, serde_json::Value)> {
         let mut answer = ureq::post(format!("{}/events", up.address))

@@ -44,7 +44,7 @@ fn announced(prefix: &str) -> [(Vec<(String, String)>, String); 4] {
         ("ce-specversion", "1.0".to_owned()),
         ("ce-type", "com.amazonaws.s3.ObjectCreated.Put".to_owned()),
         ("ce-source", format!("aws:s3.us-east-1.{BUCKET}")),
-        ("ce-resource", whole.clone()),
+        ("ce-subject", whole.clone()),
     ];
     [
         (json(), s3(&whole, "ObjectCreated:Put")),

@@ -171,12 +171,12 @@ fn sums_up(server: &Server, stage: &str) -> Result<()> {
 fn refused(record: &OutcomeRecord, elsewhere: &str) -> Result<()> {
     let facts = &record.result;
     for field in ["read", "head", "range"] {
-        says(facts, field, &["limit: the stage may not read `secrets/key`", "`reads`"])?;
+        says(facts, field, &["denied: the stage may not read `secrets/key`", "`reads`"])?;
     }
-    says(facts, "list", &["limit: the stage may not list `secrets/**`"])?;
-    says(facts, "write", &["limit: the stage may not write `secrets/made`", "`writes`"])?;
-    says(facts, "swap", &["limit: the stage may not write `secrets/key`"])?;
-    says(facts, "fetch", &[&format!("limit: the stage may not fetch from `{elsewhere}`")])?;
+    says(facts, "list", &["denied: the stage may not list `secrets/**`"])?;
+    says(facts, "write", &["denied: the stage may not write `secrets/made`", "`writes`"])?;
+    says(facts, "swap", &["denied: the stage may not write `secrets/key`"])?;
+    says(facts, "fetch", &[&format!("denied: the stage may not fetch from `{elsewhere}`")])?;
     says(facts, "fetch-granted", &["allowed: tide"])?;
     // The stage before caused it, and what that wrote was read.
     ensure!(
@@ -232,7 +232,7 @@ fn that_do_not_look_fail_with_the_right_kind() -> Result<()> {
             let letters = server.keys(&format!("dead/{stage}/"))?;
             let letter: Value = server.json(letters.first().context(stage.clone())?)?.context(stage.clone())?;
             let message = letter["message"].as_str().unwrap_or_default();
-            ensure!(letter["kind"] == "limit" && message.contains(&part), "{stage}: {letter}");
+            ensure!(letter["kind"] == "denied" && message.contains(&part), "{stage}: {letter}");
         }
     }
     ensure!(

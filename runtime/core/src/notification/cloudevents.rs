@@ -1,7 +1,7 @@
 //! CloudEvents 1.0 about S3 objects, by HTTP: structured (the event is the body), binary (its attributes are headers `ce-…`) or
 //! batched; and webhooks, whose body is S3's own notification.
 //!
-//! The attributes alone name an object too, as the CloudEvents adapter for S3 does: `source` ends in the bucket, `resource` is the key.
+//! The attributes alone name an object too, as the CloudEvents adapter for S3 does: `source` ends in the bucket, `subject` is the key.
 
 use serde_json::{Map, Value};
 
@@ -26,7 +26,7 @@ pub fn parse_http(header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Resul
         return parse_events(&json()?);
     };
     let mut event = Map::from_iter([("specversion".to_owned(), Value::from(version))]);
-    for name in ["type", "source", "resource"] {
+    for name in ["type", "source", "subject"] {
         if let Some(value) = header(&format!("ce-{name}")) {
             // In headers all that is not plain ASCII is percent-encoded.
             event.insert(name.to_owned(), decode_key(&value, false)?.into());
@@ -54,21 +54,21 @@ pub(super) fn parse_structured(event: &Value) -> Result<Vec<ObjectEvent>> {
     }
 }
 
-/// By the attributes alone: `source` is `aws:s3.<region>.<bucket>` (or `aws:s3:<region>:<bucket>`), `resource` the key as S3 encodes it.
+/// By the attributes alone: `source` is `aws:s3.<region>.<bucket>` (or `aws:s3:<region>:<bucket>`), `subject` the key as S3 encodes it.
 fn from_attributes(event: &Value, kind: &str) -> Result<ObjectEvent> {
     let source = text(event, "/source").unwrap_or_default();
     let rest = source.strip_prefix("aws:s3").filter(|rest| rest.starts_with(['.', ':']));
     let bucket = rest
         .and_then(|rest| rest[1..].split_once(['.', ':']))
         .map(|(_region, bucket)| bucket);
-    match (bucket.filter(|bucket| !bucket.is_empty()), text(event, "/resource")) {
+    match (bucket.filter(|bucket| !bucket.is_empty()), text(event, "/subject")) {
         (Some(bucket), Some(key)) => Ok(ObjectEvent {
             bucket: bucket.to_owned(),
             key: decode_key(key, true)?,
             kind: EventKind::from_name(kind),
         }),
         _ => Err(unknown_payload(&format!(
-            "a CloudEvent of type `{kind}` whose `data` names no object, nor do `source` (`aws:s3.<region>.<bucket>`) and `resource` (the key)"
+            "a CloudEvent of type `{kind}` whose `data` names no object, nor do `source` (`aws:s3.<region>.<bucket>`) and `subject` (the key)"
         ))),
     }
 }

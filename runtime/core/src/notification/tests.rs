@@ -187,7 +187,7 @@ fn minio_encodes_even_slashes() {
 
 #[test]
 fn cloud_events_in_three_modes() {
-    let attributes = json!({ "specversion": "1.0", "id": "1", "type": "com.amazonaws.s3.ObjectCreated:Put", "source": "aws:s3.us-west-2.tide", "resource": "raw/a+b.csv" });
+    let attributes = json!({ "specversion": "1.0", "id": "1", "type": "com.amazonaws.s3.ObjectCreated:Put", "source": "aws:s3.us-west-2.tide", "subject": "raw/a+b.csv" });
     let with = |data: Value| {
         let mut event = attributes.clone();
         event["data"] = data;
@@ -215,7 +215,7 @@ fn cloud_events_in_three_modes() {
             "ce-specversion" => "1.0",
             "ce-type" => "com.amazonaws.s3.ObjectRemoved:Delete",
             "ce-source" => "aws:s3.us-west-2.tide",
-            "ce-resource" => "raw/%C3%A9t%C3%A9.csv",
+            "ce-subject" => "raw/%C3%A9t%C3%A9.csv",
             "content-type" => "application/json",
             _ => return None,
         };
