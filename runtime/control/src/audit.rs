@@ -27,6 +27,8 @@ impl Control {
         let result = match error.kind {
             ErrorKind::Denied => AuditResult::Denied,
             ErrorKind::Input | ErrorKind::NotFound | ErrorKind::Config => return,
+            // A store that does not take the change does not take its record.
+            kind if kind.is_retryable() => return,
             _ => AuditResult::Failed,
         };
         let record = AuditRecord {

@@ -75,10 +75,10 @@ impl Outcome {
             as_of: None,
         }
     }
-    /// The stage did its work; `facts` is one of the types in [`record`](crate::record).
-    pub fn done(reason: impl Into<String>, facts: &impl Serialize) -> Self {
+    /// The stage did its work; `result` is one of the types in [`record`](crate::record).
+    pub fn done(reason: impl Into<String>, result: &impl Serialize) -> Self {
         Self {
-            result: serde_json::to_value(facts).unwrap_or_default(),
+            result: serde_json::to_value(result).unwrap_or_default(),
             ..Self::new(Decision::Done, reason)
         }
     }
@@ -127,10 +127,10 @@ impl Outcome {
         self.findings = findings;
         self
     }
-    /// With facts.
+    /// With a result.
     #[must_use]
-    pub fn with_result(mut self, facts: &impl Serialize) -> Self {
-        self.result = serde_json::to_value(facts).unwrap_or_default();
+    pub fn with_result(mut self, result: &impl Serialize) -> Self {
+        self.result = serde_json::to_value(result).unwrap_or_default();
         self
     }
     /// With a data time.

@@ -20,6 +20,9 @@ pub const STORE_VARIABLE: &str = "TIDEMILL_STORE";
 /// The variable with the address to listen at; without it a free port is used.
 pub const ADDRESS_VARIABLE: &str = "TIDEMILL_ADDR";
 
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long reads of an unavailable store are retried.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -129,7 +132,8 @@ impl Server {
 
     /// `{"quiet": …, "dead": …}`.
     pub fn status(&self) -> Result<serde_json::Value> {
-        Ok(ureq::get(format!("{}/status", self.address)).call()?.body_mut().read_json()?)
+        let request = ureq::get(format!("{}/status", self.address)).config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        Ok(request.call()?.body_mut().read_json()?)
     }
 
     /// Sends SIGKILL.
@@ -206,7 +210,7 @@ impl Server {
         let until = Instant::now() + STORE_TIMEOUT;
         loop {
             match self.runtime.block_on(ask()) {
-                Err(error) if error.kind == ErrorKind::Transient && Instant::now() < until => {
+                Err(error) if error.kind.is_retryable() && Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(200));
                 }
                 answered => return answered,

@@ -64,8 +64,8 @@ fn cost_one_request() -> Result<()> {
         &tidemill,
         &project,
         &["up", "--addr", "127.0.0.1:0"],
-        3,
-        &["the serving component is not a component"],
+        2,
+        &["the serving component: this is not a WebAssembly component"],
     )?;
     fs::remove_file(project.join("trap.wasm"))?;
     super::fails(

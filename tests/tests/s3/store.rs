@@ -162,7 +162,7 @@ async fn silence_is_given_up_and_a_restart_waited_for() -> Result<()> {
     // Whether the read outlived the outage depends on how long that was; the next one is answered.
     let waited = asked.await?;
     ensure!(
-        waited.as_ref().is_ok_and(|bytes| bytes == "1") || waited.as_ref().is_err_and(|e| e.kind == ErrorKind::Transient),
+        waited.as_ref().is_ok_and(|bytes| bytes == "1") || waited.as_ref().is_err_and(|e| e.kind.is_retryable()),
         "{waited:?}"
     );
     assert_eq!(store.get("a").await, Ok(Bytes::from_static(b"1")));

@@ -70,6 +70,8 @@ impl Tools {
             .args(["-c", &format!("{CARGO}{script}")])
             .current_dir(project)
             .env("PATH", path);
+        // What is generated is compiled as a user would, not with the lints of the runner.
+        command.env_remove("RUSTC_WORKSPACE_WRAPPER").env_remove("CLIPPY_ARGS");
         command.env("XTASK", &self.xtask).env("NATIVE", native());
         succeeded(command.output()?).with_context(|| format!("{}: sh {kind}", project.display()))
     }

@@ -7,7 +7,7 @@ use crate::bindings::fermyon::spin::variables;
 /// The environment variable that says what is served.
 const CONFIG: &str = "TIDEMILL_CONFIG";
 
-/// Program predictions are filed.
+/// Where predictions are filed.
 pub(crate) fn serving() -> Result<ServingConfig> {
     let fields = "the models as JSON (`{\"models\": {\"<model>\": {\"window\": \"1 day\", \"time\": \"<column>\"}}}`)";
     let config = std::env::var(CONFIG).map_err(|_| Error::config(format!("`{CONFIG}` is not set: give {fields}")))?;

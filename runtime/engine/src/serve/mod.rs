@@ -90,7 +90,8 @@ impl Server {
         let (bytes, cache) = (options.component, options.cache_dir);
         let compiled = tokio::task::spawn_blocking(move || {
             let compiler = Compiler::new(new_engine()?, cache);
-            let component = compiler.compile(&bytes, &Digest::sha256(&bytes))?;
+            let component = compiler.compile(&bytes, &Digest::sha256(&bytes));
+            let component = component.map_err(|error| error.context("the serving component"))?;
             let pre = component::link(compiler.engine(), &component)?;
             Ok((compiler.engine().clone(), pre))
         });

@@ -1,8 +1,8 @@
-//! Returns facts that are no object.
+//! Returns a result that is no object.
 
 use tidemill_sdk::prelude::*;
 
-/// Returns facts that are no object.
+/// Returns a result that is no object.
 #[derive(Debug)]
 pub struct Nonsense;
 

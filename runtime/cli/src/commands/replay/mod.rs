@@ -213,7 +213,7 @@ impl Replayer<'_> {
         let result = ran.0?;
         let mut differences = compare::list_differences(&outcome.outputs, &ran.1.outputs);
         if result.result != outcome.result {
-            differences.push("the outcome's facts".into());
+            differences.push("the outcome's result".into());
         }
         Ok(StageReplay {
             model: String::new(),
