@@ -15,9 +15,9 @@ use tidemill_core::{
     project::Project,
 };
 use tidemill_harness::{server::Server, snapshot};
-use tidemill_host::{Ledger, Store};
+use tidemill_host::Store;
 use tidemill_lambda::{CoordinatorEnvironment, CoordinatorHandler, Handler, StageEnvironment, stage_runner};
-use tidemill_run::list_dead_letters;
+use tidemill_run::{Ledger, list_dead_letters};
 use tidemill_tests::{small, trained};
 
 const DAYS: u64 = 5;

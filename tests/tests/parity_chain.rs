@@ -23,7 +23,8 @@ use tidemill_core::{
     trigger_id,
 };
 use tidemill_harness::{server::Server, snapshot};
-use tidemill_host::{Attempt, Commit, Ledger, RunHost, RunReport, SqlEngine, Store};
+use tidemill_host::{RunHost, SqlEngine, Store};
+use tidemill_run::{Attempt, Commit, Ledger, RunReport};
 use tidemill_tests::{native, small};
 
 const DAYS: u64 = 5;

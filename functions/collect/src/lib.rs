@@ -13,7 +13,7 @@ pub mod rows;
 mod tests;
 
 use serde::Deserialize;
-use tidemill_core::{Digest, Error, Host, Outcome, PutResult, Result, Stage, Trigger};
+use tidemill_core::{Digest, Error, Host, Outcome, PutResult, Result, Stage, Trigger, layout};
 
 /// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -62,7 +62,7 @@ impl Stage for Collect {
 
 /// Writes a file under a name made from its content, and returns the key unless it was there already.
 fn write_once(dataset: &str, ending: &str, bytes: &[u8], host: &dyn Host) -> Result<Option<String>> {
-    let key = format!("raw/{dataset}/collected/{}.{ending}", Digest::sha256(bytes).short());
+    let key = layout::collected(dataset, &Digest::sha256(bytes), ending);
     match host.objects().create(&key, bytes)? {
         PutResult::Written => Ok(Some(key)),
         PutResult::Unchanged => Ok(None),

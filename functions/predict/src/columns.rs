@@ -5,14 +5,14 @@ use tidemill_core::{
     ColumnValues, Error, Result,
     record::{Signature, SignatureColumn},
     spec::ColumnType,
+    text::quoted_list,
     time::parse_time,
 };
 use tidemill_ml::Columns;
 
 use crate::{
-    models::{datatype, quoted_list},
-    protocol::{InferRequest, InputTensor},
-    tensor_data::{Scalar, TensorData},
+    models::datatype,
+    protocol::{InferRequest, InputTensor, Scalar, TensorData},
 };
 
 /// Rows in one request at most.
@@ -132,7 +132,7 @@ impl InputTensor<'_> {
                 "the input `{}` is of type `{}`; it takes {}",
                 self.name,
                 self.datatype,
-                quoted_list(allowed.iter())
+                quoted_list(allowed)
             )));
         }
         let TensorData(flat) = self.data;

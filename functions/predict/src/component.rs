@@ -20,9 +20,9 @@ use tidemill_nn::{Backend as _, Graph, WasiNn};
 use tidemill_predictions::Record;
 
 use crate::{
+    PredictHost, Server,
     bindings::{objects, predictions},
-    host::{PredictHost, check_registered},
-    loaded::Server,
+    models::check_registered,
 };
 
 thread_local! {
@@ -91,7 +91,7 @@ impl PredictHost for Guest {
             return found;
         }
         let bytes = self.get_object(onnx).await?;
-        check_registered(onnx, &bytes, digest)?;
+        check_registered("model", onnx, &bytes, digest)?;
         WasiNn.load(onnx, &bytes)
     }
 

@@ -1,13 +1,12 @@
 //! One inference: request to rows, rows to features, features to scores, all of it to the log, and then the response.
 
-use tidemill_core::{ColumnValues, Error, Result, spec::Task};
+use tidemill_core::{ColumnValues, Error, Result, spec::Task, text::quoted_list};
 use tidemill_predictions::PredictionBatch;
 use tidemill_scoring::Predictions;
 
 use crate::{
-    host::PredictHost,
-    loaded::{LoadedModel, Server},
-    models::{self, quoted_list},
+    PredictHost, Server,
+    models::{self, LoadedModel},
     protocol::{InferRequest, InferResponse, OutputData, OutputTensor, Provenance},
 };
 

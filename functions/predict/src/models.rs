@@ -1,36 +1,63 @@
 //! Models, versions and aliases in the store. An alias is read at each request, so that moving it takes effect immediately; a version never
-//! changes and is cached.
+//! changes and is cached. The cache drops the version that was used least recently, so that a server whose models are retrained every day
+//! does not grow.
 
-use std::{collections::BTreeSet, rc::Rc};
+use std::{cell::RefCell, collections::BTreeSet, num::NonZeroUsize, rc::Rc};
 
+use lru::LruCache;
 use serde_json::{Value, json};
 use tidemill_core::{
     Digest, Error, ErrorKind, Result,
+    layout::{self, Prefix},
     record::{ModelAlias, ModelVersion, SignatureColumn},
     spec::{ColumnType, Task},
+    text::quoted_list,
 };
 use tidemill_ml::Transform;
-
+use tidemill_registry::{VersionSelector, version_number};
 use tidemill_scoring::Scorer;
 
-use crate::{
-    host::PredictHost,
-    loaded::{LoadedModel, Server},
-};
+use crate::PredictHost;
 
-/// The alias of requests that name no version.
-const CHAMPION: &str = "champion";
+/// Versions that a cache holds.
+const MAX_VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+
+/// What answers requests: a host, and the models that were loaded through it.
+#[derive(Debug)]
+pub struct Server<H> {
+    /// Where it runs.
+    pub host: H,
+    /// Loaded versions by model and number.
+    loaded: RefCell<LruCache<(String, u32), Rc<LoadedModel>>>,
+}
+
+impl<H> Server<H> {
+    /// A server without loaded models.
+    pub fn new(host: H) -> Self {
+        let loaded = RefCell::new(LruCache::new(MAX_VERSIONS));
+        Self { host, loaded }
+    }
+}
+
+/// A version that is ready to serve.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The version's record.
+    pub version: ModelVersion,
+    /// Its transform and its model.
+    pub scorer: Scorer,
+}
 
 /// Names of all models that have a version.
 pub async fn list_models(server: &Server<impl PredictHost>) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let keys = server.host.list_keys("models/", after.as_deref()).await?;
+        let keys = server.host.list_keys(&Prefix::Models.root(), after.as_deref()).await?;
         let Some(first) = keys.first() else { return Ok(names) };
         let name = first.split('/').nth(1).unwrap_or_default().to_owned();
         // Past everything of this model: `~` sorts after what a name or a number may hold.
-        after = Some(format!("models/{name}/~"));
+        after = Some(format!("{}~", Prefix::Models.under(&name)));
         names.push(name);
     }
 }
@@ -38,14 +65,16 @@ pub async fn list_models(server: &Server<impl PredictHost>) -> Result<Vec<String
 /// The version that a request means: a number, an alias, or none for the champion.
 pub async fn load(server: &Server<impl PredictHost>, model: &str, version: Option<&str>) -> Result<Rc<LoadedModel>> {
     check_name(model, "model")?;
-    let number = match version.map(str::parse::<u32>) {
-        Some(Ok(number)) => number,
-        _ => resolve_alias(server, model, version.unwrap_or(CHAMPION)).await?,
+    let number = match VersionSelector::parse(version) {
+        VersionSelector::Number(number) => number,
+        VersionSelector::Alias(alias) => resolve_alias(server, model, alias).await?,
     };
-    if let Some(loaded) = server.cache.get(model, number) {
+    let id = (model.to_owned(), number);
+    let found = server.loaded.borrow_mut().get(&id).cloned();
+    if let Some(loaded) = found {
         return Ok(loaded);
     }
-    let key = format!("models/{model}/versions/{number}.json");
+    let key = layout::version(model, number);
     let record: ModelVersion = match server.host.get_object(&key).await {
         Ok(bytes) => parse(&key, &bytes).map_err(|e| unavailable_version(model, number, &e))?,
         Err(e) if e.kind == ErrorKind::NotFound => return Err(unknown_version(server, model, &number.to_string()).await),
@@ -55,23 +84,31 @@ pub async fn load(server: &Server<impl PredictHost>, model: &str, version: Optio
         .await
         .map_err(|e| unavailable_version(model, number, &e))?;
     let loaded = Rc::new(loaded);
-    server.cache.insert(model, number, loaded.clone());
+    server.loaded.borrow_mut().put(id, loaded.clone());
     Ok(loaded)
 }
 
 /// Loads a version's model and transform, which must be the registered ones.
 async fn load_version(server: &Server<impl PredictHost>, version: ModelVersion) -> Result<LoadedModel> {
     let bytes = server.host.get_object(&version.transform).await?;
-    if Digest::sha256(&bytes) != version.transform_digest {
-        return Err(Error::bug(format!(
-            "`{}` is not the transform that was registered: its digest is not {}",
-            version.transform, version.transform_digest
-        )));
-    }
+    check_registered("transform", &version.transform, &bytes, &version.transform_digest)?;
     let transform = Transform::from_json(&bytes)?;
     let graph = server.host.load_graph(&version.onnx, &version.onnx_digest).await?;
     let scorer = Scorer::new(&version.onnx, transform, graph, version.task, version.classes.clone());
     Ok(LoadedModel { version, scorer })
+}
+
+/// Rejects bytes that are not the registered ones; `what` names them beside their key in the message.
+///
+/// # Errors
+/// `Bug` if the digest is another.
+pub fn check_registered(what: &str, key: &str, bytes: &[u8], digest: &Digest) -> Result<()> {
+    if Digest::sha256(bytes) == *digest {
+        return Ok(());
+    }
+    Err(Error::bug(format!(
+        "`{key}` is not the {what} that was registered: its digest is not {digest}"
+    )))
 }
 
 /// The error of a version that cannot be served. The request is valid, and another version may serve it: the error is `Transient`.
@@ -85,7 +122,7 @@ pub(crate) fn unavailable_version(model: &str, number: u32, error: &Error) -> Er
 
 async fn resolve_alias(server: &Server<impl PredictHost>, model: &str, alias: &str) -> Result<u32> {
     check_name(alias, "version")?;
-    let key = format!("models/{model}/aliases/{alias}.json");
+    let key = layout::alias(model, alias);
     match server.host.get_object(&key).await {
         Ok(bytes) => Ok(parse::<ModelAlias>(&key, &bytes)?.version),
         Err(e) if e.kind == ErrorKind::NotFound => Err(unknown_version(server, model, alias).await),
@@ -103,25 +140,24 @@ async fn unknown_version(server: &Server<impl PredictHost>, model: &str, version
         let known = if known.is_empty() {
             "there is none yet".into()
         } else {
-            format!("there are {}", quoted_list(known.iter()))
+            format!("there are {}", quoted_list(known))
         };
         return Error::not_found(format!("there is no model `{model}` with a version to serve; {known}"));
     }
     Error::not_found(format!(
         "model `{model}` has no version or alias `{version}`; its versions are {}",
-        quoted_list(found.iter())
+        quoted_list(found)
     ))
 }
 
 /// All version numbers of a model, ascending.
 async fn list_versions(server: &Server<impl PredictHost>, model: &str) -> Result<BTreeSet<u32>> {
-    let prefix = format!("models/{model}/versions/");
+    let prefix = layout::version_prefix(model);
     let mut found = BTreeSet::new();
     let mut after = None;
     loop {
         let page = server.host.list_keys(&prefix, after.as_deref()).await?;
-        let number = |key: &String| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse::<u32>().ok();
-        found.extend(page.iter().filter_map(number));
+        found.extend(page.iter().filter_map(|key| version_number(key)));
         match page.last() {
             Some(last) if page.len() >= 1000 => after = Some(last.clone()),
             _ => return Ok(found),
@@ -180,9 +216,4 @@ fn check_name(name: &str, what: &str) -> Result<()> {
 
 fn parse<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| Error::bug(format!("`{key}` is not what it should be: {e}")))
-}
-
-/// `` `a`, `b` ``
-pub fn quoted_list(names: impl Iterator<Item = impl std::fmt::Display>) -> String {
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -1,11 +1,12 @@
-//! The protocol's JSON: what is asked and what is answered.
+//! The protocol's JSON: requests and their tensors, and responses.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
 use tidemill_core::{Digest, Error, Result};
-
-use crate::tensor_data::TensorData;
 
 /// `POST …/infer`.
 #[derive(Debug, Deserialize)]
@@ -106,7 +107,170 @@ fn next_word<'a>(body: &'a [u8], error: &serde_json::Error) -> Option<&'a str> {
     std::str::from_utf8(&line[from..until]).ok()
 }
 
-/// What answers a [`Request`].
+/// The values of one tensor, row by row: flat or nested in JSON, read once, texts borrowed from the body where they can be.
+#[derive(Debug, Default, PartialEq)]
+pub struct TensorData<'a>(pub Vec<Scalar<'a>>);
+
+/// One value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar<'a> {
+    /// `null`.
+    Missing,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A whole number beyond 2^63 - 1.
+    Large(u64),
+    /// A number with a fraction or an exponent.
+    Number(f64),
+    /// A text.
+    Text(Cow<'a, str>),
+    /// An object, which no tensor holds: kept to be shown.
+    Object(Box<serde_json::Value>),
+}
+
+impl Scalar<'_> {
+    /// As a float: whole numbers count too.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Integer(v) => Some(*v as f64),
+            Self::Large(v) => Some(*v as f64),
+            Self::Number(v) => Some(*v).filter(|v| v.is_finite()),
+            _ => None,
+        }
+    }
+
+    /// As a 64-bit integer; a number with a fraction is none.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    /// As a truth.
+    pub fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    /// As a text.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(v) => Some(v),
+            _ => None,
+        }
+    }
+}
+
+/// As JSON.
+impl fmt::Display for Scalar<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json = match self {
+            Self::Missing => serde_json::Value::Null,
+            Self::Boolean(v) => (*v).into(),
+            Self::Integer(v) => (*v).into(),
+            Self::Large(v) => (*v).into(),
+            Self::Number(v) => (*v).into(),
+            Self::Text(v) => v.as_ref().into(),
+            Self::Object(v) => return v.fmt(f),
+        };
+        json.fmt(f)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for TensorData<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut values = Vec::new();
+        deserializer.deserialize_seq(Values(&mut values))?;
+        Ok(Self(values))
+    }
+}
+
+/// Appends an array's values.
+struct Values<'a, 'de>(&'a mut Vec<Scalar<'de>>);
+
+impl<'de> Visitor<'de> for Values<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while sequence.next_element_seed(Element(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Appends what one element of an array holds.
+struct Element<'a, 'de>(&'a mut Vec<Scalar<'de>>);
+
+impl<'de> DeserializeSeed<'de> for Element<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Element<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.0.push(Scalar::Missing);
+        Ok(())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        self.0.push(Scalar::Boolean(value));
+        Ok(())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.0.push(Scalar::Integer(value));
+        Ok(())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.0.push(i64::try_from(value).map_or(Scalar::Large(value), Scalar::Integer));
+        Ok(())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.0.push(Scalar::Number(value));
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, value: &'de str) -> Result<(), E> {
+        self.0.push(Scalar::Text(Cow::Borrowed(value)));
+        Ok(())
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+        self.0.push(Scalar::Text(Cow::Owned(value.to_owned())));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<(), A::Error> {
+        Values(self.0).visit_seq(sequence)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let object = serde_json::Value::deserialize(MapAccessDeserializer::new(map))?;
+        self.0.push(Scalar::Object(Box::new(object)));
+        Ok(())
+    }
+}
+
+/// What answers an [`InferRequest`].
 #[derive(Debug, Serialize)]
 pub struct InferResponse<'a> {
     /// The model that predicted.
@@ -143,7 +307,7 @@ pub struct OutputTensor<'a> {
     pub data: OutputData<'a>,
 }
 
-/// The values of an [`Output`].
+/// The values of an [`OutputTensor`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum OutputData<'a> {

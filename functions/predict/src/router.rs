@@ -7,7 +7,7 @@ use tidemill_core::{
     ingest::{self, UnsupportedMedia},
 };
 
-use crate::{host::PredictHost, infer, loaded::Server, models, protocol};
+use crate::{PredictHost, Server, infer, models, protocol};
 
 /// Largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 8 << 20;

@@ -1,6 +1,6 @@
 //! `predict` over a store, a model and a log in memory.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -8,7 +8,10 @@ use tidemill_core::{Digest, Error, Result};
 use tidemill_nn::{Graph, Tensor};
 use tidemill_predictions::Record;
 
-use crate::{host::PredictHost, loaded::Server, protocol::InferRequest};
+use crate::{
+    PredictHost, Server,
+    protocol::{InferRequest, Scalar, TensorData},
+};
 
 #[derive(Default)]
 struct Memory {
@@ -255,4 +258,45 @@ fn unknown_models_and_paths() {
         StatusCode::NOT_FOUND
     );
     assert_eq!(ask(&memory, Method::GET, "/", &Value::Null).0, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn every_value_is_read_as_it_is_and_shown_as_json() {
+    let body = r#"[[1, [-2, 18446744073709551615]], 1.0, 1e3, "a", "\u00e9\n", true, null, {"a": [1, {}]}, []]"#;
+    let TensorData(values) = serde_json::from_str(body).unwrap();
+    let shown: Vec<String> = values.iter().map(Scalar::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "1",
+            "-2",
+            "18446744073709551615",
+            "1.0",
+            "1000.0",
+            "\"a\"",
+            "\"é\\n\"",
+            "true",
+            "null",
+            r#"{"a":[1,{}]}"#
+        ]
+    );
+    assert!(matches!(&values[5], Scalar::Text(Cow::Borrowed("a"))));
+    let numbers: Vec<_> = values.iter().filter_map(Scalar::number).collect();
+    assert_eq!(numbers, [1.0, -2.0, 18_446_744_073_709_551_615.0, 1.0, 1000.0]);
+    assert_eq!(values.iter().filter_map(Scalar::integer).collect::<Vec<_>>(), [1, -2]);
+}
+
+#[test]
+fn only_an_array_is_data() {
+    for body in ["{}", "1", "\"a\"", "null"] {
+        let error = serde_json::from_str::<TensorData>(body).unwrap_err().to_string();
+        assert!(error.contains("expected a sequence"), "{error}");
+    }
+    let deep = "[".repeat(1000) + &"]".repeat(1000);
+    assert!(
+        serde_json::from_str::<TensorData>(&deep)
+            .unwrap_err()
+            .to_string()
+            .contains("recursion")
+    );
 }

@@ -19,7 +19,9 @@ mod scan;
 mod values;
 
 use serde::Deserialize;
-use tidemill_core::{Finding, Format, Host, ObjectsExt, Outcome, Result, Severity, Stage, Table, Trigger, record::DataFile, spec::Dataset};
+use tidemill_core::{
+    Finding, Format, Host, ObjectsExt, Outcome, Result, Severity, Stage, Table, Trigger, layout, record::DataFile, spec::Dataset,
+};
 
 use crate::{profile::GoodRows, scan::Scan};
 
@@ -71,8 +73,8 @@ impl Stage for Validate {
 /// Writes bad rows to quarantine and good rows to the dataset, unless the file is rejected as a whole.
 fn write_rows(scan: &Scan<'_>, host: &dyn Host) -> Result<Outcome> {
     let dataset = &scan.dataset.name;
-    let folder = format!("{dataset}/{}", host.context().run_key);
-    let quarantine = format!("quarantine/{folder}/rejected.parquet");
+    let run = &host.context().run_key;
+    let quarantine = layout::quarantine(dataset, run);
     let quarantined = scan.write_quarantine(&quarantine)?;
     let mut findings = scan.findings()?;
     if let Some(rejection) = scan.find_rejection(quarantined) {
@@ -91,12 +93,12 @@ fn write_rows(scan: &Scan<'_>, host: &dyn Host) -> Result<Outcome> {
     if is_rejected {
         return Ok(Outcome::rejected("an assertion about the whole data file is false", findings));
     }
-    let data = format!("datasets/{folder}/data.parquet");
+    let data = layout::data_file(dataset, run);
     let data_file = DataFile {
         dataset: dataset.clone(),
         digest: scan.write_good(&data)?.digest,
         data,
-        profile: format!("datasets/{folder}/profile.json"),
+        profile: layout::data_profile(dataset, run),
         rows: profile.rows,
         quarantined,
         quarantine: (quarantined > 0).then_some(quarantine),

@@ -16,9 +16,10 @@ use tidemill_core::{
     project::Project,
     record::ModelVersion,
 };
-use tidemill_demo::lambda::{Emulators, deployment};
+use tidemill_demo::lambda::Emulators;
 use tidemill_harness::flights;
-use tidemill_host::{Ledger, Store};
+use tidemill_host::Store;
+use tidemill_run::Ledger;
 
 use crate::{
     Arguments, Lambda,
@@ -107,7 +108,7 @@ fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>
         };
         let mut settings = NodeSettings::new(&pipeline, node);
         settings.component = Some(format!("components/{}", outcome.component));
-        let as_component = deployment::COMPONENT_STAGES.contains(&node.stage.as_str());
+        let as_component = node.policy().requires_component;
         let program = if as_component { "component" } else { "lambda" };
         functions.push(Function {
             name: node.stage.clone(),

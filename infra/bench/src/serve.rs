@@ -14,7 +14,7 @@ use futures::future::try_join_all;
 use serde_json::json;
 use tidemill_core::record::ModelVersion;
 use tidemill_harness::{flights, server::Server};
-use tidemill_host::nn::{Backend, NativeFirst, OnnxRuntime, Tensor, Tract, find_onnxruntime};
+use tidemill_nn::{Backend, NativeFirst, OnnxRuntime, Tensor, Tract, find_onnxruntime};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -13,8 +13,8 @@ use tidemill_harness::{
     reader::open_reader,
     server::Server,
 };
-use tidemill_host::nn::{self, BackendChoice};
 use tidemill_ml::{Columns, Transform};
+use tidemill_nn::{BackendChoice, open_backend};
 use tidemill_scoring::Scorer;
 
 /// A line of the table: a month and its monitoring report.
@@ -149,7 +149,7 @@ impl Frozen {
         let host = open_reader(server, "frozen")?;
         let version: ModelVersion = host.objects().get_json("models/late/versions/1.json")?;
         let transform = Transform::from_json(&host.objects().get(&version.transform)?)?;
-        let graph = nn::open_backend(BackendChoice::Tract).load(&version.onnx, &host.objects().get(&version.onnx)?)?;
+        let graph = open_backend(BackendChoice::Tract).load(&version.onnx, &host.objects().get(&version.onnx)?)?;
         Ok(Self {
             scorer: Scorer::new(&version.onnx, transform, graph, version.task, version.classes),
             sql: std::fs::read_to_string(server.project.join("features/late.sql"))?

@@ -60,9 +60,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::disable())
         .with_state(state);
     // axum adds `Allow` outside of a router's own layers.
-    Router::new()
-        .fallback_service(routes)
-        .layer(middleware::from_fn(explain_method))
+    Router::new().fallback_service(routes).layer(middleware::from_fn(explain_method))
 }
 
 /// Answers one request whose body was read, with an answer whose body is whole.

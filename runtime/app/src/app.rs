@@ -9,9 +9,10 @@ use tidemill_engine::{
     serve::{HostRoutes, ServeLimits, ServeOptions, Server},
 };
 use tidemill_flow::{Flow, FlowOptions, FlowSetup};
-use tidemill_host::{MessageQueue, Store, nn};
+use tidemill_nn::{BackendChoice, open_backend};
 use tidemill_observe::otlp;
 use tidemill_predictions::{DurableLog, LogOptions};
+use tidemill_store::{MessageQueue, Store};
 use tokio::net::TcpListener;
 
 use crate::{ComponentRunner, Project, RunningApp, ServeSettings, components::read_onnx, run_environment, running::Parts, windows};
@@ -113,7 +114,7 @@ impl App {
             component,
             store: self.store.clone(),
             log,
-            nn: nn::open_backend(nn::BackendChoice::OnnxRuntime),
+            nn: open_backend(BackendChoice::OnnxRuntime),
             listener,
             limits: ServeLimits::default(),
             host_routes,

@@ -4,9 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use tidemill_core::{Decision, Digest, Error, Host as _, Outcome, Result, Trigger, pipeline::Node};
-use tidemill_engine::{Engine, Limits, StageComponent};
-use tidemill_host::{AccessLog, RunHost, Runner, Usage};
+use tidemill_engine::{Engine, StageComponent};
+use tidemill_host::{RunHost, Runner, Usage};
 use tidemill_observe::Run;
+use tidemill_run::AccessLog;
 
 use crate::Project;
 
@@ -84,31 +85,11 @@ pub(crate) fn read_onnx(project: &Project) -> Result<Vec<u8>> {
     std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))
 }
 
-/// Runs a component under a node's limits.
-pub fn run_component(
-    component: &StageComponent,
-    node: &Node,
-    config: &str,
-    trigger: &Trigger,
-    host: RunHost,
-) -> (Result<Outcome>, AccessLog, Usage) {
-    let limits = Limits {
-        timeout: node.timeout,
-        memory_bytes: node.memory_bytes,
-    };
-    let (result, accesses, usage) = component.run(trigger, config, host, &limits);
-    let usage = Usage {
-        memory_bytes: usage.memory_bytes,
-        duration: usage.duration,
-    };
-    (result, accesses, usage)
-}
-
 impl Runner for ComponentRunner {
     fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
         let run_key = host.context().run_key.clone();
         let (result, accesses, usage) = match self.compile(&node.component) {
-            Ok(component) => run_component(&component, node, &node.config.to_string(), trigger, host),
+            Ok(component) => component.run(trigger, &node.config.to_string(), host, &node.into()),
             Err(error) => (Err(error), host.finish(), Usage::default()),
         };
         tidemill_observe::global().record_run(&Run {

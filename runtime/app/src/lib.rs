@@ -28,7 +28,7 @@ mod trial;
 mod windows;
 
 pub use app::App;
-pub use components::{ComponentRunner, run_component};
+pub use components::ComponentRunner;
 pub use listen::{DEFAULT_ADDRESS, ListenError, listen, serving_address};
 pub use project::{ObserveSettings, PROJECT_FILE, Project, StoreSettings, read_error, run_environment};
 pub use running::RunningApp;

@@ -11,7 +11,8 @@ use std::{
 };
 
 use tidemill_core::{Digest, Error, Result, pipeline::Pipeline, project};
-use tidemill_host::{SqlEngine, SqlOptions, Store};
+use tidemill_host::{SqlEngine, SqlOptions};
+use tidemill_store::Store;
 
 /// A project on disk.
 #[derive(Debug, Clone)]

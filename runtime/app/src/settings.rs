@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tidemill_host::Store;
 use tidemill_observe::otlp;
+use tidemill_store::Store;
 
 use crate::Project;
 

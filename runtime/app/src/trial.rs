@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 use tidemill_core::{Error, Result};
 use tidemill_engine::ServerHandle;
-use tidemill_host::Store;
 use tidemill_predictions::{DurableLog, LogOptions};
+use tidemill_store::Store;
 
 use crate::{App, listen};
 

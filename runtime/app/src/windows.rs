@@ -3,9 +3,9 @@
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tidemill_core::Result;
-use tidemill_host::Store;
 use tidemill_predictions::{DurableLog, summarize_window};
 use tidemill_run::{WindowSource, WindowSummary};
+use tidemill_store::Store;
 
 /// Seals and summarizes windows of the durable log.
 pub(crate) struct LogWindows {

@@ -91,7 +91,7 @@ impl Control {
         let now = Timestamp::now();
         let now = now.round(Unit::Second).unwrap_or(now);
         let key = scheduled_event_key(&node.stage, &node.resource, now);
-        if !is_triggered_by(node, &key) {
+        if !node.is_triggered_by(&key) {
             return Err(Error::input(format!(
                 "`{}` runs on an object: name one with `--key`; it is triggered by {}",
                 node.stage,
@@ -111,7 +111,7 @@ impl Control {
     }
 
     async fn trigger_with(&self, node: &Node, key: &str, again: bool) -> Result<Change<RequestedRun>> {
-        if !is_triggered_by(node, key) {
+        if !node.is_triggered_by(key) {
             return Err(Error::input(format!(
                 "`{key}` does not trigger `{}`, which is triggered by {}",
                 node.stage,
@@ -162,8 +162,4 @@ impl Control {
             false => Ok(()),
         }
     }
-}
-
-fn is_triggered_by(node: &Node, key: &str) -> bool {
-    node.on.iter().any(|pattern| matches(pattern, key))
 }

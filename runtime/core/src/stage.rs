@@ -15,6 +15,18 @@ pub trait Stage {
     /// Whether it asks SQL. The component of a stage that does not imports none, and so runs on Spin too, where there is none.
     const SQL: bool = true;
 
+    /// Reads the configuration from JSON. A stage whose `Config` is `()` accepts an empty object.
+    ///
+    /// # Errors
+    /// Those of serde, which name the field.
+    fn parse_config(config: &serde_json::Value) -> serde_json::Result<Self::Config> {
+        let is_empty = config.as_object().is_some_and(serde_json::Map::is_empty);
+        match Self::Config::deserialize(config) {
+            Err(_) if is_empty && size_of::<Self::Config>() == 0 => Self::Config::deserialize(serde_json::Value::Null),
+            other => other,
+        }
+    }
+
     /// Called once for each trigger, possibly again after a crash: it must write only under its run key,
     /// or create-only, or by compare-and-swap.
     fn run(trigger: &Trigger, config: Self::Config, host: &dyn Host) -> Result<Outcome>;
@@ -233,4 +245,51 @@ pub trait Sql {
     fn query<'a>(&'a self, sql: &str, tables: &[Table]) -> Result<Batches<'a>>;
     /// Runs it and writes the rows as Parquet to `key`, create-only; the bytes stay in the host.
     fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Config {
+        rounds: u32,
+    }
+
+    struct Grow;
+    impl Stage for Grow {
+        const NAME: &'static str = "grow";
+        type Config = Config;
+        fn run(_: &Trigger, _: Config, _: &dyn Host) -> Result<Outcome> {
+            Ok(Outcome::skipped("nothing"))
+        }
+    }
+
+    struct Plain;
+    impl Stage for Plain {
+        const NAME: &'static str = "plain";
+        type Config = ();
+        fn run(_: &Trigger, (): (), _: &dyn Host) -> Result<Outcome> {
+            Ok(Outcome::skipped("nothing"))
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_field() {
+        let parse = |config: serde_json::Value| Grow::parse_config(&config);
+        assert_eq!(parse(serde_json::json!({ "rounds": 3 })).unwrap().rounds, 3);
+        for (config, field) in [(serde_json::json!({ "round": 3 }), "`round`"), (serde_json::json!({}), "`rounds`")] {
+            let error = parse(config).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_configuration_is_an_empty_object_or_null() {
+        let parse = |config: serde_json::Value| Plain::parse_config(&config);
+        parse(serde_json::json!({})).unwrap();
+        parse(serde_json::Value::Null).unwrap();
+        parse(serde_json::json!({ "x": 1 })).unwrap_err();
+    }
 }

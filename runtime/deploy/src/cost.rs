@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidemill_core::{Error, Result};
 
-use crate::sam::{Sam, resources::Properties};
+use crate::sam::{PREDICT_PROGRAM, Sam, resources::Properties};
 
 /// Prices in US dollars, and the load that is reckoned with. AWS's free allowances are left out: they belong to the account, not to the
 /// project.
@@ -140,7 +140,7 @@ pub fn of(sam: &Sam, assumptions: &Assumptions) -> Cost {
         line(format!("{essential} alarms"), essential * a.alarm_month),
         line(format!("{} looks of the coordinator", sam.looks.round()), looks(sam, a)),
     ];
-    let predictions = if sam.programs.iter().any(|program| program == "tidemill-predict") {
+    let predictions = if sam.programs.iter().any(|program| program == PREDICT_PROGRAM) {
         predictions(sam, a)
     } else {
         Vec::new()

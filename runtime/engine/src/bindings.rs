@@ -1,5 +1,8 @@
-//! What `bindgen!` generates of the WIT packages. Nothing here leaves the crate.
+//! What `bindgen!` generates of the WIT packages, and conversions between the stage's types and those of `tidemill_core`. Nothing here
+//! leaves the crate.
 #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+
+tidemill_core::wit_conversions!([crate::bindings::stage::tidemill::stage] types run_context objects sql progress);
 
 /// What a stage imports and exports.
 pub mod stage {

@@ -6,21 +6,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidemill_core::{Digest, Error, Outcome, Result, Trigger};
-use tidemill_host::{AccessLog, RunHost};
+use tidemill_core::{Digest, Error, Outcome, Result, RunContext, Trigger};
+use tidemill_host::{AccessLog, RunHost, Usage};
 use wasmtime::{
     Store, UpdateDeadline,
-    component::{Component, HasSelf, Linker},
+    component::{Component, HasSelf, Linker, ResourceTable},
 };
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_nn::wit::{WasiNnCtx, WasiNnView};
 
 use crate::{
-    Limits, StageHost, Usage,
-    bindings::stage::{Stage, StagePre, tidemill::stage::types},
-    convert,
+    Limits, StageHost,
+    bindings::{
+        error_from_wit, outcome_from_wit,
+        stage::{Stage, StagePre},
+        trigger_to_wit,
+    },
     epoch::to_ticks,
     error,
-    onnx::OnnxEngine,
-    state::RunState,
+    limits::{Memory, Run},
+    nn,
+    onnx::{OnnxEngine, OnnxLoader},
+    wasi,
 };
 
 /// Bytes that a guest may pass to the host in one call.
@@ -77,12 +84,12 @@ impl StageComponent {
         let called = self
             .pre
             .instantiate(&mut store)
-            .and_then(|stage| call_run(&stage, &mut store, trigger, config));
+            .and_then(|stage| stage.call_run(&mut store, &trigger_to_wit(trigger), config));
         let result = match (called, store.data().run.take_failure()) {
             (Err(trap), _) => Err(error::trap_error(&trap, store.data())),
             (Ok(_), Some(failure)) => Err(failure),
-            (Ok(Ok(outcome)), None) => convert::outcome_from_wit(outcome),
-            (Ok(Err(error)), None) => Err(convert::error_from_wit(error)),
+            (Ok(Ok(outcome)), None) => outcome_from_wit(outcome),
+            (Ok(Err(error)), None) => Err(error_from_wit(error)),
         };
         let usage = Usage {
             memory_bytes: store.data().run.peak_memory(),
@@ -125,20 +132,81 @@ pub(crate) fn new_store(engine: &wasmtime::Engine, state: RunState) -> Store<Run
     store
 }
 
-type Returned = std::result::Result<types::Outcome, types::Error>;
-
-fn call_run(stage: &Stage, store: &mut Store<RunState>, trigger: &Trigger, config: &str) -> wasmtime::Result<Returned> {
-    let trigger = types::Trigger {
-        key: trigger.key.clone(),
-        digest: trigger.digest.to_string(),
-    };
-    stage.call_run(store, &trigger, config)
-}
-
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     Stage::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     wasmtime_wasi_nn::wit::add_to_linker(&mut linker, RunState::nn)?;
     Ok(linker)
+}
+
+/// The state of a run inside wasmtime: the host, WASI, the limits, and the ONNX engine once a model needs it.
+pub(crate) struct RunState {
+    pub(crate) host: Arc<dyn StageHost>,
+    pub(crate) table: ResourceTable,
+    memory: Memory,
+    pub(crate) stderr: wasi::CapturedOutput,
+    pub(crate) run: Arc<Run>,
+    pub(crate) is_timed_out: bool,
+    wasi: WasiCtx,
+    engine: Arc<OnnxEngine>,
+    /// Created when the guest first asks for a model.
+    nn: Option<WasiNnCtx>,
+}
+
+impl RunState {
+    fn new(host: Arc<dyn StageHost>, engine: Arc<OnnxEngine>, trigger: &Trigger, limits: &Limits) -> Self {
+        let run = Arc::new(Run::new(limits));
+        let stderr = wasi::CapturedOutput::default();
+        Self {
+            wasi: wasi::build_context(host.context(), &trigger.digest, &stderr),
+            host,
+            table: ResourceTable::new(),
+            memory: Memory::new(run.clone()),
+            stderr,
+            run,
+            is_timed_out: false,
+            engine,
+            nn: None,
+        }
+    }
+
+    /// The state of the ONNX engine's instance: the run's limits, and randomness that is the same in every run, for a model's numbers
+    /// must not depend on the run that computes them.
+    pub(crate) fn of_onnx(host: Arc<dyn StageHost>, engine: Arc<OnnxEngine>, run: Arc<Run>) -> Self {
+        let stderr = wasi::CapturedOutput::default();
+        let context = RunContext {
+            seed: 0,
+            run_key: String::new(),
+            ..host.context().clone()
+        };
+        Self {
+            wasi: wasi::build_context(&context, &Digest::sha256(b""), &stderr),
+            host,
+            table: ResourceTable::new(),
+            memory: Memory::new(run.clone()),
+            stderr,
+            run,
+            is_timed_out: false,
+            engine,
+            nn: None,
+        }
+    }
+
+    fn nn(&mut self) -> WasiNnView<'_> {
+        let new = || {
+            let loader = OnnxLoader::new(self.engine.clone(), self.host.clone(), self.run.clone());
+            nn::new_context(Arc::new(loader), Arc::default())
+        };
+        WasiNnView::new(&mut self.table, self.nn.get_or_insert_with(new))
+    }
+}
+
+impl WasiView for RunState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use tidemill_core::{Error, Result};
 use wasmtime::WasmBacktrace;
 
-use crate::state::RunState;
+use crate::component::RunState;
 
 /// Interfaces that a stage may import, beside those of WASI 0.2 that its standard library needs.
 const STAGE_INTERFACES: [&str; 10] = [

@@ -5,9 +5,12 @@ use tidemill_host::RunHost;
 use wasmtime::component::Resource;
 
 use crate::{
-    bindings::stage::tidemill::stage::{fetch, objects, progress, run_context, sql, types},
-    convert::{context_to_wit, digest_from_wit, error_to_wit, exported_to_wit, level_from_wit, meta_to_wit, put_to_wit, table_from_wit},
-    state::RunState,
+    bindings::{
+        context_to_wit, digest_from_wit, error_to_wit, exported_to_wit, level_from_wit, meta_to_wit, put_to_wit,
+        stage::tidemill::stage::{fetch, objects, progress, run_context, sql, types},
+        table_from_wit,
+    },
+    component::RunState,
 };
 
 /// Batches that own what they read from.
@@ -105,8 +108,7 @@ impl sql::HostReader for RunState {
 
 impl progress::Host for RunState {
     fn report(&mut self, fraction: f64, message: String) {
-        self.host
-            .report_progress(if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) }, &message);
+        self.host.report_progress(fraction, &message);
     }
     fn log(&mut self, level: progress::Level, message: String) {
         self.host.log(level_from_wit(level), &message);

@@ -6,7 +6,6 @@
 mod bindings;
 mod cache;
 mod component;
-mod convert;
 mod engine;
 mod epoch;
 mod error;
@@ -17,7 +16,6 @@ mod limits;
 mod nn;
 mod onnx;
 pub mod serve;
-mod state;
 mod wasi;
 
 pub use cache::Compiler;
@@ -27,5 +25,5 @@ pub use epoch::{register as register_epoch, to_ticks};
 pub use expiration::Expiration;
 pub use http_server::ServerHandle;
 pub use imports::StageHost;
-pub use limits::{Limits, Usage};
+pub use limits::Limits;
 pub use onnx::OnnxSource;

@@ -7,12 +7,14 @@ use std::sync::{
 
 use elsa::sync::FrozenMap;
 use tidemill_core::{Digest, Error, Result};
-use tidemill_nn::{ElementType, Graph, GraphCache, Tensor};
+use tidemill_nn::{Graph, GraphCache, Tensor};
 use wasmtime_wasi_nn::{
     ExecutionContext, GraphRegistry, Tensor as WitTensor,
     backend::{BackendError, BackendExecutionContext, BackendFromDir, BackendGraph, BackendInner, Id, NamedTensor},
-    wit::{ExecutionTarget, GraphEncoding, TensorType, WasiNnCtx},
+    wit::{ExecutionTarget, GraphEncoding, WasiNnCtx},
 };
+
+tidemill_nn::tensor_type_conversions!(wasmtime_wasi_nn::wit::TensorType);
 
 /// Loads models for guests.
 pub(crate) trait GraphLoader: Send + Sync + 'static {
@@ -123,28 +125,9 @@ fn backend_error(error: Error) -> BackendError {
 }
 
 fn tensor_from_wit(tensor: WitTensor) -> Result<Tensor> {
-    let kind = match tensor.ty {
-        TensorType::Fp16 => ElementType::F16,
-        TensorType::Fp32 => ElementType::F32,
-        TensorType::Fp64 => ElementType::F64,
-        TensorType::Bf16 => ElementType::Bf16,
-        TensorType::U8 => ElementType::U8,
-        TensorType::I32 => ElementType::I32,
-        TensorType::I64 => ElementType::I64,
-    };
-    Tensor::new(tensor.dimensions.iter().map(|length| *length as usize).collect(), kind, tensor.data)
+    Tensor::from_dimensions(&tensor.dimensions, type_from_wit(tensor.ty), tensor.data)
 }
 
 fn tensor_to_wit(tensor: Tensor) -> WitTensor {
-    let kind = match tensor.kind {
-        ElementType::F16 => TensorType::Fp16,
-        ElementType::F32 => TensorType::Fp32,
-        ElementType::F64 => TensorType::Fp64,
-        ElementType::Bf16 => TensorType::Bf16,
-        ElementType::U8 => TensorType::U8,
-        ElementType::I32 => TensorType::I32,
-        ElementType::I64 => TensorType::I64,
-    };
-    let lengths = tensor.shape.iter().map(|length| u32::try_from(*length).unwrap_or(u32::MAX));
-    WitTensor::new(lengths.collect(), kind, tensor.data)
+    WitTensor::new(tensor.dimensions(), type_to_wit(tensor.kind), tensor.data)
 }

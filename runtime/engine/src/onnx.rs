@@ -9,7 +9,7 @@ use std::{
 };
 
 use tidemill_core::{Digest, Error, Result};
-use tidemill_nn::{ElementType, Graph, Tensor};
+use tidemill_nn::{Graph, Tensor};
 use wasmtime::{
     Store,
     component::{Linker, ResourceAny},
@@ -18,15 +18,17 @@ use wasmtime::{
 use crate::{
     bindings::onnx::{
         Onnx, OnnxPre,
-        exports::wasi::nn::{errors::ErrorCode, graph, tensor::TensorType},
+        exports::wasi::nn::{errors::ErrorCode, graph},
     },
     cache::Compiler,
-    component::new_store,
+    component::{RunState, new_store},
     error,
     imports::StageHost,
+    limits::Run,
     nn::GraphLoader,
-    state::{Run, RunState},
 };
+
+tidemill_nn::tensor_type_conversions!(crate::bindings::onnx::exports::wasi::nn::tensor::TensorType);
 
 /// Reads the engine's component.
 pub type OnnxSource = Arc<dyn Fn() -> Result<Vec<u8>> + Send + Sync>;
@@ -183,13 +185,9 @@ impl Inner {
         self.check()?;
         let mut given = Vec::with_capacity(inputs.len());
         for (name, tensor) in inputs {
-            let lengths: Vec<u32> = tensor
-                .shape
-                .iter()
-                .map(|length| u32::try_from(*length).unwrap_or(u32::MAX))
-                .collect();
+            let (lengths, kind) = (tensor.dimensions(), type_to_wit(tensor.kind));
             let guest = self.onnx.wasi_nn_tensor().tensor();
-            let made = guest.call_constructor(&mut self.store, &lengths, to_wit(tensor.kind), &tensor.data);
+            let made = guest.call_constructor(&mut self.store, &lengths, kind, &tensor.data);
             given.push((name, self.finish(made.map(Ok))?));
         }
         let guest = self.onnx.wasi_nn_inference().graph_execution_context();
@@ -207,7 +205,7 @@ impl Inner {
             Ok((shape, kind, data))
         });
         let (shape, kind, data) = self.finish(read.map(Ok))?;
-        Tensor::new(shape.iter().map(|length| *length as usize).collect(), from_wit(kind), data)
+        Tensor::from_dimensions(&shape, type_from_wit(kind), data)
     }
 
     fn check(&self) -> Result<()> {
@@ -264,29 +262,5 @@ impl Drop for ComponentGraph {
         if instance.trapped.is_none() {
             let _dropped = self.execution.resource_drop(&mut instance.store);
         }
-    }
-}
-
-fn to_wit(kind: ElementType) -> TensorType {
-    match kind {
-        ElementType::F16 => TensorType::Fp16,
-        ElementType::F32 => TensorType::Fp32,
-        ElementType::F64 => TensorType::Fp64,
-        ElementType::Bf16 => TensorType::Bf16,
-        ElementType::U8 => TensorType::U8,
-        ElementType::I32 => TensorType::I32,
-        ElementType::I64 => TensorType::I64,
-    }
-}
-
-fn from_wit(kind: TensorType) -> ElementType {
-    match kind {
-        TensorType::Fp16 => ElementType::F16,
-        TensorType::Fp32 => ElementType::F32,
-        TensorType::Fp64 => ElementType::F64,
-        TensorType::Bf16 => ElementType::Bf16,
-        TensorType::U8 => ElementType::U8,
-        TensorType::I32 => ElementType::I32,
-        TensorType::I64 => ElementType::I64,
     }
 }

@@ -1,16 +1,12 @@
-//! A running flow: a worker over its queue, and a scheduler that closes windows, writes scheduled events and looks for new objects.
+//! A running flow: a worker over its queue, and a scheduler (`scheduler.rs`). Here it is started, asked and stopped.
 //!
 //! A flow that seems idle lists the store once more before it says so: a file that was written a moment ago may not have been noticed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tidemill_core::{Digest, Error, PutResult, Result, layout::Prefix, pipeline::deployment::CoordinatorSettings};
+use tidemill_core::{Error, PutResult, Result, pipeline::deployment::CoordinatorSettings};
 use tidemill_store::Store;
 use tidemill_worker::{Coordinator, EventSource, Worker, WorkerOptions};
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -18,14 +14,11 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use crate::{
     options::FlowSetup,
     queue::{Queue, QueueItem},
-    settling::STABILITY_INTERVAL,
+    scheduler::schedule,
     source::QueueSource,
     state::FlowState,
-    watch::{FileEvent, watch},
+    watch::watch,
 };
-
-/// Between two checks of the schedules, and after windows could not be closed.
-const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state of a flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,7 +77,7 @@ impl Flow {
         let worker = Arc::new(Worker::new(WorkerOptions {
             nodes: state.nodes.clone(),
             store,
-            sql,
+            sql: Some(sql),
             runner,
             environment: state.options.environment.clone(),
             progress: state.options.progress.clone(),
@@ -181,87 +174,4 @@ fn default_source(source: QueueSource) -> impl EventSource {
 fn default_source(source: QueueSource) -> impl EventSource {
     tidemill_run::enable_failpoints();
     tidemill_worker::Redelivery::from_environment(source)
-}
-
-impl FlowState {
-    async fn write_schedules(&self) -> Result<()> {
-        for (key, bytes) in self.coordinator.write_schedules(Timestamp::now()).await? {
-            self.route_object(&key, &Digest::sha256(&bytes), 0, None);
-        }
-        Ok(())
-    }
-
-    async fn handle_file_event(&self, event: FileEvent) -> Result<()> {
-        match event {
-            FileEvent::Complete(key) => self.inspect_key(&key, true).await,
-            FileEvent::Touched(key) if Prefix::Dead.contains(&key) => self.revive_dead_letters().await,
-            FileEvent::Touched(key) => self.inspect_key(&key, false).await,
-        }
-    }
-
-    /// Closes the windows that can be closed. Those of a dataset that is being validated stay due.
-    async fn close_windows(&self) -> Result<()> {
-        self.begin_closing();
-        let (mut is_complete, mut result) = (true, Ok(()));
-        for dataset in self.coordinator.datasets() {
-            if self.is_validating(&dataset) {
-                is_complete = false;
-                continue;
-            }
-            let mut closed = Vec::new();
-            let closing = self.coordinator.close_windows(&dataset, &mut closed).await;
-            for key in closed {
-                result = result.and(self.ingest(&key).await);
-            }
-            result = result.and(closing);
-        }
-        self.end_closing(is_complete && result.is_ok());
-        result
-    }
-}
-
-/// The scheduler's loop, until the flow stops.
-async fn schedule(flow: Arc<FlowState>, mut file_events: mpsc::UnboundedReceiver<FileEvent>, watcher: Option<notify::RecommendedWatcher>) {
-    let mut next_scan = Instant::now() + flow.options.poll_interval;
-    let mut next_schedule = Instant::now();
-    let mut next_close = Instant::now();
-    while !flow.is_stopping() {
-        let at = Instant::now();
-        if at >= next_schedule {
-            log_error(flow.write_schedules().await);
-            next_schedule = at + SCHEDULE_INTERVAL;
-        }
-        if at >= next_scan {
-            log_error(flow.scan(false).await);
-            next_scan = Instant::now() + flow.options.poll_interval;
-        }
-        if !flow.settling.is_empty() {
-            log_error(flow.recheck_settling().await);
-        }
-        if flow.are_windows_due() && at >= next_close {
-            let closed = flow.close_windows().await;
-            if closed.is_err() {
-                next_close = Instant::now() + SCHEDULE_INTERVAL;
-            }
-            log_error(closed);
-        }
-        let mut wait = next_scan.min(next_schedule).saturating_duration_since(Instant::now());
-        if !flow.settling.is_empty() {
-            wait = wait.min(STABILITY_INTERVAL);
-        }
-        if flow.are_windows_due() {
-            wait = wait.min(next_close.saturating_duration_since(Instant::now()).max(STABILITY_INTERVAL));
-        }
-        tokio::select! {
-            () = flow.changed.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-            Some(event) = file_events.recv(), if watcher.is_some() => log_error(flow.handle_file_event(event).await),
-        }
-    }
-}
-
-fn log_error(result: Result<()>) {
-    if let Err(error) = result {
-        tracing::error!("{error}");
-    }
 }

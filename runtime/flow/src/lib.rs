@@ -1,14 +1,12 @@
 //! The local flow: it notices objects, queues the events that they cause, and runs a worker over the queue.
 //!
-//! The queue is a convenience. Everything in it follows from the store, and losing its file loses nothing (see `scan.rs`).
+//! The queue is a convenience. Everything in it follows from the store, and losing its file loses nothing (see `scheduler.rs`).
 
 mod flow;
 mod notifications;
 mod options;
 mod queue;
-mod routing;
-mod scan;
-mod settling;
+mod scheduler;
 mod source;
 mod state;
 mod watch;

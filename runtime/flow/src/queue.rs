@@ -4,17 +4,19 @@
 //! While it cannot be written (a full disk) the mirror alone holds what waits; a start would find it again in the store.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use serde::{Deserialize, Serialize};
-use tidemill_core::{Digest, Error, Result, Trigger, trigger_id};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tidemill_core::{Digest, Error, Result, trigger_id};
 use tidemill_run::{DeadLetter, DeliveryCount, TriggerRef, failpoint};
 use tidemill_worker::{Event, EventBody};
 
+/// Ids of settled items that are kept at least; of more, the oldest are forgotten.
+const MAX_SETTLED_IDS: usize = 100_000;
 const ITEMS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
 const SEEN: TableDefinition<&str, &[u8]> = TableDefinition::new("seen");
 
@@ -71,23 +73,6 @@ impl QueueItem {
         }
     }
 
-    pub(crate) fn to_dead_letter(&self, error: &Error) -> DeadLetter {
-        DeadLetter {
-            id: self.trigger_id(),
-            stage: self.stage.clone(),
-            resource: self.resource.clone(),
-            trigger: Trigger {
-                key: self.key.clone(),
-                digest: self.digest.clone(),
-            },
-            kind: error.kind,
-            message: error.message.clone(),
-            attempt: self.attempt + 1,
-            depth: self.depth,
-            dropped: false,
-        }
-    }
-
     pub(crate) fn to_event(&self) -> Event {
         Event {
             id: self.trigger_id(),
@@ -124,8 +109,35 @@ pub(crate) struct SeenObject {
 
 #[derive(Default)]
 struct State {
+    /// The items by id, each with whether it runs.
     entries: BTreeMap<String, (QueueItem, bool)>,
+    settled: SettledIds,
     seen: BTreeMap<String, SeenObject>,
+}
+
+/// Trigger ids that have an outcome or a dead letter. One that was forgotten may be delivered again, which finds it in the store.
+#[derive(Default)]
+struct SettledIds {
+    recent: HashSet<String>,
+    older: HashSet<String>,
+}
+
+impl SettledIds {
+    fn contains(&self, id: &str) -> bool {
+        self.recent.contains(id) || self.older.contains(id)
+    }
+
+    fn insert(&mut self, id: String) {
+        if self.recent.len() >= MAX_SETTLED_IDS {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(id);
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.recent.remove(id);
+        self.older.remove(id);
+    }
 }
 
 pub(crate) struct Queue {
@@ -148,26 +160,14 @@ impl Queue {
                 .map_err(file_error)?,
             Some(path) => open_file(path)?,
         };
-        let mut state = State::default();
-        {
-            let write = database.begin_write().map_err(file_error)?;
-            write.open_table(ITEMS).map_err(file_error)?;
-            write.open_table(SEEN).map_err(file_error)?;
-            write.commit().map_err(file_error)?;
-            let read = database.begin_read().map_err(file_error)?;
-            for row in read.open_table(ITEMS).map_err(file_error)?.iter().map_err(file_error)? {
-                let (key, value) = row.map_err(file_error)?;
-                if let Ok(item) = serde_json::from_slice::<QueueItem>(value.value()) {
-                    state.entries.insert(key.value().to_owned(), (item, false));
-                }
-            }
-            for row in read.open_table(SEEN).map_err(file_error)?.iter().map_err(file_error)? {
-                let (key, value) = row.map_err(file_error)?;
-                if let Ok(seen) = serde_json::from_slice(value.value()) {
-                    state.seen.insert(key.value().to_owned(), seen);
-                }
-            }
-        }
+        // Opens the tables, so that a new file has them.
+        write_transaction(&database, &[], None, None)?;
+        let items = read_table(&database, ITEMS)?.into_iter();
+        let state = State {
+            entries: items.map(|(id, item)| (id, (item, false))).collect(),
+            seen: read_table(&database, SEEN)?,
+            settled: SettledIds::default(),
+        };
         Ok(Self {
             database: Mutex::new(Some(database)),
             path: path.map(Path::to_owned),
@@ -201,8 +201,6 @@ impl Queue {
         let write = database.begin_write().map_err(file_error)?;
         write.delete_table(ITEMS).map_err(file_error)?;
         write.delete_table(SEEN).map_err(file_error)?;
-        write.open_table(ITEMS).map_err(file_error)?;
-        write.open_table(SEEN).map_err(file_error)?;
         write.commit().map_err(file_error)?;
         let (items, seen) = {
             let state = self.state();
@@ -214,21 +212,29 @@ impl Queue {
         Ok(database)
     }
 
-    /// Adds what is not there yet, together with the external object that caused it.
-    pub(crate) fn put(&self, items: Vec<QueueItem>, seen: Option<(&str, SeenObject)>) {
-        let fresh: Vec<QueueItem> = {
+    /// Adds what is neither settled nor there yet, together with the external object that caused it.
+    pub(crate) fn put(&self, mut items: Vec<QueueItem>, seen: Option<(&str, SeenObject)>) {
+        {
             let state = self.state();
-            items
-                .into_iter()
-                .filter(|item| !state.entries.contains_key(&item.trigger_id()))
-                .collect()
-        };
-        if !fresh.is_empty() || seen.is_some() {
-            self.write(&fresh, None, seen.as_ref().map(|(key, value)| (*key, value)));
+            items.retain(|item| !state.settled.contains(&item.trigger_id()));
+            if items.is_empty() && seen.is_none() {
+                return;
+            }
+            for item in &items {
+                tidemill_observe::global().record_received(&item.stage, &item.resource);
+            }
+            items.retain(|item| !state.entries.contains_key(&item.trigger_id()));
+        }
+        if !items.is_empty() || seen.is_some() {
+            self.write(&items, None, seen.as_ref().map(|(key, value)| (*key, value)));
         }
         let mut state = self.state();
-        for item in fresh {
-            state.entries.entry(item.trigger_id()).or_insert((item, false));
+        for item in items {
+            // It may have been queued meanwhile, and even settled.
+            let id = item.trigger_id();
+            if !state.settled.contains(&id) {
+                state.entries.entry(id).or_insert((item, false));
+            }
         }
         if let Some((key, value)) = seen {
             state.seen.insert(key.to_owned(), value);
@@ -257,16 +263,30 @@ impl Queue {
         Some(item.clone())
     }
 
-    /// Removes an item that is done.
-    pub(crate) fn acknowledge(&self, item: &QueueItem) {
+    /// Removes an item that is done. `is_settled`: its trigger has an outcome or a dead letter, so that it is not queued again.
+    pub(crate) fn acknowledge(&self, item: &QueueItem, is_settled: bool) {
         failpoint!("ack");
-        self.write(&[], Some(&item.trigger_id()), None);
-        self.state().entries.remove(&item.trigger_id());
+        let id = item.trigger_id();
+        self.write(&[], Some(&id), None);
+        let mut state = self.state();
+        state.entries.remove(&id);
+        if is_settled {
+            state.settled.insert(id);
+        }
     }
 
-    /// Puts a taken item back, changed.
+    /// Items with these ids are not queued.
+    pub(crate) fn mark_settled(&self, ids: impl IntoIterator<Item = String>) {
+        self.state().settled.recent.extend(ids);
+    }
+
+    /// Puts an item back, changed: one that was taken, or that of a dead letter.
     pub(crate) fn give_back(&self, item: QueueItem) {
-        self.state().entries.insert(item.trigger_id(), (item.clone(), false));
+        let id = item.trigger_id();
+        let mut state = self.state();
+        state.settled.remove(&id);
+        state.entries.insert(id, (item.clone(), false));
+        drop(state);
         self.write(&[item], None, None);
     }
 
@@ -332,13 +352,12 @@ fn write_transaction<'a>(
     removed: Option<&str>,
     seen: impl IntoIterator<Item = (&'a str, &'a SeenObject)>,
 ) -> Result<()> {
-    let json = |value: &dyn erased::Json| value.bytes();
     let write = database.begin_write().map_err(file_error)?;
     {
         let mut table = write.open_table(ITEMS).map_err(file_error)?;
         for item in items {
             table
-                .insert(item.trigger_id().as_str(), json(item)?.as_slice())
+                .insert(item.trigger_id().as_str(), to_json(item)?.as_slice())
                 .map_err(file_error)?;
         }
         if let Some(id) = removed {
@@ -346,7 +365,7 @@ fn write_transaction<'a>(
         }
         let mut table = write.open_table(SEEN).map_err(file_error)?;
         for (key, value) in seen {
-            table.insert(key, json(value)?.as_slice()).map_err(file_error)?;
+            table.insert(key, to_json(value)?.as_slice()).map_err(file_error)?;
         }
     }
     write.commit().map_err(file_error)
@@ -373,77 +392,25 @@ fn open_file(path: &Path) -> Result<Database> {
     }
 }
 
-mod erased {
-    use tidemill_core::{Error, Result};
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|e| Error::bug(format!("a queue item cannot be written: {e}")))
+}
 
-    pub(super) trait Json {
-        fn bytes(&self) -> Result<Vec<u8>>;
-    }
-    impl<T: serde::Serialize> Json for T {
-        fn bytes(&self) -> Result<Vec<u8>> {
-            serde_json::to_vec(self).map_err(|e| Error::bug(format!("a queue item cannot be written: {e}")))
+/// The rows of a table, without those that another version wrote.
+fn read_table<T: DeserializeOwned>(
+    database: &Database,
+    table: TableDefinition<&'static str, &'static [u8]>,
+) -> Result<BTreeMap<String, T>> {
+    let read = database.begin_read().map_err(file_error)?;
+    let mut found = BTreeMap::new();
+    for row in read.open_table(table).map_err(file_error)?.iter().map_err(file_error)? {
+        let (key, value) = row.map_err(file_error)?;
+        if let Ok(value) = serde_json::from_slice(value.value()) {
+            found.insert(key.value().to_owned(), value);
         }
     }
+    Ok(found)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn item(stage: &str, key: &str) -> QueueItem {
-        QueueItem::new(stage, "m", key, &Digest::sha256(key.as_bytes()), 0)
-    }
-
-    #[test]
-    fn survives_a_restart_and_a_damaged_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("queue.redb");
-        {
-            let queue = Queue::open(Some(&path)).unwrap();
-            queue.put(vec![item("a", "k1"), item("a", "k2")], None);
-            let taken = queue.take_next(0, &|_| 1).unwrap();
-            queue.acknowledge(&taken);
-            let error = Queue::open(Some(&path)).err().unwrap();
-            assert!(error.message.contains("another `tidemill up`"), "{error}");
-        }
-        let queue = Queue::open(Some(&path)).unwrap();
-        assert_eq!(queue.items().into_iter().map(|(i, _)| i.key).collect::<Vec<_>>(), ["k2"]);
-        drop(queue);
-        std::fs::write(&path, b"no database").unwrap();
-        assert!(Queue::open(Some(&path)).unwrap().items().is_empty());
-    }
-
-    #[test]
-    fn a_file_that_failed_catches_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("queue.redb");
-        let queue = Queue::open(Some(&path)).unwrap();
-        queue.put(vec![item("a", "k1"), item("a", "k2")], None);
-        // As after a write that failed: nothing reaches the file, and it cannot be opened yet.
-        let kept = queue.database.lock().take();
-        queue.put(vec![item("a", "k3")], None);
-        let taken = queue.take_next(0, &|_| 1).unwrap();
-        queue.acknowledge(&taken);
-        assert!(queue.database.lock().is_none());
-        drop(kept);
-        queue.put(vec![item("a", "k4")], None);
-        drop(queue);
-        let keys: Vec<String> = Queue::open(Some(&path)).unwrap().items().into_iter().map(|(i, _)| i.key).collect();
-        assert_eq!(keys.len(), 3, "{keys:?}");
-        assert!(!keys.contains(&taken.key), "{keys:?}");
-    }
-
-    #[test]
-    fn waiting_items_wake_with_their_resource() {
-        let queue = Queue::open(None).unwrap();
-        queue.put(vec![item("retrain", "k")], None);
-        let mut taken = queue.take_next(0, &|_| 1).unwrap();
-        (taken.due, taken.waits_for) = (1000, Some("x".into()));
-        queue.give_back(taken);
-        assert!(queue.take_next(10, &|_| 1).is_none());
-        queue.wake("other");
-        assert!(queue.take_next(10, &|_| 1).is_none());
-        queue.wake("m");
-        assert!(queue.take_next(10, &|_| 1).is_some());
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use tidemill_core::{Error, Result, pipeline::StagePolicy};
 use tidemill_observe::global;
-use tidemill_run::{DeadLetter, Disposition, Wait};
+use tidemill_run::{Disposition, Wait};
 use tidemill_worker::{Delivered, Event, EventSource, GiveBack, Report};
 
 use crate::{queue::QueueItem, state::FlowState};
@@ -35,34 +35,28 @@ impl QueueSource {
         self.flow.queue.take_next(now, &limit)
     }
 
-    async fn route(&self, item: &QueueItem, report: &Report) -> Result<()> {
-        match &report.delivered {
-            Delivered::Ignored => {}
-            Delivered::Changed(digest) => self.flow.route_object(&item.key, digest, item.depth, None),
+    /// Queues what follows from a report. Returns whether the item's trigger has an outcome or a dead letter.
+    async fn route(&self, item: &QueueItem, report: Report) -> Result<bool> {
+        match report.delivered {
+            Delivered::Ignored => return Ok(false),
+            Delivered::Changed(digest) => {
+                self.flow.route_object(&item.key, &digest, item.depth, None);
+                return Ok(false);
+            }
             Delivered::Settled(Disposition::Committed(record)) => {
-                let id = item.trigger_id();
-                self.flow.route_outcome(record, &id, None).await?;
+                self.flow.route_outcome(&record, &item.trigger_id(), None).await?;
                 if StagePolicy::for_stage(&item.stage).advances_watermark {
                     self.flow.mark_windows_due();
                 }
-                self.flow.mark_settled([id]);
                 global().record_delivered(&item.stage, &item.resource);
-                self.flow.queue.wake(&item.resource);
             }
-            Delivered::Settled(Disposition::Failed(error)) => {
-                self.flow.mark_dead(self.dead_letter(item, error).await?);
+            Delivered::Settled(Disposition::Failed { letter, .. }) => {
+                self.flow.mark_dead(*letter);
                 global().record_dead_letter(&item.stage, &item.resource);
-                self.flow.queue.wake(&item.resource);
             }
         }
-        Ok(())
-    }
-
-    /// The letter in the store: an event that failed earlier keeps its first one.
-    async fn dead_letter(&self, item: &QueueItem, error: &Error) -> Result<DeadLetter> {
-        let letter = item.to_dead_letter(error);
-        let stored = self.flow.store.get(&letter.key()).await?;
-        Ok(serde_json::from_slice(&stored).unwrap_or(letter))
+        self.flow.queue.wake(&item.resource);
+        Ok(true)
     }
 
     fn retry_later(&self, item: &mut QueueItem, error: &Error) {
@@ -109,14 +103,18 @@ impl EventSource for QueueSource {
 
     async fn acknowledge(&self, event: Event, reports: Vec<Report>) {
         let Some(mut item) = self.flow.queue.get(&event.id) else { return };
-        for report in &reports {
-            if let Err(error) = self.route(&item, report).await {
-                self.retry_later(&mut item, &error);
-                self.flow.queue.give_back(item);
-                return self.flow.notify();
+        let mut is_settled = false;
+        for report in reports {
+            match self.route(&item, report).await {
+                Ok(settled) => is_settled |= settled,
+                Err(error) => {
+                    self.retry_later(&mut item, &error);
+                    self.flow.queue.give_back(item);
+                    return self.flow.notify();
+                }
             }
         }
-        self.flow.queue.acknowledge(&item);
+        self.flow.queue.acknowledge(&item, is_settled);
         self.flow.notify();
     }
 

@@ -1,24 +1,25 @@
 //! The state of a running flow, and its transitions. The queue, the watcher and the settling files know nothing of it.
 //!
-//! What is at rest is decided here alone: an event is never in neither the queue nor the settled ids, so a reader that finds both at rest
-//! missed nothing.
+//! What is at rest is decided here alone. An event stays in the queue until what came of it is known here, and a dead letter stays known
+//! until its event is back in the queue, so a reader that finds nothing to do missed nothing.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 use tidemill_core::{
-    layout::{Prefix, is_ignored},
-    pipeline::{KeyRole, NodeSettings, Pipeline, StagePolicy},
+    layout::Prefix,
+    pipeline::{NodeSettings, Pipeline, StagePolicy},
 };
 use tidemill_run::DeadLetter;
 use tidemill_store::Store;
 use tidemill_worker::Coordinator;
 use tokio::sync::Notify;
 
-use crate::{options::FlowOptions, queue::Queue, settling::SettlingFiles};
+use crate::{
+    options::FlowOptions,
+    queue::{Queue, QueueItem},
+    watch::SettlingFiles,
+};
 
 /// What all parts of a flow share.
 pub(crate) struct FlowState {
@@ -41,8 +42,7 @@ pub(crate) struct FlowState {
 
 #[derive(Default)]
 struct Inner {
-    /// Trigger ids that have an outcome or a dead letter.
-    settled: HashSet<String>,
+    /// By trigger id.
     dead: BTreeMap<String, DeadLetter>,
     windows: Windows,
     is_stopping: bool,
@@ -82,23 +82,10 @@ impl FlowState {
         }
     }
 
-    /// Whether an object with this key triggers a node as soon as it exists.
-    pub(crate) fn is_external(&self, key: &str) -> bool {
-        !is_ignored(key) && self.nodes.iter().any(|node| node.classify(key) == KeyRole::External)
-    }
-
     /// Wakes both loops.
     pub(crate) fn notify(&self) {
         self.queued.notify_one();
         self.changed.notify_one();
-    }
-
-    pub(crate) fn is_settled(&self, id: &str) -> bool {
-        self.inner.lock().settled.contains(id)
-    }
-
-    pub(crate) fn mark_settled(&self, ids: impl IntoIterator<Item = String>) {
-        self.inner.lock().settled.extend(ids);
     }
 
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
@@ -106,16 +93,13 @@ impl FlowState {
     }
 
     pub(crate) fn mark_dead(&self, letter: DeadLetter) {
-        let mut inner = self.inner.lock();
-        inner.settled.insert(letter.id.clone());
-        inner.dead.insert(letter.id.clone(), letter);
+        self.inner.lock().dead.insert(letter.id.clone(), letter);
     }
 
-    /// Forgets a dead letter; `queue` puts its event back. At no moment it is in neither.
-    pub(crate) fn revive(&self, letter: &DeadLetter, queue: impl FnOnce()) {
+    /// Forgets a dead letter and puts its event back. At no moment it is in neither.
+    pub(crate) fn revive(&self, letter: &DeadLetter) {
         let mut inner = self.inner.lock();
-        inner.settled.remove(&letter.id);
-        queue();
+        self.queue.give_back(QueueItem::from_dead_letter(letter));
         inner.dead.remove(&letter.id);
     }
 

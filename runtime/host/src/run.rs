@@ -1,23 +1,48 @@
-//! What one run of a stage sees: the store and SQL as far as granted, with everything read and written recorded.
+//! One run of a stage: who runs it, and what it sees, which is the store and SQL as far as granted, with everything read and written
+//! recorded.
 //!
 //! Within a run, an object that was bound to a table stays as it was then, even if its key is written meanwhile.
 
-use std::{collections::BTreeMap, io::Read as _, sync::Arc};
+use std::{collections::BTreeMap, io::Read as _, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidemill_core::{
-    Batches, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Format, Host, Level, Objects, PutResult, Result, RunContext, Sql,
-    Table, Trigger, record::ReadRecord,
+    Batches, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Format, Host, Level, Objects, Outcome, PutResult, Result, RunContext,
+    Sql, Table, Trigger, pipeline::Node, record::ReadRecord,
 };
 use tidemill_run::{AccessLog, Attempt, Grants, ScopedObjects};
+use tidemill_store::{BlockingStore, Store};
 
-use crate::{BlockingStore, SqlEngine, SqlReader, Store, fetch, parallel::parallel_map, sql};
+use crate::{SqlEngine, SqlReader, fetch, parallel::parallel_map, sql};
 
 /// Objects that are made files at once: each of a remote store is a round trip, and a window's log may have thousands.
 const CONCURRENCY: usize = 16;
 
 /// Told how far a run is: a fraction of 1, and what it is doing.
 pub type ProgressFn = Arc<dyn Fn(f64, &str) + Send + Sync>;
+
+/// The resources that a run used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Greatest linear memory, in bytes; 0 for a native stage.
+    pub memory_bytes: u64,
+    /// Wall-clock time inside the stage.
+    pub duration: Duration,
+}
+
+/// Runs stages. Called on a thread that may block, several calls concurrently.
+pub trait Runner: Send + Sync + 'static {
+    /// Runs a stage once, within the node's timeout and memory. The access log is that of `host`.
+    fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage);
+
+    /// The digest of the node's component: part of its run keys.
+    fn component_digest(&self, node: &Node) -> Result<Digest>;
+
+    /// The component, stored as `components/<digest>` so that a run can be replayed; `None` where there is no such file.
+    fn component_bytes(&self, _node: &Node) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+}
 
 /// What a run is made of.
 pub struct RunSetup {
@@ -50,7 +75,7 @@ impl std::fmt::Debug for RunSetup {
 #[derive(Debug)]
 pub struct RunHost {
     objects: ScopedObjects<BlockingStore>,
-    sql: SqlEngine,
+    sql: Option<SqlEngine>,
     context: RunContext,
     progress: ProgressSink,
     /// Within a run, what was bound to a table stays as it was then.
@@ -71,7 +96,7 @@ impl RunHost {
     pub fn new(setup: RunSetup) -> Self {
         Self {
             objects: ScopedObjects::new(setup.store.blocking_on(setup.handle), setup.grants, setup.trigger),
-            sql: setup.sql,
+            sql: Some(setup.sql),
             context: setup.context,
             progress: ProgressSink(setup.progress),
             cached: Mutex::default(),
@@ -79,27 +104,31 @@ impl RunHost {
     }
 
     /// What the stage sees in an attempt: the store and SQL as far as its node was granted. Call within the tokio runtime that drives
-    /// the store; the stage itself must run where blocking is allowed.
-    pub fn for_attempt(attempt: &Attempt, store: Store, sql: SqlEngine, progress: Option<ProgressFn>) -> Self {
-        Self::new(RunSetup {
-            store,
-            sql,
+    /// the store; the stage itself must run where blocking is allowed. A stage that handles records only needs no `sql`.
+    pub fn for_attempt(attempt: &Attempt, store: Store, sql: impl Into<Option<SqlEngine>>, progress: Option<ProgressFn>) -> Self {
+        let objects = store.blocking_on(tokio::runtime::Handle::current());
+        Self {
+            objects: ScopedObjects::new(objects, attempt.grants(), attempt.trigger().clone()),
+            sql: sql.into(),
             context: attempt.context().clone(),
-            trigger: attempt.trigger().clone(),
-            grants: attempt.grants(),
-            progress,
-            handle: tokio::runtime::Handle::current(),
-        })
+            progress: ProgressSink(progress),
+            cached: Mutex::default(),
+        }
     }
 
     /// Like [`Sql::query`], with a result that owns itself.
     pub fn reader(&self, sql: &str, tables: &[Table]) -> Result<SqlReader> {
-        self.sql.query(sql, &self.bind_tables(tables)?)
+        self.sql_engine()?.query(sql, &self.bind_tables(tables)?)
     }
 
     /// What the run looked at and wrote.
     pub fn finish(self) -> AccessLog {
         self.objects.finish()
+    }
+
+    fn sql_engine(&self) -> Result<&SqlEngine> {
+        let missing = || Error::bug("this run has no SQL, for its stage handles records only");
+        self.sql.as_ref().ok_or_else(missing)
     }
 
     fn bind_tables(&self, tables: &[Table]) -> Result<Vec<sql::BoundTable>> {
@@ -116,11 +145,12 @@ impl RunHost {
     /// The objects as files, many of them fetched at once; what is recorded does not depend on which came first.
     fn cache_files(&self, keys: &[String], format: Format) -> Result<Vec<Arc<sql::CachedFile>>> {
         keys.iter().try_for_each(|key| self.objects.check_read(key))?;
+        let engine = self.sql_engine()?;
         let name = |key: &str| format!("{format:?} {key}");
         let known = || self.cached.lock();
         let new: Vec<&String> = keys.iter().filter(|key| !known().contains_key(&name(key))).collect();
         let made = parallel_map(&new, CONCURRENCY, |key| {
-            self.sql.cache_object(self.objects.as_unrestricted(), key, format)
+            engine.cache_object(self.objects.as_unrestricted(), key, format)
         });
         for (key, placed) in new.into_iter().zip(made) {
             let placed = placed.inspect_err(|error| {
@@ -176,7 +206,7 @@ impl Sql for RunHost {
 
     fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile> {
         self.objects.grants().check_write(key)?;
-        let (file, rows) = self.sql.export(sql, &self.bind_tables(tables)?)?;
+        let (file, rows) = self.sql_engine()?.export(sql, &self.bind_tables(tables)?)?;
         let mut bytes = Vec::new();
         file.reopen()
             .and_then(|mut file| file.read_to_end(&mut bytes))

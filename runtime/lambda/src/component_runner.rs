@@ -14,7 +14,7 @@ use tidemill_core::{
     Digest, Error, ErrorKind, Outcome, Result, Trigger,
     pipeline::{Node, NodeSettings},
 };
-use tidemill_engine::{Engine, EngineOptions, Limits, OnnxSource, StageComponent};
+use tidemill_engine::{Engine, EngineOptions, OnnxSource, StageComponent};
 use tidemill_host::{RunHost, Runner, Usage};
 use tidemill_run::AccessLog;
 use tidemill_store::Store;
@@ -111,16 +111,7 @@ fn missing_component(error: Error, name: &str) -> Error {
 
 impl Runner for ComponentRunner {
     fn run(&self, node: &Node, trigger: &Trigger, host: RunHost) -> (Result<Outcome>, AccessLog, Usage) {
-        let limits = Limits {
-            timeout: node.timeout,
-            memory_bytes: node.memory_bytes,
-        };
-        let (result, accesses, usage) = self.component.run(trigger, &node.config.to_string(), host, &limits);
-        let usage = Usage {
-            memory_bytes: usage.memory_bytes,
-            duration: usage.duration,
-        };
-        (result, accesses, usage)
+        self.component.run(trigger, &node.config.to_string(), host, &node.into())
     }
 
     fn component_digest(&self, _: &Node) -> Result<Digest> {

@@ -35,12 +35,16 @@ impl Handler {
     /// A function that runs its node's stage by `runner`.
     pub fn new(environment: StageEnvironment, store: Store, runner: Arc<dyn Runner>) -> Result<Self> {
         let node = environment.node;
-        let sql = SqlEngine::on_small_disk(SqlOptions {
-            cache_dir: std::env::temp_dir().join("tidemill-cache"),
-            memory_bytes: environment.memory_bytes / 2,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-            timeout: Duration::from_secs(node.timeout_seconds),
-        })?;
+        // To open DuckDB is a good part of a cold start.
+        let open_sql = || {
+            SqlEngine::on_small_disk(SqlOptions {
+                cache_dir: std::env::temp_dir().join("tidemill-cache"),
+                memory_bytes: environment.memory_bytes / 2,
+                threads: std::thread::available_parallelism().map_or(1, usize::from),
+                timeout: Duration::from_secs(node.timeout_seconds),
+            })
+        };
+        let sql = (!node.policy().handles_records_only).then(open_sql).transpose()?;
         let worker = Worker::new(WorkerOptions {
             nodes: vec![node.clone()],
             store: store.clone(),

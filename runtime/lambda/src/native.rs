@@ -2,7 +2,6 @@
 
 use std::{marker::PhantomData, time::Instant};
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidemill_core::{
     Digest, Error, Host, Outcome, Result, Stage, Trigger,
@@ -29,7 +28,7 @@ impl<S: Stage> Native<S> {
                 S::NAME
             )));
         }
-        parse_config::<S::Config>(S::NAME, &node.config)?;
+        parse_config::<S>(&node.config)?;
         Ok(Self {
             component: digest(node.component.as_deref())?,
             stage: PhantomData,
@@ -69,12 +68,12 @@ impl<S: Stage + 'static> Runner for Native<S> {
 /// Runs a stage natively, to the same outcome as its component. The result leaves a component as JSON text, and reading a number back may
 /// change its last digit: it is read back here too.
 pub fn run_native<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
-    let mut outcome = S::run(trigger, parse_config::<S::Config>(S::NAME, config)?, host)?;
+    let mut outcome = S::run(trigger, parse_config::<S>(config)?, host)?;
     outcome.result = serde_json::from_str(&outcome.result.to_string())
         .map_err(|e| Error::bug(format!("the result of stage `{}` are not JSON: {e}", S::NAME)))?;
     Ok(outcome)
 }
 
-fn parse_config<C: DeserializeOwned>(stage: &str, config: &Value) -> Result<C> {
-    C::deserialize(config).map_err(|e| Error::config(format!("`TIDEMILL_CONFIG` does not configure stage `{stage}`: {e}")))
+fn parse_config<S: Stage>(config: &Value) -> Result<S::Config> {
+    S::parse_config(config).map_err(|e| Error::config(format!("`TIDEMILL_CONFIG` does not configure stage `{}`: {e}", S::NAME)))
 }

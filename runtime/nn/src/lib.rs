@@ -41,9 +41,13 @@
 //! # }
 //! ```
 
+#[cfg(feature = "onnxruntime")]
+mod choice;
 #[cfg(feature = "tract")]
 mod metadata;
 mod native;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod tensor;
 #[cfg(feature = "tract")]
 mod tract;
@@ -58,9 +62,13 @@ use std::{
 use lru::LruCache;
 use tidemill_core::{Digest, Result};
 
+#[cfg(feature = "onnxruntime")]
+pub use choice::{BackendChoice, open_backend};
 #[cfg(feature = "tract")]
 pub use metadata::{ModelMetadata, TensorInfo};
 pub use native::NativeFirst;
+#[cfg(feature = "onnxruntime")]
+pub use onnxruntime::{OnnxRuntime, find_onnxruntime};
 pub use tensor::{ElementType, Tensor, arrange};
 #[cfg(feature = "tract")]
 pub use tract::Tract;

@@ -33,6 +33,40 @@ impl ElementType {
     }
 }
 
+/// Defines `type_from_wit` and `type_to_wit` in the module where it is called: conversions between [`ElementType`] and
+/// the `tensor-type` that a bindings generator makes from `wasi:nn`, whose path is the argument. Guests and hosts have types of their own
+/// with the same cases; a case that is added on one side fails to compile.
+#[macro_export]
+macro_rules! tensor_type_conversions {
+    ($($path:tt)+) => {
+        use $($path)+ as WitTensorType;
+
+        fn type_from_wit(kind: WitTensorType) -> $crate::ElementType {
+            match kind {
+                WitTensorType::Fp16 => $crate::ElementType::F16,
+                WitTensorType::Fp32 => $crate::ElementType::F32,
+                WitTensorType::Fp64 => $crate::ElementType::F64,
+                WitTensorType::Bf16 => $crate::ElementType::Bf16,
+                WitTensorType::U8 => $crate::ElementType::U8,
+                WitTensorType::I32 => $crate::ElementType::I32,
+                WitTensorType::I64 => $crate::ElementType::I64,
+            }
+        }
+
+        fn type_to_wit(kind: $crate::ElementType) -> WitTensorType {
+            match kind {
+                $crate::ElementType::F16 => WitTensorType::Fp16,
+                $crate::ElementType::F32 => WitTensorType::Fp32,
+                $crate::ElementType::F64 => WitTensorType::Fp64,
+                $crate::ElementType::Bf16 => WitTensorType::Bf16,
+                $crate::ElementType::U8 => WitTensorType::U8,
+                $crate::ElementType::I32 => WitTensorType::I32,
+                $crate::ElementType::I64 => WitTensorType::I64,
+            }
+        }
+    };
+}
+
 /// A dense tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
@@ -65,6 +99,16 @@ impl Tensor {
             )));
         }
         Ok(Self { shape, kind, data })
+    }
+
+    /// A tensor with dimensions as wasi:nn has them; otherwise like [`new`](Self::new).
+    pub fn from_dimensions(dimensions: &[u32], kind: ElementType, data: Vec<u8>) -> Result<Self> {
+        Self::new(dimensions.iter().map(|length| *length as usize).collect(), kind, data)
+    }
+
+    /// The shape as wasi:nn has it.
+    pub fn dimensions(&self) -> Vec<u32> {
+        self.shape.iter().map(|length| u32::try_from(*length).unwrap_or(u32::MAX)).collect()
     }
 
     /// A tensor of f32.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidemill_core::{Digest, Error, Result};
 
-use crate::{Backend, ElementType, Graph, Tensor};
+use crate::{Backend, Graph, Tensor};
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 #[allow(unsafe_code, reason = "imports are raw pointers underneath, in generated code alone")]
@@ -13,6 +13,8 @@ mod bindings {
 }
 
 use bindings::wasi::nn::{errors, graph, inference, tensor};
+
+crate::tensor_type_conversions!(bindings::wasi::nn::tensor::TensorType);
 
 /// Runs ONNX through the component's imports.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,29 +71,9 @@ fn convert_error(model: &str, error: &errors::Error) -> Error {
 }
 
 fn to_wit(tensor: Tensor) -> tensor::Tensor {
-    let kind = match tensor.kind {
-        ElementType::F16 => tensor::TensorType::Fp16,
-        ElementType::F32 => tensor::TensorType::Fp32,
-        ElementType::F64 => tensor::TensorType::Fp64,
-        ElementType::Bf16 => tensor::TensorType::Bf16,
-        ElementType::U8 => tensor::TensorType::U8,
-        ElementType::I32 => tensor::TensorType::I32,
-        ElementType::I64 => tensor::TensorType::I64,
-    };
-    let lengths = tensor.shape.iter().map(|length| u32::try_from(*length).unwrap_or(u32::MAX));
-    tensor::Tensor::new(&lengths.collect::<Vec<_>>(), kind, &tensor.data)
+    tensor::Tensor::new(&tensor.dimensions(), type_to_wit(tensor.kind), &tensor.data)
 }
 
 fn from_wit(tensor: &tensor::Tensor) -> Result<Tensor> {
-    let kind = match tensor.ty() {
-        tensor::TensorType::Fp16 => ElementType::F16,
-        tensor::TensorType::Fp32 => ElementType::F32,
-        tensor::TensorType::Fp64 => ElementType::F64,
-        tensor::TensorType::Bf16 => ElementType::Bf16,
-        tensor::TensorType::U8 => ElementType::U8,
-        tensor::TensorType::I32 => ElementType::I32,
-        tensor::TensorType::I64 => ElementType::I64,
-    };
-    let shape = tensor.dimensions().iter().map(|length| *length as usize).collect();
-    Tensor::new(shape, kind, tensor.data())
+    Tensor::from_dimensions(&tensor.dimensions(), type_from_wit(tensor.ty()), tensor.data())
 }

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use tidemill_core::{Error, PutResult, Result, pipeline::deployment::LoggedModel};
+use tidemill_core::{Error, PutResult, Result, pipeline::deployment::LoggedModel, text::quoted_list};
 use tidemill_store::Store;
 
 use crate::{
@@ -62,8 +62,7 @@ impl DirectLog {
     }
 
     fn unknown_model(&self, model: &str) -> Error {
-        let known: Vec<String> = self.models.keys().map(|name| format!("`{name}`")).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let known = quoted_list(self.models.keys());
         Error::config(format!(
             "predictions of `{model}` cannot be logged: the configuration has `window` and `time` for {known}; add those of `{model}`"
         ))

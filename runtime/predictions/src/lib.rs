@@ -24,7 +24,6 @@
 //! # Ok::<(), tidemill_core::Error>(())
 //! ```
 
-mod batch;
 #[cfg(feature = "segments")]
 mod direct;
 #[cfg(feature = "durable")]
@@ -34,17 +33,14 @@ mod record;
 mod segment;
 #[cfg(feature = "segments")]
 mod summary;
-#[cfg(feature = "segments")]
-mod table;
 #[cfg(all(test, feature = "segments"))]
 mod tests;
 
-pub use batch::PredictionBatch;
 #[cfg(feature = "segments")]
 pub use direct::DirectLog;
 #[cfg(feature = "durable")]
 pub use durable::{DurableLog, LogOptions, Receipt};
-pub use record::Record;
+pub use record::{PredictionBatch, Record};
 #[cfg(feature = "segments")]
 pub use segment::{Segment, build_segments};
 #[cfg(feature = "segments")]

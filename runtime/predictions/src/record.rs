@@ -1,4 +1,4 @@
-//! The record format: what a serving component sends and what a write-ahead file holds.
+//! The record format, written and read: what a serving component sends and what a write-ahead file holds.
 //!
 //! A record is binary because scores must come back bit for bit. It is read in place: texts are borrowed from its bytes. All numbers
 //! are little-endian; a text is its length (32 bits) and its UTF-8:
@@ -20,15 +20,101 @@
 
 use std::ops::Range;
 
-use tidemill_core::{Error, Result, spec::ColumnType};
+use tidemill_core::{ColumnValues, Error, Result, spec::ColumnType};
 
 /// The first byte of a record. Change it with the format.
-pub(crate) const FORMAT: u8 = 1;
+const FORMAT: u8 = 1;
 
 /// Where the time of serving is.
 const SERVED_AT: Range<usize> = 1..9;
 /// Where the model's name begins.
 const MODEL: usize = SERVED_AT.end + size_of::<u32>();
+
+/// The predictions of one answered request, borrowed from the code that made them.
+///
+/// The id of a row is `<request id>/<row>`, with rows counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PredictionBatch<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// The model's version.
+    pub version: u32,
+    /// The SHA-256 of the version's `transform.json`.
+    pub transform: &'a str,
+    /// The client's id of the request, or a unique one.
+    pub request_id: &'a str,
+    /// The number of rows.
+    pub rows: usize,
+    /// Context, features, then outputs (`_score`, `_label`, `_score_<class>`), each with one value for each row.
+    pub columns: &'a [(String, ColumnValues)],
+    /// Microseconds from the request's arrival until all its rows were scored.
+    pub latency_us: u64,
+}
+
+impl PredictionBatch<'_> {
+    /// Encodes the rows.
+    ///
+    /// # Errors
+    /// `Input` if a column does not have one value for each row, or if the model's name cannot be part of a key.
+    pub fn to_record(&self) -> Result<Record> {
+        if let Some((name, values)) = self.columns.iter().find(|(_, values)| values.len() != self.rows) {
+            return Err(Error::input(format!(
+                "column `{name}` has {} values for {} predictions; it must have one for each",
+                values.len(),
+                self.rows
+            )));
+        }
+        Record::from_encoded(self.encode(), self.model, self.rows)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder(Vec::with_capacity(1024));
+        out.0.push(FORMAT);
+        // The time of serving: the log sets it.
+        out.word(0);
+        out.text(self.model);
+        out.word(u64::from(self.version));
+        out.text(self.transform);
+        out.word(self.latency_us);
+        out.text(self.request_id);
+        out.word(self.rows as u64);
+        out.word(self.columns.len() as u64);
+        for (name, values) in self.columns {
+            out.text(name);
+            out.0.push(type_tag(values.column_type()));
+            out.values(values);
+        }
+        out.0
+    }
+}
+
+struct Encoder(Vec<u8>);
+
+impl Encoder {
+    fn word(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+    fn text(&mut self, value: &str) {
+        self.0.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        self.0.extend_from_slice(value.as_bytes());
+    }
+    fn column<T>(&mut self, values: &[Option<T>], write: impl Fn(&mut Self, &T)) {
+        for value in values {
+            self.0.push(u8::from(value.is_some()));
+            if let Some(value) = value {
+                write(self, value);
+            }
+        }
+    }
+    fn values(&mut self, values: &ColumnValues) {
+        match values {
+            ColumnValues::Boolean(v) => self.column(v, |out, v| out.0.push(u8::from(*v))),
+            ColumnValues::Integer(v) | ColumnValues::Timestamp(v) => self.column(v, |out, v| out.word(*v as u64)),
+            ColumnValues::Number(v) => self.column(v, |out, v| out.word(v.to_bits())),
+            ColumnValues::Text(v) => self.column(v, |out, v| out.text(v)),
+        }
+    }
+}
 
 /// A record whose bytes have been checked from the first to the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +135,7 @@ impl Record {
         Self::from_encoded(bytes, &model, rows)
     }
 
-    pub(crate) fn from_encoded(bytes: Vec<u8>, model: &str, rows: usize) -> Result<Self> {
+    fn from_encoded(bytes: Vec<u8>, model: &str, rows: usize) -> Result<Self> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if model.is_empty() || !model.chars().all(is_plain) || model.starts_with('.') {
             return Err(Error::input(format!(
@@ -105,7 +191,7 @@ fn scan(bytes: &[u8]) -> Option<(&str, usize)> {
 }
 
 /// The byte that stands for a column's type.
-pub(crate) fn type_tag(kind: ColumnType) -> u8 {
+fn type_tag(kind: ColumnType) -> u8 {
     match kind {
         ColumnType::Boolean => 0,
         ColumnType::Integer => 1,
@@ -225,70 +311,5 @@ impl<'a> RecordReader<'a> {
         let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.0 = rest;
         std::str::from_utf8(text).ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tidemill_core::{ColumnValues, ErrorKind};
-
-    use crate::PredictionBatch;
-
-    use super::*;
-
-    fn batch<'a>(model: &'a str, columns: &'a [(String, ColumnValues)]) -> PredictionBatch<'a> {
-        PredictionBatch {
-            model,
-            version: 3,
-            transform: "ab",
-            request_id: "r",
-            rows: 1,
-            columns,
-            latency_us: 12,
-        }
-    }
-
-    #[test]
-    fn only_whole_records_are_accepted() {
-        let columns = [("x".to_owned(), ColumnValues::Text(vec![Some("é".into())]))];
-        let record = batch("late", &columns).to_record().unwrap();
-        let bytes = record.as_bytes().to_vec();
-        assert_eq!(Record::parse(bytes.clone()).unwrap(), record);
-        for cut in 0..bytes.len() {
-            assert_eq!(
-                Record::parse(bytes[..cut].to_vec()).unwrap_err().kind,
-                ErrorKind::Input,
-                "cut at {cut}"
-            );
-        }
-        let longer = [bytes.as_slice(), &[0]].concat();
-        let other_format = [&[FORMAT + 1], &bytes[1..]].concat();
-        let mut not_utf8 = bytes.clone();
-        *not_utf8.last_mut().unwrap() = b'x';
-        for bad in [longer, other_format, not_utf8, vec![0xff; 64]] {
-            assert!(Record::parse(bad).is_err());
-        }
-    }
-
-    #[test]
-    fn names_and_lengths_are_checked() {
-        let columns = [("x".to_owned(), ColumnValues::Number(vec![Some(1.0)]))];
-        let error = batch("../up", &columns).to_record().unwrap_err();
-        assert!(error.message.contains("`../up`"), "{error}");
-        let ragged = PredictionBatch {
-            rows: 2,
-            ..batch("late", &columns)
-        };
-        let error = ragged.to_record().unwrap_err();
-        assert!(error.message.contains("column `x` has 1 values for 2"), "{error}");
-    }
-
-    #[test]
-    fn the_log_sets_the_time_of_serving() {
-        let columns = [("x".to_owned(), ColumnValues::Boolean(vec![None]))];
-        let mut record = batch("late", &columns).to_record().unwrap();
-        record.set_served_at(-7);
-        assert_eq!(RecordReader::new(record.as_bytes()).read_header().unwrap().served_at, -7);
-        assert_eq!((record.model(), record.rows()), ("late", 1));
     }
 }

@@ -6,10 +6,8 @@ use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, Tim
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
-use tidemill_core::{Error, Hasher, Result, record::WindowSummary};
+use tidemill_core::{Error, Hasher, Result, layout, record::WindowSummary};
 use tidemill_store::Store;
-
-use crate::segment::window_prefix;
 
 /// Segments read concurrently: where each request wrote one, a window has thousands.
 const CONCURRENCY: usize = 16;
@@ -22,7 +20,7 @@ type Seen = BTreeMap<String, (i64, u32, u64)>;
 /// # Errors
 /// `Input` if an object in the window's folder is not a segment.
 pub async fn summarize_window(store: &Store, model: &str, start: Timestamp) -> Result<WindowSummary> {
-    let listed = store.list_all(&window_prefix(model, start)).await?;
+    let listed = store.list_all(&layout::segment_prefix(model, start)).await?;
     let mut segments: Vec<String> = listed.into_iter().map(|meta| meta.key).collect();
     segments.retain(|key| key.ends_with(".parquet"));
     let mut seen = Seen::new();

@@ -1,4 +1,4 @@
-//! From batches to Parquet: bit for bit, whatever comes together in one segment.
+//! From batches to records, and from records to Parquet: bit for bit, whatever comes together in one segment.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,7 @@ use arrow_array::{Array as _, Float64Array, RecordBatch, StringArray, cast::AsAr
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidemill_core::{ColumnValues, ErrorKind, pipeline::deployment::LoggedModel, time::Span};
 
-use super::{PredictionBatch, Segment, build_segments};
+use super::{PredictionBatch, Record, Segment, build_segments, record::RecordReader};
 
 fn record(model: &str, version: u32, request_id: &str, columns: Vec<(&str, ColumnValues)>) -> Vec<u8> {
     let rows = columns[0].1.len();
@@ -157,4 +157,60 @@ fn a_column_of_two_types_and_bytes_that_are_no_record_are_refused() {
     }
     let longer = [number.as_slice(), &[0]].concat();
     assert!(build_segments("n", [longer.as_slice()], &BTreeMap::new()).is_err());
+}
+
+fn batch<'a>(model: &'a str, columns: &'a [(String, ColumnValues)]) -> PredictionBatch<'a> {
+    PredictionBatch {
+        model,
+        version: 3,
+        transform: "ab",
+        request_id: "r",
+        rows: 1,
+        columns,
+        latency_us: 12,
+    }
+}
+
+#[test]
+fn only_whole_records_are_accepted() {
+    let columns = [("x".to_owned(), ColumnValues::Text(vec![Some("é".into())]))];
+    let record = batch("late", &columns).to_record().unwrap();
+    let bytes = record.as_bytes().to_vec();
+    assert_eq!(Record::parse(bytes.clone()).unwrap(), record);
+    for cut in 0..bytes.len() {
+        assert_eq!(
+            Record::parse(bytes[..cut].to_vec()).unwrap_err().kind,
+            ErrorKind::Input,
+            "cut at {cut}"
+        );
+    }
+    let longer = [bytes.as_slice(), &[0]].concat();
+    let other_format = [&[bytes[0] + 1], &bytes[1..]].concat();
+    let mut not_utf8 = bytes.clone();
+    *not_utf8.last_mut().unwrap() = b'x';
+    for bad in [longer, other_format, not_utf8, vec![0xff; 64]] {
+        assert!(Record::parse(bad).is_err());
+    }
+}
+
+#[test]
+fn names_and_lengths_are_checked() {
+    let columns = [("x".to_owned(), ColumnValues::Number(vec![Some(1.0)]))];
+    let error = batch("../up", &columns).to_record().unwrap_err();
+    assert!(error.message.contains("`../up`"), "{error}");
+    let ragged = PredictionBatch {
+        rows: 2,
+        ..batch("late", &columns)
+    };
+    let error = ragged.to_record().unwrap_err();
+    assert!(error.message.contains("column `x` has 1 values for 2"), "{error}");
+}
+
+#[test]
+fn the_log_sets_the_time_of_serving() {
+    let columns = [("x".to_owned(), ColumnValues::Boolean(vec![None]))];
+    let mut record = batch("late", &columns).to_record().unwrap();
+    record.set_served_at(-7);
+    assert_eq!(RecordReader::new(record.as_bytes()).read_header().unwrap().served_at, -7);
+    assert_eq!((record.model(), record.rows()), ("late", 1));
 }

@@ -32,18 +32,16 @@
 //! # }
 //! ```
 //!
-//! `tidemill-predict` reads the same records asynchronously: it shares [`VersionSelector`], [`unknown_version`] and the keys of
+//! `tidemill-predict` reads the same records asynchronously: it shares [`VersionSelector`], [`version_number`] and the keys of
 //! [`tidemill_core::layout`].
 
 mod alias;
-mod selector;
 #[cfg(test)]
 mod tests;
 mod version;
 
 pub use alias::{CHAMPION, CurrentAlias, check_alias_name};
-pub use selector::{VersionSelector, unknown_version};
-pub use version::{next_version, version_number};
+pub use version::{VersionSelector, next_version, version_number};
 
 use tidemill_core::Objects;
 

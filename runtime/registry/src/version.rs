@@ -4,9 +4,35 @@ use tidemill_core::{
     Error, ObjectsExt as _, PutResult, Result,
     layout::{self, Key},
     record::{self, ModelVersion},
+    text::quoted_list,
 };
 
-use crate::{Registry, unknown_version};
+use crate::{CHAMPION, Registry};
+
+/// A version by number or by alias.
+///
+/// ```
+/// use tidemill_registry::VersionSelector;
+///
+/// assert_eq!(VersionSelector::parse(Some("3")), VersionSelector::Number(3));
+/// assert_eq!(VersionSelector::parse(Some("challenger")), VersionSelector::Alias("challenger"));
+/// assert_eq!(VersionSelector::parse(None), VersionSelector::Alias("champion"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionSelector<'a> {
+    /// The version with this number.
+    Number(u32),
+    /// The version that this alias points at.
+    Alias(&'a str),
+}
+
+impl<'a> VersionSelector<'a> {
+    /// Parses the version of a request. A number is a version, other text an alias, and no text the champion.
+    pub fn parse(text: Option<&'a str>) -> Self {
+        let text = text.unwrap_or(CHAMPION);
+        text.parse().map_or(Self::Alias(text), Self::Number)
+    }
+}
 
 impl Registry<'_> {
     /// All versions, ascending.
@@ -63,5 +89,16 @@ pub fn version_number(key: &str) -> Option<u32> {
     match Key::parse(key) {
         Some(Key::Version { number, .. }) => Some(number),
         _ => None,
+    }
+}
+
+/// The `NotFound` error for a version that `model` does not have; `known` are the versions that it has, ascending.
+fn unknown_version(model: &str, version: u32, known: &[u32]) -> Error {
+    match known {
+        [] => Error::not_found(format!("`{model}` has no version `{version}`: no version is registered yet")),
+        known => Error::not_found(format!(
+            "`{model}` has no version `{version}`; its versions are {}",
+            quoted_list(known)
+        )),
     }
 }

@@ -136,4 +136,14 @@ impl Attempt {
             depth: self.depth + 1,
         })
     }
+
+    /// Like [`finish`](Self::finish), and commits the outcome. An earlier outcome of the trigger wins.
+    pub async fn commit(&self, ledger: &Ledger, report: RunReport) -> Result<OutcomeRecord> {
+        let record = self.finish(ledger, report).await?;
+        failpoint!("before-commit");
+        let record = ledger.settle(record).await?;
+        failpoint!("after-commit");
+        tracing::info!("{} {}: {:?}, {}", record.stage, record.resource, record.decision, record.reason);
+        Ok(record)
+    }
 }

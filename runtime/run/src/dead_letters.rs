@@ -48,9 +48,15 @@ impl DeadLetter {
     }
 }
 
-/// Writes a dead letter. One that exists is kept: an earlier attempt may have failed with another message.
-pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
-    store.create(&letter.key(), letter.to_bytes()?.into()).await.map(drop)
+/// Writes a dead letter, and returns the one in the store: one that exists is kept, for an earlier attempt may have failed with another
+/// message.
+pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<DeadLetter> {
+    let key = letter.key();
+    let stored = match store.create(&key, letter.to_bytes()?.into()).await? {
+        PutResult::Written | PutResult::Unchanged => None,
+        PutResult::Conflict => serde_json::from_slice(&store.get(&key).await?).ok(),
+    };
+    Ok(stored.unwrap_or_else(|| letter.clone()))
 }
 
 /// All dead letters, by key.

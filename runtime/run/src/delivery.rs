@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemill_core::{
-    Digest, Error, ErrorKind, Result, Trigger,
+    Digest, Error, ErrorKind, Result, Trigger, layout,
     pipeline::{Node, NodeSettings},
     record::OutcomeRecord,
     time::parse_as_of,
@@ -14,7 +14,7 @@ use tidemill_core::{
 };
 use tidemill_store::Store;
 
-use crate::{Attempt, Budget, DeadLetter, Ledger, RunReport, TriggerRef, training_order, write_dead_letter};
+use crate::{Attempt, Budget, DeadLetter, Ledger, TriggerRef, training_order, write_dead_letter};
 
 /// The state that a delivery is decided over.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +97,13 @@ impl std::fmt::Display for Wait {
 pub enum Disposition {
     /// The trigger has an outcome, from this delivery or an earlier one.
     Committed(Box<OutcomeRecord>),
-    /// The event failed for good and has a dead letter.
-    Failed(Error),
+    /// The event failed for good, in this delivery or an earlier one.
+    Failed {
+        /// What the sender of the event is told.
+        error: Error,
+        /// The dead letter in the store.
+        letter: Box<DeadLetter>,
+    },
 }
 
 impl Disposition {
@@ -106,7 +111,7 @@ impl Disposition {
     pub fn to_json(&self) -> Value {
         match self {
             Self::Committed(record) => json!({ "decision": record.decision, "reason": record.reason }),
-            Self::Failed(error) => json!({ "decision": "failed", "reason": error.message }),
+            Self::Failed { error, .. } => json!({ "decision": "failed", "reason": error.message }),
         }
     }
 }
@@ -114,13 +119,16 @@ impl Disposition {
 /// An event that was admitted: its stage is to run.
 #[derive(Debug)]
 pub struct Delivery {
+    /// Names the outcome.
+    id: String,
+    trigger: Trigger,
     as_of: Timestamp,
-    failures: u32,
-    letter: DeadLetter,
+    depth: u32,
+    count: DeliveryCount,
 }
 
 /// The digest of an object, and the `as-of` time of a run that it triggers. Only records are read into memory, data is not.
-pub async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
+async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
     if !key.ends_with(".json") {
         return Ok((store.digest(key).await?.digest, parse_as_of(key, &[])));
     }
@@ -166,24 +174,15 @@ impl Delivery {
     }
 
     fn new(node: &NodeSettings, trigger: &TriggerRef, digest: Digest, count: DeliveryCount) -> Self {
-        let id = trigger_id(&node.stage, &node.resource, &trigger.key, &digest);
         Self {
-            as_of: Timestamp::UNIX_EPOCH,
-            failures: count.failures,
-            letter: DeadLetter {
-                id,
-                stage: node.stage.clone(),
-                resource: node.resource.clone(),
-                trigger: Trigger {
-                    key: trigger.key.clone(),
-                    digest,
-                },
-                kind: ErrorKind::Bug,
-                message: String::new(),
-                attempt: count.attempt,
-                depth: trigger.depth,
-                dropped: false,
+            id: trigger_id(&node.stage, &node.resource, &trigger.key, &digest),
+            trigger: Trigger {
+                key: trigger.key.clone(),
+                digest,
             },
+            as_of: Timestamp::UNIX_EPOCH,
+            depth: trigger.depth,
+            count,
         }
     }
 
@@ -192,48 +191,64 @@ impl Delivery {
         if is_new && let Some(disposition) = self.find_disposition(context).await? {
             return Ok(Some(Admission::Settled(disposition)));
         }
-        let (node, depth) = (context.node, self.letter.depth);
+        let (node, depth) = (context.node, self.depth);
         if depth >= node.max_depth {
             return Err(Error::limit(format!(
                 "after {depth} steps this chain of events is taken for a loop through {}:{}; break it, or raise `max-depth` in [project]",
                 node.stage, node.resource
             )));
         }
-        let wait = training_order::find_wait(context, self.key(), self.id()).await?;
+        let policy = node.policy();
+        if policy.training.is_none() && !policy.counts_against_budget {
+            return Ok(None);
+        }
+        let wait = training_order::find_wait(context, policy, &self.trigger.key, &self.id).await?;
         Ok(wait.map(Admission::Waiting))
     }
 
     async fn find_disposition(&self, context: DeliveryContext<'_>) -> Result<Option<Disposition>> {
         let node = context.node;
-        if let Some(record) = context.ledger.find(&node.stage, &node.resource, self.id()).await? {
+        if let Some(record) = self.find_outcome(context).await? {
             return Ok(Some(Disposition::Committed(Box::new(record))));
         }
-        let letter = self.letter.key();
-        Ok(context.store.head(&letter).await?.map(|_| {
-            Disposition::Failed(Error::limit(format!(
-                "the event failed for good before: see `{letter}`, and delete it to try again"
-            )))
-        }))
+        let key = layout::dead_letter(&node.stage, &node.resource, &self.id);
+        let stored = match context.store.get(&key).await {
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let error = Error::limit(format!("the event failed for good before: see `{key}`, and delete it to try again"));
+        let letter = serde_json::from_slice(&stored).unwrap_or_else(|_| self.dead_letter(node, &error));
+        let letter = Box::new(letter);
+        Ok(Some(Disposition::Failed { error, letter }))
     }
 
-    /// Names the outcome.
-    pub fn id(&self) -> &str {
-        &self.letter.id
+    async fn find_outcome(&self, context: DeliveryContext<'_>) -> Result<Option<OutcomeRecord>> {
+        let node = context.node;
+        context.ledger.find(&node.stage, &node.resource, &self.id).await
     }
 
-    /// The key of the object.
-    pub fn key(&self) -> &str {
-        &self.letter.trigger.key
+    fn dead_letter(&self, node: &NodeSettings, error: &Error) -> DeadLetter {
+        DeadLetter {
+            id: self.id.clone(),
+            stage: node.stage.clone(),
+            resource: node.resource.clone(),
+            trigger: self.trigger.clone(),
+            kind: error.kind,
+            message: error.message.clone(),
+            attempt: self.count.attempt,
+            depth: self.depth,
+            dropped: false,
+        }
     }
 
     /// The number of the run, from 1.
     pub fn attempt_number(&self) -> u32 {
-        self.letter.attempt
+        self.count.attempt
     }
 
     /// The attempt to make with the component of this digest.
     pub fn attempt(&self, node: &Node, component: Digest) -> Attempt {
-        Attempt::new(node, component, self.letter.trigger.clone(), self.as_of, self.letter.depth)
+        Attempt::new(node, component, self.trigger.clone(), self.as_of, self.depth)
     }
 
     /// Writes the result of a run. A retryable error is returned until the node's `max-deliveries` is reached, and as long as the store
@@ -243,38 +258,23 @@ impl Delivery {
             Ok(record) => return Ok(Disposition::Committed(Box::new(record))),
             Err(error) => error,
         };
-        if error.kind.is_retryable() && (self.failures + 1 < context.node.max_deliveries || self.is_store_unavailable(context).await) {
+        let is_last = self.count.failures + 1 >= context.node.max_deliveries;
+        if error.kind.is_retryable() && (!is_last || self.is_store_unavailable(context).await) {
             return Err(error);
         }
         // Another delivery of the same event may have committed meanwhile.
-        if let Ok(Some(record)) = context.ledger.find(&self.letter.stage, &self.letter.resource, self.id()).await {
+        if let Ok(Some(record)) = self.find_outcome(context).await {
             return Ok(Disposition::Committed(Box::new(record)));
         }
-        let letter = DeadLetter {
-            kind: error.kind,
-            message: error.message.clone(),
-            ..self.letter
-        };
+        let letter = self.dead_letter(context.node, &error);
         tracing::error!("{} {} failed for `{}`: {error}", letter.stage, letter.resource, letter.trigger.key);
-        write_dead_letter(context.store, &letter).await?;
-        Ok(Disposition::Failed(error))
+        let letter = Box::new(write_dead_letter(context.store, &letter).await?);
+        Ok(Disposition::Failed { error, letter })
     }
 
     /// A store that does not answer is no event's fault, however long that lasts.
     async fn is_store_unavailable(&self, context: DeliveryContext<'_>) -> bool {
-        let found = context.ledger.find(&self.letter.stage, &self.letter.resource, self.id()).await;
+        let found = self.find_outcome(context).await;
         found.is_err_and(|error| error.kind.is_retryable())
-    }
-}
-
-impl Attempt {
-    /// Writes how the run went and commits its outcome. An earlier outcome of the trigger wins.
-    pub async fn commit(&self, ledger: &Ledger, report: RunReport) -> Result<OutcomeRecord> {
-        let record = self.finish(ledger, report).await?;
-        failpoint!("before-commit");
-        let record = ledger.settle(record).await?;
-        failpoint!("after-commit");
-        tracing::info!("{} {}: {:?}, {}", record.stage, record.resource, record.decision, record.reason);
-        Ok(record)
     }
 }

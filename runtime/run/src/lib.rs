@@ -9,30 +9,28 @@
 #[macro_use]
 mod failpoint;
 
+mod access;
 mod attempt;
 mod budget;
 mod dead_letters;
 mod delivery;
 mod fetch;
-mod grants;
 mod ledger;
 mod schedule;
-mod scoped_objects;
 mod training_order;
 mod triggers;
 mod windows;
 
+pub use access::{AccessLog, Grants, ScopedObjects};
 pub use attempt::{Attempt, RunReport};
 pub use budget::Budget;
 pub use dead_letters::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
-pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait, identify_object};
+pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait};
 pub use fetch::{MAX_FETCH_BYTES, fetch, response_too_large};
-pub use grants::Grants;
 pub use ledger::{Commit, Ledger};
 pub use schedule::{ScheduledEvent, scheduled_event_key, write_scheduled_event};
-pub use scoped_objects::{AccessLog, ScopedObjects};
 pub use tidemill_core::record::WindowSummary;
-pub use triggers::{TriggerRef, created_key, resolve_triggers};
+pub use triggers::{TriggerRef, created_key, outcome_objects, resolve_triggers};
 pub use windows::{NoPredictions, WindowCloser, WindowPolicy, WindowSource};
 
 #[doc(hidden)]

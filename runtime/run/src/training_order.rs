@@ -11,10 +11,9 @@ use tidemill_core::{
 
 use crate::{DeliveryContext, Wait};
 
-/// The reason why the node may not run yet for the request `key`, whose trigger id is `id`.
-pub(crate) async fn find_wait(context: DeliveryContext<'_>, key: &str, id: &str) -> Result<Option<Wait>> {
+/// The reason why the node, which has this policy, may not run yet for the request `key`, whose trigger id is `id`.
+pub(crate) async fn find_wait(context: DeliveryContext<'_>, policy: StagePolicy, key: &str, id: &str) -> Result<Option<Wait>> {
     let node = context.node;
-    let policy = StagePolicy::for_stage(&node.stage);
     if policy.training == Some(TrainingStep::First)
         && let Some(request) = previous_request(context, key).await?
         && let Some(stage) = find_unfinished_stage(context, &request).await?

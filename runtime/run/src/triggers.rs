@@ -91,7 +91,15 @@ pub async fn resolve_triggers(store: &Store, node: &NodeSettings, event: &Object
     }
 }
 
-/// An outcome `done` triggers: itself where the node waits for it, and what the run wrote.
+/// The objects that count through an outcome, if it is `done`: the record itself, whose key this is, and what the run wrote, with the
+/// digests that the record names.
+pub fn outcome_objects<'a>(key: &'a str, record: &'a OutcomeRecord) -> impl Iterator<Item = (&'a str, Option<&'a Digest>)> {
+    let outputs = record.outputs.iter().map(|output| (output.key.as_str(), Some(&output.digest)));
+    let objects = std::iter::once((key, None)).chain(outputs);
+    objects.filter(move |_| record.decision == Decision::Done)
+}
+
+/// The objects of an outcome that trigger the node.
 async fn resolve_outcome(store: &Store, node: &NodeSettings, key: String) -> Result<Vec<TriggerRef>> {
     let bytes = match store.get(&key).await {
         Err(error) if error.kind == ErrorKind::NotFound => {
@@ -102,12 +110,8 @@ async fn resolve_outcome(store: &Store, node: &NodeSettings, key: String) -> Res
     };
     let record: OutcomeRecord =
         serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not an outcome record: {e}")))?;
-    if record.decision != Decision::Done {
-        return Ok(Vec::new());
-    }
-    let outputs = record.outputs.iter().map(|output| output.key.clone());
-    let keys = std::iter::once(key).chain(outputs).filter(|key| node.is_triggered_by(key));
-    Ok(keys.map(|key| TriggerRef::new(key, record.depth)).collect())
+    let objects = outcome_objects(&key, &record).filter(|(key, _)| node.is_triggered_by(key));
+    Ok(objects.map(|(key, _)| TriggerRef::new(key, record.depth)).collect())
 }
 
 #[cfg(test)]

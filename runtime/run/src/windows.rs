@@ -1,7 +1,7 @@
 //! Closes windows of event time, in order, each once: when the data has passed a window's end.
 //!
 //! `windows/<model>/<start>.json` names the window's predictions by content. The files that hold them are listed in
-//! `logs/<model>/<start>.json` instead: how the log was policy into files is not reproducible.
+//! `logs/<model>/<start>.json` instead: how the log was cut into files is not reproducible.
 
 use std::collections::BTreeMap;
 

@@ -38,8 +38,6 @@
 //! # }
 //! ```
 
-mod predictions;
 mod scorer;
 
-pub use predictions::Predictions;
-pub use scorer::{INPUT, OUTPUT, Scorer};
+pub use scorer::{INPUT, OUTPUT, Predictions, Scorer};

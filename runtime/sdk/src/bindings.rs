@@ -1,4 +1,5 @@
-//! The code that `wit_bindgen` generates from the contract. Nothing but `component.rs` looks in here.
+//! The code that `wit_bindgen` generates from the contract, and conversions between its types and those of `tidemill_core`. Nothing but
+//! `component.rs` looks in here.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -13,3 +14,5 @@ wit_bindgen::generate!({
     pub_export_macro: true,
     default_bindings_module: "tidemill_sdk::bindings",
 });
+
+tidemill_core::wit_conversions!([crate::bindings::tidemill::stage] types run_context objects sql progress);

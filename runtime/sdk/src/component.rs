@@ -7,12 +7,11 @@ use tidemill_core::{
     Batches, Digest, Error, ExportedFile, FetchResponse, Host, Level, ObjectMeta, Objects, PutResult, Result, RunContext, Sql, Stage, Table,
 };
 
-use crate::{
-    bindings::{
-        Guest,
-        tidemill::stage::{fetch, objects, progress, run_context, sql, types},
-    },
-    config, convert,
+use crate::bindings::{
+    Guest, context_from_wit, error_from_wit, error_to_wit, exported_from_wit, level_to_wit, meta_from_wit, outcome_to_wit, put_from_wit,
+    table_to_wit,
+    tidemill::stage::{fetch, objects, progress, run_context, sql, types},
+    trigger_from_wit,
 };
 
 /// The type that [`export!`](crate::export) exports: a stage behind the contract's `run`.
@@ -21,19 +20,24 @@ pub struct Component<S>(PhantomData<S>);
 
 impl<S: Stage> Guest for Component<S> {
     fn run(trigger: types::Trigger, config: String) -> Result<types::Outcome, types::Error> {
-        run::<S>(trigger, &config).map_err(convert::error_to_wit)
+        run::<S>(trigger, &config).map_err(error_to_wit)
     }
 }
 
 fn run<S: Stage>(trigger: types::Trigger, text: &str) -> Result<types::Outcome> {
-    let (trigger, config, host) = (convert::trigger_from_wit(trigger)?, config::read::<S>(text)?, ComponentHost::new()?);
+    let (trigger, config, host) = (trigger_from_wit(trigger)?, parse_config::<S>(text)?, ComponentHost::new()?);
     // A function that is never called is not imported: the choice is made when the stage is compiled.
     let outcome = if S::SQL {
         S::run(&trigger, config, &host)
     } else {
         S::run(&trigger, config, &WithoutSql(host))
     };
-    convert::outcome_to_wit(outcome?)
+    outcome_to_wit(outcome?)
+}
+
+fn parse_config<S: Stage>(text: &str) -> Result<S::Config> {
+    let config = serde_json::from_str(text).and_then(|config: serde_json::Value| S::parse_config(&config));
+    config.map_err(|error| Error::config(format!("the configuration of stage `{}` cannot be read: {error}", S::NAME)))
 }
 
 /// The imports as a [`Host`].
@@ -44,7 +48,7 @@ struct ComponentHost {
 impl ComponentHost {
     fn new() -> Result<Self> {
         Ok(Self {
-            context: convert::context_from_wit(run_context::get())?,
+            context: context_from_wit(run_context::get())?,
         })
     }
 }
@@ -63,10 +67,10 @@ impl Host for ComponentHost {
         progress::report(fraction, message);
     }
     fn log(&self, level: Level, message: &str) {
-        progress::log(convert::level_to_wit(level), message);
+        progress::log(level_to_wit(level), message);
     }
     fn fetch(&self, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
-        let response = fetch::get(url, headers).map_err(convert::error_from_wit)?;
+        let response = fetch::get(url, headers).map_err(error_from_wit)?;
         Ok(FetchResponse {
             status: response.status,
             headers: response.headers,
@@ -77,44 +81,42 @@ impl Host for ComponentHost {
 
 impl Objects for ComponentHost {
     fn get(&self, key: &str) -> Result<Vec<u8>> {
-        objects::get(key).map_err(convert::error_from_wit)
+        objects::get(key).map_err(error_from_wit)
     }
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
-        objects::get_range(key, offset, length).map_err(convert::error_from_wit)
+        objects::get_range(key, offset, length).map_err(error_from_wit)
     }
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
-        Ok(objects::head(key).map_err(convert::error_from_wit)?.map(convert::meta_from_wit))
+        Ok(objects::head(key).map_err(error_from_wit)?.map(meta_from_wit))
     }
     fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult> {
-        objects::create(key, bytes)
-            .map(convert::put_from_wit)
-            .map_err(convert::error_from_wit)
+        objects::create(key, bytes).map(put_from_wit).map_err(error_from_wit)
     }
     fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<PutResult> {
         objects::swap(key, expected.map(Digest::as_str), bytes)
-            .map(convert::put_from_wit)
-            .map_err(convert::error_from_wit)
+            .map(put_from_wit)
+            .map_err(error_from_wit)
     }
     fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<ObjectMeta>> {
-        let page = objects::list(prefix, after, limit).map_err(convert::error_from_wit)?;
-        Ok(page.into_iter().map(convert::meta_from_wit).collect())
+        let page = objects::list(prefix, after, limit).map_err(error_from_wit)?;
+        Ok(page.into_iter().map(meta_from_wit).collect())
     }
 }
 
 impl Sql for ComponentHost {
     fn query<'a>(&'a self, sql: &str, tables: &[Table]) -> Result<Batches<'a>> {
-        let reader = sql::query(sql, &tables_to_wit(tables)).map_err(convert::error_from_wit)?;
+        let reader = sql::query(sql, &tables_to_wit(tables)).map_err(error_from_wit)?;
         Ok(Box::new(std::iter::from_fn(move || {
-            reader.next().map_err(convert::error_from_wit).transpose()
+            reader.next().map_err(error_from_wit).transpose()
         })))
     }
     fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile> {
-        convert::exported_from_wit(sql::export(sql, &tables_to_wit(tables), key).map_err(convert::error_from_wit)?)
+        exported_from_wit(sql::export(sql, &tables_to_wit(tables), key).map_err(error_from_wit)?)
     }
 }
 
 fn tables_to_wit(tables: &[Table]) -> Vec<sql::Table> {
-    tables.iter().map(convert::table_to_wit).collect()
+    tables.iter().map(table_to_wit).collect()
 }
 
 /// The imports without SQL.

@@ -37,9 +37,6 @@ pub mod bindings;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod component;
-pub mod config;
-#[cfg(target_family = "wasm")]
-mod convert;
 mod rows;
 #[cfg(not(target_family = "wasm"))]
 mod testing;

@@ -68,8 +68,7 @@ impl TestHost {
     /// Those of the stage; `Config` if `config` does not configure it; `NotFound` if there is no such object.
     pub fn run<S: Stage>(&self, key: &str, config: &serde_json::Value) -> Result<Outcome> {
         let bytes = self.object(key).ok_or_else(|| not_found(key))?;
-        let config =
-            serde_json::from_value(config.clone()).map_err(|e| Error::config(format!("this does not configure `{}`: {e}", S::NAME)))?;
+        let config = S::parse_config(config).map_err(|e| Error::config(format!("this does not configure `{}`: {e}", S::NAME)))?;
         key.clone_into(&mut self.trigger.lock().unwrap_or_else(PoisonError::into_inner));
         let trigger = Trigger {
             key: key.to_owned(),

@@ -26,7 +26,6 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use tidemill_core::{Digest, Error, ObjectMeta, PutResult, Result};
 
-mod alias_cache;
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
 mod bucket;
@@ -46,11 +45,12 @@ mod time;
 pub mod transport;
 mod variables;
 
-pub use alias_cache::FreshnessCache;
 #[cfg(not(target_family = "wasm"))]
 pub use blocking::BlockingStore;
 pub use bucket::Bucket;
 use local::Local;
+#[cfg(not(target_family = "wasm"))]
+pub use local::sync_parent_dir;
 #[cfg(all(target_family = "wasm", feature = "blocking"))]
 pub use poll_once::{BlockingStore, ready};
 use remote::Remote;

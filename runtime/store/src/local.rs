@@ -313,8 +313,8 @@ fn compare_existing(there: &[u8], bytes: &[u8]) -> PutResult {
     }
 }
 
-/// A new name survives a loss of power only when its folder was synced too.
-fn sync_parent_dir(path: &Path) -> io::Result<()> {
+/// Makes the creation, the renaming or the removal of a file durable: a name survives a loss of power only when its folder was synced.
+pub fn sync_parent_dir(path: &Path) -> io::Result<()> {
     if cfg!(unix)
         && let Some(folder) = path.parent()
     {

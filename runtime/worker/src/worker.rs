@@ -41,8 +41,8 @@ pub struct WorkerOptions {
     pub nodes: Vec<NodeSettings>,
     /// The state.
     pub store: Store,
-    /// Runs the queries of stages.
-    pub sql: SqlEngine,
+    /// Runs the queries of stages; `None` if its nodes handle records only.
+    pub sql: Option<SqlEngine>,
     /// Runs stages.
     pub runner: Arc<dyn Runner>,
     /// Goes into run records: machine, version.
@@ -87,7 +87,7 @@ pub struct Worker {
     nodes: Vec<WorkerNode>,
     store: Store,
     ledger: Ledger,
-    sql: SqlEngine,
+    sql: Option<SqlEngine>,
     runner: Arc<dyn Runner>,
     budget: Budget,
     environment: BTreeMap<String, String>,

@@ -24,7 +24,7 @@ pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, WasiBody>
 
 /// A client for all components.
 pub(crate) fn client() -> Result<Client> {
-    let connector = tidemill_host::https_connector(CONNECT).map_err(|e| Refused::config(format!("no TLS for components: {e}")))?;
+    let connector = tidemill_store::https_connector(CONNECT).map_err(|e| Refused::config(format!("no TLS for components: {e}")))?;
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
     Ok(builder.build(connector))

@@ -21,10 +21,9 @@ use tidemill_core::{
     trigger_id,
 };
 use tidemill_harness::seaweedfs::{self, SeaweedFs};
-use tidemill_host::Runner;
-use tidemill_host::{Attempt, Ledger, RunHost, RunReport, Store};
+use tidemill_host::{RunHost, Runner, Store};
 use tidemill_lambda::{ComponentRunner, Handler, StageEnvironment, stage_runner};
-use tidemill_run::list_dead_letters;
+use tidemill_run::{Attempt, Ledger, RunReport, list_dead_letters};
 use tidemill_tests::{native, spin};
 use tokio::{runtime::Handle, task::spawn_blocking};
 

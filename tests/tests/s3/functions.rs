@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{Host, Outcome, Stage, Trigger};
 use tidemill_harness::seaweedfs::{self, LIMITED_KEY, READ_ONLY_KEY};
-use tidemill_host::{Ledger, Store};
+use tidemill_host::Store;
 use tidemill_lambda::{Handler, StageEnvironment, native_runner};
-use tidemill_run::list_dead_letters;
+use tidemill_run::{Ledger, list_dead_letters};
 
 use super::{
     fresh,

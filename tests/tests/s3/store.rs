@@ -7,7 +7,7 @@ use tidemill_harness::{
     proxy::{Fault, Proxy},
     seaweedfs::{self, SeaweedFs},
 };
-use tidemill_host::{Store, conformance};
+use tidemill_store::{Store, conformance};
 
 use super::fresh;
 

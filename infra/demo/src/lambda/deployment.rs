@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tidemill_core::{
-    Digest, Error,
+    Digest, Error, layout,
     pipeline::{
         NodeSettings, Pipeline,
         deployment::{CoordinatorSettings, ServingConfig},
@@ -30,8 +30,6 @@ pub const BUCKET: &str = "tidemill-demo";
 const PREFIX: &str = "flights/";
 /// Deliveries after which an item goes to the dead-letter queue.
 const MAX_DELIVERIES: u64 = 40;
-/// Stages that run as components: their bytes must not depend on the machine's arithmetic.
-pub const COMPONENT_STAGES: [&str; 2] = ["train", "evaluate"];
 /// Stages whose events come by EventBridge; the others' come from S3 directly.
 const EVENTBRIDGE_STAGES: [&str; 4] = ["featurize", "register", "monitor", "retrain"];
 
@@ -102,7 +100,7 @@ impl Deployment {
             let mut settings = NodeSettings::new(&pipeline, node);
             settings.component = Some(cloud.upload_component(&programs.components, &node.stage)?);
             let (prefixes, config) = (settings.event_prefixes(), serde_json::to_value(&settings)?);
-            let program = if COMPONENT_STAGES.contains(&node.stage.as_str()) {
+            let program = if node.policy().requires_component {
                 "tidemill-component"
             } else {
                 "tidemill-lambda"
@@ -133,7 +131,7 @@ impl Deployment {
     fn upload_component(&self, folder: &Path, stage: &str) -> Result<String> {
         let file = folder.join(format!("tidemill_{stage}.wasm"));
         let bytes = std::fs::read(&file).with_context(|| format!("there is no component {}", file.display()))?;
-        let key = format!("components/{}", Digest::sha256(&bytes));
+        let key = layout::component(&Digest::sha256(&bytes));
         self.runtime.block_on(self.store.create(&key, bytes.into()))?;
         Ok(key)
     }

@@ -9,7 +9,8 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 use tidemill_core::{ErrorKind, pipeline::StageKind};
-use tidemill_host::{ENGINES, nn};
+use tidemill_nn::find_onnxruntime;
+use tidemill_run::ENGINES;
 
 use crate::{
     output::{Output, table},
@@ -119,7 +120,7 @@ fn check_engines(project: Option<&Project>) -> Diagnosis {
 }
 
 fn check_onnx_runtime() -> Diagnosis {
-    match nn::find_onnxruntime() {
+    match find_onnxruntime() {
         Some(path) => passed("ONNX Runtime", path.display().to_string()),
         None => missing(
             "ONNX Runtime",

@@ -197,7 +197,22 @@ pub fn alias_history_prefix(model: &str, alias: &str) -> String {
     format!("{}{alias}/", alias_prefix(model))
 }
 
-// Monitoring.
+// Serving and monitoring.
+
+/// All that serving reads of a model, as patterns: the registry whole, because it lists the models, candidates, and fitted transforms.
+/// `*` stands for every model.
+///
+/// ```
+/// let patterns = tidemill_core::layout::serving_patterns("late");
+/// assert_eq!(patterns, ["models/**", "candidates/late/**", "features/late/*/transform.json"]);
+/// ```
+pub fn serving_patterns(model: &str) -> [String; 3] {
+    [
+        Prefix::Models.everything(),
+        Prefix::Candidates.pattern(model),
+        transform_pattern(model),
+    ]
+}
 
 /// The segments of the prediction log for a window, for listings: `predictions/<model>/<start>/`.
 pub fn segment_prefix(model: &str, window: Timestamp) -> String {

@@ -1,14 +1,26 @@
 //! Configurations of what is deployed beside the nodes, from the pipeline: serving, windows and schedules.
 //!
 //! A deployment writes them as JSON into a function's or a component's configuration; [`NodeSettings`](super::NodeSettings) is the
-//! configuration of a node.
+//! configuration of a node. Each configuration has an [`Access`], which a deployment turns into the rights of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Pipeline;
-use crate::time::Span;
+use super::{Pipeline, StageKind};
+use crate::{
+    layout::{self, Prefix},
+    time::Span,
+};
+
+/// The keys that a deployed program touches, as patterns: those that it was granted, and those of its host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Keys that it reads. It reads what it writes, too.
+    pub reads: Vec<String>,
+    /// Keys that it writes.
+    pub writes: Vec<String>,
+}
 
 /// Where a model's predictions are logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +49,14 @@ impl ServingConfig {
             Some((model.name.clone(), LoggedModel { window, time }))
         });
         Self { models: models.collect() }
+    }
+
+    /// What serving reads of each model, and the prediction log.
+    pub fn access(&self) -> Access {
+        Access {
+            reads: self.models.keys().flat_map(|model| layout::serving_patterns(model)).collect(),
+            writes: self.models.keys().map(|model| Prefix::Predictions.pattern(model)).collect(),
+        }
     }
 }
 
@@ -104,8 +124,28 @@ impl CoordinatorSettings {
     /// The prefixes of the keys whose events the coordinator needs: outcomes and dead letters of the datasets' validations.
     pub fn event_prefixes(&self) -> Vec<String> {
         let datasets: BTreeSet<&String> = self.models.values().map(|model| &model.dataset).collect();
-        let prefixes = |dataset: &String| [format!("outcomes/validate/{dataset}/"), format!("dead/validate/{dataset}/")];
+        let stage = StageKind::Validate.name();
+        let prefixes = |dataset: &String| [layout::outcome_prefix(stage, dataset), layout::dead_letter_prefix(stage, dataset)];
         datasets.into_iter().flat_map(prefixes).collect()
+    }
+
+    /// What the closing of windows reads and writes, and the scheduled events.
+    pub fn access(&self) -> Access {
+        let mut access = Access::default();
+        for (name, model) in &self.models {
+            access.reads.extend([
+                Prefix::Raw.pattern(&model.dataset),
+                layout::outcome_pattern(StageKind::Validate.name(), &model.dataset),
+                // All of them are listed, to find those of a dataset.
+                Prefix::Dead.everything(),
+                Prefix::Predictions.pattern(name),
+            ]);
+            access.writes.extend([Prefix::Windows.objects(name), Prefix::Logs.objects(name)]);
+        }
+        let events = self.schedules.iter();
+        let events = events.map(|schedule| layout::schedule_pattern(&schedule.stage, &schedule.resource));
+        access.writes.extend(events);
+        access
     }
 }
 

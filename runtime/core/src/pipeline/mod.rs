@@ -4,22 +4,22 @@
 //! The nine stages and their triggers follow from the datasets and models (`nodes.rs`).
 
 pub mod deployment;
-mod graph;
 mod nodes;
 mod policy;
 mod settings;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
-pub use graph::Edge;
-pub(crate) use graph::cycle_through;
 pub(crate) use nodes::builtin_nodes;
 pub use policy::{StageKind, StagePolicy, TrainingStep};
 pub use settings::{DerivedObjects, KeyRole, NodeSettings};
 
 use crate::{
     Error,
-    layout::{self, matches},
+    layout::{self, Prefix, matches, may_overlap},
     spec::{Dataset, Features, Model},
     time::Span,
 };
@@ -77,6 +77,17 @@ pub struct Node {
     pub every: Option<Span>,
 }
 
+/// "An object of `from` that matches `pattern` triggers `to`."
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// A node's id: `<stage>:<resource>`.
+    pub from: String,
+    /// A pattern of keys.
+    pub pattern: String,
+    /// A node's id.
+    pub to: String,
+}
+
 impl Node {
     /// `validate:flights`.
     pub fn id(&self) -> String {
@@ -86,6 +97,11 @@ impl Node {
     /// How its runs are scheduled and where they may run.
     pub fn policy(&self) -> StagePolicy {
         StagePolicy::for_stage(&self.stage)
+    }
+
+    /// Whether a pattern of its triggers matches the key.
+    pub fn is_triggered_by(&self, key: &str) -> bool {
+        self.on.iter().any(|on| matches(on, key))
     }
 
     /// The pattern of its outcomes' keys: `outcomes/validate/flights/*`.
@@ -106,9 +122,7 @@ impl Node {
 impl Pipeline {
     /// The nodes that an object with this key triggers.
     pub fn triggered_nodes<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.nodes
-            .iter()
-            .filter(move |node| node.on.iter().any(|pattern| matches(pattern, key)))
+        self.nodes.iter().filter(move |node| node.is_triggered_by(key))
     }
 
     /// One node.
@@ -116,13 +130,77 @@ impl Pipeline {
         self.nodes.iter().find(|node| node.stage == stage && node.resource == resource)
     }
 
-    /// The graph of triggers.
+    /// The graph of triggers: which node's objects trigger which.
     pub fn edges(&self) -> Vec<Edge> {
-        graph::edges(self)
+        let mut edges = BTreeSet::new();
+        for from in &self.nodes {
+            let outcomes = from.outcome_pattern();
+            for to in &self.nodes {
+                for on in &to.on {
+                    if from.writes.iter().chain([&outcomes]).any(|written| may_overlap(written, on)) {
+                        edges.insert(Edge {
+                            from: from.id(),
+                            pattern: on.clone(),
+                            to: to.id(),
+                        });
+                    }
+                }
+            }
+        }
+        // The host closes a window when validated data has passed it.
+        for model in self.models.values() {
+            if let Some(features) = self.features.get(&model.features) {
+                edges.insert(Edge {
+                    from: format!("{}:{}", StageKind::Validate.name(), features.dataset),
+                    pattern: Prefix::Windows.objects(&model.name),
+                    to: format!("{}:{}", StageKind::Monitor.name(), model.name),
+                });
+            }
+        }
+        edges.into_iter().collect()
+    }
+}
+
+/// The shortest cycle of triggers through a node: its id first and last.
+pub(crate) fn cycle_through(edges: &[Edge], node: &str) -> Option<Vec<String>> {
+    let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut reached = VecDeque::from([node]);
+    while let Some(last) = reached.pop_front() {
+        for edge in edges.iter().filter(|edge| edge.from == last) {
+            if edge.to == node {
+                let back = std::iter::successors(Some(last), |at| came_from.get(at).copied());
+                let mut path: Vec<String> = back.map(str::to_owned).collect();
+                path.reverse();
+                path.push(node.to_owned());
+                return Some(path);
+            }
+            if !came_from.contains_key(edge.to.as_str()) {
+                came_from.insert(&edge.to, last);
+                reached.push_back(&edge.to);
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edge(from: &str, to: &str) -> Edge {
+        Edge {
+            from: from.into(),
+            pattern: "x/*".into(),
+            to: to.into(),
+        }
     }
 
-    /// The shortest cycle of triggers through a node, as ids; the node's own is first and last.
-    pub fn cycle_through(&self, node: &Node) -> Option<Vec<String>> {
-        graph::cycle_through(&self.edges(), &node.id())
+    #[test]
+    fn the_shortest_cycle_is_found_and_others_do_not_hang() {
+        let edges = [edge("a", "b"), edge("b", "c"), edge("c", "b"), edge("c", "a"), edge("b", "a")];
+        assert_eq!(cycle_through(&edges, "a"), Some(vec!["a".into(), "b".into(), "a".into()]));
+        assert_eq!(cycle_through(&edges, "c").map(|path| path.len()), Some(3));
+        assert_eq!(cycle_through(&edges[..3], "a"), None);
+        assert_eq!(cycle_through(&[edge("a", "a")], "a"), Some(vec!["a".into(), "a".into()]));
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DEFAULT_MAX_DEPTH, Node, Pipeline, StagePolicy};
+use super::{DEFAULT_MAX_DEPTH, Node, Pipeline, StageKind, StagePolicy, TrainingStep, deployment::Access};
 use crate::{
-    layout::{Prefix, literal_prefix, matches, may_overlap},
+    layout::{self, Prefix, literal_prefix, matches, may_overlap},
     time::Span,
 };
 
@@ -149,6 +149,37 @@ impl NodeSettings {
         prefixes.sort();
         prefixes.dedup();
         prefixes
+    }
+
+    /// Its grants, what triggers it, and the records that the host reads and writes for its runs.
+    pub fn access(&self) -> Access {
+        let (stage, resource) = (&self.stage, &self.resource);
+        let mut access = Access {
+            reads: self.reads.iter().chain(&self.on).cloned().collect(),
+            writes: self.writes.clone(),
+        };
+        access
+            .reads
+            .extend(self.event_prefixes().iter().map(|prefix| format!("{prefix}**")));
+        if self.policy().training == Some(TrainingStep::First) {
+            // Trainings of a model follow each other: it looks how far the one before is.
+            for later in StageKind::TRAINING.into_iter().skip(1).map(StageKind::name) {
+                let records = [
+                    layout::outcome_pattern(later, resource),
+                    layout::dead_letter_pattern(later, resource),
+                ];
+                access.reads.extend(records);
+            }
+        }
+        access.writes.extend([
+            layout::outcome_pattern(stage, resource),
+            layout::run_pattern(stage, resource),
+            layout::dead_letter_pattern(stage, resource),
+            // What a replay needs, named by content.
+            Prefix::Components.everything(),
+            Prefix::Configs.everything(),
+        ]);
+        access
     }
 
     /// The node, for the host.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::source::Source;
+use super::Source;
 use crate::{
     Digest, Result,
     gate::Gate,

@@ -4,15 +4,19 @@
 //! checking.
 
 mod check;
-mod raw;
 mod resolve;
-mod source;
 #[cfg(test)]
 mod tests;
 
-use serde::Deserialize;
+use std::ops::Range;
 
-use crate::{Result, pipeline::Pipeline};
+use serde::{Deserialize, de::DeserializeOwned};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{Error, Result, pipeline::Pipeline};
 
 /// The file that makes a folder a project.
 pub const PROJECT_FILE: &str = "tidemill.toml";
@@ -82,10 +86,89 @@ impl Project {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn parse(text: &str, read: &dyn Fn(&str) -> Result<String>) -> Result<Self> {
-        let source = source::Source::parse(PROJECT_FILE, text)?;
-        let raw: raw::RawProject = source.deserialize()?;
-        let project = resolve::resolve(raw, &source, read)?;
+        let source = Source::parse(PROJECT_FILE, text)?;
+        let project = resolve::resolve(&source, read)?;
         check::check(&project.pipeline, &source)?;
         Ok(project)
     }
+}
+
+/// A TOML file and the places of its values, for errors that say where.
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+    root: Spanned<DeTable<'a>>,
+}
+
+impl<'a> Source<'a> {
+    fn parse(file: &'a str, text: &'a str) -> Result<Self> {
+        let root = DeTable::parse(text).map_err(|error| invalid(file, text, &error))?;
+        Ok(Self { file, text, root })
+    }
+
+    fn deserialize<T: DeserializeOwned>(&self) -> Result<T> {
+        let deserializer = toml::de::Deserializer::from(self.root.clone());
+        T::deserialize(deserializer).map_err(|error| invalid(self.file, self.text, &error))
+    }
+
+    /// A `Config` error at a field of the last `[[stage]]` with this name.
+    fn stage_error(&self, name: &str, field: &str, message: impl std::fmt::Display) -> Error {
+        let stages = self.root.get_ref().get("stage").and_then(|stages| stages.get_ref().as_array());
+        let is_named = |stage: &Spanned<DeValue<'_>>| stage.get_ref().get("name").and_then(|name| name.get_ref().as_str()) == Some(name);
+        let index = stages.and_then(|stages| stages.iter().rposition(is_named)).unwrap_or_default();
+        self.error(&["stage", &index.to_string(), field], message)
+    }
+
+    /// A `Config` error at the value with this path: names of keys, and positions in lists. What is not in the file, such as a default, is
+    /// reported at what holds it.
+    fn error(&self, path: &[&str], message: impl std::fmt::Display) -> Error {
+        Error::config(located(self.file, self.text, self.find(path), &message.to_string()))
+    }
+
+    /// Where the longest known part of the path is.
+    fn find(&self, path: &[&str]) -> Range<usize> {
+        let mut table = Some(self.root.get_ref());
+        let mut value: Option<&Spanned<DeValue<'_>>> = None;
+        let mut span = 0..0;
+        for name in path {
+            let next = match (table, value.map(Spanned::get_ref)) {
+                (Some(table), _) => table.get_key_value(*name).map(|(key, value)| (key.span(), value)),
+                (None, Some(DeValue::Array(list))) => {
+                    let item = name.parse::<usize>().ok().and_then(|index| list.get(index));
+                    item.map(|item| (item.span(), item))
+                }
+                _ => None,
+            };
+            let Some((at, found)) = next else { return span };
+            // A table is pointed at by its name, a value as a whole.
+            span = if found.get_ref().is_table() { at } else { found.span() };
+            table = found.get_ref().as_table();
+            value = Some(found);
+        }
+        span
+    }
+}
+
+/// A file that is not TOML, or not of the right shape.
+fn invalid(file: &str, text: &str, error: &toml::de::Error) -> Error {
+    let span = error.span().unwrap_or(0..0);
+    Error::config(located(file, text, span, error.message()))
+}
+
+/// `<file>:<line>:<column>: <message>`, and the line below.
+fn located(file: &str, text: &str, span: Range<usize>, message: &str) -> String {
+    let start = span.start.min(text.len());
+    let before = text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let number = before.matches('\n').count() + 1;
+    let column = before[line_start..].chars().count();
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let marked = text.get(start..span.end.min(line_start + line.len())).unwrap_or_default();
+    let (gutter, number) = (" ".repeat(number.to_string().len()), number);
+    format!(
+        "{file}:{number}:{}: {message}\n{gutter} |\n{number} | {line}\n{gutter} | {}{}",
+        column + 1,
+        " ".repeat(column),
+        "^".repeat(marked.chars().count().max(1))
+    )
 }

@@ -1,24 +1,143 @@
-//! From the file as written to a [`Project`]. The files that it names are read here, so that nothing later needs a disk.
+//! The tables of `tidemill.toml` as written, and the [`Project`] that they resolve to. The files that they name are read here, so that
+//! nothing later needs a disk.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    Project,
-    raw::{OneOrMany, RawDataset, RawFeatures, RawModel, RawProject, RawStage},
-    source::{Source, invalid},
-};
+use serde::Deserialize;
+
+use super::{ObserveSettings, Project, Source, StoreSettings, invalid};
 use crate::{
     Result,
     gate::Gate,
     layout,
-    pipeline::{Node, Pipeline, StageKind, builtin_nodes},
-    spec::{Contract, Dataset, Features, Model},
+    pipeline::{DEFAULT_MAX_DEPTH, Node, Pipeline, StageKind, builtin_nodes},
+    spec::{
+        Collect, Contract, Dataset, Features, Holdout, Model, Monitor, Retrain, Task, Trainer, TransformRule, default_validation_share,
+    },
     text::quoted_list,
+    time::Span,
 };
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawProject {
+    project: RawHeader,
+    #[serde(default)]
+    store: StoreSettings,
+    #[serde(default)]
+    observe: ObserveSettings,
+    #[serde(default)]
+    dataset: BTreeMap<String, RawDataset>,
+    #[serde(default)]
+    features: BTreeMap<String, RawFeatures>,
+    #[serde(default)]
+    model: BTreeMap<String, RawModel>,
+    #[serde(default)]
+    stage: Vec<RawStage>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawHeader {
+    name: String,
+    #[serde(default = "default_max_depth")]
+    max_depth: u32,
+}
+
+fn default_max_depth() -> u32 {
+    DEFAULT_MAX_DEPTH
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawDataset {
+    contract: String,
+    time: String,
+    key: Vec<String>,
+    collect: Option<Collect>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawFeatures {
+    dataset: String,
+    sql: String,
+    label: String,
+    #[serde(default)]
+    holdout: Holdout,
+    #[serde(default = "default_validation_share")]
+    validation_share: f64,
+    #[serde(default)]
+    transform: BTreeMap<String, TransformRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawModel {
+    features: String,
+    task: Task,
+    #[serde(default)]
+    trainer: Trainer,
+    #[serde(default)]
+    gates: Vec<String>,
+    #[serde(default)]
+    slices: Vec<String>,
+    #[serde(default)]
+    monitor: Monitor,
+    #[serde(default)]
+    retrain: Retrain,
+}
+
+/// `[[stage]]`: adds a stage, or with the name of one of the nine replaces its component or limits.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawStage {
+    name: String,
+    component: Option<String>,
+    #[serde(default)]
+    on: OneOrMany,
+    #[serde(default)]
+    reads: Vec<String>,
+    #[serde(default)]
+    writes: Vec<String>,
+    #[serde(default)]
+    fetch: Vec<String>,
+    #[serde(default)]
+    config: toml::Table,
+    #[serde(default)]
+    seed: u64,
+    timeout_seconds: Option<u64>,
+    memory_megabytes: Option<u64>,
+    concurrency: Option<usize>,
+    every: Option<Span>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
 
 type Read<'a> = &'a dyn Fn(&str) -> Result<String>;
 
-pub(super) fn resolve(raw: RawProject, source: &Source<'_>, read: Read<'_>) -> Result<Project> {
+pub(super) fn resolve(source: &Source<'_>, read: Read<'_>) -> Result<Project> {
+    let raw: RawProject = source.deserialize()?;
     let mut pipeline = Pipeline {
         project: raw.project.name,
         datasets: BTreeMap::new(),
@@ -92,7 +211,17 @@ fn resolve_features(
         )
     })?;
     let sql = read(&features.sql).map_err(|e| source.error(&["features", name, "sql"], format!("[features.{name}] sql: {e}")))?;
-    Ok(features.into_features(name, sql, dataset.time.clone(), dataset.key.clone()))
+    Ok(Features {
+        name: name.to_owned(),
+        dataset: features.dataset,
+        sql,
+        label: features.label,
+        time: dataset.time.clone(),
+        key: dataset.key.clone(),
+        holdout: features.holdout,
+        validation_share: features.validation_share,
+        transform: features.transform,
+    })
 }
 
 fn resolve_model(name: &str, model: RawModel, features: &BTreeMap<String, Features>, source: &Source<'_>) -> Result<Model> {
@@ -101,15 +230,23 @@ fn resolve_model(name: &str, model: RawModel, features: &BTreeMap<String, Featur
         Gate::parse(gate).map_err(|e| source.error(&path, format!("[model.{name}] gates: {e}")))
     };
     let gates = model.gates.iter().enumerate().map(gate).collect::<Result<_>>()?;
-    let model = model.into_model(name, gates);
-    if features.contains_key(&model.features) {
-        return Ok(model);
+    if !features.contains_key(&model.features) {
+        let known = quoted_list(features.keys());
+        return Err(source.error(
+            &["model", name, "features"],
+            format!("[model.{name}] names the unknown features `{}`; there is {known}", model.features),
+        ));
     }
-    let known = quoted_list(features.keys());
-    Err(source.error(
-        &["model", name, "features"],
-        format!("[model.{name}] names the unknown features `{}`; there is {known}", model.features),
-    ))
+    Ok(Model {
+        name: name.to_owned(),
+        features: model.features,
+        task: model.task,
+        trainer: model.trainer,
+        gates,
+        slices: model.slices,
+        monitor: model.monitor,
+        retrain: model.retrain,
+    })
 }
 
 /// Changes one of the nine stages.

@@ -1,20 +1,21 @@
-//! From the pipeline to the template: the store, then each stage in the pipeline's order, then what answers and what tells the time.
+//! A template in the making with the package beside it, and what CloudFormation does not take of it, said before it is asked.
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value as Json;
-use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_core::{
+    Error, Result,
+    pipeline::{Pipeline, StagePolicy},
+};
 
 use crate::yaml;
 
 use super::{
-    coordinator,
     function::{ENGINES_LAYER, PROJECT_LAYER},
-    limits,
     names::{Names, logical},
-    node, parameters, predict,
     resources::{Layer, Tag},
-    store,
-    template::{Output, Resource, Section, Template, Value},
+    template::{Output, Parameter, Resource, Scalar, Section, Template, Value},
 };
 
 /// Where the package has what.
@@ -60,9 +61,6 @@ const PROJECT_FOLDER: &str = "project";
 const ENGINES_FOLDER: &str = "engines";
 /// Where Lambda unpacks layers.
 const UNPACKED: &str = "/opt";
-/// Stages whose arithmetic may depend on the processor (another libm, an ONNX model from elsewhere): a model and its gates are the same
-/// wherever they were made.
-const AS_COMPONENTS: [&str; 2] = ["train", "evaluate"];
 /// The program that runs a component.
 const COMPONENT_PROGRAM: &str = "tidemill-component";
 /// The program that runs a native stage, or the coordinator.
@@ -70,33 +68,11 @@ const NATIVE_PROGRAM: &str = "tidemill-lambda";
 /// The program that serves predictions.
 pub(crate) const PREDICT_PROGRAM: &str = "tidemill-predict";
 
-/// Writes the template. Errors are `Config`: what AWS does not take of this project, and what to change.
-pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
-    let mut build = Build::new(pipeline, options);
-    parameters::add(&mut build.template.parameters, &mut build.template.conditions);
-    let tags = build.tags("store");
-    store::add(&mut build.template.resources, tags);
-    build.layers();
-    for one in &pipeline.nodes {
-        node::add(&mut build, one)?;
-    }
-    coordinator::add(&mut build)?;
-    predict::add(&mut build)?;
-    build.outputs();
-    limits::check(&build.template)?;
-    build.programs.sort();
-    build.programs.dedup();
-    build.components.sort();
-    build.components.dedup();
-    Ok(Sam {
-        template: build.template,
-        files: build.files,
-        components: build.components,
-        programs: build.programs,
-        notes: build.notes,
-        looks: build.looks,
-    })
-}
+/// CloudFormation's limits of one template.
+const RESOURCES: usize = 500;
+const PARAMETERS: usize = 200;
+/// Characters of the policies in one role.
+const POLICY: usize = 10_240;
 
 impl Sam {
     /// The template as YAML, with what a reader should know first.
@@ -127,7 +103,7 @@ pub(super) struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    fn new(pipeline: &'a Pipeline, options: &'a Options) -> Self {
+    pub(super) fn new(pipeline: &'a Pipeline, options: &'a Options) -> Self {
         Self {
             pipeline,
             options,
@@ -151,7 +127,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn layers(&mut self) {
+    pub(super) fn layers(&mut self) {
         let project = &self.pipeline.project;
         let libraries = ("engines", ENGINES_FOLDER, "The libraries of DuckDB and ONNX Runtime");
         let own = ("project", PROJECT_FOLDER, "The configuration of each function, and the components");
@@ -167,7 +143,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn outputs(&mut self) {
+    pub(super) fn outputs(&mut self) {
         self.template.outputs.add(
             "Store",
             Output {
@@ -181,8 +157,15 @@ impl<'a> Build<'a> {
     pub(super) fn memory(&mut self, stage: &str, megabytes: u64) -> String {
         let name = format!("{}Memory", logical(stage));
         if self.template.parameters.iter().all(|(known, _)| known != name) {
-            let description = format!("Memory of `{stage}` in megabytes; CPU comes with it");
-            self.template.parameters.add(&name, parameters::memory(description, megabytes));
+            let memory = Parameter {
+                r#type: "Number",
+                description: format!("Memory of `{stage}` in megabytes; CPU comes with it"),
+                default: Scalar::Number(megabytes),
+                min_value: Some(128),
+                max_value: Some(10_240),
+                ..Parameter::default()
+            };
+            self.template.parameters.add(&name, memory);
         }
         name
     }
@@ -204,17 +187,16 @@ impl<'a> Build<'a> {
     }
 
     /// The program of a stage: the native one where native arithmetic gives the component's bytes, else the one that runs components.
-    pub(super) fn program(&mut self, stage: &str, component: &str) -> String {
+    pub(super) fn program(&mut self, stage: &str, component: &str) -> &'static str {
         let is_own = component == format!("tidemill:{stage}");
-        let program = if stage == "predict" {
-            PREDICT_PROGRAM
-        } else if is_own && !AS_COMPONENTS.contains(&stage) {
-            NATIVE_PROGRAM
-        } else {
-            COMPONENT_PROGRAM
-        };
+        let is_native = is_own && !StagePolicy::for_stage(stage).requires_component;
+        self.add_program(if is_native { NATIVE_PROGRAM } else { COMPONENT_PROGRAM })
+    }
+
+    /// Puts a program into the package.
+    pub(super) fn add_program(&mut self, program: &'static str) -> &'static str {
         self.programs.push(program.to_owned());
-        program.to_owned()
+        program
     }
 
     /// Files a component; returns where its function finds it.
@@ -237,5 +219,61 @@ impl<'a> Build<'a> {
         ]
         .map(|(key, value)| Tag { key, value })
         .to_vec()
+    }
+
+    /// The project on AWS. Errors are what CloudFormation does not take.
+    pub(super) fn finish(mut self) -> Result<Sam> {
+        check(&self.template)?;
+        self.programs.sort();
+        self.programs.dedup();
+        self.components.sort();
+        self.components.dedup();
+        Ok(Sam {
+            template: self.template,
+            files: self.files,
+            components: self.components,
+            programs: self.programs,
+            notes: self.notes,
+            looks: self.looks,
+        })
+    }
+}
+
+fn check(template: &Template) -> Result<()> {
+    check_names("parameters", &template.parameters)?;
+    check_names("resources", &template.resources)?;
+    let split = "split the project: two projects may share a bucket's data by `collect`";
+    // Each queue that calls a function is a resource too.
+    let sources = template.resources.iter().filter(|(name, _)| name.ends_with("Queue")).count();
+    for (what, count, most) in [
+        ("resources", template.resources.len() + sources, RESOURCES),
+        ("parameters", template.parameters.len(), PARAMETERS),
+    ] {
+        if count > most {
+            return Err(Error::config(format!(
+                "the template has {count} {what}, and CloudFormation takes {most} in one stack: {split}"
+            )));
+        }
+    }
+    for (name, resource) in template.resources.iter().filter(|(name, _)| name.ends_with("Role")) {
+        let length = serde_json::to_string(resource).map_or(0, |text| text.len());
+        if length > POLICY {
+            return Err(Error::config(format!(
+                "the policy of `{name}` has {length} characters, and IAM takes {POLICY}: give the stage fewer and wider `reads` and `writes`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Names in a template are letters and digits, so two names of a project may become one.
+fn check_names<T>(what: &str, section: &Section<T>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match section.iter().find(|(name, _)| !seen.insert(*name)) {
+        Some((name, _)) => Err(Error::config(format!(
+            "two of the template's {what} would be called `{name}`: names there are letters and digits alone, so `a-b`, `a_b` and `aB` \
+             are one; rename a dataset, model or stage"
+        ))),
+        None => Ok(()),
     }
 }

@@ -5,12 +5,11 @@ use serde_json::json;
 use tidemill_core::{Error, Result, pipeline::deployment::CoordinatorSettings, time::Span};
 
 use super::{
-    alarms,
     build::Build,
     function::{Program, STORAGE},
-    grants::{Access, allow, assumed_by},
     names::Names,
-    resources::{DeadLetterConfig, InlinePolicy, Policy, Role, Schedule, Target},
+    policy::{Role, allow},
+    resources::{DeadLetterConfig, Schedule, Target},
     template::{Resource, Value},
     trigger::Trigger,
 };
@@ -54,46 +53,22 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
     let program = Program {
         names: &names,
         description: format!("Closes windows and writes scheduled events of {}", build.pipeline.project),
-        binary: &binary,
+        binary,
         memory,
         timeout: TIMEOUT,
         storage: STORAGE,
         is_serial: true,
         variables,
-        access: access(&settings),
+        access: settings.access(),
         source: Some(trigger.source()),
-        tags: tags.clone(),
+        tags,
     };
     program.add(&build.options.programs, &mut build.template.resources);
-    alarms::of_stage(&mut build.template.resources, &names, 6 * TIMEOUT, &tags);
     let mut spans: Vec<Span> = settings.schedules.iter().map(|schedule| schedule.every).collect();
     if !settings.models.is_empty() {
         spans.push(Span::parse(LOOK)?);
     }
     schedules(build, &names, &spans)
-}
-
-/// What closing reads and writes, and the scheduled events.
-fn access(settings: &CoordinatorSettings) -> Access {
-    let mut access = Access::default();
-    for (name, model) in &settings.models {
-        let dataset = &model.dataset;
-        access.reads.extend([
-            format!("raw/{dataset}/**"),
-            format!("outcomes/validate/{dataset}/*"),
-            // All of them are listed, to find those of a dataset.
-            "dead/**".to_owned(),
-            format!("predictions/{name}/**"),
-        ]);
-        access.writes.extend([format!("windows/{name}/*"), format!("logs/{name}/*")]);
-    }
-    access.writes.extend(
-        settings
-            .schedules
-            .iter()
-            .map(|schedule| format!("schedules/{}/{}/*", schedule.stage, schedule.resource)),
-    );
-    access
 }
 
 /// One schedule for each length of time, however many stages have it.
@@ -127,15 +102,8 @@ fn schedules(build: &mut Build, names: &Names, spans: &[Span]) -> Result<()> {
         ),
         allow("PutAsideWhatCannotBeCalled", &["sqs:SendMessage"], Value::arn(&dead)),
     ];
-    let properties = Role {
-        description: "What schedules may do: call the coordinator".to_owned(),
-        assume_role_policy_document: Policy::of(vec![assumed_by("scheduler.amazonaws.com")]),
-        policies: vec![InlinePolicy {
-            policy_name: "grants",
-            policy_document: Policy::of(statements),
-        }],
-        tags: build.tags("coordinator"),
-    };
+    let description = "What schedules may do: call the coordinator".to_owned();
+    let properties = Role::of(description, "scheduler.amazonaws.com", statements, build.tags("coordinator"));
     build.template.resources.add(role, Resource::of(properties));
     Ok(())
 }

@@ -1,11 +1,14 @@
-//! A function with its log group and its role. The role may do what `grants.rs` derives, write its log, and take from its queue:
-//! nothing is granted by a managed policy, whose `*` would reach every queue and log of the account.
+//! A function with its log group, its role and its alarms. The role may do what `policy.rs` derives, write its log, and take from its
+//! queue: nothing is granted by a managed policy, whose `*` would reach every queue and log of the account. Alarms cost while nothing
+//! runs, so the default has those alone that mean lost work; `Alarms=all` has the others.
+
+use tidemill_core::pipeline::deployment::Access;
 
 use super::{
-    grants::{Access, allow, assumed_by},
     names::Names,
-    parameters::RESERVED,
-    resources::{Environment, EphemeralStorage, EventSource, Function, InlinePolicy, LogGroup, LoggingConfig, Policy, Role, Tag},
+    parameters::{ALARM_TOPIC, ALL_ALARMS, ESSENTIAL_ALARMS, RESERVED},
+    policy::{Role, allow, of_store},
+    resources::{Alarm, Dimension, Environment, EphemeralStorage, EventSource, Function, LogGroup, LoggingConfig, Tag},
     template::{Resource, Section, Value},
 };
 
@@ -62,7 +65,8 @@ pub(super) struct Program<'a> {
 }
 
 impl Program<'_> {
-    /// Adds the function and what belongs to it. `programs` is the folder of the programs, from the template's.
+    /// Adds the function and what belongs to it, with the alarms of one that a queue calls. `programs` is the folder of the programs,
+    /// from the template's.
     pub(super) fn add(self, programs: &str, resources: &mut Section<Resource>) {
         let (logs, role) = (self.names.resource("Logs"), self.names.resource("Role"));
         let group = LogGroup {
@@ -73,13 +77,14 @@ impl Program<'_> {
         resources.add(&logs, Resource::of(group).skipping(&LOG_SKIPPED));
         resources.add(&role, Resource::of(self.role(&logs)));
         let name = self.names.resource("Function");
+        let is_queued = self.source.is_some();
         let mut events = Section::default();
         if let Some(source) = self.source {
             events.add("Queue", source);
         }
         let mut tags = Section::default();
-        for tag in self.tags {
-            tags.add(tag.key, tag.value);
+        for tag in &self.tags {
+            tags.add(tag.key, tag.value.clone());
         }
         let function = Function {
             function_name: Value::substitute(&self.names.full),
@@ -102,10 +107,20 @@ impl Program<'_> {
             tags,
         };
         resources.add(name, Resource::of(function).skipping(&SKIPPED));
+        if is_queued {
+            // Two retries: an event comes again after six times the timeout.
+            let age = Watch {
+                above: 2 * (6 * self.timeout),
+                ..AGE
+            };
+            for watch in [DEAD, ERRORS, THROTTLES, age] {
+                watch.add(resources, self.names, &self.tags);
+            }
+        }
     }
 
     fn role(&self, logs: &str) -> Role {
-        let mut statements = self.access.statements();
+        let mut statements = of_store(&self.access);
         statements.push(allow(
             "WriteItsLog",
             &["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -123,14 +138,92 @@ impl Program<'_> {
                 Value::arn(&self.names.resource("Queue")),
             ));
         }
-        Role {
-            description: format!("What {} may touch, from tidemill.toml", self.names.short),
-            assume_role_policy_document: Policy::of(vec![assumed_by("lambda.amazonaws.com")]),
-            policies: vec![InlinePolicy {
-                policy_name: "grants",
-                policy_document: Policy::of(statements),
-            }],
-            tags: self.tags.clone(),
-        }
+        let description = format!("What {} may touch, from tidemill.toml", self.names.short);
+        Role::of(description, "lambda.amazonaws.com", statements, self.tags.clone())
+    }
+}
+
+/// What an alarm looks at.
+struct Watch {
+    name: &'static str,
+    condition: &'static str,
+    metric: &'static str,
+    /// The resource that is looked at.
+    of: &'static str,
+    statistic: &'static str,
+    above: u64,
+    means: &'static str,
+}
+
+const DEAD: Watch = Watch {
+    name: "DeadLettersAlarm",
+    condition: ESSENTIAL_ALARMS,
+    metric: "ApproximateNumberOfMessagesVisible",
+    of: "DeadLetters",
+    statistic: "Maximum",
+    above: 0,
+    means: "events failed for good and wait in the dead-letter queue",
+};
+const ERRORS: Watch = Watch {
+    name: "ErrorsAlarm",
+    condition: ALL_ALARMS,
+    metric: "Errors",
+    of: "Function",
+    statistic: "Sum",
+    above: 0,
+    means: "runs ended with an error",
+};
+const THROTTLES: Watch = Watch {
+    name: "ThrottlesAlarm",
+    condition: ALL_ALARMS,
+    metric: "Throttles",
+    of: "Function",
+    statistic: "Sum",
+    above: 10,
+    means: "runs were refused for want of concurrency",
+};
+const AGE: Watch = Watch {
+    name: "AgeAlarm",
+    condition: ALL_ALARMS,
+    metric: "ApproximateAgeOfOldestMessage",
+    of: "Queue",
+    statistic: "Maximum",
+    above: 0,
+    means: "an event waits longer than two of its retries take",
+};
+
+/// Adds the alarms of what answers requests, after its URL: its errors are somebody's.
+pub(super) fn add_server_alarms(resources: &mut Section<Resource>, names: &Names, tags: &[Tag]) {
+    let errors = Watch {
+        condition: ESSENTIAL_ALARMS,
+        ..ERRORS
+    };
+    for watch in [errors, THROTTLES] {
+        watch.add(resources, names, tags);
+    }
+}
+
+impl Watch {
+    fn add(&self, resources: &mut Section<Resource>, names: &Names, tags: &[Tag]) {
+        let resource = names.resource(self.of);
+        let (namespace, name, value) = match self.of {
+            "Function" => ("AWS/Lambda", "FunctionName", Value::reference(resource)),
+            _ => ("AWS/SQS", "QueueName", Value::attribute(&resource, "QueueName")),
+        };
+        let alarm = Alarm {
+            alarm_description: format!("{}: {}", names.short, self.means),
+            namespace,
+            metric_name: self.metric,
+            dimensions: vec![Dimension { name, value }],
+            statistic: self.statistic,
+            period: 300,
+            evaluation_periods: 1,
+            comparison_operator: "GreaterThanThreshold",
+            threshold: self.above,
+            treat_missing_data: "notBreaching",
+            alarm_actions: vec![Value::only_if(ALARM_TOPIC, Value::reference("AlarmTopic"))],
+            tags: tags.to_vec(),
+        };
+        resources.add(names.resource(self.name), Resource::of(alarm).when(self.condition));
     }
 }

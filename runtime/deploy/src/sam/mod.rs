@@ -1,20 +1,38 @@
 //! AWS by SAM: S3 tells EventBridge of each object, a rule per trigger puts the event into the stage's queue, the queue calls the
 //! stage's function. Every name, right and limit follows from the pipeline.
 
-mod alarms;
 mod build;
 mod coordinator;
 mod function;
-mod grants;
-mod limits;
 mod names;
 mod node;
 mod parameters;
-mod policy;
+pub mod policy;
 mod predict;
 pub mod resources;
 mod store;
 pub mod template;
 mod trigger;
 
-pub use build::{DUCKDB, FUNCTIONS, Options, Sam, render};
+use tidemill_core::{Result, pipeline::Pipeline};
+
+use build::Build;
+pub(crate) use build::PREDICT_PROGRAM;
+pub use build::{DUCKDB, FUNCTIONS, Options, Sam};
+
+/// Writes the template: the store, then each stage in the pipeline's order, then what tells the time and what answers. Errors are
+/// `Config`: what AWS does not take of this project, and what to change.
+pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
+    let mut build = Build::new(pipeline, options);
+    parameters::add(&mut build.template.parameters, &mut build.template.conditions);
+    let tags = build.tags("store");
+    store::add(&mut build.template.resources, tags);
+    build.layers();
+    for one in &pipeline.nodes {
+        node::add(&mut build, one)?;
+    }
+    coordinator::add(&mut build)?;
+    predict::add(&mut build)?;
+    build.outputs();
+    build.finish()
+}

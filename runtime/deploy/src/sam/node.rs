@@ -2,14 +2,12 @@
 
 use tidemill_core::{
     Error, Result,
-    pipeline::{Node, NodeSettings},
+    pipeline::{Node, NodeSettings, TrainingStep},
 };
 
 use super::{
-    alarms,
     build::Build,
     function::{LONGEST, MOST_MEMORY, Program, STORAGE},
-    grants::Access,
     names::Names,
     trigger::Trigger,
 };
@@ -24,6 +22,7 @@ const SQL_STORAGE: u64 = 4096;
 /// Adds a node's function with its queue and alarms.
 pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
     let names = Names::of_node(&build.pipeline.project, node)?;
+    let policy = node.policy();
     let timeout = timeout(build, node);
     let settings = NodeSettings {
         component: Some(build.component(&node.component)),
@@ -44,27 +43,26 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
         names: &names,
         prefixes: &prefixes,
         timeout,
-        batch: if is_small(node) { 10 } else { 1 },
+        batch: if policy.handles_records_only { 10 } else { 1 },
         concurrency: node.concurrency as u64,
-        is_waiting: node.stage == "featurize",
+        is_waiting: policy.training == Some(TrainingStep::First),
         tags: tags.clone(),
     };
     trigger.add(&mut build.template.resources);
     let program = Program {
         names: &names,
         description: format!("Stage {} of {}", node.stage, node.resource),
-        binary: &binary,
+        binary,
         memory,
         timeout,
-        storage: if is_small(node) { STORAGE } else { SQL_STORAGE },
-        is_serial: is_small(node),
+        storage: if policy.handles_records_only { STORAGE } else { SQL_STORAGE },
+        is_serial: policy.handles_records_only,
         variables,
-        access: access(node, &prefixes),
+        access: settings.access(),
         source: Some(trigger.source()),
-        tags: tags.clone(),
+        tags,
     };
     program.add(&build.options.programs, &mut build.template.resources);
-    alarms::of_stage(&mut build.template.resources, &names, 6 * timeout, &tags);
     Ok(())
 }
 
@@ -84,15 +82,10 @@ fn timeout(build: &mut Build, node: &Node) -> u64 {
     asked.min(LONGEST)
 }
 
-/// Stages that read and write a few records, no data; their order matters.
-fn is_small(node: &Node) -> bool {
-    ["register", "retrain"].contains(&node.stage.as_str())
-}
-
 /// Megabytes of a node's function.
 fn memory(node: &Node) -> Result<u64> {
     let own = node.memory_bytes.div_ceil(1 << 20);
-    let beside = if is_small(node) { 0 } else { SQL_MEMORY };
+    let beside = if node.policy().handles_records_only { 0 } else { SQL_MEMORY };
     if own + beside > MOST_MEMORY {
         return Err(Error::config(format!(
             "stage `{}` may take {own} MB by its `memory-megabytes`, and {beside} MB more for SQL: a Lambda function has at most \
@@ -102,28 +95,4 @@ fn memory(node: &Node) -> Result<u64> {
         )));
     }
     Ok(own + beside)
-}
-
-/// What a node's function touches: its grants, what triggers it, and the records that the host keeps of it.
-fn access(node: &Node, prefixes: &[String]) -> Access {
-    let (stage, resource) = (&node.stage, &node.resource);
-    let mut access = Access {
-        reads: node.reads.clone(),
-        writes: node.writes.clone(),
-    };
-    access
-        .reads
-        .extend(node.on.iter().cloned().chain(prefixes.iter().map(|prefix| format!("{prefix}**"))));
-    for records in ["outcomes", "runs", "dead"] {
-        access.writes.push(format!("{records}/{stage}/{resource}/*"));
-    }
-    if stage == "featurize" {
-        // Trainings of a model follow each other: it looks how far the one before is.
-        let later = ["train", "evaluate", "register"];
-        let records = |later: &str| ["outcomes", "dead"].map(|records| format!("{records}/{later}/{resource}/*"));
-        access.reads.extend(later.into_iter().flat_map(records));
-    }
-    // What a replay needs, named by content.
-    access.writes.extend(["components/*", "configs/*"].map(str::to_owned));
-    access
 }

@@ -85,18 +85,6 @@ pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<
     conditions.add(PUBLIC, is("PredictAuth", "NONE"));
 }
 
-/// The memory of one kind of function, in megabytes.
-pub(super) fn memory(description: String, default: u64) -> Parameter {
-    Parameter {
-        r#type: "Number",
-        description,
-        default: Scalar::Number(default),
-        min_value: Some(128),
-        max_value: Some(10_240),
-        ..Parameter::default()
-    }
-}
-
 fn text(description: &str, default: &str) -> Parameter {
     Parameter {
         r#type: "String",

@@ -1,15 +1,10 @@
 //! The function that answers: one for all models of the project, behind a URL of its own that takes signed requests.
 
-use tidemill_core::{
-    Error, Result,
-    pipeline::{Pipeline, deployment::ServingConfig},
-};
+use tidemill_core::{Error, Result, pipeline::deployment::ServingConfig};
 
 use super::{
-    alarms,
-    build::Build,
-    function::{Program, STORAGE},
-    grants::Access,
+    build::{Build, PREDICT_PROGRAM},
+    function::{Program, STORAGE, add_server_alarms},
     names::Names,
     parameters::PUBLIC,
     resources::{Permission, Url},
@@ -35,30 +30,30 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
         )));
     }
     let names = Names::new(&pipeline.project, "predict")?;
-    let config = build.config_file(&names, &ServingConfig::from_pipeline(pipeline))?;
+    let serving = ServingConfig::from_pipeline(pipeline);
+    let config = build.config_file(&names, &serving)?;
     let mut variables = build.variables(config);
     variables.add("ORT_DYLIB_PATH", "/opt/lib/libonnxruntime.so".into());
     // The ONNX engine makes and drops errors in the normal course of a prediction: each would record a backtrace.
     variables.add("RUST_LIB_BACKTRACE", "0".into());
     let memory = build.memory("predict", MEMORY);
     let tags = build.tags("predict");
-    let binary = build.program("predict", &pipeline.predict_component);
     let program = Program {
         names: &names,
         description: format!("Answers for the models of {}", pipeline.project),
-        binary: &binary,
+        binary: build.add_program(PREDICT_PROGRAM),
         memory,
         timeout: TIMEOUT,
         storage: STORAGE,
         is_serial: false,
         variables,
-        access: access(pipeline),
+        access: serving.access(),
         source: None,
         tags: tags.clone(),
     };
     program.add(&build.options.programs, &mut build.template.resources);
     address(&names, &mut build.template.resources, &mut build.template.outputs);
-    alarms::of_server(&mut build.template.resources, &names, &tags);
+    add_server_alarms(&mut build.template.resources, &names, &tags);
     Ok(())
 }
 
@@ -93,18 +88,4 @@ fn address(names: &Names, resources: &mut Section<Resource>, outputs: &mut Secti
             value: Value::attribute(&url, "FunctionUrl"),
         },
     );
-}
-
-/// What serving reads of each model, and its log. It lists `models/` whole to say which models there are.
-fn access(pipeline: &Pipeline) -> Access {
-    let mut access = Access {
-        reads: vec!["models/**".to_owned()],
-        writes: Vec::new(),
-    };
-    for model in pipeline.models.keys() {
-        access.reads.push(format!("candidates/{model}/**"));
-        access.reads.push(format!("features/{model}/*/transform.json"));
-        access.writes.push(format!("predictions/{model}/**"));
-    }
-    access
 }

@@ -6,9 +6,10 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::template::{Section, Value};
-
-pub use super::policy::{InlinePolicy, Policy, Role, Statement};
+use super::{
+    policy::{Policy, Role},
+    template::{Section, Value},
+};
 
 /// A resource's type and properties.
 #[derive(Debug, Clone, Serialize)]

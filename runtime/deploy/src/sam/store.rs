@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::{
-    grants::only_tls,
     parameters::ACCESS_LOG,
-    resources::{Bucket, BucketPolicy, Policy, Tag},
+    policy::{Policy, only_tls},
+    resources::{Bucket, BucketPolicy, Tag},
     template::{Resource, Section, Value},
 };
 

@@ -1,11 +1,12 @@
 //! How events reach a function: a rule per prefix that the stage waits for, a queue, and a queue for what failed for good.
 
 use serde_json::{Value as Json, json};
+use tidemill_core::layout::Prefix;
 
 use super::{
-    grants::only_tls,
     names::{DEAD, Names, logical},
-    resources::{DeadLetterConfig, EventSource, Policy, Queue, QueuePolicy, Redrive, Rule, Scaling, Statement, Tag, Target},
+    policy::{Policy, Statement, only_tls},
+    resources::{DeadLetterConfig, EventSource, Queue, QueuePolicy, Redrive, Rule, Scaling, Tag, Target},
     template::{Resource, Section, Value},
 };
 
@@ -94,10 +95,11 @@ impl Trigger<'_> {
 
     /// `MonitorLateOnWindows`, `TrainLateOnFeaturize`: names that stay when another prefix comes.
     fn rules(&self) -> Vec<(String, &String)> {
+        let outcomes = Prefix::Outcomes.root();
         let mut rules: Vec<(String, &String)> = Vec::new();
         for prefix in self.prefixes {
             let mut parts = prefix
-                .strip_prefix("outcomes/")
+                .strip_prefix(outcomes.as_str())
                 .unwrap_or(prefix)
                 .split('/')
                 .filter(|part| !part.is_empty());

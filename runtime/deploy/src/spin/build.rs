@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use tidemill_core::{
-    Digest, Error, Result,
+    Digest, Error, Result, layout,
     pipeline::{Node, NodeSettings, Pipeline, deployment::ServingConfig},
 };
 
@@ -187,7 +187,7 @@ fn events(spin: &mut Spin, pipeline: &Pipeline, options: &Options, split: &Split
                 .flat_map(|(node, _)| node.fetch.iter().flat_map(|host| fetched(node, host))),
         );
         told.extend(nodes.iter().map(|(node, part)| NodeSettings {
-            component: Some(format!("components/{}", part.digest)),
+            component: Some(layout::component(&part.digest)),
             ..NodeSettings::new(pipeline, node)
         }));
     }

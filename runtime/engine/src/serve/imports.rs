@@ -1,11 +1,13 @@
 //! `tidemill:serve` for a component: granted objects, read-only, and the prediction log.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tidemill_core::{Error, ErrorKind};
-use tidemill_host::ReadError;
-use tidemill_predictions::Record;
+use tidemill_predictions::{Receipt, Record};
+use tidemill_store::ReadError;
 use wasmtime::component::{Accessor, HasData, Linker};
 
-use super::state::{Append, InstanceState};
+use super::state::InstanceState;
 use crate::bindings::serve::tidemill::serve::{objects, predictions};
 
 /// Links both interfaces.
@@ -44,6 +46,29 @@ fn get_error(refusal: ReadError) -> objects::GetError {
             tracing::warn!("a served component could not read: {error}");
             objects::GetError::Unavailable
         }
+    }
+}
+
+/// Receipts of the rows that a request has handed to the prediction log: its response waits for them.
+#[derive(Clone, Default)]
+pub(super) struct Receipts(Arc<Mutex<Vec<Append>>>);
+
+/// Rows of one version, and their receipt.
+pub(super) struct Append {
+    pub(super) model: String,
+    pub(super) version: u64,
+    pub(super) rows: usize,
+    pub(super) receipt: Receipt,
+}
+
+impl Receipts {
+    fn add(&self, append: Append) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(append);
+    }
+
+    /// Takes the receipts so far.
+    pub(super) fn take(&self) -> Vec<Append> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

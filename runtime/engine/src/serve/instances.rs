@@ -1,30 +1,135 @@
-//! The lifetime of instances: reused, one request in flight each, dropped when a request takes too long or none comes.
+//! Instances and the requests that they serve. An instance is reused, has one request in flight, and is dropped when a request takes too
+//! long or none comes.
+//!
+//! As many requests run as there are cores, so that few instances serve all of them and stay in the processor's caches. A request that
+//! waits longer than [`CORE_WAIT_TIMEOUT`], behind a first load, many rows or a loop, runs beside them, up to the limit of instances.
+//! Afterwards surplus instances are dropped: requests would otherwise rotate through all of them.
 
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{Store, StoreContextMut, Trap, WasmBacktrace, component::GuestTaskId};
 use wasmtime_wasi_http::{
     WasiHttpView,
     handler::{HandlerState, Instance, ProxyPre, ShouldAccept, WorkerState},
 };
 
-use crate::{epoch::to_ticks, expiration::Expiration};
-
 use super::{
     ServeLimits,
-    admission::{InstanceGuard, InstancePool},
-    state::{InstanceState, Receipts, ServerState},
+    imports::Receipts,
+    state::{InstanceState, ServerState},
 };
+use crate::{epoch::to_ticks, expiration::Expiration};
 
+/// Time that a request waits for a core before it runs beside those that hold one.
+const CORE_WAIT_TIMEOUT: Duration = Duration::from_millis(20);
+/// Time after the last such request until surplus instances are dropped.
+const SURPLUS_TTL: Duration = Duration::from_secs(1);
+/// Instances of each core that are never surplus: one answers while the other still cleans up.
+const INSTANCES_PER_CORE: usize = 2;
 /// Time that an instance waits for its next request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time beyond a request's deadline for what the epoch did not interrupt.
 const GRACE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Admits requests to components.
+pub(super) struct Admission {
+    cores: Semaphore,
+    instances: Semaphore,
+    pool: Arc<InstancePool>,
+}
+
+/// Released when it is dropped.
+pub(super) struct Permit<'a> {
+    _core: Option<SemaphorePermit<'a>>,
+    _instance: SemaphorePermit<'a>,
+}
+
+impl Admission {
+    pub(super) fn new(instances: usize) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            cores: Semaphore::new(cores.min(instances)),
+            instances: Semaphore::new(instances),
+            pool: Arc::new(InstancePool {
+                minimum: cores * INSTANCES_PER_CORE,
+                alive: AtomicUsize::new(0),
+                since: Instant::now(),
+                last_contended: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Waits for a permit; `None` once the server is closed.
+    pub(super) async fn acquire(&self) -> Option<Permit<'_>> {
+        let core = match self.cores.try_acquire() {
+            Ok(core) => Some(core),
+            Err(_) => tokio::time::timeout(CORE_WAIT_TIMEOUT, self.cores.acquire())
+                .await
+                .ok()
+                .and_then(Result::ok),
+        };
+        if core.is_none() {
+            self.pool.last_contended.store(self.pool.now(), Relaxed);
+        }
+        Some(Permit {
+            _core: core,
+            _instance: self.instances.acquire().await.ok()?,
+        })
+    }
+
+    pub(super) fn pool(&self) -> Arc<InstancePool> {
+        self.pool.clone()
+    }
+}
+
+/// The instances of a server.
+pub(super) struct InstancePool {
+    minimum: usize,
+    alive: AtomicUsize,
+    since: Instant,
+    /// When a request last ran without a core, in microseconds.
+    last_contended: AtomicU64,
+}
+
+impl InstancePool {
+    /// Counts a new instance.
+    fn register(self: &Arc<Self>) -> InstanceGuard {
+        let alive = self.alive.fetch_add(1, Relaxed) + 1;
+        tracing::debug!("{alive} instances serve");
+        InstanceGuard(self.clone())
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Counts an instance for as long as it lives.
+struct InstanceGuard(Arc<InstancePool>);
+
+impl InstanceGuard {
+    /// Whether there are more instances than are needed.
+    fn is_surplus(&self) -> bool {
+        let pool = &self.0;
+        pool.alive.load(Relaxed) > pool.minimum
+            && pool.now().saturating_sub(pool.last_contended.load(Relaxed)) > SURPLUS_TTL.as_micros() as u64
+    }
+}
+
+impl Drop for InstanceGuard {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Relaxed);
+    }
+}
 
 /// Creates instances.
 pub(super) struct Instances {

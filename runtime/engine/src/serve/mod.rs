@@ -1,20 +1,18 @@
 //! Serves an HTTP component: hyper in front, reused instances behind, each with one request in flight, so that a trap fails one request.
 //! A response waits until the predictions in it are in the log. Stopping is graceful: accepted requests are answered.
 
-mod admission;
 mod component;
 mod imports;
 mod instances;
-mod metrics;
 mod router;
 mod state;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tidemill_core::{Digest, Error, Result};
-use tidemill_host::Store;
 use tidemill_nn::{Backend, GraphCache};
 use tidemill_predictions::DurableLog;
+use tidemill_store::{ServingView, Store};
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
 
@@ -62,20 +60,12 @@ pub struct ServeOptions {
     pub log: DurableLog,
     /// Runs ONNX models.
     pub nn: Arc<dyn Backend>,
-    /// See [`listen`].
+    /// Bound before anything else is opened.
     pub listener: TcpListener,
     /// Limits of requests.
     pub limits: ServeLimits,
     /// Routes that the host answers itself.
     pub host_routes: Option<HostRoutes>,
-}
-
-/// Binds an address, before anything else is opened for it; port 0 binds a free one.
-///
-/// # Errors
-/// `Config` if the address is in use.
-pub async fn listen(addr: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(addr).await.map_err(|e| bind_error(addr, &e))
 }
 
 /// Starts servers.
@@ -98,12 +88,12 @@ impl Server {
         let (engine, pre) = compiled
             .await
             .map_err(|e| Error::bug(format!("compiling the serving component failed: {e}")))??;
-        let admission = admission::Admission::new(options.limits.instances);
+        let admission = instances::Admission::new(options.limits.instances);
         let instances = instances::Instances {
             engine,
             pre,
             shared: Arc::new(state::ServerState {
-                objects: tidemill_host::ServingView::new(options.store),
+                objects: ServingView::new(options.store),
                 log: options.log,
                 graphs: Arc::new(GraphCache::new(options.nn)),
             }),
@@ -121,15 +111,4 @@ impl Server {
             async move { router.handle(request).await }
         })
     }
-}
-
-fn bind_error(addr: SocketAddr, error: &std::io::Error) -> Error {
-    if error.kind() == std::io::ErrorKind::AddrInUse {
-        return Error::config(format!(
-            "port {} of `{}` is in use by another process: stop it, or choose another port",
-            addr.port(),
-            addr.ip()
-        ));
-    }
-    Error::config(format!("`{addr}` cannot be listened on: {error}"))
 }

@@ -1,18 +1,19 @@
 //! The state of an instance, and the state that all instances of a server share.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use tidemill_host::ServingView;
 use tidemill_nn::GraphCache;
-use tidemill_predictions::{DurableLog, Receipt};
+use tidemill_predictions::DurableLog;
+use tidemill_store::ServingView;
 use wasmtime::{StoreLimits, StoreLimitsBuilder, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 use wasmtime_wasi_nn::wit::{WasiNnCtx, WasiNnView};
 
+use super::imports::Receipts;
 use crate::nn;
 
 /// Graphs that an instance may hold for having been found by name.
@@ -23,29 +24,6 @@ pub(super) struct ServerState {
     pub(super) objects: ServingView,
     pub(super) log: DurableLog,
     pub(super) graphs: Arc<GraphCache>,
-}
-
-/// Receipts of the rows that a request has handed to the prediction log: its response waits for them.
-#[derive(Clone, Default)]
-pub(super) struct Receipts(Arc<Mutex<Vec<Append>>>);
-
-/// Rows of one version, and their receipt.
-pub(super) struct Append {
-    pub(super) model: String,
-    pub(super) version: u64,
-    pub(super) rows: usize,
-    pub(super) receipt: Receipt,
-}
-
-impl Receipts {
-    pub(super) fn add(&self, append: Append) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(append);
-    }
-
-    /// Takes the receipts so far.
-    pub(super) fn take(&self) -> Vec<Append> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// State of one instance.

@@ -15,9 +15,9 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Hasher, Objects as _, Result};
+use tidemill_store::BlockingStore;
 
 use super::{cache_dir::CacheDir, utf8::Utf8Check};
-use crate::BlockingStore;
 
 /// Where nothing else is said, files that no query uses are removed past this many bytes, the longest unused first.
 pub(super) const DEFAULT_MAX_BYTES: u64 = 32 << 30;

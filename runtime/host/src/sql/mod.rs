@@ -17,6 +17,7 @@ use tidemill_core::{
     Digest, Error, Format, Result, digest_json,
     sql::{quote_identifier, quote_string},
 };
+use tidemill_store::BlockingStore;
 
 mod cache;
 mod cache_dir;
@@ -37,8 +38,6 @@ pub(crate) use cache::CachedFile;
 pub use export::ParquetFile;
 pub use reader::SqlReader;
 use session::Session;
-
-use crate::BlockingStore;
 
 /// How the engine runs.
 #[derive(Debug, Clone)]

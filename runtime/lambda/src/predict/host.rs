@@ -11,12 +11,10 @@ use std::{
 };
 
 use tidemill_core::{Digest, Result};
-use tidemill_host::{
-    Store,
-    nn::{Backend, Graph, GraphCache},
-};
-use tidemill_predict::host::{PredictHost, check_registered};
+use tidemill_nn::{Backend, Graph, GraphCache};
+use tidemill_predict::{PredictHost, models::check_registered};
 use tidemill_predictions::{DirectLog, Record};
+use tidemill_store::Store;
 
 /// Keys in one answer of [`PredictHost::list_keys`].
 const PAGE_SIZE: usize = 1000;
@@ -61,7 +59,7 @@ impl PredictHost for NativeHost {
             return Ok(found);
         }
         let bytes = self.get_object(onnx).await?;
-        check_registered(onnx, &bytes, digest)?;
+        check_registered("model", onnx, &bytes, digest)?;
         Ok(self.graphs.load(onnx, &bytes)?.1)
     }
 

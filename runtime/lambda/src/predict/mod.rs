@@ -9,12 +9,10 @@ use std::{
 
 use lambda_http::http::{HeaderMap, Method, StatusCode};
 use tidemill_core::{Error, Result};
-use tidemill_host::{
-    Store,
-    nn::{self, BackendChoice},
-};
-use tidemill_predict::{error_response, handle, loaded::Server, models};
+use tidemill_nn::{BackendChoice, open_backend};
+use tidemill_predict::{Server, error_response, handle, models};
 use tidemill_predictions::DirectLog;
+use tidemill_store::Store;
 use tokio::{runtime::Runtime, sync::oneshot};
 
 use crate::{Serve, ServingEnvironment};
@@ -54,7 +52,7 @@ impl Predict {
         std::thread::Builder::new()
             .name("predict".to_owned())
             .spawn(move || {
-                let server = Server::new(NativeHost::new(store, log, nn::open_backend(BackendChoice::OnnxRuntime)));
+                let server = Server::new(NativeHost::new(store, log, open_backend(BackendChoice::OnnxRuntime)));
                 load_champions(&runtime, &server, &models);
                 let _waiting = ready.send(());
                 serve_requests(&runtime, &server, &pending);

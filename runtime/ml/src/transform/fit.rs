@@ -8,7 +8,7 @@ use tidemill_core::{
     spec::{ColumnType, Encoding, Impute, TrainerKind, TransformRule},
 };
 
-use super::{Encoder, Output, Step, Transform, encode::category};
+use super::{Encoder, Output, Step, Transform, category};
 use crate::Columns;
 
 /// Most categories that are one-hot encoded without a rule.

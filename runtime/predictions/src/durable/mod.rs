@@ -1,7 +1,6 @@
 //! The log with a local disk: a request is acknowledged when its rows are on the disk. Concurrent requests share the fsyncs of a
 //! write-ahead file; files that are closed become segments in the store.
 
-mod commit_queue;
 mod sealer;
 #[cfg(test)]
 mod tests;
@@ -23,7 +22,7 @@ use tidemill_core::{Error, Result, pipeline::deployment::LoggedModel};
 use tidemill_store::Store;
 use tokio::sync::oneshot;
 
-use self::commit_queue::{CommitQueue, PendingAppend};
+use self::writer::{CommitQueue, PendingAppend};
 use crate::Record;
 
 /// When a write-ahead file is closed and sealed.

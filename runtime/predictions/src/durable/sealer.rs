@@ -10,7 +10,7 @@ use std::{
 };
 
 use tidemill_core::{Error, PutResult, Result, pipeline::deployment::LoggedModel};
-use tidemill_store::Store;
+use tidemill_store::{Store, sync_parent_dir};
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{ActiveFile, wal, write_error};
@@ -110,7 +110,7 @@ impl Sealer {
             }
         }
         std::fs::remove_file(path)
-            .and_then(|()| wal::sync_parent_dir(path))
+            .and_then(|()| sync_parent_dir(path))
             .map_err(|e| write_error(path, &e))
     }
 }

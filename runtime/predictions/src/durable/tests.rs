@@ -1,8 +1,10 @@
-//! The log over an in-memory store: what was acknowledged comes back, once.
+//! The log over an in-memory store: what was acknowledged comes back, once. And the queue between requests and the writer.
+
+use std::{thread, time::Instant};
 
 use tidemill_core::{ColumnValues, record::WindowSummary, time::Span};
 
-use super::*;
+use super::{writer::MAX_GROUP, *};
 use crate::{PredictionBatch, summarize_window};
 
 fn record(request_id: &str, time: &str, version: u32, score: f64) -> Record {
@@ -157,4 +159,70 @@ async fn a_folder_has_one_log() {
         .err()
         .unwrap();
     assert!(error.message.contains("another process"), "{error}");
+}
+
+/// Long enough that a test which waits for it fails.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Asserts on drop that nothing waited until its timeout.
+struct Promptly(Instant);
+
+impl Drop for Promptly {
+    fn drop(&mut self) {
+        assert!(self.0.elapsed() < LONG / 2, "it waited until its timeout");
+    }
+}
+
+fn enqueue(queue: &CommitQueue) -> oneshot::Receiver<Result<()>> {
+    let (reply, answer) = oneshot::channel();
+    let record = vec![7];
+    queue.enqueue(PendingAppend { record, rows: 1, reply });
+    answer
+}
+
+#[test]
+fn a_group_is_complete_or_its_timeout_has_passed() {
+    let _promptly = Promptly(Instant::now());
+    let queue = Arc::new(CommitQueue::default());
+    let from = queue.clone();
+    let writer = thread::spawn(move || from.next_group(LONG, 3, LONG).unwrap().appends.len());
+    let answers: Vec<_> = (0..3).map(|_| enqueue(&queue)).collect();
+    assert_eq!((writer.join().unwrap(), answers.len()), (3, 3));
+    let _one = enqueue(&queue);
+    assert_eq!(queue.next_group(LONG, 3, Duration::from_millis(1)).unwrap().appends.len(), 1);
+    assert_eq!(queue.next_group(Duration::from_millis(1), 3, LONG).unwrap().appends.len(), 0);
+}
+
+#[test]
+fn many_records_are_written_group_by_group() {
+    let queue = CommitQueue::default();
+    let _answers: Vec<_> = (0..MAX_GROUP + 3).map(|_| enqueue(&queue)).collect();
+    let lengths = [1, 2].map(|_| queue.next_group(LONG, 1, LONG).unwrap().appends.len());
+    assert_eq!(lengths, [MAX_GROUP, 3]);
+}
+
+#[test]
+fn a_close_request_does_not_wait_for_records() {
+    let _promptly = Promptly(Instant::now());
+    let queue = CommitQueue::default();
+    let _one = enqueue(&queue);
+    let (reply, _closed) = oneshot::channel();
+    queue.request_close(reply);
+    let group = queue.next_group(LONG, 3, LONG).unwrap();
+    assert_eq!((group.appends.len(), group.close_requests.len()), (1, 1));
+}
+
+#[test]
+fn a_closed_queue_returns_what_is_left_and_refuses_the_rest() {
+    let _promptly = Promptly(Instant::now());
+    let queue = CommitQueue::default();
+    let mut before = enqueue(&queue);
+    queue.close();
+    let group = queue.next_group(LONG, 3, LONG).unwrap();
+    assert_eq!(group.appends.len(), 1);
+    assert!(queue.next_group(LONG, 3, LONG).is_none());
+    assert_eq!(before.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    drop(group);
+    assert_eq!(before.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    assert_eq!(enqueue(&queue).try_recv(), Err(oneshot::error::TryRecvError::Closed));
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crc32fast::hash as crc32;
+use tidemill_store::sync_parent_dir;
 
 const HEADER: usize = 8;
 /// Bytes of a record at most: larger lengths are torn writes.
@@ -114,14 +115,6 @@ pub(super) fn truncate_torn_tail(path: &Path) -> io::Result<()> {
         file.sync_all()?;
     }
     Ok(())
-}
-
-/// Makes the creation or removal of a file durable.
-pub(super) fn sync_parent_dir(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

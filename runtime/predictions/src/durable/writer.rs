@@ -1,4 +1,7 @@
-//! The writer's thread: requests that arrive during one fsync share the next.
+//! The writer's thread and the queue between it and requests: requests that arrive during one fsync share the next.
+//!
+//! The thread is woken when it has something to do, not for each record: while it writes, and while it waits for more records to write
+//! together, records gather in the queue.
 
 use std::{
     path::PathBuf,
@@ -6,21 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tidemill_core::Result;
+use tokio::sync::oneshot;
 
-use super::{
-    ActiveFile, LogOptions,
-    commit_queue::{CommitQueue, PendingAppend},
-    sealer,
-    thread_scheduling::request_short_timeslice,
-    wal::WriteAheadFile,
-    write_error,
-};
+use super::{ActiveFile, LogOptions, sealer, thread_scheduling::request_short_timeslice, wal::WriteAheadFile, write_error};
 use crate::segment::unique_name;
 
 /// How long the first record of a group waits until the group is as large as the one before: an fsync takes about as long as a small
 /// prediction.
 const GATHER_TIMEOUT: Duration = Duration::from_micros(500);
+/// Records that share one fsync at most.
+pub(super) const MAX_GROUP: usize = 1024;
 
 /// Starts the thread. It ends when the queue is closed.
 pub(super) fn start(folder: PathBuf, active: ActiveFile, options: LogOptions, sealer: mpsc::Sender<sealer::Command>) -> Arc<CommitQueue> {
@@ -159,6 +159,117 @@ impl Writer {
         self.files += 1;
         let name = unique_name(&self.folder.display().to_string(), self.files);
         self.folder.join(format!("{name}.wal"))
+    }
+}
+
+/// A record to write, and the request that waits for it.
+pub(super) struct PendingAppend {
+    pub(super) record: Vec<u8>,
+    pub(super) rows: usize,
+    pub(super) reply: oneshot::Sender<Result<()>>,
+}
+
+/// The writer's next piece of work.
+#[derive(Default)]
+pub(super) struct CommitGroup {
+    pub(super) appends: Vec<PendingAppend>,
+    /// Each wants the current file closed, so that it can be sealed.
+    pub(super) close_requests: Vec<oneshot::Sender<()>>,
+}
+
+#[derive(Default)]
+struct QueueState {
+    group: CommitGroup,
+    /// How many records wake the writer; 0 while it does not wait.
+    wake_at: usize,
+    closed: bool,
+}
+
+#[derive(Default)]
+pub(super) struct CommitQueue {
+    state: Mutex<QueueState>,
+    wake: Condvar,
+}
+
+impl CommitQueue {
+    pub(super) fn enqueue(&self, append: PendingAppend) {
+        self.add(|group| group.appends.push(append));
+    }
+
+    pub(super) fn request_close(&self, reply: oneshot::Sender<()>) {
+        self.add(|group| group.close_requests.push(reply));
+    }
+
+    /// After the end, what is added is dropped, and its reply with it.
+    fn add(&self, add: impl FnOnce(&mut CommitGroup)) {
+        self.update(|state| {
+            if !state.closed {
+                add(&mut state.group);
+            }
+        });
+    }
+
+    /// Takes no more records: the writer writes those that are queued, and returns.
+    pub(super) fn close(&self) {
+        self.update(|state| state.closed = true);
+    }
+
+    /// The writer is gone: drops all replies, so that no request waits.
+    pub(super) fn abandon(&self) {
+        let mut left = CommitGroup::default();
+        self.update(|state| {
+            state.closed = true;
+            left = std::mem::take(&mut state.group);
+        });
+        // Not under the lock: dropping a reply wakes the task that waits for it.
+        drop(left);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut QueueState)) {
+        let mut state = self.state.lock();
+        change(&mut state);
+        let wake = state.wake_at > 0 && state.is_ready(state.wake_at);
+        if wake {
+            state.wake_at = 0;
+        }
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for work, until `idle` has passed: then the group is empty. After the first record, waits up to `gather` until there are
+    /// `target_size` of them. Takes at most [`MAX_GROUP`]. `None` once the queue is closed and empty.
+    pub(super) fn next_group(&self, idle: Duration, target_size: usize, gather: Duration) -> Option<CommitGroup> {
+        let mut state = self.wait_for(self.state.lock(), 1, idle);
+        if !state.is_ready(target_size) && !state.group.appends.is_empty() {
+            state = self.wait_for(state, target_size, gather);
+        }
+        let mut group = std::mem::take(&mut state.group);
+        let full = group.appends.len().min(MAX_GROUP);
+        state.group.appends = group.appends.split_off(full);
+        let is_empty = group.appends.is_empty() && group.close_requests.is_empty();
+        (!is_empty || !state.closed).then_some(group)
+    }
+
+    fn wait_for<'a>(&'a self, mut state: MutexGuard<'a, QueueState>, records: usize, timeout: Duration) -> MutexGuard<'a, QueueState> {
+        let start = Instant::now();
+        while !state.is_ready(records) {
+            let Some(left) = timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
+                break;
+            };
+            state.wake_at = records;
+            let _timed_out = self.wake.wait_for(&mut state, left);
+        }
+        state.wake_at = 0;
+        state
+    }
+}
+
+impl QueueState {
+    /// Neither a close request nor the end waits for more records.
+    fn is_ready(&self, records: usize) -> bool {
+        self.group.appends.len() >= records || !self.group.close_requests.is_empty() || self.closed
     }
 }
 

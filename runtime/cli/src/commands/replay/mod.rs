@@ -21,8 +21,9 @@ use tidemill_core::{
     time::parse_as_of,
     trigger_id,
 };
-use tidemill_engine::{Engine, StageComponent};
-use tidemill_host::{Attempt, ENGINES, Ledger, RunHost, SqlEngine, Store};
+use tidemill_engine::{Engine, Limits, StageComponent};
+use tidemill_host::{RunHost, SqlEngine, Store};
+use tidemill_run::{Attempt, ENGINES, Ledger};
 
 use crate::{
     commands::{models::find_version, suggest},
@@ -209,7 +210,7 @@ impl Replayer<'_> {
         let attempt = Attempt::new(&node, outcome.component.clone(), outcome.trigger.clone(), as_of, 0);
         let host = RunHost::for_attempt(&attempt, scratch, self.sql.clone(), None);
         let trigger = outcome.trigger.clone();
-        let ran = tokio::task::spawn_blocking(move || tidemill_app::run_component(&component, &node, &config, &trigger, host)).await?;
+        let ran = tokio::task::spawn_blocking(move || component.run(&trigger, &config, host, &Limits::from(&node))).await?;
         let result = ran.0?;
         let mut differences = compare::list_differences(&outcome.outputs, &ran.1.outputs);
         if result.result != outcome.result {

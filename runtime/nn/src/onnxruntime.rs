@@ -15,7 +15,7 @@ use ort::{
 use parking_lot::Mutex;
 use tidemill_core::{Error, Result};
 
-use tidemill_nn::{Backend, ElementType, Graph, Tensor, arrange};
+use crate::{Backend, ElementType, Graph, Tensor, arrange};
 
 /// Where the library is: `ORT_DYLIB_PATH`, else inside an installed Python `onnxruntime`.
 pub fn find_onnxruntime() -> Option<PathBuf> {
@@ -181,7 +181,7 @@ mod tests {
         let bytes = tidemill_ml::onnx::export(&model, &["a".to_owned(), "b".to_owned()], &[]);
         let input = || vec![("features".to_owned(), Tensor::from_f32(vec![2, 2], &[1.0, 2.0, 3.0, 4.0]).unwrap())];
         let one = native.load("m", &bytes).unwrap().compute(input()).unwrap();
-        let two = tidemill_nn::Tract.load("m", &bytes).unwrap().compute(input()).unwrap();
+        let two = crate::Tract.load("m", &bytes).unwrap().compute(input()).unwrap();
         assert_eq!(one, two);
         assert!(native.load("broken.onnx", b"junk").err().unwrap().message.contains("`broken.onnx`"));
     }

@@ -1,12 +1,10 @@
-//! ONNX models, with the machine's own library where there is one; all else is [`tidemill_nn`]'s.
-
-mod onnxruntime;
+//! The choice between ONNX Runtime and tract.
 
 use std::sync::{Arc, OnceLock};
 
-pub use onnxruntime::{OnnxRuntime, find_onnxruntime};
 use tidemill_core::Result;
-pub use tidemill_nn::{Backend, ElementType, Graph, GraphCache, ModelMetadata, NativeFirst, Tensor, TensorInfo, Tract};
+
+use crate::{Backend, Graph, NativeFirst, OnnxRuntime, Tract, find_onnxruntime};
 
 /// Tract unless ONNX Runtime's library was asked for and found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

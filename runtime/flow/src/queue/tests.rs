@@ -1,0 +1,86 @@
+//! The queue over its file, and without one.
+
+use super::*;
+
+fn item(stage: &str, key: &str) -> QueueItem {
+    QueueItem::new(stage, "m", key, &Digest::sha256(key.as_bytes()), 0)
+}
+
+#[test]
+fn survives_a_restart_and_a_damaged_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.redb");
+    {
+        let queue = Queue::open(Some(&path)).unwrap();
+        queue.put(vec![item("a", "k1"), item("a", "k2")], None);
+        let taken = queue.take_next(0, &|_| 1).unwrap();
+        queue.acknowledge(&taken, true);
+        let error = Queue::open(Some(&path)).err().unwrap();
+        assert!(error.message.contains("another `tidemill up`"), "{error}");
+    }
+    let queue = Queue::open(Some(&path)).unwrap();
+    assert_eq!(queue.items().into_iter().map(|(i, _)| i.key).collect::<Vec<_>>(), ["k2"]);
+    drop(queue);
+    std::fs::write(&path, b"no database").unwrap();
+    assert!(Queue::open(Some(&path)).unwrap().items().is_empty());
+}
+
+#[test]
+fn a_file_that_failed_catches_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.redb");
+    let queue = Queue::open(Some(&path)).unwrap();
+    queue.put(vec![item("a", "k1"), item("a", "k2")], None);
+    // As after a write that failed: nothing reaches the file, and it cannot be opened yet.
+    let kept = queue.database.lock().take();
+    queue.put(vec![item("a", "k3")], None);
+    let taken = queue.take_next(0, &|_| 1).unwrap();
+    queue.acknowledge(&taken, true);
+    assert!(queue.database.lock().is_none());
+    drop(kept);
+    queue.put(vec![item("a", "k4")], None);
+    drop(queue);
+    let keys: Vec<String> = Queue::open(Some(&path)).unwrap().items().into_iter().map(|(i, _)| i.key).collect();
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    assert!(!keys.contains(&taken.key), "{keys:?}");
+}
+
+#[test]
+fn waiting_items_wake_with_their_resource() {
+    let queue = Queue::open(None).unwrap();
+    queue.put(vec![item("retrain", "k")], None);
+    let mut taken = queue.take_next(0, &|_| 1).unwrap();
+    (taken.due, taken.waits_for) = (1000, Some("x".into()));
+    queue.give_back(taken);
+    assert!(queue.take_next(10, &|_| 1).is_none());
+    queue.wake("other");
+    assert!(queue.take_next(10, &|_| 1).is_none());
+    queue.wake("m");
+    assert!(queue.take_next(10, &|_| 1).is_some());
+}
+
+#[test]
+fn settled_items_are_not_queued_again() {
+    let queue = Queue::open(None).unwrap();
+    let put = || queue.put(vec![item("a", "k")], None);
+    let take = || queue.take_next(0, &|_| 1);
+    put();
+    queue.acknowledge(&take().unwrap(), false);
+    put();
+    let taken = take().unwrap();
+    queue.acknowledge(&taken, true);
+    put();
+    assert!(queue.items().is_empty());
+    queue.give_back(taken);
+    assert!(take().is_some());
+}
+
+#[test]
+fn the_oldest_settled_ids_are_forgotten() {
+    let mut settled = SettledIds::default();
+    for id in 0..=2 * MAX_SETTLED_IDS {
+        settled.insert(id.to_string());
+    }
+    assert!(!settled.contains("0"));
+    assert!(settled.contains(&MAX_SETTLED_IDS.to_string()) && settled.contains(&(2 * MAX_SETTLED_IDS).to_string()));
+}

@@ -1,0 +1,297 @@
+//! The scheduler of a flow: it looks for new objects, closes windows, writes scheduled events, and queues what all of these trigger.
+//!
+//! What is to do follows from the store alone: external objects that match a trigger, and committed outcomes with what they wrote. An
+//! object that a stage may write counts only through an outcome that names it: half a run triggers nothing.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use tidemill_core::{
+    Digest, ErrorKind, ObjectMeta, Result,
+    layout::{self, Key, Prefix, is_ignored, literal_folder},
+    pipeline::{KeyRole, NodeSettings},
+    record::OutcomeRecord,
+};
+use tidemill_run::{DeadLetter, failpoint, list_dead_letters, outcome_objects};
+use tidemill_store::ListedObject;
+use tokio::sync::mpsc;
+
+use crate::{
+    queue::{QueueItem, SeenObject},
+    state::FlowState,
+    watch::{FileEvent, STABILITY_INTERVAL},
+};
+
+/// Concurrent reads at the start: a store may be far away.
+const READ_CONCURRENCY: usize = 16;
+/// Between two checks of the schedules, and after windows could not be closed.
+const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The scheduler's loop, until the flow stops.
+pub(crate) async fn schedule(
+    flow: Arc<FlowState>,
+    mut file_events: mpsc::UnboundedReceiver<FileEvent>,
+    watcher: Option<notify::RecommendedWatcher>,
+) {
+    let mut next_scan = Instant::now() + flow.options.poll_interval;
+    let mut next_schedule = Instant::now();
+    let mut next_close = Instant::now();
+    while !flow.is_stopping() {
+        let at = Instant::now();
+        if at >= next_schedule {
+            log_error(flow.write_schedules().await);
+            next_schedule = at + SCHEDULE_INTERVAL;
+        }
+        if at >= next_scan {
+            log_error(flow.scan(false).await);
+            next_scan = Instant::now() + flow.options.poll_interval;
+        }
+        if !flow.settling.is_empty() {
+            log_error(flow.recheck_settling().await);
+        }
+        if flow.are_windows_due() && at >= next_close {
+            let closed = flow.close_windows().await;
+            if closed.is_err() {
+                next_close = Instant::now() + SCHEDULE_INTERVAL;
+            }
+            log_error(closed);
+        }
+        let mut wait = next_scan.min(next_schedule).saturating_duration_since(Instant::now());
+        if !flow.settling.is_empty() {
+            wait = wait.min(STABILITY_INTERVAL);
+        }
+        if flow.are_windows_due() {
+            wait = wait.min(next_close.saturating_duration_since(Instant::now()).max(STABILITY_INTERVAL));
+        }
+        tokio::select! {
+            () = flow.changed.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+            Some(event) = file_events.recv(), if watcher.is_some() => log_error(flow.handle_file_event(event).await),
+        }
+    }
+}
+
+fn log_error(result: Result<()>) {
+    if let Err(error) = result {
+        tracing::error!("{error}");
+    }
+}
+
+impl FlowState {
+    /// The start: everything that is in the store and not settled is queued, whatever the queue's file knew.
+    pub(crate) async fn rebuild(&self) -> Result<()> {
+        let outcomes = self.store.list(&Prefix::Outcomes.root(), None, usize::MAX).await?;
+        self.queue
+            .mark_settled(outcomes.iter().filter_map(|meta| outcome_id(&meta.key)).map(str::to_owned));
+        for letter in list_dead_letters(&self.store).await? {
+            self.queue.mark_settled([letter.id.clone()]);
+            self.mark_dead(letter);
+        }
+        let reads = outcomes.iter().map(|meta| async move { (meta, self.store.get(&meta.key).await) });
+        let mut read = stream::iter(reads).buffered(READ_CONCURRENCY);
+        while let Some((meta, bytes)) = read.next().await {
+            let bytes = bytes?;
+            match (serde_json::from_slice::<OutcomeRecord>(&bytes), outcome_id(&meta.key)) {
+                (Ok(record), Some(id)) => self.route_outcome(&record, id, Some(Digest::sha256(&bytes))).await?,
+                (Err(e), _) => tracing::warn!("`{}` is skipped: it is not an outcome record: {e}", meta.key),
+                (_, None) => {}
+            }
+        }
+        self.scan(true).await?;
+        self.mark_windows_due();
+        Ok(())
+    }
+
+    /// Lists all external objects. `first`: also routes those that were taken in before.
+    pub(crate) async fn scan(&self, first: bool) -> Result<()> {
+        let _one_at_a_time = self.scanning.lock().await;
+        for prefix in external_prefixes(&self.nodes) {
+            for found in self.store.list_with_tokens(&prefix).await? {
+                if self.is_external(&found.meta.key) {
+                    self.inspect(&found, false, first).await?;
+                }
+            }
+        }
+        if !self.settling.is_empty() {
+            self.changed.notify_one();
+        }
+        self.revive_deleted_letters().await
+    }
+
+    /// Queues the events of dead letters that were deleted. Those that were dropped no longer count.
+    async fn revive_dead_letters(&self) -> Result<()> {
+        // A concurrent scan waits: it would see neither the letter nor what is queued for it.
+        let _one_at_a_time = self.scanning.lock().await;
+        self.revive_deleted_letters().await
+    }
+
+    /// Looks once more at the files that may still grow.
+    async fn recheck_settling(&self) -> Result<()> {
+        for key in self.settling.keys() {
+            self.inspect_key(&key, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at one key; `is_complete`: its writer closed the file.
+    async fn inspect_key(&self, key: &str, is_complete: bool) -> Result<()> {
+        if !self.is_external(key) {
+            return Ok(());
+        }
+        match self.store.head(key).await? {
+            Some(meta) => {
+                let token = self.store.file_change_token(key);
+                self.inspect(&ListedObject { meta, change_token: token }, is_complete, false).await
+            }
+            None => {
+                self.settling.remove(key);
+                Ok(())
+            }
+        }
+    }
+
+    async fn inspect(&self, found: &ListedObject, is_complete: bool, first: bool) -> Result<()> {
+        let (ObjectMeta { key, size }, modified) = (&found.meta, found.change_token);
+        let seen = self.queue.seen(key).filter(|seen| seen.size == *size && seen.modified == modified);
+        if let Some(seen) = seen {
+            self.settling.remove(key);
+            if first {
+                self.route_object(key, &seen.digest, 0, None);
+            }
+            return Ok(());
+        }
+        // Where objects are not files, they appear whole.
+        let is_complete = is_complete || self.store.local_root().is_none();
+        if !(is_complete || self.settling.is_stable(key, *size, modified)) {
+            return Ok(());
+        }
+        let ingested = self.ingest(key).await;
+        self.settling.remove(key);
+        ingested
+    }
+
+    /// Reads an external object, names it by content, queues what it triggers.
+    pub(crate) async fn ingest(&self, key: &str) -> Result<()> {
+        let found = match self.store.digest(key).await {
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        let seen = SeenObject {
+            size: found.size,
+            modified: found.change_token,
+            digest: found.digest.clone(),
+        };
+        self.route_object(key, &found.digest, 0, Some(seen));
+        Ok(())
+    }
+
+    async fn revive_deleted_letters(&self) -> Result<()> {
+        // First the known ones, then the listing: a letter that is written in between is in neither, and was not deleted.
+        // One whose event is still being acknowledged is looked at the next time.
+        let known: Vec<DeadLetter> = self
+            .dead_letters()
+            .into_iter()
+            .filter(|letter| self.queue.get(&letter.id).is_none())
+            .collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let stored = list_dead_letters(&self.store).await?;
+        for letter in known {
+            match stored.iter().find(|other| other.id == letter.id) {
+                Some(other) => self.mark_dead(other.clone()),
+                None => {
+                    self.revive(&letter);
+                    self.notify();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an object with this key triggers a node as soon as it exists.
+    pub(crate) fn is_external(&self, key: &str) -> bool {
+        !is_ignored(key) && self.nodes.iter().any(|node| node.classify(key) == KeyRole::External)
+    }
+
+    /// Queues what this object triggers and is neither settled nor queued.
+    pub(crate) fn route_object(&self, key: &str, digest: &Digest, depth: u32, seen: Option<SeenObject>) {
+        let triggered = self.nodes.iter().filter(|node| node.is_triggered_by(key));
+        let items = triggered.map(|node| QueueItem::new(&node.stage, &node.resource, key, digest, depth));
+        let items: Vec<QueueItem> = items.collect();
+        if !items.is_empty() || seen.is_some() {
+            self.queue.put(items, seen.map(|seen| (key, seen)));
+            self.notify();
+        }
+    }
+
+    /// Routes a committed outcome: its own key, and what the run wrote. `digest` is that of the record's bytes, where it is known.
+    pub(crate) async fn route_outcome(&self, record: &OutcomeRecord, id: &str, digest: Option<Digest>) -> Result<()> {
+        let outcome = layout::outcome(&record.stage, &record.resource, id);
+        for (key, named) in outcome_objects(&outcome, record) {
+            if self.nodes.iter().any(|node| node.is_triggered_by(key)) {
+                let digest = match named.or(digest.as_ref()) {
+                    Some(digest) => digest.clone(),
+                    None => Digest::sha256(&self.store.get(key).await?),
+                };
+                self.route_object(key, &digest, record.depth, None);
+            }
+        }
+        failpoint!("after-route");
+        Ok(())
+    }
+
+    async fn write_schedules(&self) -> Result<()> {
+        for (key, bytes) in self.coordinator.write_schedules(Timestamp::now()).await? {
+            self.route_object(&key, &Digest::sha256(&bytes), 0, None);
+        }
+        Ok(())
+    }
+
+    async fn handle_file_event(&self, event: FileEvent) -> Result<()> {
+        match event {
+            FileEvent::Complete(key) => self.inspect_key(&key, true).await,
+            FileEvent::Touched(key) if Prefix::Dead.contains(&key) => self.revive_dead_letters().await,
+            FileEvent::Touched(key) => self.inspect_key(&key, false).await,
+        }
+    }
+
+    /// Closes the windows that can be closed. Those of a dataset that is being validated stay due.
+    async fn close_windows(&self) -> Result<()> {
+        self.begin_closing();
+        let (mut is_complete, mut result) = (true, Ok(()));
+        for dataset in self.coordinator.datasets() {
+            if self.is_validating(&dataset) {
+                is_complete = false;
+                continue;
+            }
+            let mut closed = Vec::new();
+            let closing = self.coordinator.close_windows(&dataset, &mut closed).await;
+            for key in closed {
+                result = result.and(self.ingest(&key).await);
+            }
+            result = result.and(closing);
+        }
+        self.end_closing(is_complete && result.is_ok());
+        result
+    }
+}
+
+/// The prefixes under which external objects may appear.
+fn external_prefixes(nodes: &[NodeSettings]) -> BTreeSet<String> {
+    let patterns = nodes.iter().flat_map(|node| &node.on);
+    let patterns = patterns.filter(|on| !Prefix::Outcomes.contains(on));
+    patterns.map(|on| literal_folder(on).to_owned()).collect()
+}
+
+fn outcome_id(key: &str) -> Option<&str> {
+    match Key::parse(key)? {
+        Key::Outcome { id, .. } => Some(id),
+        _ => None,
+    }
+}

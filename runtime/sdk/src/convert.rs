@@ -1,3 +1,0 @@
-//! Between the contract's types and those of `tidemill_core`.
-
-tidemill_core::wit_conversions!([crate::bindings::tidemill::stage] types run_context objects sql progress);
