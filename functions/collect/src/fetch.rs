@@ -23,7 +23,7 @@ fn check_status(url: &str, status: u16) -> Result<()> {
     }
 }
 
-/// The content type, or the URL's extension where the server sent no known type.
+/// The content type, or the URL's extension if the server sent no known type.
 fn detect_content_type(url: &str, answer: &FetchResponse) -> String {
     let header = answer
         .headers

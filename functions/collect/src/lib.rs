@@ -1,10 +1,9 @@
 //! Copies files into `raw/<dataset>/` on a schedule, from a URL or from another prefix of the store.
 //!
-//! - *Reads* the scheduled event that triggers it (`schedules/collect/<dataset>/…`), and the URL or the prefix that it is configured with.
-//! - *Writes* `raw/<dataset>/collected/<digest>.<extension>`. A file is named by its content, so that a source which has not changed is not
-//!   written twice.
-//! - *Decides* `done` with the keys that it wrote, or `skipped` where the source has nothing new. Whether the rows are good is for
-//!   `validate` to decide.
+//! - *Reads* the scheduled event that triggers it (`schedules/collect/<dataset>/…`), and the configured URL or prefix.
+//! - *Writes* `raw/<dataset>/collected/<digest>.<extension>`. A file is named by its content, so an unchanged source is not written twice.
+//! - *Decides* `done` with the keys that it wrote, or `skipped` if the source has nothing new. `validate` decides whether the rows are
+//!   good.
 
 mod fetch;
 mod prefix;
@@ -21,11 +20,11 @@ use tidemill_core::{Digest, Error, Host, Outcome, PutResult, Result, Stage, Trig
 pub struct Config {
     /// The dataset's name.
     pub dataset: String,
-    /// Where the rows come from.
+    /// The source of the rows.
     pub source: CollectSource,
 }
 
-/// Where rows come from.
+/// A source of rows.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CollectSource {
@@ -60,7 +59,7 @@ impl Stage for Collect {
     }
 }
 
-/// Writes a file under a name made from its content, and returns the key unless it was there already.
+/// Writes a file under a name made from its content; returns the key unless the file existed already.
 fn write_once(dataset: &str, ending: &str, bytes: &[u8], host: &dyn Host) -> Result<Option<String>> {
     let key = layout::collected(dataset, &Digest::sha256(bytes), ending);
     match host.objects().create(&key, bytes)? {

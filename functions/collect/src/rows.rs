@@ -1,9 +1,9 @@
-//! Rows that arrive over HTTP: the format of the file that they become, and whether the body can be such a file. Posting to `raw/` uses this
-//! too.
+//! Rows that arrive over HTTP: the format of the file that they become, and whether the body can be such a file. Posting to `raw/` uses
+//! this module too.
 
 use tidemill_core::{Error, Result};
 
-/// File extensions, and the content types and extensions that they stand for.
+/// File extensions, each with its content types and extensions.
 const CONTENT_TYPES: [(&str, &[&str]); 3] = [
     ("csv", &["text/csv", "application/csv", "csv"]),
     (
@@ -30,10 +30,10 @@ pub fn file_extension(content_type: &str) -> Option<&'static str> {
         .map(|(extension, _)| extension)
 }
 
-/// The extension and the bytes of the file that a body becomes. A JSON array of objects becomes JSON lines.
+/// Returns the extension and the bytes of the file that a body becomes. A JSON array of objects becomes JSON lines.
 ///
 /// # Errors
-/// `Input`, if the content type is unknown or the body is not that; rows are checked later, against the contract.
+/// `Input` if the content type is unknown or the body does not have it; rows are checked later, against the contract.
 pub fn to_file(content_type: &str, body: &[u8]) -> Result<(&'static str, Vec<u8>)> {
     let extension = file_extension(content_type).ok_or_else(|| {
         let known = CONTENT_TYPES.map(|(_, names)| format!("`{}`", names[0])).join(", ");

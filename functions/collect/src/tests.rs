@@ -1,4 +1,4 @@
-//! The stage over a store and a server of its own: what comes in, what is not written twice, and what each failure is called.
+//! The stage over a store and a local server: new files, files that are not written twice, and the kind of each failure.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,10 +11,10 @@ use tidemill_host::{Grants, RunHost, RunSetup, SqlEngine, SqlOptions, Store};
 
 use crate::{Collect, CollectSource, Config};
 
-/// What the server answers next: status and content type, body.
+/// The next response of the server: status and content type, body.
 type Response = Arc<Mutex<(&'static str, &'static str)>>;
 
-/// Answers every request with what `answer` holds; its address.
+/// Starts a server that answers every request with `answer`; returns its address.
 fn start_server(answer: Response) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -34,7 +34,7 @@ fn start_server(answer: Response) -> String {
     address
 }
 
-/// A run of the stage for `readings` over a store, with what it was granted.
+/// Runs the stage for `readings` over a store, with the given grants.
 fn run(store: &Store, source: CollectSource, fetch: &str) -> Result<Outcome> {
     let folder = tempfile::tempdir().unwrap();
     let host = RunHost::new(RunSetup {

@@ -1,4 +1,4 @@
-//! Gates: a finding for each one that fails. A gate on the champion passes while there is no champion; a gate on an unknown metric fails.
+//! Gates: one finding per failed gate. A gate on the champion passes while there is no champion; a gate on an unknown metric fails.
 
 use std::collections::BTreeMap;
 

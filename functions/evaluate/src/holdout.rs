@@ -1,5 +1,5 @@
 //! The holdout's raw rows, and a model's scores for them. A champion has its own transform, which may take other columns than the
-//! candidate's: a champion that needs a column which the holdout lacks cannot be compared.
+//! candidate's: a champion that needs a column that the holdout lacks cannot be compared.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use tidemill_ml::{Columns, Transform, model::encode_labels};
 use tidemill_nn::{Backend as _, NativeFirst};
 use tidemill_scoring::Scorer;
 
-/// The engine for models from elsewhere: the host's, or natively tract.
+/// The engine for models from elsewhere: the host's or, in a native build, tract.
 #[cfg(target_family = "wasm")]
 const ENGINE: tidemill_nn::WasiNn = tidemill_nn::WasiNn;
 #[cfg(not(target_family = "wasm"))]
@@ -45,7 +45,7 @@ impl Holdout {
         })
     }
 
-    /// The scores of a model, row by row, in this holdout's order of classes.
+    /// Returns the scores of a model, row by row, in this holdout's order of classes.
     pub(crate) fn scores(&self, model: &ScoredModel, host: &dyn Host) -> Result<Vec<f64>> {
         let transform = Transform::from_json(&read_checked(&model.transform, &model.transform_digest, host)?)?;
         let onnx = read_checked(&model.onnx, &model.onnx_digest, host)?;
@@ -54,7 +54,7 @@ impl Holdout {
         Ok(scorer.score(&self.columns)?.into_scores_of(&self.classes))
     }
 
-    /// Metrics over these rows.
+    /// Computes metrics over these rows.
     pub(crate) fn metrics(&self, scores: &[f64], rows: &[usize]) -> Metrics {
         let count = scores.len() / self.label.len();
         let label: Vec<f64> = rows.iter().map(|row| self.label[*row]).collect();
@@ -71,7 +71,7 @@ impl Holdout {
         }
     }
 
-    /// Rows by the text of their value; those without a value under the empty text.
+    /// Rows by the text of their value; rows without a value are under the empty text.
     pub(crate) fn rows_by_value(&self, values: &ColumnValues) -> BTreeMap<String, Vec<usize>> {
         let mut rows = BTreeMap::<String, Vec<usize>>::new();
         for row in 0..values.len() {
@@ -83,7 +83,7 @@ impl Holdout {
     }
 }
 
-/// The files of a model that is scored.
+/// The files of a model to score.
 pub(crate) struct ScoredModel {
     pub(crate) onnx: String,
     pub(crate) onnx_digest: Digest,

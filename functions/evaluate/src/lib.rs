@@ -1,7 +1,8 @@
 //! Evaluates a candidate: its metrics on the holdout, the champion's on the same rows, by slices, and against the gates.
 //!
-//! Models of our own trainer are evaluated in the component; models from elsewhere by the host's ONNX engine, a component as well, so that
-//! a gate does not depend on the machine. A candidate that fails a gate is a `rejected` outcome with the whole evaluation as its result.
+//! Models of Tidemill's own trainer are evaluated in the component, and models from elsewhere by the host's ONNX engine, which is a
+//! component too: a gate does not depend on the machine. A candidate that fails a gate is a `rejected` outcome with the whole evaluation as
+//! its result.
 
 mod gates;
 mod holdout;

@@ -12,7 +12,7 @@ use crate::{
     holdout::{Holdout, ScoredModel},
 };
 
-/// Values of a slice column that get metrics: the most frequent ones.
+/// Maximum number of values of a slice column that get metrics: the most frequent ones.
 const MAX_SLICE_VALUES: usize = 100;
 
 pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
@@ -63,7 +63,7 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
 /// The champion's version and its metrics on the holdout.
 type ChampionMetrics = (u32, Metrics);
 
-/// The champion on the same rows. A champion that cannot be scored on them is a finding, and the candidate is judged without it.
+/// Scores the champion on the same rows. A champion that cannot be scored on them is a finding, and the candidate is evaluated without it.
 fn score_champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) -> Result<(Option<ChampionMetrics>, Vec<Finding>)> {
     let Some(alias) = host
         .objects()

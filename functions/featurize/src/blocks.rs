@@ -1,6 +1,6 @@
 //! The profile of the raw feature columns, and the counts of the same bins block by block.
 //!
-//! In `blocks.parquet` a bin is a number, by [`Bins`]: `monitor` counts predictions by the same numbers. Bins without rows have no row.
+//! A bin in `blocks.parquet` is a number, assigned by [`Bins`]: `monitor` counts predictions by the same numbers. Empty bins have no row.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,8 +37,9 @@ fn profile_column(values: &ColumnValues) -> ColumnProfile {
     }
 }
 
-/// A SELECT that returns `block, column, bin, count`. The rows are counted here, in memory, and the counts go to the engine as one text,
-/// because a component cannot write Parquet. `times` are the rows' ascending event times, `blocks` start and end of each block.
+/// Returns a SELECT of `block, column, bin, count`. The rows are counted here, in memory, and the counts are passed to the engine as one
+/// text, because a component cannot write Parquet. `times` are the rows' ascending event times, and `blocks` the start and end of each
+/// block.
 pub(crate) fn blocks_sql(columns: &Columns, times: &[i64], blocks: &BTreeMap<i64, i64>, profile: &Profile) -> String {
     let mut lines: Vec<String> = Vec::new();
     for (index, (name, column)) in profile.columns.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Whether there is enough to train on and to evaluate with.
+//! Checks whether there is enough data to train on and to evaluate with.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::{
     slices::{Slice, SlicedRows},
 };
 
-/// The fewest rows to train on.
+/// Minimum number of rows to train on.
 const MIN_TRAIN_ROWS: u64 = 50;
-/// The fewest rows to evaluate with.
+/// Minimum number of rows to evaluate with.
 const MIN_HOLDOUT_ROWS: u64 = 10;
 
 /// The classes as text, ascending (numbers by value); empty for regression.
@@ -43,7 +43,7 @@ pub(crate) fn error_finding(check: &str, message: String, count: u64) -> Finding
     }
 }
 
-/// Whether there are enough rows of each slice and of each class. A finding with severity `Error` rejects the request.
+/// Checks the number of rows of each slice and of each class. A finding with severity `Error` rejects the request.
 pub(crate) fn check_rows(table: &SlicedRows, config: &Config) -> Result<Vec<Finding>> {
     let mut findings = slice_findings(&table.slices);
     match class_count_finding(&table.classes, config.model.task) {

@@ -1,12 +1,12 @@
-//! Makes features: SQL over a dataset's files, divided into train, validation and holdout slices, and the transform fitted on train alone.
+//! Computes features: SQL over a dataset's files, divided into train, validation and holdout slices, and a transform fitted on train alone.
 //!
 //! - *Reads* the request that triggers it (`requests/<model>/…`) and the data files that the request names.
 //! - *Writes* `train.parquet`, `validation.parquet`, `holdout.parquet`, `transform.json`, `profile.json` and `blocks.parquet` under
 //!   `features/<model>/<run>/`.
-//! - *Decides* `done` with a [`FeatureSet`](tidemill_core::record::FeatureSet), or `rejected` where there is not enough to train on.
+//! - *Decides* `done` with a [`FeatureSet`](tidemill_core::record::FeatureSet), or `rejected` if there is not enough data to train on.
 //!
-//! A block of time belongs to a slice by its hash alone, so that a day that was once held out never gets into a later training, and a
-//! champion is never evaluated on rows that it has seen.
+//! A block of time belongs to a slice by its hash alone, so a day that was once held out never enters a later training, and a champion is
+//! never evaluated on rows that it has seen.
 
 mod blocks;
 mod checks;
@@ -33,9 +33,9 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
-    /// The features to make.
+    /// The features to compute.
     pub features: Features,
-    /// The dataset that they are made from.
+    /// The dataset that they are computed from.
     pub dataset: Dataset,
     /// The model that is trained on them.
     pub model: Model,
@@ -49,7 +49,7 @@ impl Stage for Featurize {
     const NAME: &'static str = "featurize";
     type Config = Config;
 
-    /// Makes the features for a training request. The outcome's result is a [`FeatureSet`](tidemill_core::record::FeatureSet).
+    /// Computes the features for a training request. The outcome's result is a [`FeatureSet`](tidemill_core::record::FeatureSet).
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
         let request: TrainingRequest = host.objects().get_json(&trigger.key)?;
         let reject = |findings: Vec<Finding>| {

@@ -16,11 +16,11 @@ use crate::{Config, source::FeatureSource};
 pub(crate) struct FeatureRows {
     pub(crate) columns: Columns,
     pub(crate) signature: Signature,
-    /// Event times in microseconds, one for each row.
+    /// Event times in microseconds, one per row.
     pub(crate) times: Vec<i64>,
 }
 
-/// Reads all rows, or returns `None` if there is none.
+/// Reads all rows; `None` if there are none.
 pub(crate) fn read_rows(source: &FeatureSource, config: &Config, host: &dyn Host) -> Result<Option<FeatureRows>> {
     let features = &config.features;
     let sql = format!(
@@ -48,7 +48,7 @@ pub(crate) fn read_rows(source: &FeatureSource, config: &Config, host: &dyn Host
     Ok(Some(FeatureRows { columns, signature, times }))
 }
 
-/// An error in the user's SQL is one of the configuration.
+/// Reports an error in the user's SQL as a configuration error.
 fn explain_error(error: Error, config: &Config) -> Error {
     match error.kind {
         ErrorKind::Config | ErrorKind::Input => Error::config(format!(

@@ -33,7 +33,7 @@ impl Slice {
     }
 }
 
-/// Spans of time (start, end in microseconds; the end is not in it), ascending, each of one slice.
+/// Ascending spans of time, each with its slice: start and end in microseconds; the end is exclusive.
 pub(crate) type Spans = Vec<(i64, i64, Slice)>;
 
 /// The feature rows with their slices and classes.
@@ -60,7 +60,7 @@ pub(crate) fn slice_at(spans: &Spans, time: i64) -> Slice {
     spans.get(index).map_or(Slice::Train, |(.., slice)| *slice)
 }
 
-/// The blocks that hold these ascending times: start and end.
+/// The blocks that contain these ascending times: start and end.
 pub(crate) fn time_blocks(times: &[i64], block: Span) -> BTreeMap<i64, i64> {
     let mut blocks = BTreeMap::new();
     let mut end = i64::MIN;
@@ -80,7 +80,7 @@ fn assign_by_block(times: &[i64], block: Span, features: &Features) -> Spans {
         let name = key_time(Timestamp::from_microsecond(start).unwrap_or_default());
         let slice = match hash_share("holdout", &name) {
             share if share < features.holdout.share => Slice::Holdout,
-            // The salt is the slice's first name: with another one, days would change their slice, and every model its bytes.
+            // The salt is the former name of the slice: another salt would move days to other slices and change the bytes of every model.
             _ if hash_share("stop", &name) < features.validation_share => Slice::Validation,
             _ => Slice::Train,
         };
@@ -99,7 +99,7 @@ fn hash_share(salt: &str, name: &str) -> f64 {
     number as f64 / (1u64 << 52) as f64
 }
 
-/// The latest share is held out, and the latest share of the rest validates. Rows of the same time stay together.
+/// The latest share is the holdout, and the latest share of the rest is the validation slice. Rows of the same time stay together.
 fn assign_by_time(times: &[i64], features: &Features) -> Spans {
     let at = |rows: usize, share: f64| times.get(((rows as f64) * (1.0 - share)).ceil() as usize).copied();
     let holdout = at(times.len(), features.holdout.share).unwrap_or(i64::MAX);

@@ -1,8 +1,8 @@
-//! The common table expressions over the dataset's files: `<dataset>` is the files merged by key, `_features` those rows of the user's
+//! The common table expressions over the dataset's files: `<dataset>` is the files merged by key, and `_features` is the rows of the user's
 //! SELECT that have a label and a time.
 //!
-//! Where two data files have a row of the same key, the row of the later file is kept: by greatest event time, then by digest. Rows that
-//! one file has twice under a key are both kept, in a total order; rows without a key are left out.
+//! If two data files have a row with the same key, the row of the later file is kept: by greatest event time, then by digest. If one file
+//! has two rows with the same key, both are kept, in a total order. Rows without a key are left out.
 
 use tidemill_core::{
     Error, Result, Table,
@@ -46,7 +46,7 @@ pub(crate) fn build_source(request: &TrainingRequest, config: &Config) -> Result
     Ok(FeatureSource { with, tables })
 }
 
-/// A table for each distinct data file, the latest last.
+/// One table per distinct data file, the latest last.
 fn file_tables(files: &[DataFile]) -> Vec<Table> {
     let mut files: Vec<&DataFile> = files.iter().collect();
     files.sort_by(|a, b| (a.until, &a.digest).cmp(&(b.until, &b.digest)));

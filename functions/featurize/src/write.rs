@@ -13,7 +13,7 @@ use crate::{
     source::FeatureSource,
 };
 
-/// The run's folder, and what it is written from.
+/// Writes the files of a run, into the run's folder.
 pub(crate) struct FeatureWriter<'a> {
     config: &'a Config,
     host: &'a dyn Host,
@@ -84,7 +84,7 @@ impl<'a> FeatureWriter<'a> {
         Ok(())
     }
 
-    /// Writes the three tables and returns their rows.
+    /// Writes the three tables and returns their numbers of rows.
     fn write_slices(&self, source: &FeatureSource, table: &SlicedRows) -> Result<[u64; 3]> {
         let mut rows = [0; 3];
         for (index, slice) in Slice::ALL.into_iter().enumerate() {
@@ -114,7 +114,7 @@ impl<'a> FeatureWriter<'a> {
     }
 }
 
-/// Some rows of all columns.
+/// Selects rows of all columns.
 fn select_rows(columns: &Columns, rows: &[usize]) -> Result<Columns> {
     fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
         rows.iter().map(|row| values[*row].clone()).collect()

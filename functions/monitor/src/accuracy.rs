@@ -1,5 +1,5 @@
-//! Accuracy: predictions against the truth. The truth is the features' label, computed by their own SQL over the dataset's rows of the
-//! window and joined by key; a label by prediction id (under `labels/`) takes precedence over it. A missing label is not scored.
+//! Accuracy: predictions against labels. The labels are computed by the features' own SQL over the dataset's rows of the window, and joined
+//! by key; a label by prediction id (under `labels/`) takes precedence. A prediction without a label is not scored.
 
 use tidemill_core::{
     Format, Host, ObjectMeta, Result, Table,
@@ -15,7 +15,7 @@ use crate::{
     read,
 };
 
-/// The number of predictions of the version whose truth is known, and its metrics over them.
+/// The number of the version's predictions whose label is known, and its metrics over them.
 pub(crate) fn measure(
     served: &PredictionTable,
     window: &MonitoringWindow,
@@ -89,7 +89,7 @@ fn compute_metrics(task: Task, scores: &[Vec<f64>], truth: &[String], classes: &
     }
 }
 
-/// The log's columns that hold scores, or `None` where the log lacks one.
+/// The score columns of the log, or `None` if the log lacks one.
 fn score_columns(served: &PredictionTable, version: &ModelVersion, task: Task) -> Option<Vec<String>> {
     let wanted = match task {
         Task::Multiclass => version.classes.iter().map(|class| format!("_score_{class}")).collect(),
@@ -98,7 +98,7 @@ fn score_columns(served: &PredictionTable, version: &ModelVersion, task: Task) -
     wanted.iter().all(|c| served.columns.contains(c)).then_some(wanted)
 }
 
-/// The truth by prediction id: one table for each format, because each is read in its own way.
+/// The labels by prediction id: one table per format, because each format is read differently.
 fn labels_by_id(labels: &[ObjectMeta]) -> Option<(String, Vec<Table>)> {
     let mut tables: Vec<Table> = Vec::new();
     for meta in labels {
@@ -122,7 +122,7 @@ fn labels_by_id(labels: &[ObjectMeta]) -> Option<(String, Vec<Table>)> {
     (!tables.is_empty()).then(|| (sql.join(" UNION ALL "), tables))
 }
 
-/// The truth by key, or `None` where requests carry no key or the dataset has no rows of the window.
+/// The labels by key, or `None` if requests carry no key or the dataset has no rows in the window.
 fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, config: &Config) -> Option<(String, Vec<Table>)> {
     let features = &config.features;
     let in_window = |file: &&DataFile| file.until >= window.start && file.from < window.end;
@@ -146,7 +146,7 @@ fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, config: &C
     Some((sql, tables))
 }
 
-/// The features' SQL over the window's rows. Where two data files have a row of the same key, the row of the later file is kept, as in
+/// The features' SQL over the window's rows. If two data files have a row with the same key, the row of the later file is kept, as in
 /// `featurize`.
 fn labels_sql(config: &Config, window: &MonitoringWindow, files: usize) -> String {
     let features = &config.features;

@@ -1,4 +1,4 @@
-//! Predictions counted by column, block and bin: DuckDB counts, and what comes back is one row for each bin.
+//! Counts of predictions by column, block and bin: DuckDB counts, and returns one row per bin.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,13 +15,13 @@ pub(crate) struct PredictionTable {
     pub(crate) columns: Vec<String>,
 }
 
-/// `SELECT … FROM` this: each prediction once, also where two files hold it.
+/// A source to select from: each prediction once, even if two files hold it.
 pub(crate) const DISTINCT_PREDICTIONS: &str = "(SELECT DISTINCT ON (\"_id\") * FROM predictions ORDER BY \"_id\", \"_served_at\")";
 
 /// Counts by column, then block, then bin.
 pub(crate) type Counts = Vec<BTreeMap<i64, Vec<u64>>>;
 
-/// Counts of bins by block, in one pass over the rows of `from`, which must have `_time`.
+/// Counts bins by block, in one pass over the rows of `from`, which must have `_time`.
 pub(crate) fn count_bins(tables: &[Table], from: &str, columns: &[(String, Bins)], model: &Model, host: &dyn Host) -> Result<Counts> {
     if columns.is_empty() {
         return Ok(Counts::new());
@@ -40,7 +40,7 @@ pub(crate) fn count_bins(tables: &[Table], from: &str, columns: &[(String, Bins)
     gather_counts(&index, &batches, columns)
 }
 
-/// Counts from rows of `block`, `bin` and `count`; `index` is the column of each row.
+/// Collects counts from rows of `block`, `bin` and `count`; `index` is the column of each row.
 pub(crate) fn gather_counts(index: &[Option<i64>], batches: &[RecordBatch], columns: &[(String, Bins)]) -> Result<Counts> {
     let blocks = read::integers(batches, "block")?;
     let (bins, counts) = (read::integers(batches, "bin")?, read::integers(batches, "count")?);
@@ -57,7 +57,7 @@ pub(crate) fn gather_counts(index: &[Option<i64>], batches: &[RecordBatch], colu
     Ok(gathered)
 }
 
-/// Pairs both sides by column. Every column gets all blocks of its side, in the same order.
+/// Pairs the counts of both sides by column. Every column gets all blocks of its side, in the same order.
 pub(crate) fn pair_counts(columns: Vec<(String, Bins)>, reference: Counts, current: Counts) -> Vec<(String, BlockCounts)> {
     let (reference, current) = (complete_blocks(reference, &columns), complete_blocks(current, &columns));
     columns
@@ -87,9 +87,9 @@ fn complete_blocks(counts: Counts, columns: &[(String, Bins)]) -> Vec<Vec<Vec<u6
     counts.into_iter().zip(columns).map(complete).collect()
 }
 
-/// An SQL expression for the number of the block that holds `_time`.
+/// An SQL expression for the number of the block that contains `_time`.
 pub(crate) fn block_sql(block: Span) -> Result<String> {
-    // A span shows its count and unit by its text alone.
+    // A span exposes its count and unit only as text.
     let text = block.to_string();
     let (count, unit) = text.split_once(' ').unwrap_or(("1", "day"));
     let count = count.parse::<i64>().unwrap_or(1).max(1);

@@ -1,5 +1,5 @@
-//! Drift of the window's features against the version's training profile: DuckDB counts bins by block, `tidemill_stats` decides. The scores
-//! share the features' false-alarm rate, which is one for the window.
+//! Drift of the window's features against the version's training profile: DuckDB counts bins by block, and `tidemill_stats` decides. The
+//! scores share the features' false-alarm rate, which is one rate for the window.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     read, scores,
 };
 
-/// One entry for each feature in signature order, then `_score` where earlier windows of the version give a reference.
+/// One entry per feature in signature order, then `_score` if earlier windows of the version give a reference.
 pub(crate) fn measure(
     served: &PredictionTable,
     version: &ModelVersion,
@@ -25,7 +25,7 @@ pub(crate) fn measure(
 ) -> Result<Vec<ColumnDrift>> {
     let features = count_features(served, version, model, host)?;
     let score = scores::count_scores(served, version, earlier, model, host)?;
-    // Two families that split the rate by their columns: the scores have other blocks than the features.
+    // Two families share the rate in proportion to their columns, because the scores have other blocks than the features.
     let rate = model.monitor.false_alarm_rate / (features.len() + score.len()).max(1) as f64;
     let mut drift = judge_columns(&features, rate * features.len() as f64, model, host);
     drift.extend(judge_columns(&score, rate * score.len() as f64, model, host));

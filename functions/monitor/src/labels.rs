@@ -1,5 +1,5 @@
 //! Labels by prediction id, which may arrive long after their window closed: each window that holds one of the predictions gets a revised
-//! report. A label whose window is still open is read when the window closes.
+//! report. A label for an open window is read when the window closes.
 
 use tidemill_core::{
     Error, Format, Host, ObjectsExt, Outcome, Result, Table, Trigger,

@@ -1,17 +1,17 @@
 //! Measures drift and accuracy of one closed window.
 //!
 //! - *Reads* the window that triggers it (`windows/<model>/…`), its predictions, the serving version with its training profile, and the
-//!   truth: the dataset's rows, and labels under `labels/<model>/`, which trigger it too.
+//!   labels: the dataset's rows, and objects under `labels/<model>/`, which trigger it too.
 //! - *Writes* `reports/<model>/<start>/<digest>/report.json`, where the digest covers the sources of the labels.
-//! - *Decides* `done` with a [`MonitoringReport`](tidemill_core::record::MonitoringReport), `skipped` for labels of no closed window. What
-//!   follows from a report is for `retrain` to decide.
+//! - *Decides* `done` with a [`MonitoringReport`](tidemill_core::record::MonitoringReport), or `skipped` for labels of no closed window.
+//!   `retrain` decides what follows from a report.
 //!
-//! Rows of a block (a day) depend on each other, so that blocks are compared, not rows. A report is complete also without a version or
-//! without labels: it then says less.
+//! Rows of a block (a day) depend on each other, so blocks are compared, not rows. A report is complete even without a version or labels:
+//! it then contains less.
 //!
 //! The reference is the serving version's training profile: `profile.json` gives each feature's [`Bins`](tidemill_stats::profile::Bins),
-//! and `blocks.parquet` beside it their counts by block, with the columns `block` TIMESTAMP, `column` VARCHAR, `bin` BIGINT, `count`
-//! BIGINT.
+//! and `blocks.parquet` in the same folder gives their counts by block, with the columns `block` TIMESTAMP, `column` VARCHAR, `bin` BIGINT,
+//! `count` BIGINT.
 
 mod accuracy;
 mod counts;
@@ -38,9 +38,9 @@ pub struct Monitor;
 pub struct Config {
     /// The model, with `[model.<name>.monitor]`.
     pub model: Model,
-    /// Its features: the truth is their label.
+    /// Its features, whose label the predictions are compared with.
     pub features: Features,
-    /// The dataset that they are made from.
+    /// The dataset that the features are computed from.
     pub dataset: Dataset,
 }
 

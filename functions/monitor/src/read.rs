@@ -1,4 +1,4 @@
-//! SQL results as vectors. Queries cast their columns to BIGINT, DOUBLE or VARCHAR, so that only those three have to be read.
+//! SQL results as vectors. Queries cast their columns to BIGINT, DOUBLE or VARCHAR, so only those three types are read.
 
 use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use tidemill_core::{Error, Host, Result, Table, sql::quote_identifier};
@@ -45,7 +45,7 @@ fn collect_column<T>(batches: &[RecordBatch], of: impl Fn(&RecordBatch) -> Resul
     Ok(all)
 }
 
-/// The first row of a BIGINT column, 0 without one.
+/// The first value of a BIGINT column; 0 without rows.
 pub(crate) fn first_count(batches: &[RecordBatch], name: &str) -> Result<u64> {
     Ok(integers(batches, name)?
         .first()

@@ -1,5 +1,5 @@
-//! The report of one window, written under a name that follows from the labels it is made with. The same labels give the same bytes;
-//! late labels give another report beside it.
+//! The report of one window, stored under a name that depends on the labels that it is computed from. The same labels give the same bytes;
+//! late labels give another report in the same folder.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use tidemill_core::{
 
 use crate::{Config, accuracy, counts::PredictionTable, drift, read};
 
-/// The most blocks of earlier windows that the reference of scores is made of.
+/// Maximum number of blocks of earlier windows in the reference of the scores.
 const MAX_REFERENCE_BLOCKS: u64 = 20;
 
 /// Measures the window and writes its report.
@@ -124,7 +124,7 @@ fn window_segments(window: &MonitoringWindow, host: &dyn Host) -> Result<Vec<Str
     }
 }
 
-/// The version that made most of the window's predictions; of equals the newest.
+/// The version that made most of the window's predictions; ties go to the newest version.
 fn majority_version(window: &MonitoringWindow) -> Option<u32> {
     let most = window
         .versions
@@ -167,7 +167,7 @@ fn count_rows(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Re
     Ok((read::first_count(&batches, "rows")?, read::first_count(&batches, "within")?))
 }
 
-/// The segments of the version's earliest windows before this one. Windows close in order, so all earlier ones are there.
+/// The segments of the version's earliest windows before this one. Windows close in order, so all earlier ones exist.
 fn reference_segments(window: &MonitoringWindow, version: u32, config: &Config, host: &dyn Host) -> Result<Vec<String>> {
     let (mut segments_found, mut blocks) = (Vec::new(), 0);
     for meta in host.objects().list_all(&format!("windows/{}/", window.model))? {

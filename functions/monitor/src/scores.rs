@@ -1,5 +1,5 @@
-//! Drift of the predictions. The training profile holds no scores (on its own training rows a model is surer than it will ever be
-//! again), so the reference is what the same version predicted in its earliest windows; until there are enough, `_score` is left out.
+//! Drift of the predictions. The training profile holds no scores, because a model is never again as confident as on its own training rows.
+//! The reference is what the same version predicted in its earliest windows; until there are enough, `_score` is left out.
 
 use tidemill_core::{
     Host, Result, Table,
@@ -13,7 +13,7 @@ use crate::{
     read,
 };
 
-/// The `_score` column's counts, or none where there is no reference. `earlier` are the segments of the version's earliest windows.
+/// The counts of the `_score` column, or none if there is no reference. `earlier` are the segments of the version's earliest windows.
 pub(crate) fn count_scores(
     served: &PredictionTable,
     version: &ModelVersion,

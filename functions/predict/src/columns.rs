@@ -1,5 +1,5 @@
-//! Named tensors to columns, checked against the signature. Values may be nested or flat; a missing value is `null` (or NaN, as text,
-//! since JSON has none).
+//! Conversion of named tensors to columns, checked against the signature. Values may be nested or flat; a missing value is `null` (or NaN
+//! as text, because JSON has no NaN).
 
 use tidemill_core::{
     ColumnValues, Error, Result,
@@ -15,25 +15,25 @@ use crate::{
     protocol::{InferRequest, InputTensor, Scalar, TensorData},
 };
 
-/// Rows in one request at most.
+/// Maximum number of rows in a request.
 const MOST_ROWS: usize = 100_000;
 
 /// The rows of a request, in the signature's order.
 #[derive(Debug, PartialEq)]
 pub struct Rows {
-    /// Rows; every column has as many values.
+    /// Number of rows; every column has as many values.
     pub count: usize,
-    /// What is logged beside the predictions.
+    /// The columns that are logged with the predictions.
     pub context: Vec<(String, ColumnValues)>,
-    /// What the transform takes.
+    /// The inputs of the transform.
     pub features: Columns,
 }
 
 impl InferRequest<'_> {
-    /// The rows, checked against the signature. Takes the tensors out of the request.
+    /// Returns the rows, checked against the signature. Takes the tensors out of the request.
     pub fn rows(&mut self, signature: &Signature) -> Result<Rows> {
         let mut inputs = Inputs::new(std::mem::take(&mut self.inputs));
-        // Whatever else is wrong, a name that the model does not know is what to look at first.
+        // An input that the model does not know is reported before any other problem.
         inputs.rows(signature).map_err(|error| inputs.unknown(signature).unwrap_or(error))
     }
 }
@@ -41,7 +41,7 @@ impl InferRequest<'_> {
 /// The tensors of a request, each taken once.
 struct Inputs<'a> {
     inputs: Vec<Option<InputTensor<'a>>>,
-    /// Behind the one that was taken last: most requests come in the signature's order.
+    /// The position after the last tensor taken: most requests come in the signature's order.
     next: usize,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Inputs<'a> {
         let mut context = Vec::new();
         for column in &signature.context {
             if let Some(input) = self.take(&column.name) {
-                // The truth is joined by it, and it may be unknown.
+                // The labels are joined by this column, and its value may be unknown.
                 context.push((column.name.clone(), input.into_values(column, true, count)?));
             }
         }
@@ -101,12 +101,12 @@ impl<'a> Inputs<'a> {
         self.inputs[at].take()
     }
 
-    /// Those that were not taken.
+    /// The tensors that were not taken.
     fn left(&self) -> impl Iterator<Item = &InputTensor<'a>> {
         self.inputs.iter().flatten()
     }
 
-    /// Says that one of those that are left has a name that the signature does not know.
+    /// The error for a tensor that was not taken because the signature has no such name.
     fn unknown(&self, signature: &Signature) -> Option<Error> {
         let known = |name: &str| signature.inputs.iter().chain(&signature.context).any(|c| c.name == name);
         let unknown = self.left().find(|input| !known(&input.name))?;
@@ -169,7 +169,7 @@ fn allowed(kind: ColumnType) -> &'static [&'static str] {
     }
 }
 
-/// Least and greatest value of a datatype that is narrower than its column; `None` for all others, whose columns check as much.
+/// The least and greatest value of a datatype that is narrower than its column; `None` for all others, which are checked as the column.
 fn range(datatype: &str) -> Option<(i64, u64)> {
     Some(match datatype {
         "INT8" => (i8::MIN.into(), i8::MAX as u64),
@@ -183,7 +183,7 @@ fn range(datatype: &str) -> Option<(i64, u64)> {
     })
 }
 
-/// Refuses numbers outside their datatype; what is no number is [`each`]'s to refuse.
+/// Refuses numbers outside their datatype; [`each`] refuses values that are not numbers.
 fn within(name: &str, datatype: &str, flat: &[Scalar], (least, greatest): (i64, u64)) -> Result<()> {
     let fits = |value: &Scalar| match value {
         Scalar::Integer(v) => *v >= least && u64::try_from(*v).map_or(true, |v| v <= greatest),
@@ -226,7 +226,7 @@ fn each<T>(flat: Vec<Scalar>, column: &SignatureColumn, nullable: bool, read: im
     flat.into_iter().enumerate().map(one).collect()
 }
 
-/// What a value must be, for a message.
+/// The expected value, for a message.
 fn wanted(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::Number => "a finite number (FP64)",
@@ -237,7 +237,7 @@ fn wanted(kind: ColumnType) -> &'static str {
     }
 }
 
-/// A value in a message, cut if it is long.
+/// A value for a message, truncated if it is long.
 fn shown(value: &Scalar) -> String {
     let text = value.to_string();
     match text.char_indices().nth(100) {

@@ -1,4 +1,4 @@
-//! `predict` as a WASI 0.3 HTTP component. An instance serves many requests, one at a time: loaded models stay.
+//! `predict` as a WASI 0.3 HTTP component. An instance serves many requests, one at a time, and keeps the models that it loaded.
 
 use std::{
     hash::BuildHasher,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 thread_local! {
-    /// An instance has one thread, and the server lives as long: references to it may cross an await.
+    /// An instance has one thread, and the server lives as long as the instance: references to it may cross an await.
     static SERVER: &'static Server<Guest> = Box::leak(Box::new(Server::new(Guest::new())));
 }
 

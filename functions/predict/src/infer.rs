@@ -1,4 +1,4 @@
-//! One inference: request to rows, rows to features, features to scores, all of it to the log, and then the response.
+//! One inference: from request to rows, features and scores, all of which are logged before the response is sent.
 
 use tidemill_core::{ColumnValues, Error, Result, spec::Task, text::quoted_list};
 use tidemill_predictions::PredictionBatch;
@@ -58,7 +58,7 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    /// As JSON.
+    /// Converts the outputs to a JSON response.
     fn to_response(&self, model: &LoadedModel, id: &str, request: &InferRequest) -> Result<String> {
         let version = &model.version;
         let mut outputs = self.tensors(version.classes.len());
@@ -106,7 +106,7 @@ impl<'a> Outputs<'a> {
         outputs
     }
 
-    /// `_score`, `_label`, and of several classes `_score_<class>`.
+    /// `_score`, `_label` and, with several classes, `_score_<class>`.
     fn into_log_columns(self, model: &LoadedModel) -> Vec<(String, ColumnValues)> {
         let mut columns = vec![(
             "_score".to_owned(),

@@ -1,7 +1,7 @@
-//! Serves predictions over HTTP, Open Inference Protocol V2: one named tensor for each column of the model's signature.
+//! Serves predictions over HTTP, Open Inference Protocol V2: one named tensor per column of the model's signature.
 //!
-//! A request is parsed ([`protocol`]) and checked ([`columns`]), its model loaded ([`models`]), its rows transformed, scored and logged
-//! ([`infer`]), over a [`PredictHost`]: a component's imports, or natively a store, as on Lambda. A response is sent only when its
+//! A request is parsed ([`protocol`]) and checked ([`columns`]), its model is loaded ([`models`]), and its rows are transformed, scored and
+//! logged ([`infer`]), over a [`PredictHost`]: a component's imports or, natively, a store, as on Lambda. A response is sent only when its
 //! predictions are in the log.
 
 pub mod columns;
@@ -27,20 +27,21 @@ use tidemill_predictions::Record;
 pub use models::Server;
 pub use router::{MAX_BODY_BYTES, allowed_method, error_response, handle};
 
-/// What `predict` needs from where it runs: objects, ONNX models, the prediction log, a clock and ids. Implemented over a component's
-/// imports, and natively.
+/// The environment of `predict`: objects, ONNX models, the prediction log, a clock and ids. Implemented over a component's imports, and
+/// natively.
 #[allow(async_fn_in_trait, reason = "a component has one thread: futures need not be Send")]
 pub trait PredictHost {
-    /// An object's bytes; `NotFound` if it does not exist, `Transient` if the store does not answer.
+    /// Returns an object's bytes; `NotFound` if it does not exist, `Transient` if the store does not answer.
     async fn get_object(&self, key: &str) -> Result<Vec<u8>>;
-    /// Up to 1000 keys under `prefix` after `after`, ascending.
+    /// Lists up to 1000 keys under `prefix` after `after`, ascending.
     async fn list_keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>>;
-    /// The graph of a model; `onnx` is its key, `digest` its SHA-256.
+    /// Loads the graph of a model; `onnx` is its key, `digest` its SHA-256.
     async fn load_graph(&self, onnx: &str, digest: &Digest) -> Result<Arc<dyn Graph>>;
-    /// Appends to the prediction log: returns when the rows are stored, or hands them to a host that holds the response back until they are.
+    /// Appends to the prediction log. Returns when the rows are stored, or passes them to a host that holds the response back until they
+    /// are.
     async fn append(&self, record: Record) -> Result<()>;
-    /// Microseconds of a monotonic clock.
+    /// Returns the microseconds of a monotonic clock.
     fn now_us(&self) -> u64;
-    /// An id that no other request has.
+    /// Returns an id that no other request has.
     fn unique_id(&self) -> String;
 }

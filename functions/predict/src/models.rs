@@ -1,6 +1,7 @@
-//! Models, versions and aliases in the store. An alias is read at each request, so that moving it takes effect immediately; a version never
-//! changes and is cached. The cache drops the version that was used least recently, so that a server whose models are retrained every day
-//! does not grow.
+//! Models, versions and aliases in the store.
+//!
+//! An alias is read for each request, so that moving it takes effect immediately; a version never changes and is cached. The cache drops
+//! the least recently used version, so that a server whose models are retrained every day does not grow.
 
 use std::{cell::RefCell, collections::BTreeSet, num::NonZeroUsize, rc::Rc};
 
@@ -19,20 +20,20 @@ use tidemill_scoring::Scorer;
 
 use crate::PredictHost;
 
-/// Versions that a cache holds.
+/// Maximum number of cached versions.
 const MAX_VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 
-/// What answers requests: a host, and the models that were loaded through it.
+/// A server: a host, and the models that were loaded through it.
 #[derive(Debug)]
 pub struct Server<H> {
-    /// Where it runs.
+    /// The host.
     pub host: H,
     /// Loaded versions by model and number.
     loaded: RefCell<LruCache<(String, u32), Rc<LoadedModel>>>,
 }
 
 impl<H> Server<H> {
-    /// A server without loaded models.
+    /// Creates a server without loaded models.
     pub fn new(host: H) -> Self {
         let loaded = RefCell::new(LruCache::new(MAX_VERSIONS));
         Self { host, loaded }
@@ -48,7 +49,7 @@ pub struct LoadedModel {
     pub scorer: Scorer,
 }
 
-/// Names of all models that have a version.
+/// Lists the names of all models that have a version.
 pub async fn list_models(server: &Server<impl PredictHost>) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut after: Option<String> = None;
@@ -56,13 +57,13 @@ pub async fn list_models(server: &Server<impl PredictHost>) -> Result<Vec<String
         let keys = server.host.list_keys(&Prefix::Models.root(), after.as_deref()).await?;
         let Some(first) = keys.first() else { return Ok(names) };
         let name = first.split('/').nth(1).unwrap_or_default().to_owned();
-        // Past everything of this model: `~` sorts after what a name or a number may hold.
+        // Skips the other keys of this model: `~` sorts after every character of names and numbers.
         after = Some(format!("{}~", Prefix::Models.under(&name)));
         names.push(name);
     }
 }
 
-/// The version that a request means: a number, an alias, or none for the champion.
+/// Loads the version that a request names: a number, an alias, or the champion if there is none.
 pub async fn load(server: &Server<impl PredictHost>, model: &str, version: Option<&str>) -> Result<Rc<LoadedModel>> {
     check_name(model, "model")?;
     let number = match VersionSelector::parse(version) {
@@ -98,10 +99,10 @@ async fn load_version(server: &Server<impl PredictHost>, version: ModelVersion) 
     Ok(LoadedModel { version, scorer })
 }
 
-/// Rejects bytes that are not the registered ones; `what` names them beside their key in the message.
+/// Rejects bytes that differ from the registered ones; `what` names them beside their key in the message.
 ///
 /// # Errors
-/// `Bug` if the digest is another.
+/// `Bug` if the digest differs.
 pub fn check_registered(what: &str, key: &str, bytes: &[u8], digest: &Digest) -> Result<()> {
     if Digest::sha256(bytes) == *digest {
         return Ok(());
@@ -111,7 +112,7 @@ pub fn check_registered(what: &str, key: &str, bytes: &[u8], digest: &Digest) ->
     )))
 }
 
-/// The error of a version that cannot be served. The request is valid, and another version may serve it: the error is `Transient`.
+/// The error for a version that cannot be served. It is `Transient`, because the request is valid and another version may serve it.
 pub(crate) fn unavailable_version(model: &str, number: u32, error: &Error) -> Error {
     Error::transient(format!(
         "version {number} of `{model}` cannot be served: {}; ask for another version, or move the alias that names this one with \
@@ -150,7 +151,7 @@ async fn unknown_version(server: &Server<impl PredictHost>, model: &str, version
     ))
 }
 
-/// All version numbers of a model, ascending.
+/// Lists all version numbers of a model, ascending.
 async fn list_versions(server: &Server<impl PredictHost>, model: &str) -> Result<BTreeSet<u32>> {
     let prefix = layout::version_prefix(model);
     let mut found = BTreeSet::new();
@@ -165,7 +166,7 @@ async fn list_versions(server: &Server<impl PredictHost>, model: &str) -> Result
     }
 }
 
-/// `GET /v2/models/<model>`: inputs are the features, then the context, which may be left out.
+/// `GET /v2/models/<model>`: inputs are the features, then the context, which may be omitted.
 pub async fn metadata(server: &Server<impl PredictHost>, model: &str, version: Option<&str>) -> Result<Value> {
     let loaded = load(server, model, version).await?;
     let all = list_versions(server, model).await?;
@@ -195,7 +196,7 @@ pub async fn metadata(server: &Server<impl PredictHost>, model: &str, version: O
     }))
 }
 
-/// The protocol's name of a column's type.
+/// The protocol's name for a column's type.
 pub fn datatype(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::Number => "FP64",

@@ -1,4 +1,4 @@
-//! The protocol's JSON: requests and their tensors, and responses.
+//! The JSON of the protocol: requests and their tensors, and responses.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -12,22 +12,22 @@ use tidemill_core::{Digest, Error, Result};
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `inputs`")]
 pub struct InferRequest<'a> {
-    /// Echoed; names the predictions in the log.
+    /// Returned in the response; names the predictions in the log.
     #[serde(default)]
     pub id: Option<String>,
-    /// Ignored, but an object. Outputs that are asked for as binary (`binary_data_output`, an output's `binary_data`) are sent as JSON:
-    /// an answer says by its headers which it is, and clients ask for binary unless told otherwise.
+    /// Ignored, but must be an object. Outputs that are requested as binary (`binary_data_output`, or `binary_data` of an output) are sent
+    /// as JSON: a response declares its form in its headers, and clients request binary by default.
     #[serde(default)]
     pub parameters: BTreeMap<String, IgnoredAny>,
-    /// One a column.
+    /// One tensor per column.
     #[serde(borrow)]
     pub inputs: Vec<InputTensor<'a>>,
-    /// Which outputs to send; all if left out.
+    /// The outputs to send; all if omitted.
     #[serde(default)]
     pub outputs: Option<Vec<RequestedOutput>>,
 }
 
-/// A tensor that was sent.
+/// A tensor in a request.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `name`, `shape`, `datatype` and `data`")]
 pub struct InputTensor<'a> {
@@ -36,7 +36,7 @@ pub struct InputTensor<'a> {
     pub name: Cow<'a, str>,
     /// `[rows]` or `[rows, 1]`.
     pub shape: Vec<i64>,
-    /// `FP64`, `INT64`, `BOOL`, `BYTES` and the like, as far as the column takes it.
+    /// `FP64`, `INT64`, `BOOL`, `BYTES` or another type that the column accepts.
     #[serde(borrow)]
     pub datatype: Cow<'a, str>,
     /// The values.
@@ -44,7 +44,7 @@ pub struct InputTensor<'a> {
     pub data: TensorData<'a>,
 }
 
-/// An output that was asked for.
+/// A requested output.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `name`")]
 pub struct RequestedOutput {
@@ -53,7 +53,7 @@ pub struct RequestedOutput {
 }
 
 impl<'a> InferRequest<'a> {
-    /// Reads the body; `Input` says what is wrong with the JSON.
+    /// Parses the body; the `Input` error describes what is wrong with the JSON.
     pub fn parse(body: &'a [u8]) -> Result<Self> {
         let request: Self = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
         match &request.id {
@@ -65,7 +65,7 @@ impl<'a> InferRequest<'a> {
     }
 }
 
-/// What a client of the protocol's binary extension is told.
+/// The error for clients of the protocol's binary extension.
 pub(crate) fn binary_tensor_error() -> Error {
     Error::input(
         "the body holds binary tensor data (`binary_data_size`), which is not taken here: send the values of each input as JSON, in `data` \
@@ -73,8 +73,8 @@ pub(crate) fn binary_tensor_error() -> Error {
     )
 }
 
-/// Whether an input announces binary data. Asked of a body that was not understood; looked for as text, since behind its JSON may stand
-/// bytes that are none.
+/// Whether an input announces binary data, in a body that could not be parsed. The body is searched as text, because bytes that are not
+/// JSON may follow the JSON.
 fn announces_binary(body: &[u8]) -> bool {
     let name = b"\"binary_data_size\"";
     body.windows(name.len()).any(|window| window == name)
@@ -90,14 +90,14 @@ fn unreadable(body: &[u8], error: &serde_json::Error) -> Error {
     }
     let what = if error.is_data() { "no inference request" } else { "not JSON" };
     let advice = match next_word(body, error) {
-        // What Python's `json` writes.
+        // Written by Python's `json`.
         Some(word @ ("NaN" | "Infinity" | "-Infinity")) => format!("JSON has no `{word}`: send `null` for a missing value"),
         _ => shape.to_owned(),
     };
     Error::input(format!("the body is {what}: {error}; {advice}"))
 }
 
-/// The word at which reading stopped.
+/// The word at which parsing stopped.
 fn next_word<'a>(body: &'a [u8], error: &serde_json::Error) -> Option<&'a str> {
     let line = body.split(|b| *b == b'\n').nth(error.line().checked_sub(1)?)?;
     let at = error.column().checked_sub(1)?.min(line.len());
@@ -107,7 +107,7 @@ fn next_word<'a>(body: &'a [u8], error: &serde_json::Error) -> Option<&'a str> {
     std::str::from_utf8(&line[from..until]).ok()
 }
 
-/// The values of one tensor, row by row: flat or nested in JSON, read once, texts borrowed from the body where they can be.
+/// The values of one tensor, row by row: flat or nested in JSON, parsed once, with texts borrowed from the body where possible.
 #[derive(Debug, Default, PartialEq)]
 pub struct TensorData<'a>(pub Vec<Scalar<'a>>);
 
@@ -126,12 +126,12 @@ pub enum Scalar<'a> {
     Number(f64),
     /// A text.
     Text(Cow<'a, str>),
-    /// An object, which no tensor holds: kept to be shown.
+    /// An object, which is never valid in a tensor; kept for error messages.
     Object(Box<serde_json::Value>),
 }
 
 impl Scalar<'_> {
-    /// As a float: whole numbers count too.
+    /// The value as a float, also for whole numbers.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Integer(v) => Some(*v as f64),
@@ -141,7 +141,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// As a 64-bit integer; a number with a fraction is none.
+    /// The value as a 64-bit integer; `None` for a number with a fraction.
     pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(v) => Some(*v),
@@ -149,7 +149,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// As a truth.
+    /// The value as a boolean.
     pub fn boolean(&self) -> Option<bool> {
         match self {
             Self::Boolean(v) => Some(*v),
@@ -157,7 +157,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// As a text.
+    /// The value as text.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(v) => Some(v),
@@ -166,7 +166,7 @@ impl Scalar<'_> {
     }
 }
 
-/// As JSON.
+/// Formats the value as JSON.
 impl fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let json = match self {
@@ -206,7 +206,7 @@ impl<'de> Visitor<'de> for Values<'_, 'de> {
     }
 }
 
-/// Appends what one element of an array holds.
+/// Appends the values of one element of an array.
 struct Element<'a, 'de>(&'a mut Vec<Scalar<'de>>);
 
 impl<'de> DeserializeSeed<'de> for Element<'_, 'de> {
@@ -270,22 +270,22 @@ impl<'de> Visitor<'de> for Element<'_, 'de> {
     }
 }
 
-/// What answers an [`InferRequest`].
+/// The response to an [`InferRequest`].
 #[derive(Debug, Serialize)]
 pub struct InferResponse<'a> {
     /// The model that predicted.
     pub model_name: &'a str,
-    /// Its version's number.
+    /// The number of its version.
     pub model_version: String,
-    /// The request's, or one that was made.
+    /// The request's id, or a generated one.
     pub id: &'a str,
-    /// Where the prediction comes from.
+    /// The origin of the prediction.
     pub parameters: Provenance<'a>,
-    /// In the metadata's order.
+    /// The outputs, in the metadata's order.
     pub outputs: Vec<OutputTensor<'a>>,
 }
 
-/// What it takes to make the prediction again.
+/// Everything needed to reproduce the prediction.
 #[derive(Debug, Serialize)]
 pub struct Provenance<'a> {
     /// The version's number.
@@ -294,7 +294,7 @@ pub struct Provenance<'a> {
     pub transform: &'a Digest,
 }
 
-/// A tensor that is sent.
+/// A tensor in a response.
 #[derive(Debug, Serialize)]
 pub struct OutputTensor<'a> {
     /// `score`, `label` or `probabilities`.
@@ -311,7 +311,7 @@ pub struct OutputTensor<'a> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum OutputData<'a> {
-    /// `FP64`; JSON has no NaN, so that is `null`.
+    /// `FP64`; NaN becomes `null`, because JSON has no NaN.
     Numbers(&'a [f64]),
     /// `BYTES`.
     Texts(&'a [&'a str]),

@@ -1,4 +1,4 @@
-//! Routes requests, and writes errors as JSON. No other file knows paths.
+//! Routing of requests, and errors as JSON. No other file knows paths.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use tidemill_core::{
 
 use crate::{PredictHost, Server, infer, models, protocol};
 
-/// Largest body of a request, in bytes.
+/// Maximum size of a request's body, in bytes.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
 
-/// Answers one request: status and JSON.
+/// Answers one request with a status and JSON.
 pub async fn handle(
     server: &Server<impl PredictHost>,
     method: &Method,
@@ -29,7 +29,7 @@ pub async fn handle(
     let Some(allowed) = allowed_method(path) else {
         return error_response(&unknown_route(method, path));
     };
-    // HEAD is GET without the body, which the server in front leaves out.
+    // HEAD is GET without the body, which the server in front removes.
     let method = if allowed == Method::GET && method == Method::HEAD {
         &allowed
     } else {
@@ -41,7 +41,7 @@ pub async fn handle(
             json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }).to_string(),
         );
     }
-    // Before the content type, which is `application/octet-stream` then: the client must send tensors another way.
+    // Checked before the content type, which is `application/octet-stream` in this case: the client must send tensors another way.
     if allowed == Method::POST && has_binary_tensors(headers, body.len()) {
         return error_response(&protocol::binary_tensor_error());
     }
@@ -67,7 +67,7 @@ pub fn allowed_method(path: &str) -> Option<Method> {
     }
 }
 
-/// Whether tensors follow the JSON, as in the protocol's binary extension: its header says where the JSON ends.
+/// Whether tensors follow the JSON, as in the protocol's binary extension: its header tells where the JSON ends.
 fn has_binary_tensors(headers: &HeaderMap, size: usize) -> bool {
     let json = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<usize>().ok();
     headers
@@ -75,7 +75,7 @@ fn has_binary_tensors(headers: &HeaderMap, size: usize) -> bool {
         .is_some_and(|value| json(value) != Some(size))
 }
 
-/// Why a body of these headers cannot be read. Without a content type it is JSON.
+/// The reason why a body with these headers cannot be read. A body without a content type is JSON.
 fn unsupported_media_type(headers: &HeaderMap) -> Option<String> {
     let text = |name| {
         headers

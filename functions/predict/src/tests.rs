@@ -213,7 +213,7 @@ fn binary_tensors_are_refused_and_binary_answers_are_json() {
     let json = json!({ "inputs": [input] }).to_string();
     let body = [json.as_bytes(), b"\x02\x00\x00\x00\xff\xfe"].concat();
     assert!(InferRequest::parse(&body).unwrap_err().message.contains("binary_data=False"));
-    // Going by the header, before anything is parsed or a model looked for.
+    // The header decides, before the body is parsed or a model is loaded.
     let mut headers = http::HeaderMap::new();
     headers.insert(
         http::header::CONTENT_TYPE,

@@ -1,7 +1,7 @@
 //! Registers a candidate that passed its gates: creates a version and moves the alias `champion` to it.
 //!
-//! A version belongs to one evaluation. A run that is repeated, also after a crash in the middle, finds that version and continues from
-//! there; it never creates a second.
+//! A version belongs to one evaluation. A repeated run, also after a crash in the middle, finds that version and continues from there; it
+//! never creates a second one.
 
 #[cfg(test)]
 mod tests;
@@ -41,14 +41,14 @@ impl Stage for Register {
         }
         let registry = Registry::new(host.objects(), &model);
         let key = version::evaluation_key(&record, &trigger.key);
-        // The alias before the versions: a moved alias implies that its version is listed.
+        // The alias is read before the versions: a moved alias implies that its version is listed.
         let champion = registry.current_alias(CHAMPION)?;
         let versions = registry.versions()?;
         let earlier = versions.iter().find(|version| version.evaluation == key);
         let number = earlier.map_or_else(|| next_version(&versions), |version| version.version);
         let version = version::from_evaluation(&model, number, &evaluation, key, host.context());
         if earlier.is_some() {
-            // The same bytes again: a repeated run names the same outputs as the first.
+            // Writes the same bytes again: a repeated run names the same outputs as the first.
             registry.create_version(&version).map_err(retry_conflict)?;
             if registry.confirm_move(CHAMPION, number, champion.as_ref())? {
                 return Ok(registered(&version));
@@ -65,7 +65,7 @@ impl Stage for Register {
     }
 }
 
-/// Another run of the stage was faster: repeated, this one sees what that run left.
+/// Another run of the stage was faster: when this run is retried, it sees the result of the other one.
 fn retry_conflict(error: Error) -> Error {
     match error.kind {
         ErrorKind::Conflict => Error::transient(error.message),

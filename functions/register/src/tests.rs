@@ -1,4 +1,4 @@
-//! The stage over a store: crashes in its middle, candidates that race, and the alias's history.
+//! The stage over a store: crashes in the middle, competing candidates, and the alias's history.
 
 use serde_json::json;
 use tidemill_core::{
@@ -40,7 +40,7 @@ impl Registry {
         self.store.blocking_on(self.runtime.handle().clone())
     }
 
-    /// Puts the outcome of an evaluation there that compared candidate `name` with a champion.
+    /// Stores the outcome of an evaluation that compared candidate `name` with a champion.
     fn put_evaluation(&self, name: &str, champion: Option<u32>) -> Trigger {
         let key = format!("outcomes/evaluate/late/{name}.json");
         let digest = self.objects().create_json(&key, &record(name, champion)).unwrap();
@@ -128,7 +128,7 @@ fn a_retried_run_gives_the_same_outcome() {
     let trigger = whole.put_evaluation("next", Some(1));
     let (first, wrote) = whole.run(&trigger);
     let first = first.unwrap();
-    // What a crash may have left undone: the history, then the move, then the version.
+    // Steps that a crash may leave undone: the history, then the move, then the version.
     let left = |undone: &[&str]| {
         let registry = Registry::new();
         registry.run(&registry.put_evaluation("before", None)).0.unwrap();
@@ -165,7 +165,7 @@ fn one_of_the_racing_candidates_becomes_champion() {
     let triggers: Vec<Trigger> = (0..6).map(|n| registry.put_evaluation(&format!("c{n}"), None)).collect();
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let persist = |trigger| {
-            // As the flow does: a transient failure is tried again.
+            // Like the flow, retries after a transient failure.
             loop {
                 match registry.run(trigger).0 {
                     Err(error) if error.kind == ErrorKind::Transient => {}

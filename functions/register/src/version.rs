@@ -5,7 +5,7 @@ use tidemill_core::{
     record::{Evaluation, ModelVersion, OutcomeRecord},
 };
 
-/// The key of the evaluation's object, or of the outcome itself where the evaluation wrote none.
+/// The key of the evaluation, or of the outcome itself if the evaluation wrote no object.
 pub(crate) fn evaluation_key<'a>(record: &'a OutcomeRecord, trigger: &'a str) -> &'a str {
     record
         .outputs

@@ -1,5 +1,5 @@
-//! One decision for each window. A run that crashed after writing its decision finds it again and ends in the same outcome; another report
-//! for the same window (revised by late labels) finds it decided and changes nothing.
+//! One decision per window. A run that crashed after writing its decision finds it again and ends with the same outcome; another report for
+//! the same window (revised by late labels) finds the window decided and changes nothing.
 
 use tidemill_core::{
     Host, ObjectsExt, Outcome, Result,
@@ -13,7 +13,7 @@ use crate::{
     state::{self, State},
 };
 
-/// Decides about the report's window.
+/// Decides on the window of a report.
 pub(crate) fn decide_window(model: &Model, report: &MonitoringReport, host: &dyn Host) -> Result<Outcome> {
     let key = state::window_key(&model.name, report.start);
     if let Some(decided) = host.objects().find_json::<RetrainDecision>(&key)? {

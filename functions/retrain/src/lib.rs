@@ -1,14 +1,14 @@
-//! Decides whether a model is trained again: no other stage asks for a training.
+//! Decides whether a model is retrained: no other stage requests a training.
 //!
 //! - *Reads* the report of `monitor` (in the outcome that triggers it) or a scheduled event (`schedules/retrain/<model>/…`), and the
-//!   decisions before.
+//!   earlier decisions.
 //! - *Writes* one decision for each window, `decisions/<model>/<start>.json`, and for each scheduled event,
 //!   `decisions/<model>/schedules/<time>.json`. A decision to train also writes `requests/<model>/…json`, which triggers `featurize`.
-//! - *Decides* `done` with a [`RetrainDecision`](tidemill_core::record::RetrainDecision) to `train` or to `keep`, or `skipped` where the
-//!   window is decided already.
+//! - *Decides* `done` with a [`RetrainDecision`](tidemill_core::record::RetrainDecision) to `train` or to `keep`, or `skipped` if the
+//!   window is already decided.
 //!
-//! Decisions are a fold over windows: each needs the one before, and a window is decided once, so that events which are delivered twice,
-//! late or out of order train nothing twice.
+//! Decisions are a fold over windows: each needs the previous one, and a window is decided once, so that events delivered twice, late or
+//! out of order cause no second training.
 
 mod decide;
 mod policy;
@@ -41,8 +41,7 @@ impl Stage for Retrain {
     type Config = Config;
     const SQL: bool = false;
 
-    /// Decides about a window or a scheduled event. The outcome's result is a
-    /// [`RetrainDecision`](tidemill_core::record::RetrainDecision).
+    /// Decides on a window or a scheduled event. The outcome's result is a [`RetrainDecision`](tidemill_core::record::RetrainDecision).
     fn run(trigger: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
         if trigger.key.starts_with("schedules/") {
             return scheduled::decide_event(trigger, &config.model, host);

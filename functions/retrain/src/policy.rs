@@ -1,5 +1,5 @@
-//! Causes of a training, and obstacles to it. A cause that holds is recorded in the decision even where an obstacle keeps the model: a
-//! cooldown hides nothing.
+//! Causes of a training, and obstacles to it. A cause that holds is recorded in the decision even if an obstacle keeps the model: a
+//! cooldown hides no cause.
 
 use jiff::Timestamp;
 use tidemill_core::{
@@ -11,15 +11,15 @@ use tidemill_core::{
 
 use crate::state::State;
 
-/// The most drifted columns that a reason names.
+/// Maximum number of drifted columns that a reason names.
 const MAX_NAMED_COLUMNS: usize = 5;
 
 /// A cause that holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cause {
-    /// As in the record: `first`, `drift`, `accuracy`, `rows`, `schedule` or `person`.
+    /// The name in the record: `first`, `drift`, `accuracy`, `rows`, `schedule` or `person`.
     pub(crate) name: &'static str,
-    /// For a person.
+    /// The reason, for a person.
     pub(crate) reason: String,
 }
 
@@ -37,8 +37,8 @@ pub(crate) fn window_causes(model: &Model, report: &MonitoringReport, state: &St
     Ok(causes.into_iter().filter_map(holds).collect())
 }
 
-/// A first candidate that was rejected leaves the model without a version: new rows may do better. Where versions exist, a window
-/// without predictions is one without traffic.
+/// If the first candidate was rejected, the model has no version: new rows may do better. If versions exist, a window without predictions
+/// only had no traffic.
 fn first_cause(report: &MonitoringReport, state: &State, rules: &Retrain, has_version: bool) -> Option<String> {
     let is_first = report.version.is_none() && report.rows >= rules.minimum_rows && (state.trained.is_none() || !has_version);
     is_first.then(|| "no version serves yet".to_owned())
@@ -81,7 +81,7 @@ fn accuracy_cause(rules: &Retrain, report: &MonitoringReport) -> Result<Option<S
     Ok((!held.is_empty()).then(|| held.join(", ")))
 }
 
-/// Holds where the configured span of data time has passed since the last training.
+/// Holds if the configured span of data time has passed since the last training.
 pub(crate) fn schedule_cause(rules: &Retrain, now: Timestamp, state: &State) -> Option<String> {
     let every = rules.every.filter(|every| !every.is_zero())?;
     let (_, trained) = state.trained?;

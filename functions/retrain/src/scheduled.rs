@@ -1,5 +1,5 @@
-//! Scheduled events, which a schedule or a person writes. The training uses the data files that the last decided window knew: newer rows
-//! belong to a window that is still open. A person's event ignores cooldown and minima.
+//! Scheduled events, written by a schedule or a person. The training uses the data files known at the last decided window: newer rows
+//! belong to an open window. A person's event ignores the cooldown and the minimum numbers of rows.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use crate::{
 #[serde(rename_all = "kebab-case")]
 struct ScheduledEvent {
     as_of: Timestamp,
-    /// `schedule` or `person`; an event that names a person is a person's.
+    /// `schedule` or `person`; an event that names a person has the cause `person`.
     #[serde(default)]
     cause: Option<String>,
     #[serde(default)]
@@ -35,7 +35,7 @@ impl ScheduledEvent {
         self.cause.as_deref() == Some("person") || self.who.is_some()
     }
 
-    /// The person's request, for the decision.
+    /// The person's request, as a cause.
     fn person_cause(&self) -> Cause {
         let who = self.who.as_deref().unwrap_or("a person");
         Cause {
@@ -48,7 +48,7 @@ impl ScheduledEvent {
     }
 }
 
-/// Decides about an event, once.
+/// Decides on an event, once.
 pub(crate) fn decide_event(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
     let event: ScheduledEvent = host.objects().get_json(&trigger.key)?;
     let time = key_time(event.as_of);

@@ -1,4 +1,4 @@
-//! The state that earlier decisions left: when the model was last trained, and on how many rows. All times are data times.
+//! The state after earlier decisions: when the model was last trained, and on how many rows. All times are data times.
 
 use jiff::Timestamp;
 use tidemill_core::{
@@ -12,7 +12,7 @@ use tidemill_core::{
 pub(crate) struct State {
     /// The window of the last decision to train, and that decision's clock.
     pub(crate) trained: Option<(Timestamp, Timestamp)>,
-    /// Rows known then; 0 if never.
+    /// Number of rows known then; 0 if the model was never trained.
     pub(crate) trained_rows: u64,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn schedules_prefix(model: &str) -> String {
     format!("decisions/{model}/schedules/")
 }
 
-/// The state before the report's window: that of the decision before it, and of scheduled trainings since.
+/// The state before the report's window: that of the previous decision, and of scheduled trainings since.
 pub(crate) fn state_before(report: &MonitoringReport, host: &dyn Host) -> Result<State> {
     let model = &report.model;
     let mut state = match report.previous {
@@ -50,7 +50,7 @@ pub(crate) fn state_before(report: &MonitoringReport, host: &dyn Host) -> Result
     Ok(state)
 }
 
-/// The state that a decision left.
+/// The state after a decision.
 pub(crate) fn state_after(decision: &RetrainDecision, host: &dyn Host) -> Result<State> {
     let trained = match decision.trained {
         None => None,

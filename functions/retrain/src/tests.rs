@@ -1,4 +1,4 @@
-//! The stage's decisions over a store in memory: each cause of a training, each obstacle, and events that come twice or out of order.
+//! The stage's decisions over a store in memory: each cause of a training, each obstacle, and events that arrive twice or out of order.
 
 use serde_json::{Value, json};
 use tidemill_core::{
@@ -28,7 +28,7 @@ fn with_json(host: TestHost, key: &str, value: &Value) -> TestHost {
     host.with_object(key, value.to_string().as_bytes())
 }
 
-/// The configuration, with rules for retraining over those of the tests.
+/// The configuration, with `rules` for retraining in place of the tests' own.
 fn config(rules: &Value) -> Value {
     let mut retrain = json!({ "when": ["drift"], "minimum-rows": 1500, "minimum-new-rows": 100, "cooldown": "0 days" });
     for (name, value) in rules.as_object().unwrap() {
@@ -56,7 +56,7 @@ fn report(start: u32, rows: u64, drifted: bool) -> Value {
     })
 }
 
-/// The store with the report, and with the outcome of `monitor` that triggers the decision about it.
+/// Adds the report to the store, with the outcome of `monitor` that triggers the decision on it.
 fn with_report(host: TestHost, report: &Value) -> TestHost {
     let outcome = json!({
         "stage": "monitor", "resource": "alarm", "trigger": { "key": "windows/alarm/w.json", "digest": "0".repeat(64) },
@@ -69,14 +69,14 @@ fn with_report(host: TestHost, report: &Value) -> TestHost {
 
 const OUTCOME: &str = "outcomes/monitor/alarm/11111111111111111111111111111111.json";
 
-/// Decides about a report's window.
+/// Decides on the window of a report.
 fn decide(host: TestHost, report: &Value, rules: &Value) -> (Result<Outcome>, TestHost) {
     let host = with_report(host, report);
     let outcome = host.run::<Retrain>(OUTCOME, &config(rules));
     (outcome, host)
 }
 
-/// Decides for an event of `schedules/`.
+/// Decides on an event of `schedules/`.
 fn decide_event(host: TestHost, event: &Value, rules: &Value) -> (Outcome, TestHost) {
     let host = with_json(host, EVENT, event);
     let outcome = host.run::<Retrain>(EVENT, &config(rules)).unwrap();

@@ -9,9 +9,9 @@ use tidemill_core::{
     spec::Model,
 };
 
-/// What the record says of the model itself.
+/// The part of the record that describes the model itself.
 pub(crate) struct ModelSummary {
-    /// Rounds kept; 0 for a model from elsewhere.
+    /// Number of rounds in the model; 0 for a model from elsewhere.
     pub(crate) rounds: u32,
     /// Importances by transformed column; empty for a model from elsewhere.
     pub(crate) importances: BTreeMap<String, f64>,

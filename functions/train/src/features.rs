@@ -1,4 +1,4 @@
-//! The feature set as matrices and labels, by the set's own transform.
+//! The feature set as matrices and labels, computed with the set's own transform.
 
 use tidemill_core::{Digest, Error, Host, Result, Table, record::FeatureSet, sql::quote_identifiers};
 use tidemill_ml::{Columns, Matrix, Transform, model::encode_labels};
@@ -16,7 +16,7 @@ pub(crate) fn read_transform(set: &FeatureSet, host: &dyn Host) -> Result<Transf
     Transform::from_json(&bytes)
 }
 
-/// The rows of a slice, in their order, and their labels.
+/// Reads the rows of a slice, in order, and their labels.
 pub(crate) fn read_slice(set: &FeatureSet, key: &str, transform: &Transform, host: &dyn Host) -> Result<(Matrix, Vec<f64>)> {
     let names = transform.signature().inputs.iter().map(|input| &input.name).chain([&set.label]);
     let sql = format!("SELECT {} FROM slice", quote_identifiers(names));

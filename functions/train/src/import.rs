@@ -1,5 +1,5 @@
-//! A model that was trained elsewhere becomes a candidate like any other. Whether it fits these features is checked by `evaluate`, which
-//! has the engine to run it.
+//! Adoption of a model that was trained elsewhere, as a candidate like any other. `evaluate`, which has the engine to run it, checks
+//! whether it fits these features.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(crate) fn import_model(model: &Model, set: FeatureSet, transform: &Transform
     ))
 }
 
-/// The model's bytes, which must have the digest that names them.
+/// Reads the model's bytes, which must have the digest that names them.
 fn read_model(model: &str, digest: &Digest, host: &dyn Host) -> Result<Vec<u8>> {
     let key = Trainer::import_key(model, digest);
     let file = host.objects().get(&key).map_err(|error| match error.kind {

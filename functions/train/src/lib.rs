@@ -1,10 +1,10 @@
-//! Trains a model on a feature set and writes it as ONNX, or takes over a model that was trained elsewhere.
+//! Trains a model on a feature set and writes it as ONNX, or adopts a model that was trained elsewhere.
 //!
 //! - *Reads* the outcome of `featurize` that triggers it, the feature set's transform, and its train and validation slices. The holdout
 //!   belongs to `evaluate`.
-//! - *Writes* `candidates/<model>/<run>/model.onnx` and `training.json` beside it.
-//! - *Decides* `done` with a [`TrainingResult`](tidemill_core::record::TrainingResult). Whether the candidate is good enough is for
-//!   `evaluate` to say.
+//! - *Writes* `candidates/<model>/<run>/model.onnx`, and `training.json` in the same folder.
+//! - *Decides* `done` with a [`TrainingResult`](tidemill_core::record::TrainingResult). `evaluate` decides whether the candidate is good
+//!   enough.
 //!
 //! Equal feature sets give equal bytes: training is part of the component, on one thread, with the configured seed.
 
@@ -80,8 +80,8 @@ fn train_model(model: &Model, set: FeatureSet, transform: &Transform, host: &dyn
     Ok((format!("trained on {rows} rows and {columns} columns in {rounds} rounds"), training))
 }
 
-/// `train-loss` and `validation-loss` are the mean log loss, or half the mean squared error; a slice without rows has none. The second is
-/// the loss of the model before it was trained on the validation slice too.
+/// `train-loss` and `validation-loss` are the mean log loss, or half the mean squared error; a slice without rows has none.
+/// `validation-loss` is measured before the model is trained on the validation slice too.
 fn metrics(trained: &TrainingOutput, (matrix, label): (&Matrix, &[f64]), validation_rows: usize) -> Metrics {
     let mut metrics = Metrics::new();
     metrics.insert("train-rows".into(), label.len() as f64);

@@ -21,7 +21,7 @@ use crate::Train;
 const OUTCOME: &str = "outcomes/featurize/alarm/11111111111111111111111111111111.json";
 const TRANSFORM: &str = "features/alarm/f/transform.json";
 
-/// A host whose tables are in memory, and which keeps the keys that were queried.
+/// A host with tables in memory, which records the queried keys.
 struct FeatureHost {
     host: TestHost,
     tables: BTreeMap<String, RecordBatch>,
@@ -66,7 +66,7 @@ impl Sql for FeatureHost {
     }
 }
 
-/// Rows whose alarm follows from their level, but for a few.
+/// Rows whose alarm follows from their level, with a few exceptions.
 fn rows(count: i64, seed: i64) -> RecordBatch {
     let level = |row: i64| ((row * 37 + seed) % 101) as f64;
     let alarm = |row: i64| i64::from((level(row) > 60.0) != (row % 13 == 0));

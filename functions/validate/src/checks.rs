@@ -26,7 +26,7 @@ pub(crate) struct Check {
     pub(crate) failure_sql: String,
     /// Counts bad rows without `failure_sql`: for uniqueness, whose condition needs a sort.
     pub(crate) count_sql: Option<String>,
-    /// Counts the rows that the share is of.
+    /// Counts the rows that the share refers to.
     pub(crate) population_sql: String,
     /// The value of a bad row that a finding shows.
     pub(crate) example_sql: String,
@@ -42,7 +42,7 @@ impl Check {
     }
 }
 
-/// The column that holds a column's value as it is in the file.
+/// The name of the column that holds a column's value as it is in the file.
 pub(crate) fn raw_column(column: &str) -> String {
     quote_identifier(&format!("__raw_{column}"))
 }
@@ -119,7 +119,7 @@ impl<'a> ColumnChecks<'a> {
         }
     }
 
-    /// A check that tolerates no row. Only a column that may be missing can do without a value that cannot be read.
+    /// A check that tolerates no row. A value that cannot be read may be dropped only from a column whose values may be missing.
     fn strict_check(&self, kind: &str, failure_sql: String, reason: &str) -> Check {
         Check {
             mostly: 1.0,
@@ -172,7 +172,7 @@ impl<'a> ColumnChecks<'a> {
     }
 }
 
-/// The first row with a value stays good, the later ones are bad. `columns` are quoted, with commas between.
+/// The first row with a value passes, and later ones fail. `columns` are quoted and separated by commas.
 fn unique_check(kind: &str, target: &str, columns: &str, severity: Severity, mostly: f64) -> Check {
     let present: Vec<String> = columns.split(", ").map(|column| format!("{column} IS NOT NULL")).collect();
     let present = present.join(" AND ");
@@ -182,7 +182,7 @@ fn unique_check(kind: &str, target: &str, columns: &str, severity: Severity, mos
         severity,
         mostly,
         failure_sql: format!("{present} AND row_number() OVER (PARTITION BY {columns} ORDER BY __row) > 1"),
-        // A collision of hashes only costs the exact count that follows.
+        // A hash collision costs only the exact count that follows.
         count_sql: Some(format!(
             "count(*) FILTER (WHERE {present}) - count(DISTINCT hash({columns})) FILTER (WHERE {present})"
         )),

@@ -1,20 +1,20 @@
-//! Defects of a file that its bytes show before any row is read. DuckDB would report less of them, and later.
+//! Defects of a file that its bytes show before any row is read. DuckDB would report fewer of them, and later.
 
 use tidemill_core::{Finding, Format, Objects, Result};
 
 use crate::error_finding;
 
-/// The bytes of a text file that are examined; bad bytes further on send their lines to quarantine. A NUL
-/// byte is valid UTF-8: further on it is a character of its value, and only the contract can reject it.
+/// Number of bytes of a text file that are examined; bad bytes further on send their lines to quarantine. A NUL byte is valid UTF-8:
+/// further on it is a character of its value, and only the contract can reject it.
 const HEAD_BYTES: u64 = 1 << 20;
 
-/// The finding for a key whose ending names no format.
+/// The finding for a key whose extension names no format.
 pub(crate) fn unknown_format(key: &str) -> Finding {
     let message = format!("`{key}` ends in none of `.csv`, `.jsonl`, `.ndjson`, `.parquet`; rename it to what it is");
     error_finding("readable", key, message, 0)
 }
 
-/// Why the file cannot have the format that its name says, if the bytes show it.
+/// The reason why the file cannot have the format of its name, if the bytes show it.
 pub(crate) fn find_defect(key: &str, format: Format, objects: &dyn Objects) -> Result<Option<Finding>> {
     let size = objects.head(key)?.map_or(0, |meta| meta.size);
     if size == 0 {
@@ -46,7 +46,7 @@ fn find_encoding_error(head: &[u8], more: bool) -> Option<String> {
         return Some("is not UTF-8 but UTF-16 or binary".to_owned());
     }
     let bad = std::str::from_utf8(head).err()?;
-    // The cut at the end of what was read may go through a character.
+    // The end of the examined bytes may split a character.
     if more && bad.error_len().is_none() {
         return None;
     }

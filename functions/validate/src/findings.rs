@@ -1,4 +1,4 @@
-//! What the scan found, for a person: failed checks with their first bad values, and whether the file is bad as a whole.
+//! The findings of a scan, for a person: failed checks with their first bad values, and whether the file is bad as a whole.
 
 use tidemill_core::{Finding, Result, Severity, spec::Contract};
 
@@ -7,7 +7,7 @@ use crate::{
     scan::{FailedCheck, Scan},
 };
 
-/// The most bad values that a finding shows.
+/// Maximum number of bad values that a finding shows.
 const MAX_EXAMPLES: usize = 3;
 
 impl Scan<'_> {
@@ -61,7 +61,7 @@ impl Scan<'_> {
         Ok(error_finding("ragged", &self.dataset.name, message, self.malformed_lines))
     }
 
-    /// Why the file is rejected as a whole, given its number of bad rows.
+    /// The reason to reject the file as a whole, given its number of bad rows.
     pub(crate) fn find_rejection(&self, bad: u64) -> Option<Finding> {
         let Contract {
             minimum_rows,

@@ -19,7 +19,7 @@ pub(crate) enum FileType {
     Number,
     Boolean,
     Timestamp,
-    /// All values are null, or there is no such column.
+    /// All values are null, or the column does not exist.
     Absent,
     /// A list, a struct, bytes.
     Other,
@@ -27,15 +27,15 @@ pub(crate) enum FileType {
 
 /// The columns of the file.
 pub(crate) struct FileColumns {
-    /// By the contract's columns: their types in the file.
+    /// Types in the file, by column of the contract.
     pub(crate) types: BTreeMap<String, FileType>,
-    /// All columns of the file, in its order.
+    /// All columns of the file, in order.
     pub(crate) names: Vec<String>,
 }
 
 /// Reads the header, and returns a finding for each difference from the contract.
 pub(crate) fn read_header(contract: &Contract, table: &Table, sql: &dyn Sql) -> Result<Result<FileColumns, Vec<Finding>>> {
-    // One row always comes, so that an empty file still shows its columns.
+    // One row is always returned, so that an empty file still shows its columns.
     let select = "SELECT r.* FROM (SELECT 1 AS one) LEFT JOIN (SELECT * FROM raw LIMIT 1) AS r ON true";
     let key = table.keys.first().map_or("", String::as_str);
     let batches = match tidemill_sdk::query_batches(sql, select, std::slice::from_ref(table)) {

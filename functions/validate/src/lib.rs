@@ -1,13 +1,13 @@
 //! Checks an uploaded file against its dataset's contract.
 //!
 //! - *Reads* the trigger: a CSV, JSON lines or Parquet file under `raw/<dataset>/`.
-//! - *Writes* `datasets/<dataset>/<run>/data.parquet` with the good rows and `profile.json` beside it, and
-//!   `quarantine/<dataset>/<run>/rejected.parquet` with the bad rows and the reasons of each.
-//! - *Decides* `done` with a [`DataFile`], or `rejected` where the file as a whole is bad: not readable, other columns than the contract's,
+//! - *Writes* `datasets/<dataset>/<run>/data.parquet` with the good rows, `profile.json` in the same folder, and
+//!   `quarantine/<dataset>/<run>/rejected.parquet` with the bad rows and the reasons for each.
+//! - *Decides* `done` with a [`DataFile`], or `rejected` if the file as a whole is bad: not readable, other columns than the contract's,
 //!   too many bad rows, or an assertion that does not hold.
 //!
-//! Bad data is an outcome with findings, never an error. The work is SQL that the host runs, so that the rows themselves never come into
-//! the stage: each module puts together one kind of query.
+//! Bad data is an outcome with findings, never an error. The work is SQL that the host runs, so the rows never enter the stage: each module
+//! builds one kind of query.
 
 mod checks;
 mod file;
@@ -43,7 +43,7 @@ impl Stage for Validate {
 
     /// Checks the file that triggered the run. The outcome's result is a [`DataFile`].
     fn run(trigger: &Trigger, Config { dataset }: Config, host: &dyn Host) -> Result<Outcome> {
-        // First the bytes, then the columns, then the rows: each step assumes what the one before made sure of.
+        // First the bytes, then the columns, then the rows: each step relies on the one before.
         let Some(format) = Format::from_key(&trigger.key) else {
             return Ok(Outcome::rejected(
                 "the file's kind is unknown",

@@ -1,4 +1,4 @@
-//! The profile of the good rows, and the assertions about the data file as a whole: both from the same passes over the rows.
+//! The profile of the good rows, and the assertions about the whole data file; both come from the same passes over the rows.
 
 use jiff::Timestamp;
 use tidemill_core::{
@@ -11,18 +11,18 @@ use tidemill_stats::profile::{ProfileQuery, SqlProfile};
 
 use crate::scan::{Scan, alias_columns};
 
-/// What is known of the good rows.
+/// The good rows as a whole.
 pub(crate) struct GoodRows {
     pub(crate) profile: Profile,
-    /// The least event time.
+    /// The earliest event time.
     pub(crate) from: Timestamp,
-    /// The greatest event time.
+    /// The latest event time.
     pub(crate) until: Timestamp,
     /// Assertions about the whole data file that do not hold.
     pub(crate) failed: Vec<Finding>,
 }
 
-/// Profiles the good rows, of which there is at least one.
+/// Profiles the good rows; there must be at least one.
 pub(crate) fn profile_good_rows(scan: &Scan<'_>) -> Result<GoodRows> {
     let contract = &scan.dataset.contract;
     let assertions: Vec<(&SqlAssertion, &String)> = contract.sql.iter().filter_map(table_assertion).collect();

@@ -8,7 +8,7 @@ use tidemill_core::{
 use crate::scan::Scan;
 
 impl Scan<'_> {
-    /// Writes bad rows, if there are any, with all the file's columns as text and the reasons of each; returns how many there are.
+    /// Writes the bad rows, if there are any, with all the file's columns as text and the reasons for each. Returns their number.
     pub(crate) fn write_quarantine(&self, key: &str) -> Result<u64> {
         let bad = self.quarantining_checks();
         if bad.is_empty() && self.malformed_lines == 0 {
@@ -31,7 +31,7 @@ impl Scan<'_> {
         Ok(self.run_export(&select, key)?.rows)
     }
 
-    /// Rows that fail a check: the file's columns as text, the reasons, and the row's number.
+    /// Selects the rows that fail a check: the file's columns as text, the reasons, and the row's number.
     fn bad_rows_sql(&self) -> String {
         let names = self.columns.names.iter().enumerate();
         let names: Vec<String> = names.map(|(i, name)| format!("__text_{i} AS {}", quote_identifier(name))).collect();
@@ -42,7 +42,7 @@ impl Scan<'_> {
         )
     }
 
-    /// Lines that are not CSV, in the same columns: none of the file's, but the line's number and text.
+    /// Selects the lines that are not CSV, in the same columns: null for the file's own, with the line's number and text.
     fn malformed_lines_sql(&self) -> String {
         let names = self.columns.names.iter();
         let nulls: Vec<String> = names

@@ -1,4 +1,4 @@
-//! The scan: all checks counted in one pass over the file. Rows are looked at one by one only where something is bad: see `findings` and
+//! The scan: all checks are counted in one pass over the file. Individual rows are read only if something is bad: see `findings` and
 //! `quarantine`.
 
 use tidemill_core::{
@@ -19,18 +19,18 @@ pub(crate) struct Scan<'a> {
     pub(crate) columns: &'a FileColumns,
     table: &'a Table,
     sql: &'a dyn Sql,
-    /// The checks that some row fails, in the contract's order.
+    /// The checks that at least one row fails, in the contract's order.
     pub(crate) failed: Vec<FailedCheck>,
-    /// Rows that could be read, good or bad.
+    /// Number of rows that could be read, good or bad.
     pub(crate) rows: u64,
-    /// Lines that are not CSV with the file's header.
+    /// Number of lines that are not CSV with the file's header.
     pub(crate) malformed_lines: u64,
 }
 
-/// A check that some row fails.
+/// A check that at least one row fails.
 pub(crate) struct FailedCheck {
     pub(crate) check: Check,
-    /// Rows that fail it.
+    /// Number of rows that fail it.
     pub(crate) count: u64,
     /// Whether the share of passing rows is enough for the check's `mostly`.
     pub(crate) tolerated: bool,
@@ -46,7 +46,7 @@ impl FailedCheck {
         }
     }
 
-    /// Whether the rows that fail it go to quarantine.
+    /// Whether the failing rows go to quarantine.
     pub(crate) fn sends_to_quarantine(&self) -> bool {
         !self.tolerated && self.check.severity == Severity::Error
     }
@@ -88,8 +88,8 @@ impl<'a> Scan<'a> {
         Ok(scan)
     }
 
-    /// The common table expression `typed`: the contract's columns, typed, and the file's own values beside them. Where rows are `numbered`,
-    /// all columns of the file come as text too, for the quarantine.
+    /// The common table expression `typed`: the contract's columns, typed, with the file's own values beside them. If rows are `numbered`,
+    /// it also has all columns of the file as text, for the quarantine.
     pub(crate) fn typed_cte(&self, numbered: bool) -> String {
         let each = self.dataset.contract.columns.iter().map(|(name, column)| {
             let source = self.columns.types[name];
@@ -123,7 +123,7 @@ impl<'a> Scan<'a> {
         columns.collect::<Vec<_>>().join(", ")
     }
 
-    /// The common table expression `good`, and those that it needs: the contract's columns of the rows that pass.
+    /// The common table expression `good`, with those that it needs: the contract's columns of the rows that pass.
     pub(crate) fn good_cte(&self) -> String {
         let names = quote_identifiers(self.dataset.contract.columns.keys());
         let bad = self.quarantining_checks();
@@ -146,7 +146,7 @@ impl<'a> Scan<'a> {
         self.failed.iter().filter(|failed| failed.sends_to_quarantine()).collect()
     }
 
-    /// Writes the good rows, by time, then key.
+    /// Writes the good rows, ordered by time, then key.
     pub(crate) fn write_good(&self, key: &str) -> Result<ExportedFile> {
         let order = quote_identifiers(std::iter::once(&self.dataset.time).chain(&self.dataset.key));
         self.run_export(&format!("WITH {} SELECT * FROM good ORDER BY {order}", self.good_cte()), key)
@@ -188,7 +188,7 @@ impl<'a> Scan<'a> {
             .collect())
     }
 
-    /// The header was read, so that SQL which DuckDB rejects now is the contract's.
+    /// The header was readable, so SQL that DuckDB rejects now is the contract's.
     fn explain_error(&self, error: Error) -> Error {
         match error.kind {
             ErrorKind::Input | ErrorKind::Config => Error::config(format!(

@@ -1,4 +1,5 @@
-//! SQL that reads one column as the contract's type. A value that cannot be read becomes null; NaN is a missing value, infinity a bad one.
+//! SQL that reads one column as the contract's type. A value that cannot be read becomes null; NaN is a missing value, and infinity a bad
+//! one.
 
 use jiff::Timestamp;
 use tidemill_core::{
@@ -10,7 +11,7 @@ use tidemill_core::{
 
 use crate::header::FileType;
 
-/// The file's own value, null where it is missing: what a check shows to a person.
+/// The file's own value, null if it is missing: the value that a check shows to a person.
 pub(crate) fn raw_sql(name: &str, source: FileType, kind: ColumnType, format: Format) -> String {
     let column = if format == Format::Csv {
         format!("NULLIF({}, '')", quote_identifier(name))
@@ -27,14 +28,14 @@ pub(crate) fn raw_sql(name: &str, source: FileType, kind: ColumnType, format: Fo
     }
 }
 
-/// The value in the contract's type, of the raw expression `raw`.
+/// The value of the raw expression `raw` in the contract's type.
 pub(crate) fn typed_sql(raw: &str, source: FileType, kind: ColumnType) -> String {
     match (kind, source) {
         (_, FileType::Absent) => raw.to_owned(),
         (ColumnType::Text, FileType::Text) => raw.to_owned(),
         (ColumnType::Text, _) => format!("CAST({raw} AS VARCHAR)"),
         (ColumnType::Integer, FileType::Integer) => format!("TRY_CAST({raw} AS BIGINT)"),
-        // DuckDB would round 1.5 to 2. A double tells small fractions, a decimal those of large numbers.
+        // DuckDB would round 1.5 to 2. A double detects small fractions, and a decimal those of large numbers.
         (ColumnType::Integer, _) => format!(
             "CASE WHEN TRY_CAST({raw} AS DOUBLE) = trunc(TRY_CAST({raw} AS DOUBLE)) \
              AND TRY_CAST({raw} AS DECIMAL(38, 9)) = TRY_CAST({raw} AS BIGINT) THEN TRY_CAST({raw} AS BIGINT) END"
@@ -42,12 +43,13 @@ pub(crate) fn typed_sql(raw: &str, source: FileType, kind: ColumnType) -> String
         (ColumnType::Number, _) => format!("CASE WHEN isfinite(TRY_CAST({raw} AS DOUBLE)) THEN TRY_CAST({raw} AS DOUBLE) END"),
         (ColumnType::Boolean, _) => format!("TRY_CAST({raw} AS BOOLEAN)"),
         (ColumnType::Timestamp, FileType::Timestamp) => timestamp_sql(raw),
-        // Without a zone DuckDB reads the text, and passes over the offset.
+        // As a TIMESTAMP without a zone, DuckDB would ignore the offset in the text.
         (ColumnType::Timestamp, _) => timestamp_sql(&format!("TRY_CAST({raw} AS TIMESTAMPTZ)")),
     }
 }
 
-/// A time in the years that every other part can represent; any other time is null. `epoch_us` reads every kind of time as UTC, whatever the session's zone is.
+/// A time in the years that every other part can represent; any other time is null. `epoch_us` reads every kind of time as UTC, whatever
+/// the session's zone is.
 fn timestamp_sql(time: &str) -> String {
     let micros = format!("epoch_us({time})");
     let [first, last] = [Timestamp::MIN, Timestamp::MAX].map(Timestamp::as_microsecond);

@@ -1,4 +1,4 @@
-//! The time from an object's creation to the start of its stage, with rows that are posted one after the other to an idle server.
+//! The time from an object's creation to the start of its stage, for rows posted one after the other to an idle server.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     let mut took = Vec::new();
     for flight in 0..EVENTS + 5 {
         let after = post(&server, flight + 1)?;
-        // The first ones compile the component and warm caches.
+        // The first flights compile the component and warm caches.
         if flight >= 5 {
             took.push(after);
         }

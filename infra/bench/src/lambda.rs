@@ -27,9 +27,9 @@ use crate::{
     project::with_champion,
 };
 
-/// Cold starts of each function.
+/// Number of cold starts of each function.
 const COLD_STARTS: usize = 7;
-/// Calls of a warm one.
+/// Number of calls of a warm function.
 const WARM_CALLS: usize = 50;
 
 struct Function {
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
     Ok(json!({ "lambda": report }))
 }
 
-/// Events whose outcomes exist, so that the function is measured and not the stage's work.
+/// The stages' functions, with events whose outcomes exist, so that the function is measured and not the stage's work.
 fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>> {
     let read = |path: &str| std::fs::read_to_string(project.join(path)).map_err(|e| tidemill_core::Error::config(e.to_string()));
     let pipeline = Project::parse(&read("tidemill.toml")?, &read)?.pipeline;
@@ -138,7 +138,7 @@ fn predict(lambda: &Lambda, project: &Path, request: &str) -> Result<Function> {
     })
 }
 
-/// The same model by onnxruntime in Python.
+/// The function that runs the same model with onnxruntime in Python.
 fn python(lambda: &Lambda, store: &Path, version: u32, request: &str) -> Result<Function> {
     let version = std::fs::read(store.join(format!("models/late/versions/{version}.json")))?;
     let version: ModelVersion = serde_json::from_slice(&version)?;

@@ -1,4 +1,4 @@
-//! Measurements. Each prints a line, and with `--json` a JSON object too. None fails because a figure is low.
+//! Measurements. Each prints a line and, with `--json`, also a JSON object. None fails because a figure is low.
 
 mod events;
 mod lambda;
@@ -39,13 +39,13 @@ struct Arguments {
 enum Measurement {
     /// From an object's appearance to the start of its stage.
     Events,
-    /// Cold start, memory and size of each Lambda function, beside Python's.
+    /// Cold start, memory and size of each Lambda function, compared with Python's.
     Lambda(Lambda),
-    /// Rows a second of validate, train and monitor, as they run in `tidemill up`.
+    /// Rows per second of validate, train and monitor, as they run in `tidemill up`.
     Stages,
-    /// Requests a second of one flight each, beside the same model called in this process.
+    /// Requests per second of one flight each, compared with the same model called in this process.
     Serve,
-    /// Twenty checks on a million rows, beside one scan by hand.
+    /// Twenty checks on a million rows, compared with one handwritten scan.
     Validate,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The quantile of durations, which are sorted; zero if there are none.
+/// A quantile of durations, which are sorted in place; zero if there are none.
 pub(crate) fn quantile(durations: &mut [Duration], share: f64) -> Duration {
     durations.sort_unstable();
     let last = durations.len().saturating_sub(1);

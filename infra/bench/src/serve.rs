@@ -1,4 +1,5 @@
-//! Requests of one flight each over HTTP by sixteen clients, with the log on, compared with the same model on the same rows in this process.
+//! Requests of one flight each over HTTP by sixteen clients, with the log on, compared with the same model on the same rows in this
+//! process.
 //!
 //! The clients share the machine with the server, so the figure includes their cost.
 
@@ -62,7 +63,7 @@ fn engines() -> Vec<(&'static str, Arc<dyn Backend>)> {
     engines
 }
 
-/// Requests a second, and how long each took.
+/// Requests per second, and the duration of each request.
 fn load(server: &Server, requests: &[String]) -> Result<(f64, Vec<Duration>)> {
     let clients = Clients {
         address: server.address.trim_start_matches("http://").to_owned(),
@@ -98,7 +99,7 @@ struct Clients<'a> {
 }
 
 impl Clients<'_> {
-    /// One after the other on one connection; how long each took while it counted. An answer that is not 200 is an error.
+    /// Sends requests one after the other on one connection. Returns the duration of each counted one. A status other than 200 is an error.
     async fn run(&self, number: usize) -> Result<Vec<Duration>> {
         let mut connection = Connection::open(&self.address).await?;
         let mut took = Vec::new();
@@ -157,7 +158,7 @@ impl Connection {
     }
 }
 
-/// The status of an answer and its bytes in all, once its head is there.
+/// The status and total length of a response, once its head is complete.
 fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
@@ -173,7 +174,7 @@ fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
     Ok(Some((status, end + 4 + length)))
 }
 
-/// One row at a time through the champion, without HTTP, parsing, transform or log.
+/// Scores one row at a time with the champion, without HTTP, parsing, transform or log.
 fn native(server: &Server, engine: &dyn Backend) -> Result<Duration> {
     let version: ModelVersion = server.json("models/late/versions/1.json")?.context("there is no version 1")?;
     let onnx = server.runtime.block_on(server.store.get(&version.onnx))?;

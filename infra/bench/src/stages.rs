@@ -1,4 +1,5 @@
-//! Rows a second of the stages that read all rows, as their runs in `tidemill up` say: three months, then a month predicted and judged.
+//! Rows per second of the stages that read all rows, from the records of their runs in `tidemill up`: three months, then a month that is
+//! predicted and monitored.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Value> {
     Ok(json!({ "validate_rows_per_second": validate, "train_rows_per_second": train, "monitor_rows_per_second": monitor }))
 }
 
-/// Rows over seconds of the fastest run of a stage whose facts say how many rows it had.
+/// Rows per second of the fastest run of a stage whose result gives its number of rows.
 fn rows_per_second(server: &Server, stage: &str, resource: &str, rows: impl Fn(&Value) -> Option<f64>) -> Result<f64> {
     let mut best = 0f64;
     for key in server.keys(&format!("outcomes/{stage}/{resource}/"))? {

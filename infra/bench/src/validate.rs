@@ -1,4 +1,4 @@
-//! Twenty checks on a million rows: the stage's queries one by one, and the same twenty counts in one scan written by hand.
+//! Twenty checks on a million rows: the stage's queries one by one, and the same twenty counts in one handwritten scan.
 
 use std::{
     cell::RefCell,
@@ -89,7 +89,7 @@ fn toml_value(text: &str) -> Result<serde_json::Value> {
     Ok(toml::from_str(text)?)
 }
 
-/// A million orders; nothing is wrong with them.
+/// Writes a million orders without errors.
 fn make(file: &Path) -> Result<()> {
     let connection = duckdb::Connection::open_in_memory()?;
     connection.execute_batch(&format!(
@@ -103,7 +103,7 @@ fn make(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The best of five.
+/// The best of five runs.
 fn by_hand(file: &Path) -> Result<Duration> {
     let connection = duckdb::Connection::open_in_memory()?;
     connection.execute_batch(&format!("SET threads = {THREADS}"))?;

@@ -51,7 +51,7 @@ pub struct Summary {
     pub disturbed: ReplayedYear,
     /// The outages.
     pub outages: OutageCounts,
-    /// Objects that one of the other stores lacks, or has with other bytes, or has alone.
+    /// Objects that one of the other stores lacks, holds with other bytes, or holds alone.
     pub differences: Vec<String>,
     /// The champion, if all three have the same one.
     pub champion_digest: Option<String>,

@@ -1,5 +1,5 @@
-//! The control experiment: the first quarter is real, and each later month consists of days drawn from it. Nothing drifts, so nothing may be
-//! retrained.
+//! The control experiment: the first quarter is real, and each later month consists of days drawn from it. Nothing drifts, so nothing may
+//! be retrained.
 
 use std::path::Path;
 

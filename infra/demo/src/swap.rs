@@ -8,13 +8,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tidemill_harness::{flights, server::Server};
 
-/// What clients observed while the champion changed.
+/// The observations of clients while the champion changed.
 pub struct Swaps {
-    /// How often the alias was moved.
+    /// Number of moves of the alias.
     pub swaps: u32,
-    /// Requests of all clients in that time.
+    /// Number of requests of all clients in that time.
     pub requests: u64,
-    /// Those that were not answered with 200 and a score.
+    /// Number of requests that were not answered with 200 and a score.
     pub failed: u64,
 }
 

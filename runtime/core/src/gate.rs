@@ -1,4 +1,4 @@
-//! Conditions on metrics: `auc >= champion.auc - 0.002`. Gates of a candidate and causes of a retraining are written alike.
+//! Conditions on metrics, such as `auc >= champion.auc - 0.002`: the gates of a candidate and the causes of a retraining.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use crate::{Error, Result};
 /// Metrics by name: `auc`, `log-loss`, `accuracy`, `rmse`, ….
 pub type Metrics = BTreeMap<String, f64>;
 
-/// `<metric> <operator> <number | scope.metric> [+|- <number>]`; operators `<`, `<=`, `>`, `>=`; scopes `champion`, `training`.
+/// A condition: `<metric> <operator> <number | scope.metric> [+|- <number>]`, with the operators `<`, `<=`, `>`, `>=` and the scopes
+/// `champion`, `training`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Gate {
@@ -30,7 +31,7 @@ const OPERATORS: [&str; 4] = ["<", "<=", ">", ">="];
 const SCOPES: [&str; 2] = ["champion", "training"];
 
 impl Gate {
-    /// Reads the condition.
+    /// Parses a condition.
     pub fn parse(text: &str) -> Result<Self> {
         let error = |what: String| {
             Error::config(format!(
@@ -75,17 +76,17 @@ impl Gate {
         })
     }
 
-    /// The metric that is judged.
+    /// The metric that the condition tests.
     pub fn metric(&self) -> &str {
         &self.metric
     }
 
-    /// Whether it compares with the champion.
+    /// Whether the condition refers to a metric of the champion.
     pub fn needs_champion(&self) -> bool {
         matches!(&self.base, Base::ScopedMetric { scope, .. } if scope == "champion")
     }
 
-    /// `Some((holds, value, threshold))`, or `None` where a metric is missing or not a number.
+    /// `Some((holds, value, threshold))`, or `None` if a metric is missing or is not a number.
     pub fn evaluate(&self, metrics: &Metrics, scopes: &BTreeMap<String, Metrics>) -> Option<(bool, f64, f64)> {
         let value = *metrics.get(&self.metric)?;
         let base = match &self.base {

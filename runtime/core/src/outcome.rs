@@ -1,67 +1,67 @@
-//! What a run decided. Bad data, drift and a failed gate are outcomes; an error means that nothing could be decided.
+//! The outcome of a run. Bad data, drift and a failed gate are outcomes; an error means that the run could not decide.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Most findings of one outcome: a record must stay readable.
+/// Maximum number of findings in an outcome: a record must stay readable.
 const MAX_FINDINGS: usize = 10_000;
 
-/// `Done` triggers what is chained on the outcome; the others are recorded only.
+/// The decision of a run. `Done` triggers the stages chained on the outcome; the others are only recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decision {
     /// The stage did its work.
     Done,
-    /// The input was looked at and refused.
+    /// The stage checked the input and refused it.
     Rejected,
     /// There was nothing to do.
     Skipped,
-    /// The run failed for good: written by the host, never by a stage.
+    /// The run failed permanently. Written by the host, never by a stage.
     Failed,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// Reported.
+    /// Reported only.
     Warning,
     /// Rejects the row, the dataset or the candidate.
     Error,
 }
 
-/// One thing that a check found.
+/// A problem that a check found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Finding {
     /// The check's name: `range`, `not-null`, `auc >= 0.6`.
     pub check: String,
-    /// A column, a metric, a file.
+    /// The column, metric or file concerned.
     pub target: String,
-    /// How bad.
+    /// The severity.
     pub severity: Severity,
-    /// For a person.
+    /// A message for a person.
     pub message: String,
-    /// Rows concerned, where that means something.
+    /// The number of rows concerned, where that is meaningful.
     #[serde(default)]
     pub count: u64,
 }
 
-/// What a run decided, before the host adds what it wrote.
+/// The outcome of a run, before the host adds the objects that the run wrote.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Outcome {
-    /// What happens next.
+    /// The decision, which determines what happens next.
     pub decision: Decision,
-    /// One sentence for a person.
+    /// The reason, in one sentence for a person.
     pub reason: String,
-    /// What the checks found.
+    /// The findings of the checks.
     pub findings: Vec<Finding>,
-    /// A JSON object: what the next stage needs to know (see [`record`](crate::record)).
+    /// A JSON object with what the next stage needs (see [`record`](crate::record)).
     pub result: serde_json::Value,
-    /// The data time that this run established, if it did.
+    /// The data time that this run established, if any.
     pub as_of: Option<Timestamp>,
 }
 
@@ -75,28 +75,28 @@ impl Outcome {
             as_of: None,
         }
     }
-    /// The stage did its work; `result` is one of the types in [`record`](crate::record).
+    /// An outcome of a stage that did its work; `result` is one of the types in [`record`](crate::record).
     pub fn done(reason: impl Into<String>, result: &impl Serialize) -> Self {
         Self {
             result: serde_json::to_value(result).unwrap_or_default(),
             ..Self::new(Decision::Done, reason)
         }
     }
-    /// The input was refused, for what was found.
+    /// An outcome that refuses the input because of `findings`.
     pub fn rejected(reason: impl Into<String>, findings: Vec<Finding>) -> Self {
         Self {
             findings,
             ..Self::new(Decision::Rejected, reason)
         }
     }
-    /// There was nothing to do.
+    /// An outcome of a stage that had nothing to do.
     pub fn skipped(reason: impl Into<String>) -> Self {
         Self::new(Decision::Skipped, reason)
     }
-    /// The outcome that a stage returned from a component: checked, because a component may return anything.
+    /// Checks the outcome that a component returned: a component may return anything.
     ///
     /// # Errors
-    /// `Bug` that shows the value.
+    /// `Bug`, with the invalid value in its message.
     pub fn from_stage(decision: Decision, reason: String, findings: Vec<Finding>, result: &str, as_of: Option<&str>) -> Result<Self> {
         let invalid = |problem: String| Error::bug(format!("the stage returned an invalid outcome: {problem}"));
         if findings.len() > MAX_FINDINGS {
@@ -121,19 +121,19 @@ impl Outcome {
             ..Self::new(decision, reason)
         })
     }
-    /// With findings.
+    /// Sets the findings.
     #[must_use]
     pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
         self.findings = findings;
         self
     }
-    /// With a result.
+    /// Sets the result.
     #[must_use]
     pub fn with_result(mut self, result: &impl Serialize) -> Self {
         self.result = serde_json::to_value(result).unwrap_or_default();
         self
     }
-    /// With a data time.
+    /// Sets the data time.
     #[must_use]
     pub fn with_as_of(mut self, as_of: Timestamp) -> Self {
         self.as_of = Some(as_of);

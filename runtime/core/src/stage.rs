@@ -1,24 +1,27 @@
-//! A stage, and the host that it runs over. The same source becomes a component and a Lambda handler because
-//! a stage sees nothing but this interface: no clock, no environment, no network, no file.
+//! A stage and its host interface.
+//!
+//! The same source builds as a component and as a Lambda handler, because a stage has access to nothing but this interface: no clock, no
+//! environment, no network, no files.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{Digest, Error, ErrorKind, Outcome, Result};
 
-/// One step of a model's life: a function from a trigger and a configuration to an outcome.
+/// A step in a model's life cycle: a function from a trigger and a configuration to an outcome.
 pub trait Stage {
     /// The stage's name: `validate`.
     const NAME: &'static str;
-    /// Its resolved configuration, from `tidemill.toml`.
+    /// The resolved configuration, from `tidemill.toml`.
     type Config: DeserializeOwned;
-    /// Whether it asks SQL. The component of a stage that does not imports none, and so runs on Spin too, where there is none.
+    /// Whether the stage uses SQL. The component of a stage without SQL does not import it, and therefore also runs on Spin, which has no
+    /// SQL.
     const SQL: bool = true;
 
-    /// Reads the configuration from JSON. A stage whose `Config` is `()` accepts an empty object.
+    /// Parses the configuration from JSON. A stage whose `Config` is `()` accepts an empty object.
     ///
     /// # Errors
-    /// Those of serde, which name the field.
+    /// Serde's errors, which name the field.
     fn parse_config(config: &serde_json::Value) -> serde_json::Result<Self::Config> {
         let is_empty = config.as_object().is_some_and(serde_json::Map::is_empty);
         match Self::Config::deserialize(config) {
@@ -27,8 +30,8 @@ pub trait Stage {
         }
     }
 
-    /// Called once for each trigger, possibly again after a crash: it must write only under its run key,
-    /// or create-only, or by compare-and-swap.
+    /// Runs the stage. Called once for each trigger, and possibly again after a crash: the stage must write only under its run key, or
+    /// create-only, or by compare-and-swap.
     fn run(trigger: &Trigger, config: Self::Config, host: &dyn Host) -> Result<Outcome>;
 }
 
@@ -36,59 +39,59 @@ pub trait Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Trigger {
-    /// Where it is. A stage may always read its trigger.
+    /// Key of the object. A stage may always read its trigger.
     pub key: String,
     /// SHA-256 of its bytes.
     pub digest: Digest,
 }
 
-/// What is fixed for a run.
+/// The values that are fixed for a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RunContext {
-    /// The stage's clock: it comes from the data.
+    /// The stage's clock, which comes from the data.
     pub as_of: Timestamp,
-    /// For everything random.
+    /// The seed for everything random.
     pub seed: u64,
-    /// 32 hex digits: names the run and the folder of its outputs.
+    /// 32 hex digits that identify the run and name the folder of its outputs.
     pub run_key: String,
     /// The dataset or model that the run is about.
     pub resource: String,
 }
 
-/// What a stage may use.
+/// The interface through which a stage accesses everything outside it.
 pub trait Host {
-    /// What is fixed for this run.
+    /// The values that are fixed for this run.
     fn context(&self) -> &RunContext;
-    /// The object store, as far as granted.
+    /// The object store, limited to the stage's grants.
     fn objects(&self) -> &dyn Objects;
     /// SQL over granted objects.
     fn sql(&self) -> &dyn Sql;
-    /// Tells the person who waits; `fraction` is 0 to 1.
+    /// Reports progress to the waiting user; `fraction` is 0 to 1.
     fn report_progress(&self, fraction: f64, message: &str);
-    /// A line for the log; never part of the result.
+    /// Writes a line to the log, which is never part of the result.
     fn log(&self, level: Level, message: &str);
-    /// HTTP GET, to granted hosts.
+    /// Sends an HTTP GET to a granted host.
     fn fetch(&self, url: &str, headers: &[(String, String)]) -> Result<FetchResponse>;
 }
 
-/// A log line's weight.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For whoever works on the stage.
+    /// For developers of the stage.
     Debug,
-    /// What a person may want to know.
+    /// For information.
     Info,
-    /// What a person should look at.
+    /// Needs attention.
     Warning,
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchResponse {
     /// The HTTP status.
     pub status: u16,
-    /// Names in lower case.
+    /// The headers, with lower-case names.
     pub headers: Vec<(String, String)>,
     /// The whole body.
     pub body: Vec<u8>,
@@ -97,46 +100,46 @@ pub struct FetchResponse {
 /// An object's key and size in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectMeta {
-    /// From the store's root.
+    /// Key from the root of the store.
     pub key: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// What a conditional write did.
+/// The result of a conditional write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutResult {
-    /// Written.
+    /// The bytes were written.
     Written,
-    /// The same bytes were there already.
+    /// The object already had the same bytes.
     Unchanged,
-    /// Other bytes are there; nothing was written.
+    /// The object has other bytes; nothing was written.
     Conflict,
 }
 
-/// The object store, as far as the stage was granted it. Every method returns `Denied` where it was not.
+/// The object store, limited to the stage's grants. Every method returns `Denied` outside them.
 pub trait Objects {
-    /// An object's bytes; `NotFound` if it is not there.
+    /// Returns an object's bytes; `NotFound` if it does not exist.
     fn get(&self, key: &str) -> Result<Vec<u8>>;
-    /// `length` bytes from `offset`; fewer at the object's end.
+    /// Returns `length` bytes from `offset`; fewer at the end of the object.
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>>;
-    /// Its size, or `None` if it is not there.
+    /// Returns an object's size, or `None` if it does not exist.
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>>;
-    /// The SHA-256 of its bytes; `NotFound` if it is not there. A store that can reads it piece by piece.
+    /// Returns the SHA-256 of an object's bytes; `NotFound` if it does not exist. A store that can read in pieces does so.
     fn digest(&self, key: &str) -> Result<Digest> {
         self.get(key).map(|bytes| Digest::sha256(&bytes))
     }
-    /// Writes where nothing is.
+    /// Writes an object where none exists.
     fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult>;
-    /// Replaces exactly the bytes whose SHA-256 is `expected`; `None` = nothing may be there.
+    /// Replaces exactly the bytes whose SHA-256 is `expected`; with `None`, the object must not exist.
     fn swap(&self, key: &str, expected: Option<&Digest>, bytes: &[u8]) -> Result<PutResult>;
-    /// Up to `limit` keys under `prefix` (which ends in `/`), ascending, after `after`.
+    /// Lists up to `limit` keys under `prefix` (which ends in `/`), ascending, after `after`.
     fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<ObjectMeta>>;
 }
 
-/// Sugar over [`Objects`].
+/// Convenience methods over [`Objects`].
 pub trait ObjectsExt: Objects {
-    /// All keys under `prefix`, ascending.
+    /// Lists all keys under `prefix`, ascending.
     fn list_all(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
         let mut all: Vec<ObjectMeta> = Vec::new();
         loop {
@@ -148,24 +151,24 @@ pub trait ObjectsExt: Objects {
             }
         }
     }
-    /// An object that holds JSON; the error names the object.
+    /// Reads an object that holds JSON; the error names the object.
     fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
         serde_json::from_slice(&self.get(key)?).map_err(|e| Error::input(format!("`{key}` is not what it should be: {e}")))
     }
-    /// Like [`get_json`](Self::get_json), `None` if nothing is there.
+    /// Like [`get_json`](Self::get_json), but returns `None` if the object does not exist.
     fn find_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         match self.get_json(key) {
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
     }
-    /// Writes JSON (pretty, ending in a newline) where nothing is; the same bytes again are fine. Returns their digest.
+    /// Writes JSON (pretty, with a trailing newline) where no object exists; writing the same bytes again succeeds. Returns their digest.
     fn create_json(&self, key: &str, value: &impl Serialize) -> Result<Digest> {
         let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| Error::bug(format!("`{key}` cannot be written as JSON: {e}")))?;
         bytes.push(b'\n');
         self.create_immutable(key, &bytes)
     }
-    /// Writes bytes where nothing is; the same bytes again are fine; others are an error. Returns their digest.
+    /// Writes bytes where no object exists. Writing the same bytes again succeeds; other bytes are an error. Returns their digest.
     fn create_immutable(&self, key: &str, bytes: &[u8]) -> Result<Digest> {
         match self.create(key, bytes)? {
             PutResult::Written | PutResult::Unchanged => Ok(Digest::sha256(bytes)),
@@ -178,20 +181,20 @@ pub trait ObjectsExt: Objects {
 
 impl<T: Objects + ?Sized> ObjectsExt for T {}
 
-/// How a table's objects are read.
+/// The format of a table's objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Typed columns.
     Parquet,
-    /// Every column as text. Lines that are not CSV land in the table `<name>__rejects(line, reason, raw)`.
+    /// Every column as text. Lines that are not CSV go to the table `<name>__rejects(line, reason, raw)`.
     Csv,
-    /// One object a line; every column as text, but lists and objects as DuckDB's own lists and structs.
+    /// One object per line; every column as text, except lists and objects, which are DuckDB lists and structs.
     JsonLines,
 }
 
 impl Format {
-    /// From a key's ending: `.csv`, `.jsonl` or `.ndjson`, `.parquet`.
+    /// The format for a key's extension: `.csv`, `.jsonl` or `.ndjson`, `.parquet`.
     pub fn from_key(key: &str) -> Option<Self> {
         let ending = key.rsplit('.').next()?;
         match ending.to_ascii_lowercase().as_str() {
@@ -203,19 +206,19 @@ impl Format {
     }
 }
 
-/// A table name and the objects that are its rows.
+/// A table name and the objects that hold its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// What the SQL calls it.
+    /// The table's name in the SQL.
     pub name: String,
-    /// Objects of one schema; their rows follow each other in this order.
+    /// Objects of one schema; their rows follow in this order.
     pub keys: Vec<String>,
-    /// The format of all of them.
+    /// The format of all objects.
     pub format: Format,
 }
 
 impl Table {
-    /// Parquet objects as one table.
+    /// A table of Parquet objects.
     pub fn parquet(name: &str, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -225,25 +228,25 @@ impl Table {
     }
 }
 
-/// A result: Arrow IPC streams, each with its schema, in order.
+/// A query result: Arrow IPC streams in order, each with its schema.
 pub type Batches<'a> = Box<dyn Iterator<Item = Result<Vec<u8>>> + 'a>;
 
-/// What an export wrote.
+/// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedFile {
-    /// Rows of the file.
+    /// Number of rows in the file.
     pub rows: u64,
-    /// Its bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the file's bytes.
     pub digest: Digest,
 }
 
-/// One SELECT over granted objects. Without `ORDER BY`, rows come in the order of the objects and of their rows.
+/// SQL over granted objects, one SELECT at a time. Without `ORDER BY`, rows come in the order of the objects and of the rows within them.
 pub trait Sql {
-    /// Runs it and returns the rows.
+    /// Runs a SELECT and returns the rows.
     fn query<'a>(&'a self, sql: &str, tables: &[Table]) -> Result<Batches<'a>>;
-    /// Runs it and writes the rows as Parquet to `key`, create-only; the bytes stay in the host.
+    /// Runs a SELECT and writes the rows as Parquet to `key`, create-only; the bytes stay in the host.
     fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile>;
 }
 

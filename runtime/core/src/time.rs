@@ -1,4 +1,4 @@
-//! Spans of data time and the windows that they cut. UTC throughout; a month is a calendar month.
+//! Spans of data time and the windows that they define. All times are UTC; a month is a calendar month.
 
 use jiff::{Timestamp, ToSpan, Unit, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ const UNITS: [(&str, CalendarUnit); 5] = [
 ];
 
 impl Span {
-    /// That many days.
+    /// A span of `count` days.
     pub const fn days(count: u32) -> Self {
         Self {
             count,
@@ -39,7 +39,7 @@ impl Span {
         }
     }
 
-    /// Reads `"<count> <unit>"`, the unit in singular or plural.
+    /// Parses `"<count> <unit>"`, with the unit in singular or plural.
     pub fn parse(text: &str) -> Result<Self> {
         let error = || {
             Error::config(format!(
@@ -53,12 +53,12 @@ impl Span {
         Ok(Self { count, unit })
     }
 
-    /// Whether it has no length.
+    /// Whether the span has no length.
     pub fn is_zero(self) -> bool {
         self.count == 0
     }
 
-    /// The time this much later (or earlier, with a negative `times`).
+    /// The time that is `times` spans later (or earlier, if `times` is negative).
     pub fn advance(self, time: Timestamp, times: i64) -> Timestamp {
         let count = i64::from(self.count) * times;
         let span = match self.unit {
@@ -74,7 +74,7 @@ impl Span {
             .map_or(if times < 0 { Timestamp::MIN } else { Timestamp::MAX }, |z| z.timestamp())
     }
 
-    /// The start of the window of this length that holds `time`. Windows are counted from 1970-01-01 (weeks from Monday 1970-01-05).
+    /// The start of the window of this length that contains `time`. Windows are counted from 1970-01-01 (weeks from Monday 1970-01-05).
     pub fn window_start(self, time: Timestamp) -> Timestamp {
         let count = i64::from(self.count.max(1));
         if self.unit == CalendarUnit::Month {
@@ -93,7 +93,7 @@ impl Span {
             _ => (7 * 86_400, 4 * 86_400),
         };
         let length = unit * count;
-        // Whole seconds downwards: jiff's own go towards zero, which before 1970 is into the window after.
+        // Rounds whole seconds down: jiff rounds towards zero, which before 1970 gives the next window.
         let second = time.as_microsecond().div_euclid(1_000_000);
         let second = (second - origin).div_euclid(length) * length + origin;
         Timestamp::from_second(second).unwrap_or(Timestamp::MIN)
@@ -129,18 +129,18 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// A window's start as it stands in keys: `2013-05-01T00-00-00Z`, which sorts by time and is portable.
+/// Formats a window's start for keys: `2013-05-01T00-00-00Z`, which sorts by time and is portable.
 pub fn key_time(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string().replace(':', "-")
 }
 
-/// The time of a key's segment, as [`key_time`] writes it.
+/// Parses the time in a segment of a key, as [`key_time`] writes it.
 pub fn parse_key_time(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once('T')?;
     parse_time(&format!("{date}T{}", time.replace('-', ":"))).ok()
 }
 
-/// Reads a time: RFC 3339, or without a zone (then UTC), or a date.
+/// Parses a time: RFC 3339, or without a zone (read as UTC), or a date.
 pub fn parse_time(text: &str) -> Result<Timestamp> {
     text.parse::<Timestamp>()
         .or_else(|_| {
@@ -160,7 +160,7 @@ pub fn parse_time(text: &str) -> Result<Timestamp> {
         })
 }
 
-/// The clock of a run: the `as-of` of its trigger's content, or 1970 where it has none.
+/// The clock of a run: the `as-of` in its trigger's content, or 1970 if there is none.
 pub fn parse_as_of(key: &str, bytes: &[u8]) -> Timestamp {
     #[derive(Deserialize)]
     struct Clock {

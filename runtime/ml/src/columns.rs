@@ -1,19 +1,19 @@
-//! Named columns of raw values, as a feature table or a request brings them. A missing number is `None`; NaN counts as missing too.
+//! Named columns of raw values, from a feature table or a request. A missing number is `None`; NaN counts as missing too.
 
 use tidemill_core::{ColumnValues, Error, Result};
 
-/// Columns in order, all of one length.
+/// Columns in order, all of the same length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Columns {
     columns: Vec<(String, ColumnValues)>,
 }
 
 impl Columns {
-    /// No columns.
+    /// Creates an empty set of columns.
     pub fn new() -> Self {
         Self::default()
     }
-    /// One more column; an error if the name is taken or the length is another.
+    /// Appends a column; an error if the name is taken or the length differs.
     pub fn push(&mut self, name: impl Into<String>, values: ColumnValues) -> Result<()> {
         let name = name.into();
         if self.get(&name).is_some() {
@@ -28,22 +28,22 @@ impl Columns {
         self.columns.push((name, values));
         Ok(())
     }
-    /// The column of this name.
+    /// The column with this name.
     pub fn get(&self, name: &str) -> Option<&ColumnValues> {
         self.columns.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
-    /// The column of this name; the error lists those that there are.
+    /// The column with this name; the error lists the existing columns.
     pub fn require(&self, name: &str) -> Result<&ColumnValues> {
         self.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.columns.iter().map(|(n, _)| n.as_str()).collect();
             Error::input(format!("column `{name}` is missing; there are `{}`", names.join("`, `")))
         })
     }
-    /// Names and values in order.
+    /// Names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ColumnValues)> {
         self.columns.iter().map(|(name, values)| (name.as_str(), values))
     }
-    /// Names and values in order, to keep.
+    /// Names and values, in order, as owned values.
     pub fn into_columns(self) -> impl Iterator<Item = (String, ColumnValues)> {
         self.columns.into_iter()
     }
@@ -61,7 +61,7 @@ mod arrow {
 
     use super::Columns;
 
-    /// The column type that stands for an Arrow type; an error names the column.
+    /// The column type for an Arrow type; the error names the column.
     pub fn column_type(name: &str, kind: &DataType) -> Result<ColumnType> {
         use DataType as D;
         match kind {
@@ -77,7 +77,7 @@ mod arrow {
     }
 
     impl Columns {
-        /// All rows of batches that share a schema.
+        /// Converts all rows of batches that share a schema.
         pub fn from_batches(batches: &[RecordBatch]) -> Result<Self> {
             let mut columns = Self::new();
             let Some(first) = batches.first() else { return Ok(columns) };

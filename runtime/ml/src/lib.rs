@@ -1,7 +1,7 @@
 //! Feature transforms, trainers and ONNX export: pure functions over columns and matrices, without I/O.
 //!
-//! Everything that is hashed is computed with [`libm`] and in one fixed order, so that a native build and a component give the same
-//! bytes: never call `f64::ln`, `f64::exp` and the like in here.
+//! Everything that is hashed is computed with [`libm`] and in one fixed order, so that a native build and a component give the same bytes:
+//! never call `f64::ln`, `f64::exp` or similar functions here.
 //!
 //! ```
 //! use tidemill_core::spec::{Task, Trainer};

@@ -1,6 +1,6 @@
 //! Linear, logistic and softmax regression with an L2 penalty on the weights (not the intercept), by L-BFGS.
 //!
-//! Expects standardised columns without NaN (the transform of a linear trainer gives such); a NaN counts as 0, the mean.
+//! Expects standardised columns without NaN, such as those from the transform of a linear trainer; NaN counts as 0, the mean.
 
 use tidemill_core::spec::Trainer;
 
@@ -9,18 +9,18 @@ use crate::{Rows, loss::Loss};
 /// A linear model: margins = weights · x + intercept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linear {
-    /// How margins become scores.
+    /// The loss, which turns margins into scores.
     pub loss: Loss,
-    /// Column by column, in each one weight a margin.
+    /// Weights by column, then by margin.
     pub weights: Vec<f32>,
-    /// One a margin.
+    /// One intercept per margin.
     pub intercept: Vec<f32>,
-    /// Iterations made.
+    /// Number of iterations.
     pub iterations: u32,
 }
 
 impl Linear {
-    /// One row's margins.
+    /// Computes one row's margins.
     pub fn margins(&self, row: &[f32], margins: &mut [f32]) {
         let count = margins.len();
         margins.fill(0.0);
@@ -34,7 +34,7 @@ impl Linear {
         }
     }
 
-    /// By column, its share of the sum of absolute weights.
+    /// Each column's share of the sum of absolute weights.
     pub fn importances(&self) -> Vec<f64> {
         let by_column = self.weights.chunks_exact(self.intercept.len());
         let sizes: Vec<f64> = by_column.map(|weights| weights.iter().map(|w| f64::from(w.abs())).sum()).collect();
@@ -43,16 +43,16 @@ impl Linear {
     }
 }
 
-/// Pairs that L-BFGS remembers.
+/// Number of pairs that L-BFGS remembers.
 const MEMORY: usize = 10;
 
-/// Trains, in at most `trainer.rounds` iterations.
+/// Trains in at most `trainer.rounds` iterations.
 pub fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, progress: &dyn Fn(f64)) -> Linear {
     let (width, count) = (train.matrix.width, loss.margins());
     let base = loss.base(train.label, &train.weight);
     let mut point = vec![0.0; width * count];
     point.extend(&base);
-    // A label far from 1 would make the steps far from 1: the squared loss is minimised in units of the label's deviation.
+    // A label far from 1 would make the steps far from 1: the squared loss is therefore minimised in units of the label's deviation.
     let scale = match loss {
         Loss::Squared => deviation(train.label, base[0]),
         _ => 1.0,
@@ -73,7 +73,7 @@ fn deviation(label: &[f64], mean: f64) -> f64 {
     if variance > 0.0 { libm::sqrt(variance) } else { 1.0 }
 }
 
-/// Mean weighted loss plus l2 / 2n · |weights|², over `scale`².
+/// Mean weighted loss plus l2 / 2n · |weights|², divided by `scale`².
 fn objective(l2: f64, loss: Loss, train: &Rows<'_>, scale: f64, point: &[f64], gradient: &mut [f64]) -> f64 {
     let (width, count) = (train.matrix.width, loss.margins());
     let (weights, intercept) = point.split_at(width * count);
@@ -105,7 +105,7 @@ fn objective(l2: f64, loss: Loss, train: &Rows<'_>, scale: f64, point: &[f64], g
     (total + 0.5 * l2 * penalty) * unit
 }
 
-/// L-BFGS with backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 3.1). Returns the iterations made.
+/// L-BFGS with backtracking (Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 3.1). Returns the number of iterations.
 fn minimise(objective: &dyn Fn(&[f64], &mut [f64]) -> f64, point: &mut Vec<f64>, most: u32, progress: &dyn Fn(f64)) -> u32 {
     let mut gradient = vec![0.0; point.len()];
     let mut value = objective(point, &mut gradient);

@@ -1,22 +1,22 @@
-//! The three losses: what trees and linear models minimise, and how their margins become scores.
+//! The three losses that trees and linear models minimise, and the conversion of their margins to scores.
 //!
-//! A *margin* is what the model adds up (log-odds, one a class for softmax, or the number itself); a *score* is what it answers.
+//! A *margin* is the sum that the model computes (log-odds, one per class for softmax, or the number itself); a *score* is its output.
 
 use tidemill_core::spec::Task;
 
-/// What is minimised.
+/// A loss to minimise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// Two classes, one margin.
     Logistic,
-    /// That many classes, one margin each.
+    /// The given number of classes, with one margin each.
     Softmax(usize),
     /// Half the squared error.
     Squared,
 }
 
 impl Loss {
-    /// The loss of a task; `classes` matters for multi-class alone.
+    /// The loss of a task; `classes` matters for multi-class only.
     pub fn for_task(task: Task, classes: usize) -> Self {
         match task {
             Task::Binary => Self::Logistic,
@@ -24,14 +24,14 @@ impl Loss {
             Task::Regression => Self::Squared,
         }
     }
-    /// Margins a row.
+    /// Number of margins per row.
     pub fn margins(self) -> usize {
         match self {
             Self::Softmax(classes) => classes,
             Self::Logistic | Self::Squared => 1,
         }
     }
-    /// Scores a row: probabilities of all classes, or the number.
+    /// Number of scores per row: probabilities of all classes, or the number.
     pub fn scores(self) -> usize {
         match self {
             Self::Logistic => 2,
@@ -39,7 +39,7 @@ impl Loss {
             Self::Squared => 1,
         }
     }
-    /// One row's loss; on the way `gradients` and `hessians` (as long as `margins`) are set to the derivatives by each margin.
+    /// Returns one row's loss, and sets `gradients` and `hessians` (as long as `margins`) to the derivatives with respect to each margin.
     pub fn derive(self, margins: &[f64], label: f64, gradients: &mut [f64], hessians: &mut [f64]) -> f64 {
         match self {
             Self::Squared => {
@@ -51,7 +51,7 @@ impl Loss {
                 let probability = sigmoid(margins[0]);
                 gradients[0] = probability - label;
                 hessians[0] = probability * (1.0 - probability);
-                // ln(1 + e^m) − y·m, kept from overflowing.
+                // ln(1 + e^m) − y·m, without overflow.
                 margins[0].max(0.0) + libm::log1p(libm::exp(-margins[0].abs())) - label * margins[0]
             }
             Self::Softmax(_) => {
@@ -71,7 +71,7 @@ impl Loss {
             }
         }
     }
-    /// One row's scores from its margins.
+    /// Appends one row's scores, computed from its margins.
     pub fn score(self, margins: &[f32], scores: &mut Vec<f32>) {
         match self {
             Self::Squared => scores.push(margins[0]),

@@ -1,4 +1,4 @@
-//! Training and scoring, for every kind of trainer. Labels are numbers throughout: 0 and 1, the class's index, or the number itself.
+//! Training and scoring for every kind of trainer. Labels are always numbers: 0 and 1, the class's index, or the number itself.
 
 use std::collections::BTreeMap;
 
@@ -24,21 +24,21 @@ pub enum TrainedModel {
 }
 
 impl TrainedModel {
-    /// How margins become scores.
+    /// The loss, which turns margins into scores.
     pub fn loss(&self) -> Loss {
         match self {
             Self::Trees(model) => model.loss,
             Self::Linear(model) => model.loss,
         }
     }
-    /// Rounds kept, or iterations made.
+    /// Number of rounds in the model, or of iterations.
     pub fn rounds(&self) -> u32 {
         match self {
             Self::Trees(model) => (model.trees.len() / model.loss.margins()) as u32,
             Self::Linear(model) => model.iterations,
         }
     }
-    /// Rows × scores, as the ONNX file answers (to about 1e-6): probabilities of all classes, or the number.
+    /// Scores of all rows (rows × scores), equal to the output of the ONNX file to about 1e-6: probabilities of all classes, or the number.
     pub fn scores(&self, matrix: &Matrix) -> Vec<f32> {
         let loss = self.loss();
         let mut margins = vec![0.0; loss.margins()];
@@ -49,7 +49,7 @@ impl TrainedModel {
         }
         scores
     }
-    /// The mean loss of rows by weight: log loss, or half the squared error. NaN without rows.
+    /// Weighted mean loss of the rows: log loss, or half the squared error. NaN if there are no rows.
     pub fn mean_loss(&self, rows: &Rows<'_>) -> f64 {
         let loss = self.loss();
         let mut margins = vec![0.0; loss.margins()];
@@ -68,7 +68,7 @@ impl TrainedModel {
             Self::Linear(model) => model.margins(row, margins),
         }
     }
-    /// By column: its share of the gain (trees) or of the absolute weights (linear).
+    /// Importance by column: its share of the gain (trees) or of the absolute weights (linear).
     pub fn importances(&self, names: &[String]) -> BTreeMap<String, f64> {
         let shares = match self {
             Self::Trees(model) => model.importances(names.len()),
@@ -78,18 +78,19 @@ impl TrainedModel {
     }
 }
 
-/// A trained model and what is known about its training.
+/// A trained model and its validation loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingOutput {
     /// The model.
     pub model: TrainedModel,
-    /// The mean loss on the stop slice of the model that had not seen it; NaN if there is no such slice.
+    /// Mean loss on the validation rows, by the model that had not seen them; NaN if there are none.
     pub validation_loss: f64,
 }
 
-/// Trains on `train`, and stops by the loss on `stop`; then trains again on both, for as many rounds. A linear model has no rounds
-/// to find, and is fitted on both at once after the loss on `stop` was taken. `classes` are the labels as text, in the order of
-/// their indexes.
+/// Trains on `train`, and stops by the loss on `stop`; then trains again on both, for the same number of rounds.
+///
+/// A linear model has no number of rounds to find: after the loss on `stop` is measured, it is fitted on both together. `classes` are the
+/// labels as text, in the order of their indexes.
 pub fn train(
     trainer: &Trainer,
     task: Task,
@@ -113,7 +114,7 @@ pub fn train(
         });
     }
     let stop_loss = first.mean_loss(&stop_rows);
-    // The rows that stopped the first model are trained on, too: the last days are often most like tomorrow.
+    // The rows that stopped the first model are trained on too: the last days are often the most similar to the next one.
     let (matrix, label) = concat_rows(train, stop);
     let rest = Matrix {
         width: matrix.width,
@@ -190,7 +191,7 @@ fn check_training_data(trainer: &Trainer, classes: &[String], matrix: &Matrix, l
     Ok(())
 }
 
-/// The labels as numbers: the index in `classes`, or (without classes) the number. The error shows the value that is no class.
+/// Converts labels to numbers: the index in `classes` or, without classes, the number. The error shows the value that is not a class.
 pub fn encode_labels(values: &ColumnValues, classes: &[String]) -> Result<Vec<f64>> {
     let of = |row: usize| {
         if classes.is_empty() {

@@ -1,5 +1,5 @@
-//! `metadata/spin-template.toml`: names, parameters and their allowed values. Fields of Spin that have no meaning here are rejected, so that
-//! no template depends on one.
+//! `metadata/spin-template.toml`: names, parameters and their allowed values. Fields of Spin without a meaning here are rejected, so that
+//! no template depends on them.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ struct Manifest {
     parameters: BTreeMap<String, Parameter>,
 }
 
-/// A choice that is made with `--set` when a project is created.
+/// A choice made with `--set` when a project is created.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
@@ -46,22 +46,22 @@ pub struct Parameter {
 /// A template.
 #[derive(Debug, Clone, Serialize)]
 pub struct Template {
-    /// The name that `--template` takes.
+    /// The template's name for `--template`.
     pub id: String,
-    /// One sentence.
+    /// A description in one sentence.
     pub description: String,
-    /// Words to find it by.
+    /// Search terms.
     pub tags: Vec<String>,
-    /// By name.
+    /// Parameters by name.
     pub parameters: BTreeMap<String, Parameter>,
     #[serde(skip)]
     pub(crate) files: &'static [(&'static str, &'static [u8])],
 }
 
-/// All of them, by id.
+/// All templates, by id.
 ///
 /// # Errors
-/// `Bug` if one's metadata cannot be read.
+/// `Bug` if the metadata of a template cannot be read.
 pub fn all() -> Result<Vec<Template>> {
     let mut all = SOURCES.iter().map(parse_template).collect::<Result<Vec<_>>>()?;
     all.sort_by(|a, b| a.id.cmp(&b.id));
@@ -71,7 +71,7 @@ pub fn all() -> Result<Vec<Template>> {
 /// The template with this id.
 ///
 /// # Errors
-/// `NotFound` if there is none, with the ids that there are.
+/// `NotFound` if there is none; the message lists the existing ids.
 pub fn find(id: &str) -> Result<Template> {
     let all = all()?;
     let names: Vec<String> = all.iter().map(|template| format!("`{}`", template.id)).collect();
@@ -102,10 +102,10 @@ fn parse_template(source: &Source) -> Result<Template> {
 }
 
 impl Template {
-    /// The values of all parameters: those that were set, and the defaults of the others.
+    /// The values of all parameters: the given values, and the defaults of the others.
     ///
     /// # Errors
-    /// `Input` if a name is no parameter, a value does not fit its pattern, or one without a default was not set.
+    /// `Input` if a name is not a parameter, a value does not match its pattern, or a parameter without a default is not set.
     pub fn resolve_values(&self, set: &[(String, String)]) -> Result<BTreeMap<String, String>> {
         let mut values = BTreeMap::new();
         for (name, value) in set {

@@ -1,4 +1,4 @@
-//! Renders a template to files. Everything is rendered before anything is written, so that an error leaves nothing behind.
+//! Rendering of a template to files. Everything is rendered before anything is written, so that an error leaves nothing behind.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use tidemill_core::{Error, Result};
 
 use crate::Template;
 
-/// A file of a project.
+/// A file of the new project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderedFile {
-    /// Relative to the project's folder, with `/`.
+    /// Path relative to the project's folder, with `/`.
     pub path: String,
     /// The content.
     pub bytes: Vec<u8>,
 }
 
 impl Template {
-    /// The files of a project with this name. `values` are those of [`values`](Template::values).
+    /// Renders the files of a project with this name. `values` come from [`resolve_values`](Template::resolve_values).
     ///
     /// # Errors
-    /// `Bug` if a file of the template is not Liquid, or names what there is not.
+    /// `Bug` if a file of the template is not Liquid or uses an unknown name.
     pub fn render(&self, name: &str, values: &BTreeMap<String, String>) -> Result<Vec<RenderedFile>> {
         let parser = liquid::ParserBuilder::with_stdlib()
             .filter(KebabCase)
@@ -40,7 +40,7 @@ impl Template {
     }
 
     fn render_file(&self, parser: &liquid::Parser, globals: &liquid::Object, path: &str, bytes: &[u8]) -> Result<RenderedFile> {
-        // What cargo or another tool must not take for its own inside `templates/` has an ending more.
+        // Files that cargo or another tool must not pick up inside `templates/` have the additional extension `.tmpl`.
         let to = path.strip_suffix(".tmpl").unwrap_or(path).to_owned();
         let Ok(text) = std::str::from_utf8(bytes) else {
             return Ok(RenderedFile {
@@ -57,7 +57,7 @@ impl Template {
     }
 }
 
-/// A filter that Spin has beside Liquid's own: text in, text out.
+/// A filter that Spin adds to Liquid's own: text in, text out.
 macro_rules! filter {
     ($parser:ident, $filter:ident, $name:literal, $description:literal, $change:expr) => {
         #[derive(Clone, ParseFilter, FilterReflection)]

@@ -1,5 +1,5 @@
-//! Spin's variables for a host that has none, such as `wasmtime serve`: the variable `bucket` is `SPIN_VARIABLE_BUCKET` of the
-//! environment, where whoever starts Spin may put it too.
+//! Spin's variables for a host that has none, such as `wasmtime serve`: the variable `bucket` is read from the environment variable
+//! `SPIN_VARIABLE_BUCKET`, which also sets it in Spin itself.
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "what is exported is raw pointers underneath, in generated code alone")]
 
@@ -20,7 +20,7 @@ mod bindings {
 
 use bindings::exports::fermyon::spin::variables::{Error, Guest};
 
-/// The variables.
+/// The variables, read from the environment.
 #[derive(Debug)]
 pub struct Environment;
 

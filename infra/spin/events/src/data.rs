@@ -1,4 +1,4 @@
-//! Rows by `POST /data/<dataset>`: the response is sent when they are an object in the store.
+//! Rows by `POST /data/<dataset>`: the response is sent once they are stored as an object.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -11,7 +11,7 @@ use tidemill_core::{
 
 use crate::{bindings::tidemill::runs::ingest as store, error_from_wit};
 
-/// The part of `TIDEMILL_CONFIG` that is read here.
+/// The part of `TIDEMILL_CONFIG` that this module reads.
 #[derive(Deserialize)]
 struct Settings {
     datasets: Vec<String>,

@@ -1,5 +1,7 @@
-//! The HTTP front of the application: events of the bucket's objects at `POST /events`, rows at `POST /data/<dataset>`. It answers as
-//! `tidemill up` does, but without a queue: the response comes when the stages have run, and an event must be sent again after a 503.
+//! The HTTP front of the application: events of the bucket's objects at `POST /events`, and rows at `POST /data/<dataset>`.
+//!
+//! It responds like `tidemill up`, but without a queue: the response is sent after the stages have run, and an event that receives a 503
+//! must be sent again.
 #![cfg(target_family = "wasm")]
 
 mod data;
@@ -68,7 +70,8 @@ fn answer(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Resu
     }
 }
 
-/// The decisions of the stages by key. One run that has to be retried fails the whole request: sent again, the others change nothing.
+/// The decisions of the stages by key. A run that must be retried fails the whole request; when it is sent again, the other runs change
+/// nothing.
 fn handle_events(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
     let headers: Vec<(String, String)> = headers
         .iter()
@@ -93,7 +96,7 @@ fn handle_events(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
     }
     match worst {
         Some(error) if error.kind == ErrorKind::Input => error_response(&error),
-        // There is neither an outcome nor a dead letter, and senders do not send an event again after any other status.
+        // There is neither an outcome nor a dead letter, and senders repeat an event after no other status.
         Some(error) => (StatusCode::SERVICE_UNAVAILABLE, error_response(&error).1),
         None => (StatusCode::OK, Value::Object(decided)),
     }

@@ -1,4 +1,4 @@
-//! The adapter of one stage: its `run` import is plugged with the stage, its `pipeline` import with the adapter of the next one.
+//! The adapter of one stage: its `run` import is connected to the stage, and its `pipeline` import to the adapter of the next stage.
 #![cfg(target_family = "wasm")]
 
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, reason = "generated")]

@@ -1,7 +1,7 @@
-//! The ONNX engine as a component that exports `wasi:nn`: our own trainer's models evaluated directly, all others by tract.
+//! The ONNX engine as a component that exports `wasi:nn`: models of Tidemill's own trainer are evaluated directly, all others by tract.
 //!
-//! The host instantiates it beside `evaluate` for models from elsewhere, so that a gate does not depend on the machine; on hosts without
-//! `wasi:nn`, such as Spin, it is composed into `predict`. A model that makes tract panic traps the instance: a component cannot
+//! The host instantiates it beside `evaluate` for models from elsewhere, so that a gate does not depend on the machine. On hosts without
+//! `wasi:nn`, such as Spin, it is composed into `predict`. A model that makes tract panic traps the instance, because a component cannot
 //! catch a panic.
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "exports are raw pointers underneath, in generated code alone")]
@@ -31,7 +31,7 @@ use bindings::exports::wasi::nn::{errors, graph, inference};
 use tidemill_core::{Digest, ErrorKind};
 use tidemill_nn::{Graph, GraphCache, NativeFirst, Tract};
 
-/// All four interfaces.
+/// The component, which exports all four interfaces.
 #[derive(Debug)]
 pub struct Component;
 
@@ -42,7 +42,7 @@ thread_local! {
     static GRAPHS: GraphCache = GraphCache::new(Arc::new(NativeFirst::new(Arc::new(Tract))));
 }
 
-/// A graph, and its execution context: both share the loaded model.
+/// A graph, and its execution context; both share the loaded model.
 #[allow(missing_debug_implementations, reason = "a graph has no textual form")]
 pub struct Loaded(Arc<dyn Graph>);
 
@@ -95,7 +95,7 @@ impl inference::GuestGraphExecutionContext for Loaded {
     }
 }
 
-/// An error of the interface.
+/// An error of the `wasi:nn` interface.
 #[derive(Debug)]
 pub struct Failure {
     code: errors::ErrorCode,

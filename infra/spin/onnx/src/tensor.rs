@@ -6,7 +6,8 @@ use crate::{Component, bindings::exports::wasi::nn::tensor};
 
 tidemill_nn::tensor_type_conversions!(crate::bindings::exports::wasi::nn::tensor::TensorType);
 
-/// A tensor as the caller made it. Whether the bytes fit the shape is checked when it is used: a constructor cannot fail.
+/// A tensor as the caller created it. Whether the bytes fit the shape is checked when the tensor is used, because a constructor cannot
+/// fail.
 #[allow(unreachable_pub, reason = "the generated bindings name it in public")]
 pub struct GuestTensor {
     dimensions: Vec<u32>,
@@ -33,7 +34,7 @@ impl tensor::GuestTensor for GuestTensor {
     }
 }
 
-/// `Input` unless there are as many bytes as shape and type require.
+/// Converts a tensor; an `Input` error unless shape and type require exactly that many bytes.
 pub(crate) fn from_wit(tensor: tensor::Tensor) -> tidemill_core::Result<Tensor> {
     let GuestTensor { dimensions, kind, data } = tensor.into_inner::<GuestTensor>();
     Tensor::from_dimensions(&dimensions, type_from_wit(kind), data)

@@ -1,3 +1,3 @@
-//! Between the contract's types and those of `tidemill_core`.
+//! Conversions between the WIT contract's types and those of `tidemill_core`.
 
 tidemill_core::wit_conversions!([crate::bindings::exports::tidemill::stage] types run_context objects);

@@ -1,4 +1,5 @@
-//! HTTP GET for stages that were granted hosts, by wasi:http. The manifest allows the component those hosts, and this the stage.
+//! HTTP GET over wasi:http, for stages with granted hosts. The manifest allows those hosts for the component, and this module for the
+//! stage.
 
 use tidemill_core::{Error, FetchResponse, Result};
 use tidemill_run::{Grants, MAX_FETCH_BYTES, fetch, response_too_large};

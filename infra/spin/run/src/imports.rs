@@ -1,4 +1,4 @@
-//! A stage's imports: those of the run that is in progress.
+//! The imports of a stage, served for the run that is in progress.
 
 use tidemill_core::Objects as _;
 
@@ -52,7 +52,7 @@ impl objects::Guest for RunHost {
 }
 
 impl progress::Guest for RunHost {
-    /// Dropped: the sender of the event gets one response, at the end.
+    /// Ignored: the sender of the event receives one response, at the end.
     fn report(_: f64, _: String) {}
 
     fn log(level: progress::Level, message: String) {

@@ -1,7 +1,7 @@
-//! The host of runs on Spin: the imports of the pipeline's stages, within the grants of the node that runs, and the ledger. This component
-//! alone holds the store; the others call it.
+//! The host of runs on Spin: the imports of the pipeline's stages, within the grants of the running node, and the ledger. Only this
+//! component has access to the store; the others call it.
 //!
-//! A stage's imports are synchronous, so this component blocks: its instance serves nothing else meanwhile.
+//! A stage's imports are synchronous, so this component blocks: its instance serves nothing else in the meantime.
 #![cfg(target_family = "wasm")]
 
 mod convert;

@@ -1,4 +1,4 @@
-//! The runs of the pipeline's stages: their triggers, and the outcomes that are committed. One run is in progress at a time.
+//! The runs of the pipeline's stages: their triggers and their committed outcomes. One run is in progress at a time.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -52,7 +52,7 @@ pub(crate) struct CurrentRun {
 }
 
 thread_local! {
-    /// One thread, and it lives as long as the instance.
+    /// One thread, which lives as long as the instance.
     static INSTANCE: OnceCell<Instance> = const { OnceCell::new() };
     static RUN: RefCell<Option<CurrentRun>> = const { RefCell::new(None) };
 }
@@ -92,7 +92,7 @@ impl ingest::Guest for RunHost {
     }
 }
 
-/// The pipeline ends here.
+/// The end of the pipeline.
 impl pipeline::Guest for RunHost {
     fn handle(_: u32, _: Vec<(String, String)>, _: Vec<u8>) -> Vec<pipeline::StageResult> {
         Vec::new()
@@ -135,7 +135,7 @@ impl Instance {
 fn resolve(instance: &Instance, stage: u32, headers: Vec<(String, String)>, body: &[u8]) -> Result<Vec<runs::TriggerRef>> {
     let headers: HashMap<String, String> = headers.into_iter().collect();
     let events = parse_http(&|name| headers.get(name).cloned(), body)?;
-    // There is no `tracing` subscriber here, and each stage gets the same events: the first one logs them.
+    // There is no `tracing` subscriber here, and every stage receives the same events: the first stage logs them.
     for event in events.iter().filter(|_| stage == 0) {
         if let EventKind::Other(name) = &event.kind {
             eprintln!("skipped: {name} of `{}`", event.key);
@@ -155,7 +155,8 @@ fn resolve(instance: &Instance, stage: u32, headers: Vec<(String, String)>, body
     Ok(triggers)
 }
 
-/// A key that a user names is meant for the nodes that wait for it: for the others it is not an error.
+/// Whether the event does not concern the node. A key that a user names is meant for the nodes that wait for it; for the others it is not
+/// an error.
 fn is_irrelevant(node: &NodeSettings, event: &ObjectEvent) -> bool {
     event.bucket.is_empty() && event.kind == EventKind::Created && node.classify(&event.key) == KeyRole::Irrelevant
 }
@@ -194,7 +195,7 @@ fn start_run(instance: &Instance, stage: u32, trigger: &runs::TriggerRef) -> Res
     Ok(Started::Run(job))
 }
 
-/// The digest of the stage's component, that is plugged in.
+/// The digest of the component that is plugged in for the stage.
 fn component(settings: &NodeSettings) -> Result<Digest> {
     let name = settings.component.as_deref().unwrap_or_default();
     let digest = name.strip_prefix("components/").and_then(Digest::parse);
@@ -226,7 +227,7 @@ fn settle(context: DeliveryContext<'_>, delivery: Delivery, record: Result<Outco
     Ok(disposition.to_json().to_string())
 }
 
-/// Goes into run records.
+/// The environment that run records show.
 fn run_environment() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("tidemill".into(), env!("CARGO_PKG_VERSION").into()),

@@ -1,4 +1,4 @@
-//! The imports of a serving component, over S3: granted objects, and predictions that are in the store before a request is answered.
+//! The imports of a serving component, over S3: granted objects, and predictions that are stored before a request is answered.
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "what is exported is raw pointers underneath, in generated code alone")]
 
@@ -28,20 +28,20 @@ use tidemill_core::{ErrorKind, Result};
 use tidemill_predictions::{DirectLog, Record};
 use tidemill_store::{ReadError, ServingView, Store};
 
-/// Both interfaces.
+/// The component, which exports both interfaces.
 #[derive(Debug)]
 pub struct Component;
 
 bindings::export!(Component with_types_in bindings);
 
-/// The store of this instance, and the log in it.
+/// The store of this instance, and the prediction log in it.
 struct Opened {
     objects: ServingView,
     log: DirectLog,
 }
 
 thread_local! {
-    /// One thread, and it lives as long as the instance: what is borrowed from it may cross an await.
+    /// One thread, which lives as long as the instance: a reference to the value may cross an await.
     static OPENED: &'static OnceCell<Opened> = Box::leak(Box::new(OnceCell::new()));
 }
 
@@ -70,7 +70,7 @@ impl objects::Guest for Component {
     }
 }
 
-/// Why, for the component's log; its caller says only what its client may know.
+/// Logs the reason for the component; the error for the caller holds only what its client may know.
 fn refused(refusal: &ReadError) -> objects::GetError {
     match refusal {
         ReadError::NotFound => objects::GetError::NotFound,
@@ -90,7 +90,7 @@ impl predictions::Guest for Component {
             match error.kind {
                 ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
                 ErrorKind::Input => predictions::AppendError::Invalid(error.message),
-                // Which bucket, and what is wrong with it, is no business of a client's.
+                // Clients must not learn the bucket, nor what is wrong with it.
                 _ => predictions::AppendError::Unavailable(
                     "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why"
                         .to_owned(),

@@ -1,14 +1,14 @@
-//! CloudEvents 1.0 about S3 objects, by HTTP: structured (the event is the body), binary (its attributes are headers `ce-…`) or
-//! batched; and webhooks, whose body is S3's own notification.
+//! CloudEvents 1.0 about S3 objects over HTTP: structured (the body is the event), binary (the attributes are `ce-…` headers) or batched.
+//! Webhooks whose body is an S3 notification are parsed too.
 //!
-//! The attributes alone name an object too, as the CloudEvents adapter for S3 does: `source` ends in the bucket, `subject` is the key.
+//! The attributes alone can name an object, as in the CloudEvents adapter for S3: `source` ends in the bucket, and `subject` is the key.
 
 use serde_json::{Map, Value};
 
 use super::{EventKind, ObjectEvent, decode_key, excerpt, parse_events, s3, text, unknown_payload};
 use crate::{Error, Result};
 
-/// The notices in an HTTP request. `header` answers with the value of a header, asked by its name in lower case.
+/// Parses the object events of an HTTP request. `header` returns the value of a header by its lower-case name.
 pub fn parse_http(header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<Vec<ObjectEvent>> {
     let kind = header("content-type").unwrap_or_default().to_ascii_lowercase();
     let json = || serde_json::from_slice::<Value>(body).map_err(|e| Error::input(format!("the event is not JSON: {e}")));
@@ -28,7 +28,7 @@ pub fn parse_http(header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Resul
     let mut event = Map::from_iter([("specversion".to_owned(), Value::from(version))]);
     for name in ["type", "source", "subject"] {
         if let Some(value) = header(&format!("ce-{name}")) {
-            // In headers all that is not plain ASCII is percent-encoded.
+            // Headers percent-encode everything that is not plain ASCII.
             event.insert(name.to_owned(), decode_key(&value, false)?.into());
         }
     }
@@ -38,7 +38,7 @@ pub fn parse_http(header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Resul
     parse_structured(&Value::Object(event))
 }
 
-/// One event with its attributes and `data`.
+/// Parses one event with its attributes and `data`.
 pub(super) fn parse_structured(event: &Value) -> Result<Vec<ObjectEvent>> {
     let version = text(event, "/specversion").unwrap_or_default();
     if !version.starts_with("1.") {
@@ -54,7 +54,8 @@ pub(super) fn parse_structured(event: &Value) -> Result<Vec<ObjectEvent>> {
     }
 }
 
-/// By the attributes alone: `source` is `aws:s3.<region>.<bucket>` (or `aws:s3:<region>:<bucket>`), `subject` the key as S3 encodes it.
+/// Parses an event by its attributes alone: `source` is `aws:s3.<region>.<bucket>` (or `aws:s3:<region>:<bucket>`), and `subject` is the
+/// key as S3 encodes it.
 fn from_attributes(event: &Value, kind: &str) -> Result<ObjectEvent> {
     let source = text(event, "/source").unwrap_or_default();
     let rest = source.strip_prefix("aws:s3").filter(|rest| rest.starts_with(['.', ':']));

@@ -1,7 +1,7 @@
-//! What a store's server says about its objects, in all the words that are in use, as [`Notice`]s.
+//! Storage notifications in all formats that are in use, parsed into [`ObjectEvent`]s.
 //!
-//! Keys in S3's own notifications are URL-encoded (`+` is a space, and some servers encode even `/`); in EventBridge's they are not.
-//! A notice is a hint: nobody may believe more of it than that a key is worth a look.
+//! Keys in S3's own notifications are URL-encoded (`+` is a space, and some servers encode even `/`); keys in EventBridge events are not.
+//! An event is a hint that a key is worth reading; callers must not trust anything else in it.
 
 mod cloudevents;
 mod queue;
@@ -18,32 +18,32 @@ pub use queue::{QueueMessage, parse_messages};
 
 use crate::{Error, Result};
 
-/// One object of which something is said.
+/// An event about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectEvent {
-    /// The bucket's name; empty where somebody names a key alone.
+    /// The bucket's name; empty if the payload gives only a key.
     pub bucket: String,
-    /// The key, decoded; empty in a test.
+    /// The decoded key; empty in a test event.
     pub key: String,
-    /// What happened to it.
+    /// What happened to the object.
     pub kind: EventKind,
 }
 
 /// What happened to an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
-    /// It was written, however.
+    /// The object was written, by any method.
     Created,
-    /// It was removed, or expired.
+    /// The object was removed or expired.
     Removed,
-    /// S3 says once that notifications work.
+    /// S3's test event, sent once to confirm that notifications work.
     Test,
-    /// Something that makes no new content, by its name: `ObjectTagging:Put`.
+    /// An event that creates no new content, by its name: `ObjectTagging:Put`.
     Other(String),
 }
 
 impl EventKind {
-    /// From an event's name, with or without `s3:` before it, in S3's spelling or EventBridge's.
+    /// The kind of an event by its name, with or without the prefix `s3:`, in S3's or EventBridge's spelling.
     fn from_name(name: &str) -> Self {
         let plain: String = name
             .chars()
@@ -60,8 +60,9 @@ impl EventKind {
     }
 }
 
-/// The notices in a payload: S3's notifications (2.x; MinIO-style webhooks too), EventBridge's events, either inside SNS or SQS, a
-/// structured CloudEvent, SeaweedFS's webhook, or `{"key": "…"}` from a person. Of an SQS batch whose items are handled apart, see [`messages`].
+/// Parses the events in a payload: S3 notifications (2.x; MinIO-style webhooks too), EventBridge events, either of them inside SNS or SQS,
+/// a structured CloudEvent, SeaweedFS's webhook, or `{"key": "…"}` from a user. For an SQS batch whose items succeed or fail separately,
+/// use [`parse_messages`].
 pub fn parse_events(payload: &Value) -> Result<Vec<ObjectEvent>> {
     if let Some(records) = payload.get("Records") {
         let records = records.as_array().ok_or_else(|| unknown_payload("its `Records` are not a list"))?;
@@ -82,7 +83,7 @@ pub fn parse_events(payload: &Value) -> Result<Vec<ObjectEvent>> {
         return queue::parse_sns(payload);
     }
     if let Some(kind) = text(payload, "/Type").filter(|kind| ["SubscriptionConfirmation", "UnsubscribeConfirmation"].contains(kind)) {
-        // Only a person can know that the topic is meant: the address came from whoever sent this.
+        // Only a person can tell whether the topic is theirs: the URL comes from the sender of the payload.
         let open = text(payload, "/SubscribeURL").unwrap_or_default();
         return Ok(vec![ObjectEvent {
             bucket: String::new(),
@@ -103,7 +104,7 @@ pub fn parse_events(payload: &Value) -> Result<Vec<ObjectEvent>> {
     }
 }
 
-/// The time of a schedule's event, of an EventBridge rule or of EventBridge Scheduler; `None` for any other payload.
+/// The time of a schedule's event, from an EventBridge rule or EventBridge Scheduler; `None` for any other payload.
 pub fn parse_scheduled_time(payload: &Value) -> Option<Timestamp> {
     let is_schedule = text(payload, "/detail-type") == Some("Scheduled Event");
     let source = text(payload, "/source").filter(|source| ["aws.events", "aws.scheduler"].contains(source));
@@ -144,7 +145,7 @@ fn unknown_payload(what: &str) -> Error {
     ))
 }
 
-/// `%41` is an `A`, and in a query's encoding `+` is a space.
+/// Decodes a URL-encoded key: `%41` is an `A`, and `+` is a space in a query's encoding.
 fn decode_key(key: &str, plus_is_space: bool) -> Result<String> {
     let bad = |at: &str| {
         Error::input(format!(

@@ -1,4 +1,4 @@
-//! SQS batches, whose items succeed and fail apart, and SNS's envelope, which may be inside them.
+//! SQS batches, whose items succeed and fail separately, and the SNS envelope, which can be inside them.
 
 use serde_json::Value;
 
@@ -8,16 +8,16 @@ use crate::{Error, Result};
 /// One item of an SQS batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueMessage {
-    /// Names it in `batchItemFailures`.
+    /// The id that names the message in `batchItemFailures`.
     pub id: String,
-    /// How often it was delivered, this time too.
+    /// Number of deliveries, including this one.
     pub receive_count: u32,
-    /// What it says, or why that cannot be read.
+    /// The events in the message, or the reason why it cannot be read.
     pub events: Result<Vec<ObjectEvent>>,
 }
 
-/// The items of an SQS batch; `None` for any other payload. An item that has no `messageId` makes the whole batch unreadable: its
-/// failure could not be named.
+/// Parses the items of an SQS batch; `None` for any other payload. An item without `messageId` makes the whole batch unreadable, because
+/// its failure could not be named.
 pub fn parse_messages(payload: &Value) -> Result<Option<Vec<QueueMessage>>> {
     let records = payload.get("Records").and_then(Value::as_array);
     let Some(records) = records.filter(|records| records.iter().any(is_queued)) else {
@@ -42,7 +42,7 @@ fn parse_message(record: &Value) -> Result<QueueMessage> {
     })
 }
 
-/// What a message's text says.
+/// Parses the text of a message.
 pub(super) fn parse_body(body: &str) -> Result<Vec<ObjectEvent>> {
     let short: String = body.chars().take(200).collect();
     let value: Value = serde_json::from_str(body).map_err(|e| Error::input(format!("a queued message is not JSON ({e}): `{short}`")))?;
@@ -52,7 +52,7 @@ pub(super) fn parse_body(body: &str) -> Result<Vec<ObjectEvent>> {
     }
 }
 
-/// What SNS passes on: the message's text stands in `Message`.
+/// Parses an SNS envelope, whose `Message` holds the text.
 pub(super) fn parse_sns(envelope: &Value) -> Result<Vec<ObjectEvent>> {
     let message =
         text(envelope, "/Message").ok_or_else(|| unknown_payload(&format!("SNS's envelope without `Message`: {}", excerpt(envelope))))?;

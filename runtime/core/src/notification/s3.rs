@@ -1,11 +1,11 @@
-//! S3's own notifications, and what EventBridge makes of them.
+//! S3 notifications, and the EventBridge events made from them.
 
 use serde_json::Value;
 
 use super::{EventKind, ObjectEvent, decode_key, excerpt, text, unknown_payload};
 use crate::{Error, Result};
 
-/// One record of a notification. AWS' rule for its versions: equal major, equal or greater minor.
+/// Parses one record of a notification. AWS's rule for compatible versions: same major version, same or greater minor version.
 pub(super) fn from_record(record: &Value) -> Result<ObjectEvent> {
     let version = text(record, "/eventVersion").unwrap_or("2.0");
     if version.split('.').next() != Some("2") {
@@ -21,7 +21,7 @@ pub(super) fn from_record(record: &Value) -> Result<ObjectEvent> {
     })
 }
 
-/// What is sent once, when a notification is set up.
+/// Parses the event that S3 sends once, when a notification is set up.
 pub(super) fn parse_test_event(payload: &Value, kind: &str) -> Result<Vec<ObjectEvent>> {
     if kind != "s3:TestEvent" {
         return Err(unknown_payload(&format!("the `Event` `{kind}`")));
@@ -33,7 +33,7 @@ pub(super) fn parse_test_event(payload: &Value, kind: &str) -> Result<Vec<Object
     }])
 }
 
-/// EventBridge's event: its key is as it is.
+/// Parses an EventBridge event, whose key is not encoded.
 pub(super) fn from_event_bridge(payload: &Value) -> Result<ObjectEvent> {
     let source = text(payload, "/source").unwrap_or_default();
     let kind = required_text(payload, "/detail-type")?;
@@ -45,7 +45,7 @@ pub(super) fn from_event_bridge(payload: &Value) -> Result<ObjectEvent> {
     from_detail(&payload["detail"], EventKind::from_name(kind))
 }
 
-/// `{"bucket": {"name": …}, "object": {"key": …}}`
+/// Parses an event's detail: `{"bucket": {"name": …}, "object": {"key": …}}`.
 pub(super) fn from_detail(detail: &Value, kind: EventKind) -> Result<ObjectEvent> {
     Ok(ObjectEvent {
         bucket: required_text(detail, "/bucket/name")?.to_owned(),

@@ -1,4 +1,4 @@
-//! SeaweedFS's own webhook, which speaks of files: a bucket is a folder under `/buckets`.
+//! SeaweedFS's own webhook, which reports files: a bucket is a folder under `/buckets`.
 
 use serde_json::Value;
 
@@ -7,12 +7,12 @@ use crate::Result;
 
 const BUCKETS: &str = "/buckets/";
 
-/// Whether a payload is one of these.
+/// Whether a payload is a SeaweedFS event.
 pub(super) fn is_file_event(payload: &Value) -> bool {
     payload.get("event_type").is_some() && payload.get("message").is_some_and(Value::is_object)
 }
 
-/// What one event says. A renamed file is announced under its old name, and stands at the new one.
+/// Parses one event. The event of a renamed file carries the old name, but the object is at the new one.
 pub(super) fn from_file_event(payload: &Value) -> Result<ObjectEvent> {
     let path = text(payload, "/key").ok_or_else(|| unknown_payload(&format!("a file's event without `key`: {}", excerpt(payload))))?;
     let folder = text(payload, "/message/new_parent_path");

@@ -1,38 +1,39 @@
-//! Audit records: one for each change of state that a principal asked for. Only `tidemill-control` writes them.
+//! Audit records: one for each change of state that a principal requests. Only `tidemill-control` writes them.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// `audit/<time>-<digest>.json`, create-only: one change that a principal asked for, made or not. Unlike other records it holds
-/// wall-clock time, because no stage reads it.
+/// `audit/<time>-<digest>.json`, create-only: one change that a principal requested, whether it was made or not.
+///
+/// Unlike other records it holds wall-clock time, because no stage reads it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct AuditRecord {
-    /// Wall clock of the decision, UTC.
+    /// Wall-clock time of the decision, UTC.
     pub at: Timestamp,
     /// The principal, as `<kind>:<name>`: `local:anna`.
     pub principal: String,
-    /// What was asked for.
+    /// The requested action.
     pub action: AuditAction,
-    /// What it was asked for: `models/late/aliases/champion`.
+    /// The resource that the action applies to: `models/late/aliases/champion`.
     pub resource: String,
-    /// Why, in the words of the principal.
+    /// The reason, in the words of the principal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whether the change was made.
     pub result: AuditResult,
-    /// Why it was not made.
+    /// The reason why the change was not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The state of the resource before the change; null where there was none.
+    /// The state of the resource before the change; null if there was none.
     #[serde(default)]
     pub before: serde_json::Value,
-    /// The state after it; null where nothing was changed.
+    /// The state of the resource after the change; null if nothing was changed.
     #[serde(default)]
     pub after: serde_json::Value,
 }
 
-/// A change of state that a principal can ask for.
+/// A change of state that a principal can request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuditAction {
@@ -61,7 +62,7 @@ impl AuditAction {
         Self::RequestRun,
     ];
 
-    /// Its name in records and policies: `move-alias`.
+    /// The action's name in records and policies: `move-alias`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MoveAlias => "move-alias",
@@ -84,10 +85,10 @@ impl std::fmt::Display for AuditAction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuditResult {
-    /// It was made.
+    /// The change was made.
     Succeeded,
-    /// The principal may not make it.
+    /// The principal is not allowed to make the change.
     Denied,
-    /// It was allowed and could not be made, for instance because another principal was faster.
+    /// The change was allowed but could not be made, for instance because another principal was faster.
     Failed,
 }

@@ -1,4 +1,4 @@
-//! Parts of datasets, their profiles, feature sets.
+//! Data files of datasets, their profiles, and feature sets.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, spec::ColumnType};
 
-/// Facts of `validate`: one validated upload.
+/// The result of `validate`: one validated upload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DataFile {
@@ -19,51 +19,51 @@ pub struct DataFile {
     pub digest: Digest,
     /// `datasets/<dataset>/<run>/profile.json`.
     pub profile: String,
-    /// Good rows: those in `data`.
+    /// Number of valid rows: those in `data`.
     pub rows: u64,
-    /// Rows that a check put aside.
+    /// Number of rows that a check moved to quarantine.
     pub quarantined: u64,
     /// `quarantine/<dataset>/<run>/rejected.parquet` with those rows; `None` if there are none.
     pub quarantine: Option<String>,
-    /// Least event time.
+    /// Earliest event time.
     pub from: Timestamp,
-    /// Greatest event time; also the part's `as-of`.
+    /// Latest event time; also the data file's `as-of`.
     pub until: Timestamp,
 }
 
-/// What a table was like: enough for drift to be measured against it later.
+/// The profile of a table: enough to measure drift against it later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Profile {
-    /// All rows, nulls included.
+    /// Number of rows, including those with nulls.
     pub rows: u64,
-    /// By column name.
+    /// Column profiles by column name.
     pub columns: BTreeMap<String, ColumnProfile>,
 }
 
-/// One column of a profile. Floats are written with all their digits, and read back to within the last; NaN is counted with the nulls.
+/// The profile of one column. Floats are written with all their digits and read back to within the last one. NaN is counted as null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ColumnProfile {
-    /// What its values are.
+    /// Type of the values.
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// Rows without a value.
+    /// Number of rows without a value.
     pub nulls: u64,
-    /// The values.
+    /// Distribution of the values.
     #[serde(flatten)]
     pub detail: ProfileKind,
 }
 
-/// Numbers (also integers, booleans as 0 and 1, timestamps as seconds) or categories.
+/// The distribution of numbers (also integers, booleans as 0 and 1, and timestamps as seconds) or of categories.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum ProfileKind {
-    /// Of what has an order and distances.
+    /// The distribution of values that have an order and distances.
     Numeric {
-        /// `None` without values, as `maximum` and `mean`.
+        /// Smallest value; like `maximum` and `mean`, `None` if there are no values.
         minimum: Option<f64>,
-        /// In the column's own unit; seconds for timestamps.
+        /// Greatest value, in the column's own unit; seconds for timestamps.
         maximum: Option<f64>,
         /// Arithmetic mean.
         mean: Option<f64>,
@@ -73,27 +73,27 @@ pub enum ProfileKind {
         quantiles: Vec<f64>,
         /// Inner edges of the histogram, ascending and distinct: a value x is in bin i where `edges[i-1] <= x < edges[i]`.
         edges: Vec<f64>,
-        /// One count a bin: `edges.len() + 1`.
+        /// One count per bin: `edges.len() + 1`.
         counts: Vec<u64>,
     },
-    /// Of text.
+    /// The distribution of text.
     Categorical {
-        /// How many different values there are.
+        /// Number of distinct values.
         distinct: u64,
-        /// The most frequent values (at most 200) with their counts, descending, then by value.
+        /// The most frequent values (at most 200) with their counts, by descending count, then by value.
         top: Vec<(String, u64)>,
-        /// Non-null rows with other values.
+        /// Number of non-null rows with other values.
         other: u64,
     },
 }
 
-/// What a model takes.
+/// The inputs of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Signature {
     /// Features, in the order of the feature SQL.
     pub inputs: Vec<SignatureColumn>,
-    /// Key and time columns that a request may carry beside them, so that the truth can be joined later.
+    /// Key and time columns that a request may also carry, so that the labels can be joined later.
     pub context: Vec<SignatureColumn>,
 }
 
@@ -101,43 +101,43 @@ pub struct Signature {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SignatureColumn {
-    /// As a request names it.
+    /// The column's name in a request.
     pub name: String,
-    /// What a request's value is read as.
+    /// The type that a request's value is read as.
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// Whether a request may leave it out or send null.
+    /// Whether a request may omit the column or send null.
     pub nullable: bool,
 }
 
-/// Facts of `featurize`. The three tables have the same columns: key, time, features in signature order, label.
+/// The result of `featurize`. The three tables have the same columns: key, time, features in signature order, label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FeatureSet {
-    /// The key of the request that asked for it.
+    /// Key of the training request.
     pub request: String,
     /// `features/<model>/<run>/train.parquet`, ordered by time, then key.
     pub train: String,
-    /// `validation.parquet` beside it: the rows that decide when training stops.
+    /// `validation.parquet` in the same folder: the rows that decide when training stops.
     pub validation: String,
-    /// `holdout.parquet` beside it: the rows that gates judge by, never trained on.
+    /// `holdout.parquet` in the same folder: the rows that gates are evaluated on; never trained on.
     pub holdout: String,
-    /// Rows of `train`.
+    /// Number of rows of `train`.
     pub train_rows: u64,
-    /// Rows of `stop`.
+    /// Number of rows of `validation`.
     pub validation_rows: u64,
-    /// Rows of `holdout`.
+    /// Number of rows of `holdout`.
     pub holdout_rows: u64,
     /// `features/<model>/<run>/transform.json`: a `tidemill_ml::Transform`, fitted on `train` alone.
     pub transform: String,
     /// SHA-256 of `transform`.
     pub transform_digest: Digest,
-    /// `features/<model>/<run>/profile.json`: the profile of the features over train, stop and holdout together, and
-    /// `features/<model>/<run>/blocks.parquet`: their histogram by block, for the sampling error of drift.
+    /// `features/<model>/<run>/profile.json`: the profile of the features over train, validation and holdout together.
+    /// `features/<model>/<run>/blocks.parquet` holds their histogram by block, for the sampling error of drift.
     pub profile: String,
-    /// What a request to the model must hold, before the transform.
+    /// The inputs that a request to the model must hold, before the transform.
     pub signature: Signature,
-    /// The label's column in all three tables.
+    /// Name of the label column in all three tables.
     pub label: String,
     /// The label's classes as text, ascending; the last is the positive one. Empty for regression.
     pub classes: Vec<String>,

@@ -1,5 +1,7 @@
-//! What stages leave for each other: the `result` of outcomes, and the JSON objects in the store. All are kebab-case JSON,
-//! refuse unknown fields nowhere (so that an older reader lives with a newer writer), and hold no wall-clock time.
+//! Records that stages leave for each other: the `result` of outcomes, and the JSON objects in the store.
+//!
+//! All of them are kebab-case JSON, accept unknown fields (so that an older reader can read the record of a newer writer), and hold no
+//! wall-clock time.
 
 mod audit;
 mod data;
@@ -18,7 +20,7 @@ pub use model::{
     RetrainDecision, TrainingRequest, TrainingResult, WindowSegments, WindowSummary,
 };
 
-/// A record as it is stored: pretty JSON with a newline at the end.
+/// Serializes a record as it is stored: pretty JSON with a trailing newline.
 pub fn to_bytes(record: &impl Serialize) -> Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(record).map_err(|e| Error::bug(format!("a record cannot be written as JSON: {e}")))?;
     bytes.push(b'\n');

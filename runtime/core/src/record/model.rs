@@ -1,4 +1,4 @@
-//! Requests, trainings, evaluations, versions, windows and reports.
+//! Training requests and results, evaluations, model versions, monitoring windows and reports.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{DataFile, Signature};
 use crate::{Digest, Finding, gate::Metrics, spec::Task};
 
-/// `windows/<model>/<start>.json`: this span of event time is closed. It triggers `monitor`. It names what was predicted by
-/// content, not by file: which files the log was cut into is chance, and stands in `logs/<model>/<start>.json` (see [`Log`]),
-/// which triggers nothing.
+/// `windows/<model>/<start>.json`: a closed span of event time, which triggers `monitor`.
+///
+/// A window identifies its predictions by content, not by file: how the log was divided into files is incidental, and is recorded in
+/// `logs/<model>/<start>.json` (see [`WindowSegments`]), which triggers nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MonitoringWindow {
@@ -18,19 +19,19 @@ pub struct MonitoringWindow {
     pub model: String,
     /// First instant of the window.
     pub start: Timestamp,
-    /// First instant after it.
+    /// First instant after the window.
     pub end: Timestamp,
-    /// The window's end: the clock of whoever it triggers.
+    /// The window's end: the clock of the stage that it triggers.
     pub as_of: Timestamp,
-    /// The start of the window before, if there is one.
+    /// Start of the previous window, if there is one.
     pub previous: Option<Timestamp>,
-    /// Distinct predictions in it.
+    /// Number of distinct predictions.
     pub predictions: u64,
-    /// Rows by model version.
+    /// Number of rows by model version.
     pub versions: BTreeMap<u32, u64>,
     /// Order-independent digest over the predictions' ids and scores.
     pub digest: Digest,
-    /// All parts of the dataset that have rows before `end`, by time, then digest.
+    /// Data files of the dataset that have rows before `end`, by time, then digest.
     pub data_files: Vec<DataFile>,
 }
 
@@ -42,20 +43,20 @@ pub struct WindowSegments {
     pub segments: Vec<String>,
 }
 
-/// The predictions of a window, whatever files they were cut into: an id counts once.
+/// The predictions of a window, independent of how they were divided into files: an id counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowSummary {
     /// Keys of the Parquet segments, ascending.
     pub segments: Vec<String>,
-    /// Distinct ids.
+    /// Number of distinct ids.
     pub predictions: u64,
-    /// Distinct ids by model version.
+    /// Number of distinct ids by model version.
     pub versions: BTreeMap<u32, u64>,
-    /// Over (id, version, score bits) in the order of the ids. An id that was served twice counts as it was served first.
+    /// Digest over (id, version, score bits) in the order of the ids. An id that was served twice counts as it was first served.
     pub digest: Digest,
 }
 
-/// Facts of `monitor`, and `reports/<model>/<start>/<digest of labels>/report.json`.
+/// The result of `monitor`, also stored at `reports/<model>/<start>/<digest of labels>/report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MonitoringReport {
@@ -69,31 +70,31 @@ pub struct MonitoringReport {
     pub as_of: Timestamp,
     /// As in the window.
     pub previous: Option<Timestamp>,
-    /// Where this report stands.
+    /// Key of this report.
     pub key: String,
-    /// The version that made most predictions of the window; `None` if nothing was predicted.
+    /// The version that made most predictions of the window; `None` if there are no predictions.
     pub version: Option<u32>,
-    /// Distinct predictions in the window.
+    /// Number of distinct predictions in the window.
     pub predictions: u64,
-    /// Rows of the dataset known at the window's close, and those in the window.
+    /// Number of rows of the dataset known when the window closed.
     pub rows: u64,
-    /// See `rows`.
+    /// Number of those rows in the window.
     pub window_rows: u64,
-    /// One entry a feature in signature order, then `_score`; empty if nothing was predicted.
+    /// One entry per feature in signature order, then `_score`; empty if there are no predictions.
     pub drift: Vec<ColumnDrift>,
     /// Whether any column drifted.
     pub drifted: bool,
-    /// Predictions whose truth is known.
+    /// Number of predictions whose label is known.
     pub labelled: u64,
-    /// Metrics over those; empty if there are none.
+    /// Metrics over the labelled predictions; empty if there are none.
     pub metrics: Metrics,
-    /// The version's own metrics on its holdout.
+    /// Metrics of the version on its own holdout.
     pub training: Metrics,
-    /// Parts as in the window: what a retraining would read.
+    /// Data files, as in the window: those that a retraining would read.
     pub data_files: Vec<DataFile>,
 }
 
-/// One column against the reference.
+/// The drift of one column against the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ColumnDrift {
@@ -101,19 +102,19 @@ pub struct ColumnDrift {
     pub column: String,
     /// The name of the drift method: see [`DriftMethod`](crate::spec::DriftMethod).
     pub method: String,
-    /// The distance between window and reference, by that method; 0 where a side has no rows.
+    /// The distance between window and reference, by that method; 0 if a side has no rows.
     pub statistic: f64,
     /// Statistic above which the column counts as drifted.
     pub threshold: f64,
-    /// Adjusted for all columns; `None` where there are too few blocks to tell.
+    /// P-value, adjusted for all columns; `None` if there are too few blocks to judge.
     pub p_value: Option<f64>,
-    /// Whether the statistic is above the threshold, and could be judged.
+    /// Whether the statistic is above the threshold and could be judged.
     pub drifted: bool,
-    /// Blocks in the window.
+    /// Number of blocks in the window.
     pub blocks: u64,
 }
 
-/// What `retrain` decided for a window.
+/// The decision of `retrain` for a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RetrainAction {
@@ -123,87 +124,87 @@ pub enum RetrainAction {
     Keep,
 }
 
-/// Facts of `retrain`, and `decisions/<model>/<start>.json`, create-only: the fold over windows.
+/// The result of `retrain`, also stored create-only at `decisions/<model>/<start>.json`: the fold over windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RetrainDecision {
-    /// The model that it is about.
+    /// The model that the decision is about.
     pub model: String,
-    /// The window's start.
+    /// Start of the window.
     pub window: Timestamp,
-    /// The report's clock.
+    /// The clock of the report.
     pub as_of: Timestamp,
     /// Whether to train.
     pub decision: RetrainAction,
-    /// `first`, `drift`, `accuracy`, `rows`, `schedule`, `person`: all that held, in this order.
+    /// All causes that hold, in this order: `first`, `drift`, `accuracy`, `rows`, `schedule`, `person`.
     pub causes: Vec<String>,
-    /// Why, for a person.
+    /// The reason, for a person.
     pub reason: String,
-    /// The key of the report that it follows.
+    /// Key of the report that the decision is based on.
     pub report: Option<String>,
-    /// The key of the request that was written; `None` for `keep`.
+    /// Key of the request that was written; `None` for `keep`.
     pub request: Option<String>,
-    /// Rows known at this decision, and at the last decision to train up to and with this one.
+    /// Number of rows known at this decision.
     pub rows: u64,
-    /// See `rows`.
+    /// Number of rows known at the last decision to train, up to and including this one.
     pub trained_rows: u64,
-    /// Window of the last decision to train, up to and with this one.
+    /// Window of the last decision to train, up to and including this one.
     pub trained: Option<Timestamp>,
 }
 
-/// `requests/<model>/<start>.json`: train on these parts. It triggers `featurize`; who asked and why is in the decision.
+/// `requests/<model>/<start>.json`: a request to train on these data files. It triggers `featurize`; its cause is in the decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrainingRequest {
     /// The model to train.
     pub model: String,
-    /// Start of the window that it follows.
+    /// Start of the window that the request follows.
     pub window: Timestamp,
-    /// The decision's clock: later rows are not there for the training.
+    /// The clock of the decision: the training does not see later rows.
     pub as_of: Timestamp,
-    /// What to train on, by time, then digest.
+    /// The data files to train on, by time, then digest.
     pub data_files: Vec<DataFile>,
 }
 
-/// Facts of `train`, and `candidates/<model>/<run>/training.json`.
+/// The result of `train`, also stored at `candidates/<model>/<run>/training.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrainingResult {
     /// The model that was trained.
     pub model: String,
-    /// What the label is.
+    /// The task, which determines what the label is.
     pub task: Task,
     /// `candidates/<model>/<run>/model.onnx`: input `features` f32 [n, k]; output `scores` f32 [n, classes], or [n, 1] for regression.
     pub onnx: String,
     /// SHA-256 of `onnx`.
     pub onnx_digest: Digest,
-    /// The feature set's facts come along.
+    /// The feature set that the model was trained on.
     pub features: super::FeatureSet,
-    /// The trainer's parameters as used.
+    /// The trainer's parameters, as used.
     pub parameters: serde_json::Value,
-    /// Rounds kept; 0 for a model from elsewhere.
+    /// Number of rounds in the model; 0 for a model from elsewhere.
     pub rounds: u32,
-    /// By transformed column: its share of the total gain (trees) or |coefficient| (linear).
+    /// Importance by transformed column: its share of the total gain (trees) or |coefficient| (linear).
     pub importances: BTreeMap<String, f64>,
-    /// Loss and metrics on the validation slice.
+    /// Loss and metrics on the validation set.
     pub metrics: Metrics,
 }
 
-/// Facts of `evaluate`, and `evaluations/<model>/<run>/evaluation.json`.
+/// The result of `evaluate`, also stored at `evaluations/<model>/<run>/evaluation.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Evaluation {
     /// The candidate.
     pub training: TrainingResult,
-    /// On the holdout.
+    /// Metrics on the holdout.
     pub metrics: Metrics,
-    /// The champion's on the same holdout, and its version.
+    /// Metrics of the champion on the same holdout.
     pub champion: Option<Metrics>,
-    /// See `champion`.
+    /// Version of the champion.
     pub champion_version: Option<u32>,
-    /// By column of the model's `slices`, then by falling rows; only the most frequent values of a column.
+    /// Metrics by column of the model's `slices`, then by descending number of rows; only the most frequent values of a column.
     pub slices: Vec<MetricSlice>,
-    /// One a gate that failed; empty = passed.
+    /// One finding per failed gate; empty if the candidate passed.
     pub failed: Vec<Finding>,
 }
 
@@ -211,31 +212,31 @@ pub struct Evaluation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MetricSlice {
-    /// One of the holdout's columns.
+    /// A column of the holdout.
     pub column: String,
-    /// Its value as text; empty where it is missing.
+    /// A value of the column as text; empty where it is missing.
     pub value: String,
-    /// Rows of the holdout with it.
+    /// Number of holdout rows with this value.
     pub rows: u64,
-    /// Over those rows.
+    /// Metrics over those rows.
     pub metrics: Metrics,
 }
 
-/// Facts of `register`.
+/// The result of `register`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Registration {
     /// The model that has a new version.
     pub model: String,
-    /// Its number: 1, 2, ….
+    /// Number of the version: 1, 2, ….
     pub version: u32,
-    /// `models/<model>/versions/<n>.json`.
+    /// Key of the version: `models/<model>/versions/<n>.json`.
     pub key: String,
     /// SHA-256 of the model file.
     pub onnx_digest: Digest,
 }
 
-/// `models/<model>/versions/<n>.json`, create-only.
+/// `models/<model>/versions/<n>.json`, create-only: one version of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelVersion {
@@ -245,45 +246,46 @@ pub struct ModelVersion {
     pub version: u32,
     /// The clock of the registration.
     pub as_of: Timestamp,
-    /// What the scores are.
+    /// The task, which determines what the scores are.
     pub task: Task,
-    /// The key of the model file, see [`Training::onnx`].
+    /// Key of the model file; see [`TrainingResult::onnx`].
     pub onnx: String,
     /// SHA-256 of `onnx`.
     pub onnx_digest: Digest,
-    /// The key of the feature transform that comes before it.
+    /// Key of the feature transform that is applied before the model.
     pub transform: String,
     /// SHA-256 of `transform`.
     pub transform_digest: Digest,
-    /// The training profile, for drift.
+    /// Key of the training profile, for drift.
     pub profile: String,
-    /// What a request must hold.
+    /// The inputs that a request must hold.
     pub signature: Signature,
     /// The classes in the order of the scores; empty for regression.
     pub classes: Vec<String>,
-    /// On the holdout.
+    /// Metrics on the holdout.
     pub metrics: Metrics,
-    /// The evaluation's object: from there to the training, the feature set, the request and the parts.
+    /// Key of the evaluation, which leads to the training, the feature set, the request and the data files.
     pub evaluation: String,
-    /// The key of the request.
+    /// Key of the training request.
     pub request: String,
 }
 
-/// `models/<model>/aliases/<alias>.json`, moved by compare-and-swap. Its history stands create-only beside it:
-/// `models/<model>/aliases/<alias>/<n>.json`, `n` = `moves`.
+/// `models/<model>/aliases/<alias>.json`, moved by compare-and-swap: an alias of a version.
+///
+/// Its history is stored create-only at `models/<model>/aliases/<alias>/<n>.json`, where `n` is `moves`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelAlias {
-    /// The model that has it.
+    /// The model that the alias belongs to.
     pub model: String,
     /// `champion`, `challenger`, ….
     pub alias: String,
-    /// The version that it stands for.
+    /// The version that the alias points at.
     pub version: u32,
     /// SHA-256 of that version's model file.
     pub onnx_digest: Digest,
-    /// How often it was moved before.
+    /// Number of earlier moves.
     pub moves: u32,
-    /// The clock of the version that it stands for.
+    /// The clock of the version that the alias points at.
     pub as_of: Timestamp,
 }

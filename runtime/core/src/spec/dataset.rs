@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Severity, time::Span};
 
-/// `[dataset.<name>]`, with its contract read in.
+/// `[dataset.<name>]`, with its contract file loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Dataset {
@@ -14,16 +14,16 @@ pub struct Dataset {
     pub name: String,
     /// The column that holds a row's event time.
     pub time: String,
-    /// The columns that together name a row.
+    /// The columns that together identify a row.
     pub key: Vec<String>,
-    /// What rows must be like.
+    /// The rules that rows must follow.
     pub contract: Contract,
-    /// Where `collect` takes data from. Not part of a stage's configuration.
+    /// The source of data for `collect`. Not part of a stage's configuration.
     #[serde(skip)]
     pub collect: Option<Collect>,
 }
 
-/// `collect = { url = "…", every = "1 hour" }` or `{ prefix = "…" }`: where `collect` takes data from.
+/// `collect = { url = "…", every = "1 hour" }` or `{ prefix = "…" }`: the source of data for `collect`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Collect {
@@ -31,7 +31,7 @@ pub struct Collect {
     pub url: Option<String>,
     /// A prefix of the store.
     pub prefix: Option<String>,
-    /// How often it runs.
+    /// How often `collect` runs.
     pub every: Option<Span>,
 }
 
@@ -42,7 +42,7 @@ pub enum CollectSource<'a> {
     Url {
         /// The whole URL.
         url: &'a str,
-        /// Its host, with the port where it has one.
+        /// The URL's host, with the port if there is one.
         host: &'a str,
     },
     /// Copied from the store.
@@ -50,7 +50,7 @@ pub enum CollectSource<'a> {
 }
 
 impl Collect {
-    /// The source, or what is wrong with the table.
+    /// Returns the source, or the reason why the table is invalid.
     pub fn source(&self) -> Result<CollectSource<'_>, String> {
         match (&self.url, &self.prefix) {
             (Some(url), None) => {
@@ -71,15 +71,15 @@ impl Collect {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Contract {
-    /// By name.
+    /// Columns by name.
     pub columns: BTreeMap<String, Column>,
     /// Whether columns that the contract does not name are refused (default) or dropped.
     #[serde(default)]
     pub allow_extra_columns: bool,
-    /// Fewest rows a part may have; default 1.
+    /// Minimum number of rows in a data file; default 1.
     #[serde(default = "default_minimum_rows")]
     pub minimum_rows: u64,
-    /// Most rows a part may have.
+    /// Maximum number of rows in a data file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum_rows: Option<u64>,
     /// The largest share of rows that may go to quarantine before the whole file is rejected; default 0.2.
@@ -97,17 +97,17 @@ fn default_maximum_quarantined() -> f64 {
     0.2
 }
 
-/// What a column must be like.
+/// The rules for a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Column {
-    /// Its type.
+    /// The column's type.
     #[serde(rename = "type")]
     pub kind: ColumnType,
-    /// Whether it may be missing; default no.
+    /// Whether values may be missing; default no.
     #[serde(default)]
     pub nullable: bool,
-    /// Whether a file may lack the column altogether (all null then); default no. Needs `nullable`.
+    /// Whether a file may lack the column, which is then all null; default no. Needs `nullable`.
     #[serde(default)]
     pub optional: bool,
     /// Smallest value (inclusive): a number, or a timestamp as text.
@@ -116,20 +116,20 @@ pub struct Column {
     /// Greatest value (inclusive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum: Option<ContractValue>,
-    /// The values that are allowed.
+    /// The allowed values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<ContractValue>>,
     /// A regular expression that the whole text must match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// Whether no value may come twice in a data file.
+    /// Whether every value must be distinct within a data file.
     #[serde(default)]
     pub unique: bool,
-    /// `error` sends bad rows to quarantine (default), `warning` only reports them.
+    /// `error` (default) sends bad rows to quarantine; `warning` only reports them.
     #[serde(default = "default_severity")]
     pub severity: Severity,
-    /// Tolerance: the column's checks pass when this share of the non-null values passes; default 1.
-    /// Rows that fail are kept when the check passes.
+    /// Tolerance: the column's checks pass when this share of the non-null values passes; default 1. When a check passes, rows that fail it
+    /// are kept.
     #[serde(default = "default_mostly")]
     pub mostly: f64,
 }
@@ -141,7 +141,7 @@ fn default_mostly() -> f64 {
     1.0
 }
 
-/// The types of columns.
+/// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColumnType {
@@ -149,16 +149,16 @@ pub enum ColumnType {
     Integer,
     /// 64-bit float.
     Number,
-    /// UTF-8.
+    /// UTF-8 text.
     Text,
     /// True or false.
     Boolean,
-    /// Microseconds, UTC; a time without a zone is taken as UTC.
+    /// Microseconds, UTC; a time without a zone is read as UTC.
     Timestamp,
 }
 
 impl ColumnType {
-    /// DuckDB's name of it.
+    /// DuckDB's name for the type.
     pub fn sql_type(self) -> &'static str {
         match self {
             Self::Integer => "BIGINT",
@@ -188,9 +188,9 @@ pub enum ContractValue {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SqlAssertion {
-    /// For messages.
+    /// Name of the assertion in messages.
     pub name: String,
-    /// What must hold.
+    /// The condition that must hold.
     #[serde(flatten)]
     pub assertion: Assertion,
     /// `error` (default) or `warning`.
@@ -198,7 +198,7 @@ pub struct SqlAssertion {
     pub severity: Severity,
 }
 
-/// What must hold.
+/// The condition that must hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Assertion {

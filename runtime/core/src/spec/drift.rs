@@ -1,9 +1,9 @@
-//! The registry of drift methods: how a window's distribution is compared with the reference. `monitor.method` in `tidemill.toml` names
-//! one, `tidemill_stats` holds its arithmetic, and reports carry its name.
+//! The registry of drift methods, which compare a window's distribution with the reference. `monitor.method` in `tidemill.toml` names one,
+//! `tidemill_stats` implements its arithmetic, and reports carry its name.
 
 use serde::{Deserialize, Serialize};
 
-/// How the difference of two distributions is measured. All methods compare counts over the bins of the training profile.
+/// A measure of the difference between two distributions. All methods compare counts over the bins of the training profile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DriftMethod {
@@ -24,18 +24,18 @@ pub enum DriftMethod {
     Wasserstein,
 }
 
-/// What is known of a drift method beside its arithmetic.
+/// The description of a drift method.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DriftMethodInfo {
-    /// As in `tidemill.toml` and in reports.
+    /// Name in `tidemill.toml` and in reports.
     pub name: &'static str,
-    /// The bins that it compares.
+    /// The bins that the method compares.
     pub binning: &'static str,
     /// The formula over shares p of the reference and q of the window.
     pub statistic: &'static str,
-    /// The default of `minimum-effect`: the smallest distance that is called drift, in the method's unit.
+    /// The default of `minimum-effect`: the smallest distance that counts as drift, in the method's unit.
     pub threshold: f64,
-    /// The tool or convention whose definition and threshold it is.
+    /// The tool or convention whose definition and threshold the method uses.
     pub dialect: &'static str,
 }
 
@@ -43,7 +43,7 @@ const ANY_BINS: &str = "the profile's bins or categories, and missing values";
 const ORDERED_BINS: &str = "the profile's bins in order of value, or categories without order; missing values apart";
 
 impl DriftMethod {
-    /// All methods, the default first.
+    /// All methods; the default is first.
     pub const ALL: [Self; 7] = [
         Self::JensenShannon,
         Self::Psi,
@@ -54,12 +54,12 @@ impl DriftMethod {
         Self::Wasserstein,
     ];
 
-    /// The method's name, as in `tidemill.toml`.
+    /// The method's name in `tidemill.toml`.
     pub fn name(self) -> &'static str {
         self.info().name
     }
 
-    /// The method's line in the registry.
+    /// The method's entry in the registry.
     ///
     /// ```
     /// use tidemill_core::spec::DriftMethod;

@@ -1,5 +1,4 @@
-//! What the user says of a dataset, of features and of a model. These are both the tables of `tidemill.toml`
-//! and, resolved, the configuration that stages get.
+//! Specifications of datasets, features and models: the tables of `tidemill.toml` and, once resolved, the configuration of stages.
 
 mod dataset;
 mod drift;

@@ -1,4 +1,4 @@
-//! A model: how it is trained, what it must reach, how it is watched, when it is trained again.
+//! A model: how it is trained, what it must reach, how it is monitored, and when it is retrained.
 
 use std::collections::BTreeMap;
 
@@ -13,32 +13,32 @@ use crate::{Digest, gate::Gate, time::Span};
 pub struct Model {
     /// The model's name.
     pub name: String,
-    /// The features that it is trained on.
+    /// The features that the model is trained on.
     pub features: String,
-    /// What is predicted.
+    /// What the model predicts.
     pub task: Task,
-    /// How it is trained.
+    /// How the model is trained.
     #[serde(default)]
     pub trainer: Trainer,
-    /// What a candidate must reach on the holdout. `champion.` terms pass while there is no champion.
+    /// The conditions that a candidate must meet on the holdout. `champion.` terms pass while there is no champion.
     #[serde(default)]
     pub gates: Vec<Gate>,
-    /// Columns whose values cut the holdout into slices that are scored one by one.
+    /// Columns whose values divide the holdout into slices; each slice is scored separately.
     #[serde(default)]
     pub slices: Vec<String>,
-    /// How it is watched.
+    /// How the model is monitored.
     #[serde(default)]
     pub monitor: Monitor,
-    /// When it is trained again.
+    /// When the model is retrained.
     #[serde(default)]
     pub retrain: Retrain,
 }
 
-/// What is predicted.
+/// What a model predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// Two classes; the score is the positive one's probability.
+    /// Two classes; the score is the probability of the positive class.
     Binary,
     /// Several classes.
     Multiclass,
@@ -50,33 +50,33 @@ pub enum Task {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Trainer {
-    /// Trees, linear, or from elsewhere.
+    /// The kind of trainer.
     pub kind: TrainerKind,
-    /// Most boosting rounds.
+    /// Maximum number of boosting rounds.
     pub rounds: u32,
     /// Step size.
     pub learning_rate: f64,
-    /// Most leaves of a tree.
+    /// Maximum number of leaves of a tree.
     pub leaves: u32,
-    /// Deepest level of a tree.
+    /// Maximum depth of a tree.
     pub depth: u32,
-    /// Fewest rows in a leaf.
+    /// Minimum number of rows in a leaf.
     pub minimum_leaf_rows: u32,
     /// L2 regularisation.
     pub l2: f64,
-    /// Rounds without a better loss on the validation slice after which training ends; 0 = never.
+    /// Number of rounds without a better validation loss after which training ends; 0 = never.
     pub early_stopping: u32,
     /// Weights by class, as written in the label; `{}` = all 1.
     pub class_weights: BTreeMap<String, f64>,
-    /// For everything random.
+    /// The seed for everything random.
     pub seed: u64,
-    /// Of `onnx` alone: the SHA-256 of the model, which `tidemill models import` put into the store.
+    /// For the kind `onnx` only: the SHA-256 of the model, which `tidemill models import` puts into the store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub onnx: Option<Digest>,
 }
 
 impl Trainer {
-    /// Where a model of `kind = "onnx"` lies in the store.
+    /// Key of a model of `kind = "onnx"` in the store.
     pub fn import_key(model: &str, digest: &Digest) -> String {
         format!("imports/{model}/{digest}.onnx")
     }
@@ -100,7 +100,7 @@ impl Default for Trainer {
     }
 }
 
-/// Trees, linear, or from elsewhere.
+/// A kind of trainer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrainerKind {
@@ -108,8 +108,8 @@ pub enum TrainerKind {
     Trees,
     /// Linear or logistic regression.
     Linear,
-    /// Not trained here: a model from elsewhere, which is judged, registered and served as any other. It sees the features as numbers in
-    /// the signature's order.
+    /// No training: a model from elsewhere is evaluated, registered and served like any other. It receives the features as numbers in the
+    /// signature's order.
     Onnx,
 }
 
@@ -119,17 +119,17 @@ pub enum TrainerKind {
 pub struct Monitor {
     /// The span of event time that one report covers; default `"1 day"`.
     pub window: Span,
-    /// The span within which rows are taken to depend on each other; default `"1 day"`.
+    /// The span within which rows are assumed to depend on each other; default `"1 day"`.
     pub block: Span,
-    /// The probability that a window without drift is called drifted, over all columns together; default 0.01.
+    /// The probability that a window without drift is reported as drifted, over all columns together; default 0.01.
     pub false_alarm_rate: f64,
-    /// The smallest distance that is called drift, in the unit of `method`; default: the method's own threshold.
+    /// The smallest distance that counts as drift, in the unit of `method`; default: the method's own threshold.
     pub minimum_effect: f64,
-    /// How the difference is measured; default `"jensen-shannon"`.
+    /// The measure of the difference; default `"jensen-shannon"`.
     pub method: DriftMethod,
 }
 
-/// As in the file, where the method decides what a missing `minimum-effect` is.
+/// The table in the file, where the method determines the default of `minimum-effect`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct RawMonitor {
@@ -174,19 +174,19 @@ impl Default for Monitor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Retrain {
-    /// `"drift"` or conditions such as `"auc < training.auc - 0.03"`.
+    /// The causes of a retraining: `"drift"`, or conditions such as `"auc < training.auc - 0.03"`.
     pub when: Vec<String>,
     /// Data time that must pass after a decision to train; default `"0 days"`.
     pub cooldown: Span,
-    /// Rows of labelled data that the first training needs; default 1000.
+    /// Number of labelled rows that the first training needs; default 1000.
     pub minimum_rows: u64,
-    /// New rows that a retraining needs; default 1.
+    /// Number of new rows that a retraining needs; default 1.
     pub minimum_new_rows: u64,
-    /// Train when so many new rows have come, whatever else; 0 = never.
+    /// Number of new rows that causes a training, regardless of `when`; 0 = never.
     pub every_rows: u64,
-    /// Train when so much data time has passed since the last training; `None` = never.
+    /// Data time since the last training that causes another; `None` = never.
     pub every: Option<Span>,
-    /// Most trainings a wall-clock day: kept by the flow; default 24.
+    /// Maximum number of trainings per wall-clock day, enforced by the host; default 24.
     pub daily_budget: u32,
 }
 

@@ -1,4 +1,4 @@
-//! From the pipeline to the manifest: predictions, what comes in, and each stage that Spin can run.
+//! Generation of the manifest from the pipeline: predictions, incoming events and rows, and each stage that Spin can run.
 
 use std::collections::BTreeMap;
 
@@ -14,46 +14,46 @@ use super::{
     variables,
 };
 
-/// What the pipeline does not say.
+/// The options that do not follow from the pipeline.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the store is, if that is known: `s3://bucket/prefix`. Else whoever starts the application says it.
+    /// The location of the store, if it is known: `s3://bucket/prefix`. Otherwise it is given when the application is started.
     pub store: Option<String>,
     /// The application's version.
     pub version: String,
-    /// The project's folder from the manifest's, if `spin build` is to write all of this again.
+    /// The project's folder relative to the manifest's, if `spin build` is to generate all of this again.
     pub project: Option<String>,
 }
 
-/// A component of the project as it was built.
+/// A built component of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// SHA-256 of its bytes: part of the key of each of its runs.
     pub digest: Digest,
-    /// What it imports.
+    /// The names of its imports.
     pub imports: Vec<String>,
 }
 
-/// A file of the package, and what it is composed of: components as the pipeline names them (`tidemill:predict`).
+/// A file of the package, and what it is composed of. Components are named as in the pipeline (`tidemill:predict`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composed {
-    /// From the manifest's folder.
+    /// Path from the manifest's folder.
     pub place: String,
-    /// How.
+    /// How the file is composed.
     pub recipe: Recipe,
 }
 
 /// How a file is composed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipe {
-    /// `plugs` give what `socket` imports.
+    /// `plugs` provide the imports of `socket`.
     Plugged {
-        /// What answers HTTP.
+        /// The component that answers HTTP.
         socket: String,
-        /// What stands behind its imports.
+        /// The components that provide its imports.
         plugs: Vec<String>,
     },
-    /// What takes events and rows, with these stages behind it.
+    /// The component that receives events and rows, with these stages behind it.
     Chain(Vec<String>),
 }
 
@@ -62,27 +62,29 @@ pub enum Recipe {
 pub struct Spin {
     /// `spin.toml`.
     pub manifest: Manifest,
-    /// The components' files.
+    /// The files of the components.
     pub files: Vec<Composed>,
-    /// What a person should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// The folder of the components, from the manifest's.
+/// The folder of the components, relative to the manifest's.
 pub const COMPONENTS: &str = "components";
-/// What answers predictions.
+/// The component that answers prediction requests.
 const PREDICT: &str = "predict";
-/// What takes events and rows.
+/// The component that receives events and rows.
 const EVENTS: &str = "events";
-/// What gives a serving component its store, and what gives it ONNX.
+/// The components that provide a serving component with ONNX and with its store.
 const SERVING: [&str; 2] = ["tidemill:onnx", "tidemill:spin-store"];
-/// What takes events and rows, what a stage is plugged into, and what holds the store for both.
+/// The component that receives events and rows, the one that each stage is plugged into, and the one that holds the store for both.
 pub const CHAINED: [&str; 3] = ["tidemill:spin-events", "tidemill:spin-link", "tidemill:spin-run"];
-/// What a stage's imports begin with where a component of ours stands behind them.
+/// Interfaces of a stage's imports that Tidemill's own components provide.
 const HOSTED: [&str; 5] = ["types", "run-context", "objects", "progress", "fetch"];
 
-/// Writes the manifest. `part` gives a component of the project by its name in the pipeline. Errors are `Config`: what Spin does not
-/// take of this project, and what to change.
+/// Generates the manifest. `part` returns a component of the project by its name in the pipeline.
+///
+/// # Errors
+/// `Config`, with the part of the project that Spin does not accept and the change that it needs.
 pub fn render(pipeline: &Pipeline, options: &Options, part: &dyn Fn(&str) -> Result<Part>) -> Result<Spin> {
     let mut spin = Spin {
         manifest: Manifest {
@@ -116,11 +118,11 @@ pub fn render(pipeline: &Pipeline, options: &Options, part: &dyn Fn(&str) -> Res
     Ok(spin)
 }
 
-/// Which stages run where.
+/// The division of stages by the place where they run.
 struct Split<'a> {
-    /// On Spin: the nodes of each stage, and what they run.
+    /// On Spin: the nodes of each stage, and the components that they run.
     here: BTreeMap<String, Vec<(&'a Node, Part)>>,
-    /// Not on Spin, and why.
+    /// Not on Spin: each stage with the reason.
     elsewhere: BTreeMap<String, String>,
 }
 
@@ -139,7 +141,7 @@ fn split<'a>(pipeline: &'a Pipeline, part: &dyn Fn(&str) -> Result<Part>) -> Res
     Ok(split)
 }
 
-/// Why a stage with this import cannot run on Spin.
+/// The reason why a stage with this import cannot run on Spin.
 fn lacking(import: &str) -> Option<String> {
     let own = import.strip_prefix("tidemill:stage/");
     let name = own.map(|rest| rest.split('@').next().unwrap_or(rest));
@@ -176,7 +178,7 @@ fn predict(spin: &mut Spin, pipeline: &Pipeline, options: &Options) -> Result<()
     Ok(())
 }
 
-/// What takes notices of the bucket's objects, and rows, and the stages that run for them.
+/// Adds the component that receives object events and rows, with the stages that run for them.
 fn events(spin: &mut Spin, pipeline: &Pipeline, options: &Options, split: &Split) -> Result<()> {
     let mut hosts = variables::hosts(options.store.as_deref())?;
     let mut told = Vec::new();
@@ -214,7 +216,7 @@ fn events(spin: &mut Spin, pipeline: &Pipeline, options: &Options, split: &Split
     Ok(())
 }
 
-/// The hosts of one grant. A stage of the project's own does not say by which scheme it asks.
+/// The URLs of one granted host. A stage of the project does not declare the scheme that it uses.
 fn fetched(node: &Node, host: &str) -> Vec<String> {
     let url = node.config.pointer("/source/url").and_then(Json::as_str);
     match url.and_then(|url| url.split_once("://")) {
@@ -223,7 +225,7 @@ fn fetched(node: &Node, host: &str) -> Vec<String> {
     }
 }
 
-/// What a component is told, as its environment.
+/// The environment of a component, with its part of the configuration.
 fn told(config: &impl serde::Serialize) -> Result<BTreeMap<String, String>> {
     let text = serde_json::to_string(config).map_err(|e| Error::bug(format!("the configuration of a component cannot be written: {e}")))?;
     Ok(BTreeMap::from([(CONFIG.to_owned(), text)]))

@@ -1,5 +1,7 @@
-//! Stages as one component that answers HTTP: each stage is plugged into a link, each link asks the next, and at the end stands what
-//! holds the store. All of them share that one instance, so that it knows whose run a stage's imports are about.
+//! Composition of stages into one component that answers HTTP: each stage is plugged into a link, each link calls the next one, and the
+//! last component holds the store.
+//!
+//! All of them share that one instance, so that it knows which run a stage's imports belong to.
 
 use tidemill_core::{Error, Result};
 use wac_graph::{
@@ -12,23 +14,23 @@ use super::compose::unfit;
 /// The interface whose types a stage's `run` is declared with.
 const TYPES: &str = "tidemill:stage/types@0.1.0";
 
-/// The parts of a chain, as bytes of components.
+/// The parts of a chain, as the bytes of components.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
-    /// What answers HTTP.
+    /// The component that answers HTTP.
     pub front: &'a [u8],
-    /// A link, the same for every stage.
+    /// The link, the same for every stage.
     pub link: &'a [u8],
-    /// What stands at the end and behind the stages' imports.
+    /// The component at the end of the chain, which also provides the stages' imports.
     pub end: &'a [u8],
-    /// The stages, in their order.
+    /// The stages, in order.
     pub stages: &'a [&'a [u8]],
 }
 
 /// Composes a chain.
 ///
 /// # Errors
-/// `Config` names the part that is no component, or does not fit.
+/// `Config`, with the name of the part that is not a component or does not fit.
 pub fn chain(parts: Parts<'_>) -> Result<Vec<u8>> {
     let mut graph = Graph(CompositionGraph::new());
     let front = graph.register("front", parts.front)?;
@@ -62,13 +64,13 @@ impl Graph {
         self.0.register_package(package).map_err(|e| unfit(&e))
     }
 
-    /// An instance whose imports are given by the first of `givers` that exports them.
+    /// Creates an instance whose imports come from the first of `givers` that exports them.
     fn joined(&mut self, package: PackageId, givers: &[NodeId]) -> Result<NodeId> {
         let imports = self.0.types()[self.0[package].ty()].imports.iter();
         let imports: Vec<(String, ItemKind)> = imports.map(|(name, kind)| (name.clone(), *kind)).collect();
         let instance = self.0.instantiate(package);
         for (import, kind) in imports {
-            // What a `run` is declared with is imported by itself, as one of the types of an interface.
+            // The types that a `run` is declared with are imported individually, as types of an interface.
             let holder = matches!(kind, ItemKind::Type(_)).then_some(TYPES);
             let wanted = holder.unwrap_or(&import);
             let given = givers.iter().find_map(|giver| Some((*giver, self.export(*giver, wanted)?)));
@@ -86,7 +88,7 @@ impl Graph {
         Ok(instance)
     }
 
-    /// The name under which an instance exports what is imported under this one.
+    /// The name of the instance's export that satisfies the import.
     fn export(&self, instance: NodeId, import: &str) -> Option<String> {
         let package = self.0[instance].package()?;
         let exports = &self.0.types()[self.0[package].ty()].exports;

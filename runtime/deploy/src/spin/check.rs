@@ -1,5 +1,7 @@
-//! Holds a manifest against Spin's rules before Spin does, and says what to change. Nothing that Spin refuses should pass; beyond that,
-//! two triggers of one route are refused, of which Spin would pass over the first with a warning.
+//! Checks of a manifest against Spin's rules, before Spin applies them, with messages that tell what to change.
+//!
+//! Everything that Spin refuses should be refused here. Beyond that, two triggers of the same route are refused: Spin would ignore the
+//! first with a warning.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +13,14 @@ use super::{
     words,
 };
 
-/// Reads a manifest. `name` is the file's; the error lists all that is wrong with it.
+/// Checks a manifest. `name` is the name of the file; the error lists all problems.
 pub fn check(name: &str, text: &str) -> Result<()> {
     let manifest: Table = text
         .parse()
         .map_err(|e: toml::de::Error| Error::config(format!("`{name}` is not TOML: {}", e.to_string().trim_end())))?;
     let mut found = Found::default();
     found.value("", &Value::Table(manifest.clone()), &MANIFEST);
-    // Where the form is wrong, what follows from it would be said twice.
+    // If the form is wrong, problems that follow from it would be reported twice.
     if found.0.is_empty() {
         triggers(&manifest, &mut found);
         variables(&manifest, &mut found);
@@ -33,7 +35,7 @@ pub fn check(name: &str, text: &str) -> Result<()> {
     }
 }
 
-/// What is wrong, each with its place.
+/// The problems, each with its path.
 #[derive(Default)]
 struct Found(Vec<String>);
 
@@ -148,7 +150,7 @@ fn wanted(shape: &Shape) -> String {
     }
 }
 
-/// The tables of `[component]`, with their paths, and those that stand in a trigger.
+/// The tables of `[component]` and those inside a trigger, with their paths.
 fn components(manifest: &Table) -> Vec<(String, &Table)> {
     let named = manifest.get("component").and_then(Value::as_table).into_iter().flatten();
     let named = named.map(|(id, value)| (format!("component.{id}"), value));
@@ -183,7 +185,7 @@ fn triggers(manifest: &Table, found: &mut Found) {
         let shape = match kind {
             "http" => Some(&HTTP),
             "redis" => Some(&REDIS),
-            // A plugin's: its own to check.
+            // Triggers of plugins are checked by the plugins.
             _ => None,
         };
         if let Some(shape) = shape {
@@ -245,7 +247,7 @@ fn variables(manifest: &Table, found: &mut Found) {
         for (place, host) in hosts.filter_map(|(place, value)| Some((place, value.as_str()?))) {
             taken(&place, host, variables, found);
             let filled = words::filled(host, default).filter(|filled| filled != host);
-            // A variable that is left empty allows nothing.
+            // An empty variable allows nothing.
             let filled = filled.filter(|filled| !["", "http://", "https://"].contains(&filled.as_str()));
             if let Some(Err(wrong)) = filled.as_deref().map(words::literal_endpoint) {
                 found.say(
@@ -257,7 +259,7 @@ fn variables(manifest: &Table, found: &mut Found) {
     }
 }
 
-/// Whether the variables that a text takes are there.
+/// Checks that the variables in a text exist.
 fn taken(place: &str, text: &str, variables: &Table, found: &mut Found) {
     match words::variables(text) {
         Err(wrong) => found.say(place, format!("`{text}` {wrong}")),

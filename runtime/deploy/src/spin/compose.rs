@@ -1,7 +1,7 @@
-//! One component from several: what a component of ours imports and Spin does not offer is exported by another one of ours.
+//! Composition of several components into one: imports that Spin does not offer are provided by the exports of Tidemill's own components.
 //!
-//! A version is compared as Spin's engine does it: every release of one track (`0.2`, `0.3`, `3`) stands for the others, a
-//! pre-release for itself alone.
+//! Versions are compared as in Spin's engine: all releases of one track (`0.2`, `0.3`, `3`) are interchangeable, and a pre-release matches
+//! only itself.
 
 use tidemill_core::{Error, Result};
 use wac_graph::{
@@ -9,14 +9,14 @@ use wac_graph::{
     types::{ItemKind, Package, Type},
 };
 
-/// Interfaces of one package that Spin offers, in one version or without any.
+/// Interfaces of one package that Spin offers, in one version or without a version.
 #[derive(Debug, Clone, Copy)]
 pub struct Offer {
-    /// `wasi:http`.
+    /// The package's name: `wasi:http`.
     pub package: &'static str,
     /// The interfaces' names.
     pub interfaces: &'static [&'static str],
-    /// A track of releases, such as `0.2`, or one pre-release. Empty: the package has no version.
+    /// A track of releases, such as `0.2`, or one pre-release; empty if the package has no version.
     pub version: &'static str,
 }
 
@@ -56,7 +56,7 @@ const SOCKETS: &[&str] = &[
 ];
 const STORES: &[&str] = &["key-value", "llm", "mqtt", "mysql", "postgres", "rdbms-types", "redis", "sqlite"];
 
-/// What Spin 4.1 offers every component, beside the snapshots of WASI that came before its releases and what is marked unstable.
+/// The interfaces that Spin 4.1 offers to every component, except the snapshots of WASI before its releases and unstable interfaces.
 pub const OFFERED: &[Offer] = &[
     offer("wasi:cli", "0.2", CLI),
     offer("wasi:clocks", "0.2", CLOCKS),
@@ -98,17 +98,17 @@ pub fn is_offered(import: &str) -> bool {
         .any(|offer| offer.package == package && offer.interfaces.contains(&interface) && is_of(version, offer.version))
 }
 
-/// Whether a version is the offered one, or a release of the offered track.
+/// Whether a version is the offered one or a release of the offered track.
 fn is_of(version: &str, offered: &str) -> bool {
     let in_track = || version.strip_prefix(offered).is_some_and(|rest| rest.starts_with('.'));
     version == offered || !offered.is_empty() && !version.contains('-') && in_track()
 }
 
-/// `socket` with its imports satisfied by what the plugs export, and those of the plugs by each other's; what nobody exports is imported
-/// by the result. A plug that has nothing to give is left out, so that all may be given for every component.
+/// Composes `socket` with the plugs, whose exports satisfy its imports and each other's. Imports that no plug exports are imported by the
+/// result. A plug that provides nothing is left out, so that all plugs can be passed for every component.
 ///
 /// # Errors
-/// `Config` if one is no component, or if a plug exports an interface under a name that is imported with another content.
+/// `Config` if one of them is not a component, or if a plug exports an interface under the name of an import with different content.
 pub fn compose(socket: &[u8], plugs: &[&[u8]]) -> Result<Vec<u8>> {
     let mut composed = socket.to_vec();
     for _ in plugs {
@@ -131,7 +131,7 @@ pub fn compose(socket: &[u8], plugs: &[&[u8]]) -> Result<Vec<u8>> {
     Ok(composed)
 }
 
-/// One round; `None` if no plug has anything to give.
+/// Runs one round of composition; `None` if no plug provides anything.
 fn plugged(socket: &[u8], plugs: &[&[u8]]) -> Result<Option<Vec<u8>>> {
     let mut graph = CompositionGraph::new();
     let into = register(&mut graph, "socket", socket)?;
@@ -146,11 +146,11 @@ fn plugged(socket: &[u8], plugs: &[&[u8]]) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// The names of what a component imports, ascending. A type that its world uses from an interface is none: its content is known, and
-/// nobody need give it.
+/// The names of a component's imports, ascending. A type that its world uses from an interface is not among them: its content is known, and
+/// nothing has to provide it.
 ///
 /// # Errors
-/// `Config` if it is no component.
+/// `Config` if the bytes are not a component.
 pub fn imports(component: &[u8]) -> Result<Vec<String>> {
     let mut graph = CompositionGraph::new();
     let package = register(&mut graph, "component", component)?;
@@ -167,7 +167,7 @@ fn register(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> Result<Pa
     graph.register_package(package).map_err(|error| unfit(&error))
 }
 
-/// Why components cannot be joined.
+/// The error for components that cannot be composed.
 pub(super) fn unfit(error: &dyn std::error::Error) -> Error {
     let causes: Vec<String> = std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)
@@ -210,7 +210,7 @@ mod tests {
         }
     }
 
-    /// A component with these sections.
+    /// Builds a component with these sections.
     fn component(sections: &[(u8, Vec<u8>)]) -> Vec<u8> {
         let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
         for (id, content) in sections {
@@ -224,14 +224,14 @@ mod tests {
         [&[0, name.len() as u8], name.as_bytes()].concat()
     }
 
-    /// Imports `name`, an instance of nothing or, if it is a `rich` one, of one function.
+    /// Builds a component that imports `name`, an instance with no content or, if it is `rich`, with one function.
     fn importing(name: &str, rich: bool) -> Vec<u8> {
         let of_function: &[u8] = &[0x42, 2, 1, 0x40, 0, 1, 0, 4, 0, 1, b'f', 1, 0];
         let kind = if rich { of_function } else { &[0x42, 0] };
         component(&[(7, kind.to_vec()), (10, [named(name), vec![5, 0]].concat())])
     }
 
-    /// Exports `name`, an instance of nothing, and imports `more`.
+    /// Builds a component that exports `name`, an instance with no content, and imports `more`.
     fn exporting(name: &str, more: &str) -> Vec<u8> {
         component(&[
             (7, vec![0x42, 0]),

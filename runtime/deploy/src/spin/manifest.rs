@@ -1,4 +1,4 @@
-//! The manifest as it is written: version 2, and of that what a project needs. What Spin takes beyond it, `rules.rs` knows.
+//! The manifest as it is written: the parts of version 2 that a project needs. `rules.rs` describes everything that Spin accepts.
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,35 @@ use tidemill_core::{Error, Result};
 /// `spin.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Manifest {
-    /// 2.
+    /// Version of the format: 2.
     pub spin_manifest_version: u8,
     /// `[application]`.
     pub application: Application,
-    /// What whoever starts the application gives.
+    /// The variables that are set when the application is started.
     pub variables: BTreeMap<String, Variable>,
-    /// What calls which component.
+    /// The triggers, each with the component that it calls.
     pub trigger: Triggers,
-    /// By id.
+    /// Components by id.
     pub component: BTreeMap<String, Component>,
 }
 
 /// `[application]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Application {
-    /// The project's.
+    /// The project's name.
     pub name: String,
-    /// Of what wrote the manifest.
+    /// Version of the program that wrote the manifest.
     pub version: String,
-    /// For people.
+    /// Description for people.
     pub description: String,
-    /// What Spin does not look at, by the tool's name.
+    /// Settings that Spin ignores, by the tool's name.
     pub tool: BTreeMap<String, Tool>,
 }
 
-/// `[application.tool.tidemill]`: what of the project is here.
+/// `[application.tool.tidemill]`: the parts of the project in this application.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tool {
-    /// The stages that run here.
+    /// The stages that run in the application.
     pub stages: Vec<String>,
     /// The stages that must run elsewhere over the same bucket, and why.
     pub elsewhere: BTreeMap<String, String>,
@@ -46,15 +46,15 @@ pub struct Tool {
 /// `[variables]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Variable {
-    /// For people.
+    /// Description for people.
     pub description: String,
-    /// It must be given.
+    /// Whether a value must be given.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
-    /// What it is if it is not given.
+    /// The value if none is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
-    /// Not to be shown.
+    /// Whether the value is secret.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
 }
@@ -66,29 +66,29 @@ pub struct Triggers {
     pub http: Vec<HttpTrigger>,
 }
 
-/// One route.
+/// A route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HttpTrigger {
-    /// What is asked for: `/v2/...`.
+    /// The path: `/v2/...`.
     pub route: String,
-    /// Who answers.
+    /// The id of the component that answers.
     pub component: String,
 }
 
 /// `[component.<id>]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Component {
-    /// For people.
+    /// Description for people.
     pub description: String,
-    /// The file, from the manifest's folder.
+    /// The component's file, from the manifest's folder.
     pub source: String,
-    /// The hosts that it may ask.
+    /// The hosts that the component may call.
     pub allowed_outbound_hosts: Vec<String>,
-    /// What it sees of the application's variables.
+    /// The application's variables that the component sees.
     pub variables: BTreeMap<String, String>,
-    /// What it is told of the project.
+    /// The environment, with the component's part of the configuration.
     pub environment: BTreeMap<String, String>,
-    /// How it is made again.
+    /// How the component is rebuilt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
 }
@@ -96,16 +96,16 @@ pub struct Component {
 /// `[component.<id>.build]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Build {
-    /// For `spin build`.
+    /// The command of `spin build`.
     pub command: String,
-    /// Where, from the manifest's folder.
+    /// The working directory, from the manifest's folder.
     pub workdir: String,
-    /// For `spin watch`, from `workdir`.
+    /// The paths that `spin watch` watches, from `workdir`.
     pub watch: Vec<String>,
 }
 
 impl Manifest {
-    /// As TOML, with what a reader should know first.
+    /// Serializes the manifest as TOML, with a note for readers at the top.
     pub fn toml(&self) -> Result<String> {
         let body = toml::to_string_pretty(self).map_err(|e| Error::bug(format!("the manifest cannot be written: {e}")))?;
         Ok(format!(
@@ -114,7 +114,7 @@ impl Manifest {
     }
 }
 
-/// A manifest as sections of named things, to be compared: see [`crate::difference`]. What components are told is looked into.
+/// A manifest as sections of named items, for comparison: see [`crate::difference`]. The configuration of each component is parsed.
 pub fn sections(name: &str, text: &str) -> Result<Json> {
     let wrong = |why: String| {
         Error::input(format!(

@@ -1,5 +1,7 @@
-//! Spin: a manifest that names the components, and what each of them is composed of. `predict` and the stages' components stay as they
-//! are; what they import is given by components of ours ([`compose`]), so that nothing is left but what Spin offers.
+//! Spin: a manifest that names the components, and the composition of each of them.
+//!
+//! `predict` and the stages' components are unchanged; their imports are provided by Tidemill's own components ([`compose`]), so that only
+//! imports that Spin offers remain.
 
 mod build;
 mod chain;
@@ -14,5 +16,5 @@ pub use build::{CHAINED, COMPONENTS, Composed, Options, Part, Recipe, Spin, rend
 pub use chain::{Parts, chain};
 pub use check::check;
 
-/// The variable of the environment that tells a component which part of the project it is.
+/// The environment variable that holds a component's part of the project's configuration.
 pub(crate) const CONFIG: &str = "TIDEMILL_CONFIG";

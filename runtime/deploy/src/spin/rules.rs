@@ -1,9 +1,9 @@
-//! What a Spin manifest of version 2 may hold, as tables: each place's keys, and what their values are. From Spin's own schema and what its
-//! loader and its HTTP trigger refuse beyond that.
+//! Tables of what a Spin manifest of version 2 may contain: the keys of each table, and the form of their values. The rules come from
+//! Spin's own schema and from what its loader and its HTTP trigger refuse beyond that.
 
 use super::words::{Is, anything, digest, endpoint, kebab, kebab_or_snake, rooted, route, snake, text};
 
-/// What a value must be.
+/// The form of a value.
 pub(super) enum Shape {
     /// The number 2.
     Version,
@@ -13,25 +13,25 @@ pub(super) enum Shape {
     True,
     /// A number from 100 to 599.
     Status,
-    /// A string that passes.
+    /// A string that passes the check.
     Text(Is),
     /// A list.
     List(&'static Shape),
-    /// A table with names of the author's choice.
+    /// A table whose names the author chooses.
     Map(Is, &'static Shape),
     /// A table with these keys.
     Record(&'static Record),
-    /// Any table: Spin does not look into it.
+    /// Any table: Spin does not read it.
     Free,
-    /// The first whose kind fits.
+    /// The first form whose kind fits.
     Either(&'static [Shape]),
 }
 
-/// A table with keys of Spin's choice.
+/// A table whose keys Spin defines.
 pub(super) struct Record {
     /// Allowed keys.
     pub(super) keys: &'static [Key],
-    /// Keys that people write here, and what they should do.
+    /// Keys that are often written here by mistake, each with what to do instead.
     pub(super) mistaken: &'static [(&'static str, &'static str)],
 }
 

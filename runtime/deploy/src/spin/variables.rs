@@ -1,4 +1,5 @@
-//! Where the store is and with whose rights: the application's variables. Credentials are named here, and given when it is started.
+//! The application's variables: the location of the store, and its credentials. Credentials are only named here; they are given when the
+//! application is started.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use tidemill_core::{Error, Result};
 
 use super::manifest::Variable;
 
-/// Each variable, what it is, whether it is a secret, and what it is if nobody says: nothing, where it must be given.
+/// Each variable with its description, whether it is secret, and its default; `None` if a value must be given.
 const VARIABLES: [(&str, &str, bool, Option<&str>); 7] = [
     ("bucket", "The store's bucket", false, None),
     (
@@ -27,7 +28,7 @@ const VARIABLES: [(&str, &str, bool, Option<&str>); 7] = [
     ("session_token", "Of the same, where its rights are temporary", true, Some("")),
 ];
 
-/// The application's variables; the bucket and its prefix have the store's as their defaults, where that is known.
+/// The application's variables. The bucket and its prefix default to the store's, if it is known.
 pub(super) fn of(store: Option<&str>) -> Result<BTreeMap<String, Variable>> {
     let store = store.map(bucket).transpose()?;
     let own = |name: &str| match (name, &store) {
@@ -48,15 +49,15 @@ pub(super) fn of(store: Option<&str>) -> Result<BTreeMap<String, Variable>> {
     Ok(all.collect())
 }
 
-/// What a component sees of them: all, under the same names.
+/// The variables that a component sees: all, under the same names.
 pub(super) fn passed() -> BTreeMap<String, String> {
     let all = VARIABLES.iter().map(|(name, ..)| ((*name).to_owned(), format!("{{{{ {name} }}}}")));
     all.collect()
 }
 
-/// The hosts behind the store: the bucket's own at AWS, and the other server where one is named.
+/// The hosts of the store: the bucket's own at AWS, and the other server if one is named.
 pub(super) fn hosts(store: Option<&str>) -> Result<Vec<String>> {
-    // A bucket with dots in its name is not part of the host's: no certificate would fit.
+    // A bucket with dots in its name is not part of the host name: no certificate would match.
     let dotted = store.map(bucket).transpose()?.is_some_and(|(bucket, _)| bucket.contains('.'));
     let aws = if dotted {
         "https://s3.{{ region }}.amazonaws.com"

@@ -1,6 +1,6 @@
-//! Names, routes and hosts as Spin takes them: each check says what is wrong with the text, as the end of a sentence.
+//! Checks of names, routes and hosts by Spin's rules. Each check returns the problem as the end of a sentence.
 
-/// What is wrong with a text; `Err` is the end of a sentence that begins with the text.
+/// A check of a text; `Err` is the end of a sentence that begins with the text.
 pub(super) type Is = fn(&str) -> Result<(), String>;
 
 /// Any string.
@@ -13,17 +13,17 @@ pub(super) fn anything(_: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// `my-component`: what components are called.
+/// `my-component`: the names of components.
 pub(super) fn kebab(name: &str) -> Result<(), String> {
     words(name, '-', false)
 }
 
-/// `my_variable`: what variables are called.
+/// `my_variable`: the names of variables.
 pub(super) fn snake(name: &str) -> Result<(), String> {
     words(name, '_', true)
 }
 
-/// What stores and databases are called.
+/// The names of stores and databases.
 pub(super) fn kebab_or_snake(name: &str) -> Result<(), String> {
     words(name, '_', false).or_else(|_| kebab(name))
 }
@@ -53,10 +53,10 @@ fn words(name: &str, between: char, lower: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// What Spin keeps for itself.
+/// The path that Spin reserves.
 const RESERVED: &str = "/.well-known/spin";
 
-/// `/`, `/user/:name`, `/v2/...`.
+/// A route: `/`, `/user/:name`, `/v2/...`.
 pub(super) fn route(route: &str) -> Result<(), String> {
     let Some(segments) = route.strip_prefix('/') else {
         return Err("does not begin with `/`".into());
@@ -100,7 +100,7 @@ pub(super) fn digest(digest: &str) -> Result<(), String> {
     }
 }
 
-/// `https://example.org:443`, with `*` for each part; checked later where it holds a variable.
+/// `https://example.org:443`, with `*` for any part; checked later if it contains a variable.
 pub(super) fn endpoint(host: &str) -> Result<(), String> {
     match variables(host) {
         Err(wrong) => Err(wrong),
@@ -109,10 +109,10 @@ pub(super) fn endpoint(host: &str) -> Result<(), String> {
     }
 }
 
-/// Schemes whose port need not be written.
+/// Schemes whose port may be omitted.
 const PORTS: [&str; 6] = ["http", "https", "redis", "mqtt", "postgres", "mysql"];
 
-/// A host without variables in it.
+/// A host without variables.
 pub(super) fn literal_endpoint(endpoint: &str) -> Result<(), String> {
     let form = "write `<scheme>://<host>[:<port>]`";
     let Some((scheme, rest)) = endpoint.trim().split_once("://") else {
@@ -133,7 +133,7 @@ pub(super) fn literal_endpoint(endpoint: &str) -> Result<(), String> {
         None if PORTS.contains(&scheme) => {}
         None => return Err(format!("names no port, and `{scheme}` has none that is usual: {form}")),
     }
-    // A network, `10.0.0.0/8`.
+    // A network: `10.0.0.0/8`.
     let network = host.split_once('/').is_some_and(|(address, bits)| {
         let most = address
             .parse::<std::net::IpAddr>()
@@ -162,7 +162,7 @@ pub(super) fn literal_endpoint(endpoint: &str) -> Result<(), String> {
     }
 }
 
-/// The variables that a text with `{{ name }}` in it takes.
+/// The variables in a text, as `{{ name }}`.
 pub(super) fn variables(text: &str) -> Result<Vec<String>, String> {
     let (mut names, mut rest) = (Vec::new(), text);
     while let Some((_, after)) = rest.split_once("{{") {
@@ -175,7 +175,7 @@ pub(super) fn variables(text: &str) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// The text with values in the place of variables; `None` if one has no value.
+/// Replaces the variables in a text with their values; `None` if one has no value.
 pub(super) fn filled<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     let (mut filled, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("{{") {

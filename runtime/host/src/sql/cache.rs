@@ -1,7 +1,7 @@
-//! The read-only folder that DuckDB sees: each bound object under the name of its content, and what was made of it.
+//! The read-only folder that DuckDB sees: each bound object as a file named by its content, and the files derived from it.
 //!
-//! A local object is linked, not copied. Our own writes never change a linked file, but a person may edit a dropped one
-//! in place: what a file was when it was hashed is kept, and compared again when the query is over.
+//! A local object is linked, not copied. Tidemill's own writes never change a linked file, but a user may edit a file in place: the state
+//! of a file is therefore recorded when it is hashed, and compared again when the query is over.
 
 use std::{
     collections::HashMap,
@@ -19,12 +19,12 @@ use tidemill_store::BlockingStore;
 
 use super::{cache_dir::CacheDir, utf8::Utf8Check};
 
-/// Where nothing else is said, files that no query uses are removed past this many bytes, the longest unused first.
+/// Default size limit of the cache: above it, files that no query uses are removed, least recently used first.
 pub(super) const DEFAULT_MAX_BYTES: u64 = 32 << 30;
-/// Digests of local files that are remembered.
+/// Maximum number of local files whose digests are remembered.
 const MAX_HASHED: usize = 100_000;
 
-/// An object as a file that DuckDB may read.
+/// An object as a file that DuckDB can read.
 #[derive(Debug)]
 pub(crate) struct CachedFile {
     pub(crate) key: String,
@@ -37,12 +37,12 @@ impl CachedFile {
         &self.entry.path
     }
 
-    /// Bytes of the object.
+    /// Size of the object in bytes.
     pub(super) fn size(&self) -> u64 {
         self.entry.state.length
     }
 
-    /// Whether the file is still what was hashed.
+    /// Checks that the file is unchanged since it was hashed.
     pub(super) fn verify(&self) -> Result<()> {
         match self.entry.is_unchanged() {
             true => Ok(()),
@@ -54,7 +54,7 @@ impl CachedFile {
     }
 }
 
-/// A file of the cache. It is in use as long as anyone but the cache holds it, and stays then.
+/// A file of the cache. It is in use, and is not removed, while anything besides the cache holds it.
 #[derive(Debug)]
 pub(super) struct CacheEntry {
     pub(super) path: PathBuf,
@@ -67,7 +67,7 @@ impl CacheEntry {
     }
 }
 
-/// What tells one state of a file from another.
+/// The state of a file, compared to detect changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FileState {
     length: u64,
@@ -93,14 +93,14 @@ pub(super) struct Cache {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By path, with the time of the last use. Objects of the same content share one.
+    /// By path, with the time of the last use. Objects with the same content share one entry.
     files: HashMap<PathBuf, (Arc<CacheEntry>, Instant)>,
-    /// What a local file was found to hold, by the state it was in.
+    /// Digests of local files, by path and state.
     hashed: HashMap<(PathBuf, FileState), Digest>,
 }
 
 impl Cache {
-    /// Opens it in `parent`; `limit` is asked when what earlier processes left there is gone.
+    /// Opens the cache in `parent`. `limit` is called after the files of earlier processes are removed.
     pub(super) fn open(parent: &Path, limit: impl FnOnce() -> u64) -> Result<Self> {
         let folder = CacheDir::open(parent).map_err(|e| io_error(parent, &parent.display().to_string(), &e))?;
         Ok(Self {
@@ -110,7 +110,7 @@ impl Cache {
         })
     }
 
-    /// Keeps the folder as long as the handle.
+    /// Returns a handle that keeps the folder while it is held.
     pub(super) fn hold_dir(&self) -> Arc<CacheDir> {
         Arc::clone(&self.folder)
     }
@@ -119,7 +119,7 @@ impl Cache {
         self.folder.path()
     }
 
-    /// The object as a file named by its digest.
+    /// Adds an object as a file named by its digest.
     pub(super) fn insert(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<CachedFile>> {
         let (digest, file) = match store.file_path(key)? {
             Some(file) => self.insert_file(store, key, &file, format)?,
@@ -170,18 +170,18 @@ impl Cache {
         Ok((digest, kept))
     }
 
-    /// Keeps what was made of the object `key`, under a name that decides its content.
+    /// Adds a file derived from the object `key`, under a name that determines its content.
     pub(super) fn insert_derived(&self, key: &str, temporary: NamedTempFile, name: &str) -> Result<Arc<CacheEntry>> {
         let stamp = fs::metadata(temporary.path()).map(|data| FileState::of(&data));
         self.persist(key, temporary, stamp.map_err(|e| self.io_error(key, &e))?, name)
     }
 
-    /// The file of this name, if it is there as it was kept.
+    /// Returns the file with this name, if it exists and is unchanged.
     pub(super) fn get(&self, name: &str) -> Option<Arc<CacheEntry>> {
         self.lock().touch(&self.dir().join(name))
     }
 
-    /// Keeps a file that was found in the state `stamp`. One of its name that is there already stays: it may be read just now.
+    /// Adds a file that was in the state `stamp`. An existing file with that name stays: a query may be reading it.
     fn persist(&self, key: &str, temporary: NamedTempFile, stamp: FileState, name: &str) -> Result<Arc<CacheEntry>> {
         let path = self.dir().join(name);
         let mut state = self.lock();
@@ -198,7 +198,7 @@ impl Cache {
         Ok(kept)
     }
 
-    /// A file in the cache that vanishes unless it is kept.
+    /// Creates a file in the cache that is removed unless it is persisted.
     pub(super) fn create_temporary(&self) -> std::io::Result<NamedTempFile> {
         tempfile::Builder::new().prefix(".new-").tempfile_in(self.dir())
     }
@@ -229,7 +229,7 @@ impl State {
         Some(Arc::clone(kept))
     }
 
-    /// Removes files that no query uses until what is left takes no more than `limit` bytes, the longest unused first.
+    /// Removes files that no query uses, least recently used first, until the rest takes at most `limit` bytes.
     fn evict(&mut self, limit: u64) {
         let mut total: u64 = self.files.values().map(|(kept, _)| kept.state.length).sum();
         while total > limit {
@@ -245,7 +245,7 @@ impl State {
     }
 }
 
-/// A name for what holds these bytes.
+/// Returns the name of a file with this content.
 fn file_name(digest: &Digest, format: Format) -> String {
     let ending = match format {
         Format::Parquet => "parquet",
@@ -255,7 +255,7 @@ fn file_name(digest: &Digest, format: Format) -> String {
     format!("{digest}.{ending}")
 }
 
-/// Hashes a file and, where it is text, makes sure that it is UTF-8. With the state that it was in before: a change while it is hashed shows.
+/// Hashes a file and checks that text is UTF-8. Returns the state from before hashing, so that a change during hashing is detected.
 fn digest_file(key: &str, path: &Path, format: Format) -> Result<(Digest, FileState)> {
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
     let mut file = File::open(path).map_err(failed)?;
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use crate::Store;
 
-    /// A cache of 100 bytes, and objects of 60 each but one: `a` and `b` of one content, `c`, `d` and `e` of their own.
+    /// A cache of 100 bytes, and objects of 60 bytes each except `small`: `a` and `b` share their content; `c`, `d` and `e` do not.
     fn cache(folder: &Path) -> (Cache, BlockingStore) {
         let store = Store::memory().blocking();
         for (key, text) in [("a", "a"), ("b", "a"), ("c", "c"), ("d", "d"), ("e", "e")] {
@@ -300,7 +300,7 @@ mod tests {
         let (cache, store) = cache(folder.path());
         let place = |key| cache.insert(&store, key, Format::Csv).unwrap();
         let used = place("a");
-        // Placed once more and let go: the one above is used still.
+        // Inserted again and released: the handle above still uses the file.
         drop(place("b"));
         let (c, d) = (place("c"), place("d"));
         [&used, &c, &d].into_iter().for_each(|placed| placed.verify().unwrap());

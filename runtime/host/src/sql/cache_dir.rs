@@ -1,4 +1,4 @@
-//! An engine's own folder in the cache: no other process reads, replaces or removes what lies there.
+//! An engine's own folder in the cache: no other process reads, replaces or removes its files.
 
 use std::{
     fs::{self, File},
@@ -8,25 +8,25 @@ use std::{
 
 use fs4::fs_std::FileExt;
 
-/// What tells our folders from those of others, where the cache lies among them.
+/// Distinguishes our folders from others in the same place.
 const DIR_PREFIX: &str = "tidemill-sql-";
 
-/// Removed when it is dropped; what a process that was killed left goes when the next one opens its own.
+/// A folder that is removed on drop. The folder of a killed process is removed when the next process opens its own.
 #[derive(Debug)]
 pub(super) struct CacheDir {
     path: PathBuf,
-    /// Locked as long as the folder is used. The file goes after the folder: without it nobody would ever sweep that.
+    /// Locked while the folder is used. The lock file is removed after the folder: without it, no process would ever remove the folder.
     _lock: File,
 }
 
 impl CacheDir {
-    /// A new folder in `parent`.
+    /// Creates a folder in `parent`.
     pub(super) fn open(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         remove_abandoned(parent)?;
         loop {
             let named = tempfile::Builder::new().prefix(DIR_PREFIX).suffix(".lock").tempfile_in(parent)?;
-            // Who sweeps may have taken it for one that was left.
+            // A concurrent cleanup may have removed it as abandoned.
             if FileExt::try_lock_exclusive(named.as_file())? && named.path().exists() {
                 let path = named.path().with_extension("");
                 create_private(&path)?;
@@ -47,7 +47,7 @@ impl Drop for CacheDir {
     }
 }
 
-/// What lies there may be anybody's data: it is for this user alone.
+/// The folder may contain private data: only this user has access.
 fn create_private(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -55,7 +55,7 @@ fn create_private(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Removes a folder, and its lock if that went well.
+/// Removes a folder, and its lock if that succeeds.
 fn remove_dir(folder: &Path) {
     let gone = fs::remove_dir_all(folder).or_else(|e| match e.kind() {
         io::ErrorKind::NotFound => Ok(()),
@@ -66,7 +66,7 @@ fn remove_dir(folder: &Path) {
     }
 }
 
-/// Removes the folders that no process holds any more.
+/// Removes the folders that no process holds.
 fn remove_abandoned(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let lock = entry?.path();
@@ -74,7 +74,7 @@ fn remove_abandoned(parent: &Path) -> io::Result<()> {
         if !name.starts_with(DIR_PREFIX) || !name.ends_with(".lock") {
             continue;
         }
-        // Held until the folder is gone.
+        // Held until the folder is removed.
         if let Ok(file) = File::options().read(true).write(true).open(&lock)
             && FileExt::try_lock_exclusive(&file).unwrap_or(false)
         {

@@ -1,5 +1,6 @@
-//! Text as Parquet: read once for each content, however many queries ask for it. No column is typed here: a type
-//! that is guessed from a file's values differs from file to file, and changes what does not fit it.
+//! Conversion of text to Parquet: once per content, however many queries read it.
+//!
+//! No column is typed here: a type that is guessed from a file's values differs from file to file, and changes values that do not fit it.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::{
 };
 
 impl SqlEngine {
-    /// The rows of a CSV, and its rejects.
+    /// Returns the rows of a CSV, and its rejects.
     pub(super) fn convert_csv(&self, placed: &Arc<CachedFile>) -> Result<(Arc<CacheEntry>, Arc<CacheEntry>)> {
         let header = csv::read_header(placed)?;
         let name = |what: &str| format!("{}.csv.{what}.parquet", placed.digest);
@@ -37,7 +38,7 @@ impl SqlEngine {
         Ok((rows, rejects))
     }
 
-    /// The rows of JSON lines: the columns of all files together, as text, but lists and structs as what they are.
+    /// Returns the rows of JSON lines: the columns of all files together, as text, except lists and structs, which keep their types.
     pub(super) fn convert_json_lines(&self, objects: &[Arc<CachedFile>]) -> Result<Arc<CacheEntry>> {
         if let Some(empty) = objects.iter().find(|placed| placed.size() == 0) {
             return Err(Error::input(format!(
@@ -63,9 +64,9 @@ impl SqlEngine {
         self.copy_to_parquet(&session, &read(&format!("columns = {{{}}}", columns.join(", "))), &name, objects)
     }
 
-    /// The names that objects have, each with the type to read it as.
+    /// Returns the objects' field names, each with the type to read it as.
     fn json_columns(&self, session: &Session, objects: &[Arc<CachedFile>], read: &dyn Fn(&str) -> String) -> Result<Vec<(String, String)>> {
-        // By a format that none has, times stay text, also inside of objects.
+        // With a format that no value has, times stay text, also inside objects.
         let how = "sample_size = -1, union_by_name = true, map_inference_threshold = -1, dateformat = '%%', timestampformat = '%%'";
         let described = self.query_pairs(session, &format!("DESCRIBE {}", read(how)), objects)?;
         if let Some((name, _)) = described.iter().find(|(name, _)| is_invented(name, &described)) {
@@ -101,7 +102,7 @@ impl SqlEngine {
         }
     }
 
-    /// Writes rows to a file of the cache, which is there whole or not at all.
+    /// Writes rows to a file of the cache, completely or not at all.
     fn copy_to_parquet(&self, session: &Session, sql: &str, name: &str, objects: &[Arc<CachedFile>]) -> Result<Arc<CacheEntry>> {
         let cache = &self.inner.cache;
         let key = objects.first().map_or("", |placed| &placed.key);
@@ -120,7 +121,7 @@ impl SqlEngine {
     }
 }
 
-/// Whether DuckDB may have made this name up: `A_1` beside `a`, or `C2` for none.
+/// Whether DuckDB may have invented the name: `A_1` beside `a`, or `C2` for a missing name.
 fn is_invented(name: &str, all: &[(String, String)]) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_twin = name

@@ -1,4 +1,4 @@
-//! CSV as a table: the header read here, every column text, and what is not CSV kept in a table of rejects.
+//! CSV as a table: the header is read here, every column is text, and lines that are not CSV go to a table of rejects.
 //!
 //! DuckDB's sniffer is not used: it guesses, and a guess may differ between two files of one dataset.
 
@@ -11,20 +11,20 @@ use tidemill_core::{Error, Result, sql::quote_string};
 
 use super::cache::CachedFile;
 
-/// How a file is cut into columns.
+/// The delimiter and the columns of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) delimiter: char,
     pub(super) columns: Vec<String>,
 }
 
-/// Reads the first line.
+/// Reads the header.
 pub(super) fn read_header(placed: &CachedFile) -> Result<Header> {
     let key = &placed.key;
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
     let mut reader = BufReader::new(File::open(placed.path()).map_err(failed)?);
     let mut line = String::new();
-    // A quoted name may hold a line break: the header ends where its quotes are even.
+    // A quoted name may contain a line break: the header ends where the number of quotes is even.
     while line.is_empty() || line.matches('"').count() % 2 == 1 {
         if reader.read_line(&mut line).map_err(failed)? == 0 || line.len() > 1 << 20 {
             break;
@@ -57,7 +57,7 @@ fn parse_header(key: &str, line: &str) -> Result<Header> {
     Ok(Header { delimiter, columns })
 }
 
-/// The one of `,` `;` tab `|` that the header has most of, outside quotes.
+/// The most frequent of `,` `;` tab `|` in the header, outside quotes.
 fn detect_delimiter(line: &str) -> char {
     let mut is_quoted = false;
     let mut counts = [(',', 0), (';', 0), ('\t', 0), ('|', 0)];
@@ -67,7 +67,7 @@ fn detect_delimiter(line: &str) -> char {
             *count += 1;
         }
     }
-    // The first of equals: a line with none of them is one column.
+    // Ties go to the first delimiter: a line with none of them is one column.
     counts
         .into_iter()
         .rev()

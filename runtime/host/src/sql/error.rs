@@ -1,6 +1,6 @@
-//! DuckDB's errors as ours, with the object's key where DuckDB names a file of the cache.
+//! Conversion of DuckDB's errors, with the object's key where DuckDB names a file of the cache.
 //!
-//! DuckDB's C interface gives an error as text alone, without a code. All decisions by such text are in this file.
+//! DuckDB's C interface returns an error as text, without a code. All decisions based on such text are in this file.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tidemill_core::{Error, ErrorKind};
 
 use super::cache::CachedFile;
 
-/// The words that DuckDB's messages begin with, and the kind of each.
+/// The prefixes of DuckDB's messages, and the kind of each.
 const KINDS: [(&str, ErrorKind); 15] = [
     ("Parser Error", ErrorKind::Config),
     ("Binder Error", ErrorKind::Config),
@@ -27,7 +27,7 @@ const KINDS: [(&str, ErrorKind); 15] = [
     ("Constraint Error", ErrorKind::Input),
 ];
 
-/// The error of a failed query over these files.
+/// Converts the error of a failed query over these files.
 pub(super) fn from_duckdb(error: &duckdb::Error, placed: &[Arc<CachedFile>]) -> Error {
     let mut message = match error {
         duckdb::Error::DuckDBFailure(_, Some(message)) => message.clone(),
@@ -73,7 +73,7 @@ pub(super) fn from_duckdb(error: &duckdb::Error, placed: &[Arc<CachedFile>]) -> 
     }
 }
 
-/// Whether DuckDB's parser refused a statement because it is not a SELECT. `error_type` and `error_message` are from its JSON.
+/// Whether DuckDB's parser refused a statement because it is not a SELECT. `error_type` and `error_message` come from its JSON.
 pub(super) fn is_not_select(error_type: &str, error_message: &str) -> bool {
     error_type == "not implemented" || error_message.contains("Only SELECT")
 }

@@ -1,4 +1,4 @@
-//! Results as Parquet whose bytes follow from the rows alone: pinned settings, fixed row groups, no clock, no versions of others.
+//! Parquet files whose bytes depend on the rows alone: pinned settings, fixed row groups, no clock, no versions of other libraries.
 
 use std::{fs::File, sync::Arc};
 
@@ -12,10 +12,10 @@ use parquet::{
 };
 use tidemill_core::{Error, Result};
 
-/// Rows of a row group, and of each batch handed to the writer: however DuckDB cuts the rows, the bytes are the same.
+/// Number of rows per row group, and per batch passed to the writer: the bytes are the same however DuckDB divides the rows.
 const ROW_GROUP_SIZE: usize = 100_000;
 
-/// Writes rows as they come.
+/// A Parquet file that is written row by row.
 pub struct ParquetFile {
     writer: ArrowWriter<File>,
     schema: SchemaRef,
@@ -31,7 +31,7 @@ impl std::fmt::Debug for ParquetFile {
 }
 
 impl ParquetFile {
-    /// Begins a file.
+    /// Starts a file.
     pub fn new(file: File, schema: &SchemaRef) -> Result<Self> {
         let options = ArrowWriterOptions::new()
             .with_properties(properties()?)
@@ -45,7 +45,7 @@ impl ParquetFile {
         })
     }
 
-    /// Adds rows.
+    /// Appends rows.
     pub fn push(&mut self, mut batch: RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         while self.waiting_rows + batch.num_rows() >= ROW_GROUP_SIZE {
@@ -59,7 +59,7 @@ impl ParquetFile {
         Ok(())
     }
 
-    /// Ends the file and says how many rows it has.
+    /// Finishes the file and returns its number of rows.
     pub fn finish(mut self) -> Result<u64> {
         self.write_group()?;
         self.writer.close().map_err(parquet_error)?;
@@ -78,7 +78,7 @@ impl ParquetFile {
     }
 }
 
-/// Pinned: a newer crate's defaults must not change a digest.
+/// Pinned: the defaults of a newer crate must not change a digest.
 fn properties() -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(3).map_err(parquet_error)?;
     Ok(WriterProperties::builder()

@@ -1,7 +1,7 @@
-//! What a guest's SQL may be: exactly one SELECT, over its bound tables, without functions that see the machine.
+//! Checks of a guest's SQL: exactly one SELECT, over its bound tables, without functions that observe the machine.
 //!
-//! DuckDB itself parses it (`json_serialize_sql` takes nothing but SELECTs), so that no second grammar can disagree about
-//! where a statement ends. The lock on the instance stands behind this; the messages come from here.
+//! DuckDB itself parses the SQL (`json_serialize_sql` accepts only SELECTs), so that no second grammar can disagree about where a statement
+//! ends. The lock on the instance is a second line of defence; the messages come from here.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use tidemill_core::{Error, Result};
 
 use super::error;
 
-/// Table functions that touch nothing outside the query.
+/// Table functions that access nothing outside the query.
 const TABLE_FUNCTIONS: [&str; 5] = ["range", "generate_series", "unnest", "repeat", "repeat_row"];
 
-/// Functions that see the machine, the clock or chance: a run would no longer follow from its inputs.
+/// Functions that observe the machine, the clock or randomness: with them, a run would not depend on its inputs alone.
 const FORBIDDEN_FUNCTIONS: [(&str, &[&str]); 3] = [
     (
         "the clock: use the run's `as_of`",
@@ -73,7 +73,7 @@ const FORBIDDEN_FUNCTIONS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// Aggregates whose result depends neither on the order of rows nor on how threads share them.
+/// Aggregates whose result depends neither on the order of rows nor on how threads divide them.
 const ORDERLESS_AGGREGATES: [&str; 22] = [
     "count",
     "count_star",
@@ -99,14 +99,14 @@ const ORDERLESS_AGGREGATES: [&str; 22] = [
     "histogram_exact",
 ];
 
-/// What is known about a query before it runs.
+/// Properties of a query that are known before it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueryShape {
-    /// The rows, and their order, are the same on any number of threads.
+    /// Whether the rows, and their order, are the same on any number of threads.
     pub(super) is_orderless: bool,
 }
 
-/// Refuses everything but one harmless SELECT over `tables`. `aggregates` are the names of all of DuckDB's aggregates.
+/// Refuses everything but one harmless SELECT over `tables`. `aggregates` are the names of all DuckDB aggregates.
 pub(super) fn check(connection: &Connection, sql: &str, tables: &BTreeSet<String>, aggregates: &BTreeSet<String>) -> Result<QueryShape> {
     let text: String = connection
         .query_row("SELECT json_serialize_sql(?::VARCHAR)", [sql], |row| row.get(0))
@@ -155,7 +155,7 @@ fn abbreviate(sql: &str) -> String {
     }
 }
 
-/// The names that the query gives to its own subqueries, at any depth.
+/// Collects the names that the query gives to its own subqueries, at any depth.
 fn collect_cte_names(value: &Value, names: &mut BTreeSet<String>) {
     if let Some(map) = value["cte_map"]["map"].as_array() {
         names.extend(map.iter().filter_map(|entry| entry["key"].as_str()).map(str::to_lowercase));
@@ -253,7 +253,7 @@ impl QueryWalk<'_> {
         }
     }
 
-    /// Only what is surely the same on any number of threads: a plain scan, or orderless aggregates with ordered groups.
+    /// Whether the result is certainly the same on any number of threads: a plain scan, or orderless aggregates with ordered groups.
     fn is_orderless(&self, node: &Value) -> bool {
         let modifiers = node["modifiers"].as_array().map_or(&[][..], Vec::as_slice);
         let has_groups = node["group_expressions"].as_array().is_some_and(|groups| !groups.is_empty());
@@ -278,5 +278,5 @@ impl QueryWalk<'_> {
     }
 }
 
-/// Words that DuckDB reads as function calls though they have no brackets.
+/// Words that DuckDB reads as function calls although they have no parentheses.
 const CLOCK_WORDS: [&str; 5] = ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];

@@ -1,7 +1,7 @@
-//! One SELECT over granted objects, run by DuckDB, which sees the cache's folder and nothing else.
+//! The SQL engine: one SELECT over granted objects, run by DuckDB, which sees the cache's folder and nothing else.
 //!
-//! Two instances stand open, of one thread and of many. A query goes to the second only where its rows are surely the same
-//! there: sums of doubles, joins and ties depend on how threads share the work, and what is hashed must not.
+//! Two instances are open, one with one thread and one with many. A query runs on the second only if its rows are certainly the same there:
+//! sums of doubles, joins and ties depend on how threads divide the work, and hashed results must not.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -39,20 +39,20 @@ pub use export::ParquetFile;
 pub use reader::SqlReader;
 use session::Session;
 
-/// How the engine runs.
+/// Options of the engine.
 #[derive(Debug, Clone)]
 pub struct SqlOptions {
-    /// Holds linked and copied objects and what spills; may be removed whenever no process uses it.
+    /// Folder for linked and copied objects and for spilled data; may be removed whenever no process uses it.
     pub cache_dir: PathBuf,
-    /// For all queries that run at once.
+    /// Memory for all concurrent queries, in bytes.
     pub memory_bytes: u64,
-    /// For queries that are the same on any number of threads.
+    /// Threads for queries whose result is the same on any number of threads.
     pub threads: usize,
-    /// For one query, from its start to its last row.
+    /// Time limit for one query, from its start to its last row.
     pub timeout: Duration,
 }
 
-/// DuckDB, locked down. Cheap to clone; all clones share instances and cache.
+/// A locked-down DuckDB. Cheap to clone; all clones share instances and cache.
 #[derive(Clone, Debug)]
 pub struct SqlEngine {
     inner: Arc<Inner>,
@@ -63,13 +63,13 @@ struct Inner {
     serial: Mutex<Connection>,
     parallel: Mutex<Connection>,
     aggregates: BTreeSet<String>,
-    // What was found out about queries, by their text and tables: a stage asks the same ones again.
+    // Results of query checks, by text and tables: a stage repeats its queries.
     checked: Mutex<HashMap<Digest, guard::QueryShape>>,
     timeout: Duration,
     cache: Cache,
 }
 
-/// A table's name and its objects, placed.
+/// A table's name and its cached objects.
 #[derive(Debug, Clone)]
 pub(crate) struct BoundTable {
     pub(crate) name: String,
@@ -83,14 +83,14 @@ impl SqlEngine {
         Self::open(options, || cache::DEFAULT_MAX_BYTES)
     }
 
-    /// Like [`new`](Self::new), for a small disk that is nobody else's: placed objects, and what was made of them, take up to half of
-    /// what is free there now; the rest is for what spills, and for what is being written.
+    /// Like [`new`](Self::new), for a small disk that nothing else uses: cached objects, and the files derived from them, take up to half
+    /// of the space that is free now; the rest is for spilled data and for files that are being written.
     pub fn on_small_disk(options: SqlOptions) -> Result<Self> {
         let folder = options.cache_dir.clone();
         Self::open(options, || fs4::available_space(&folder).map_or(256 << 20, |bytes| bytes / 2))
     }
 
-    /// Past so many bytes, files of the cache that no query uses are removed.
+    /// Opens the engine. Above `cache_bytes`, files of the cache that no query uses are removed.
     fn open(options: SqlOptions, cache_bytes: impl FnOnce() -> u64) -> Result<Self> {
         let folder = std::path::absolute(&options.cache_dir)
             .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
@@ -110,7 +110,7 @@ impl SqlEngine {
         })
     }
 
-    /// The object as a file that DuckDB sees.
+    /// Returns an object as a file that DuckDB can read.
     pub(crate) fn cache_object(&self, store: &BlockingStore, key: &str, format: Format) -> Result<Arc<CachedFile>> {
         self.inner.cache.insert(store, key, format)
     }
@@ -129,7 +129,7 @@ impl SqlEngine {
         Session::open(instance, &self.inner.cache)
     }
 
-    /// Runs a query on one thread and writes its rows to a Parquet file; returns it with the number of rows.
+    /// Runs a query on one thread and writes its rows to a Parquet file; returns the file and the number of rows.
     pub(crate) fn export(&self, sql: &str, tables: &[BoundTable]) -> Result<(NamedTempFile, u64)> {
         self.check(sql, tables)?;
         let mut session = self.session(false)?;
@@ -194,7 +194,7 @@ impl SqlEngine {
         Ok(shape)
     }
 
-    /// Makes the tables: views that only this connection sees.
+    /// Creates the tables as views that only this connection sees.
     fn bind(&self, session: &mut Session, tables: &[BoundTable]) -> Result<()> {
         for table in tables {
             if table.objects.is_empty() {
@@ -232,7 +232,7 @@ impl SqlEngine {
     }
 }
 
-/// Interrupts a connection that takes too long, unless it is dropped before.
+/// Interrupts a connection after a timeout, unless it is dropped before.
 struct Watchdog {
     fired: Arc<std::sync::atomic::AtomicBool>,
     _stop: std::sync::mpsc::Sender<()>,
@@ -260,7 +260,7 @@ impl Watchdog {
     }
 }
 
-/// An instance that can see the cache and never be unlocked.
+/// Opens an instance that can see the cache and can never be unlocked.
 fn open_instance(options: &SqlOptions, cache: &Cache, spill: &str, threads: usize) -> Result<Connection> {
     let failed = |e: duckdb::Error| Error::bug(format!("DuckDB could not be opened: {e}"));
     let config = Config::default()

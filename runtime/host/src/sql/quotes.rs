@@ -1,5 +1,7 @@
-//! Quotes of a CSV that lead astray. DuckDB tells of a quote that is not closed with one reject, or with none, and drops the rows that it
-//! took; what belongs to them cannot be told, so that the file is refused as a whole.
+//! Detection of unbalanced quotes in a CSV.
+//!
+//! DuckDB reports an unclosed quote as one reject, or not at all, and drops the rows inside it. Which rows belong to it cannot be
+//! determined, so the file is refused as a whole.
 
 use std::{
     fs::File,
@@ -10,7 +12,7 @@ use tidemill_core::{Error, Result};
 
 use super::{cache::CachedFile, utf8::count_lines};
 
-/// `Input` if a quoted value takes lines and does not end as one.
+/// Returns an `Input` error if a quoted value takes in lines that do not belong to it.
 pub(super) fn check_quotes(placed: &CachedFile, delimiter: char) -> Result<()> {
     let key = &placed.key;
     let failed = |e: io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
@@ -30,17 +32,18 @@ pub(super) fn check_quotes(placed: &CachedFile, delimiter: char) -> Result<()> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum QuoteState {
-    /// Before a value, but for spaces.
+    /// Before a value, after spaces at most.
     Start,
     Plain,
     Quoted,
-    /// Behind a quote in a quoted value: its end, or the first of two.
+    /// After a quote in a quoted value: its end, or the first of two quotes.
     Quote,
-    /// Behind a quoted value, in spaces.
+    /// After a quoted value, in spaces.
     Behind,
 }
 
-/// The first quoted value of several lines that is not closed, or closed in the middle of a value: its first line and, if it is closed, its last.
+/// Finds the first quoted value of several lines that is not closed, or is closed in the middle of a value. Returns its first line and, if
+/// it is closed, its last.
 fn find_unbalanced(mut reader: impl BufRead, delimiter: u8) -> io::Result<Option<(u64, Option<u64>)>> {
     let (mut state, mut line, mut opened, mut last) = (QuoteState::Start, 1, 0, b'\n');
     loop {
@@ -77,7 +80,7 @@ fn find_unbalanced(mut reader: impl BufRead, delimiter: u8) -> io::Result<Option
         let length = bytes.len();
         reader.consume(length);
     }
-    // A last line of its own is DuckDB's to reject.
+    // If only the last line is affected, DuckDB rejects it.
     let taken = line - u64::from(last == b'\n');
     Ok((state == QuoteState::Quoted && taken > opened).then_some((opened, None)))
 }
@@ -90,7 +93,7 @@ mod tests {
     fn only_what_takes_rows_is_astray() {
         let found = |text: &str| {
             let whole = find_unbalanced(text.as_bytes(), b',').unwrap();
-            // However it is cut into pieces.
+            // The result does not depend on the size of the pieces.
             for size in 1..9 {
                 assert_eq!(
                     find_unbalanced(BufReader::with_capacity(size, text.as_bytes()), b',').unwrap(),
@@ -107,7 +110,7 @@ mod tests {
             "a,b\n1,\"x \"\"y\"\"\nz\"\n",
             "a,b\n1,x\"y\n2,z\"\n",
             "a,b\n1,\"\"\n2,\"\",\n",
-            // One line that is not CSV, and a file that was cut in its last.
+            // One line that is not CSV, and a file that is truncated in its last line.
             "a,b\n1,\"x\"y\n2,z\n",
             "a,b\n1,\"open",
             "a,b\n1,\"open\n",

@@ -1,6 +1,6 @@
-//! A running query: a thread of its own that makes Arrow IPC streams, a few ahead of who reads them.
+//! A running query: its own thread produces Arrow IPC streams, a few ahead of the reader.
 //!
-//! The time limit is kept by the reading side, which interrupts the query; a reader that is dropped ends its thread.
+//! The reading side enforces the time limit by interrupting the query; dropping the reader ends the thread.
 
 use std::{
     sync::{
@@ -22,11 +22,11 @@ use super::{
     session::{Interrupt, Session},
 };
 
-/// A stream is closed once its batches take this much memory; 64 MiB is the most that one call may carry.
+/// A stream is closed once its batches take this much memory; 64 MiB is the most that one call can carry.
 const STREAM_SIZE: usize = 16 << 20;
 const MAX_STREAM_SIZE: usize = 64 << 20;
 
-/// A result: Arrow IPC streams, in order. It owns itself, so it can be kept beside its host.
+/// A query result: Arrow IPC streams, in order. It owns its data, so it can be kept beside its host.
 pub struct SqlReader {
     receiver: Receiver<Result<Vec<u8>>>,
     first: Option<Result<Vec<u8>>>,
@@ -43,7 +43,7 @@ impl std::fmt::Debug for SqlReader {
 }
 
 impl SqlReader {
-    /// Starts the query. Errors of the query's start are answered here, not at the first [`next`](Iterator::next).
+    /// Starts the query. Errors at the start of the query are returned here, not by the first [`next`](Iterator::next).
     pub(super) fn start(session: Session, sql: String, placed: Vec<Arc<CachedFile>>, deadline: Instant, timeout: Duration) -> Result<Self> {
         let interrupt = session.interrupt();
         let (sender, receiver) = sync_channel(2);
@@ -130,7 +130,7 @@ fn stream_query(connection: &Connection, sql: &str, placed: &[Arc<CachedFile>], 
     Ok(())
 }
 
-/// Runs a query and gives each batch to `take`, until that answers false.
+/// Runs a query and passes each batch to `take` until it returns false.
 pub(super) fn run(
     connection: &Connection,
     sql: &str,
@@ -149,7 +149,7 @@ pub(super) fn run(
     Ok(schema)
 }
 
-/// DuckDB makes no difference between columns that may be null and those that may not: neither does the schema.
+/// DuckDB does not distinguish nullable columns from others; neither does the schema.
 fn batch(schema: &SchemaRef, rows: &StructArray) -> Result<RecordBatch> {
     RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())
         .map_err(|e| Error::bug(format!("DuckDB's rows do not fit their schema: {e}")))
@@ -162,7 +162,7 @@ fn send(schema: &SchemaRef, batches: Vec<RecordBatch>, sender: &SyncSender<Resul
     send_parts(&whole, sender)
 }
 
-/// Halves what is too large to be carried at once.
+/// Sends rows, halved while they are too large for one call.
 fn send_parts(rows: &RecordBatch, sender: &SyncSender<Result<Vec<u8>>>) -> Result<bool> {
     let stream = encode(rows)?;
     if stream.len() <= MAX_STREAM_SIZE {

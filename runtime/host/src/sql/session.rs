@@ -1,7 +1,7 @@
-//! A connection for one query, and who may interrupt it while it stands.
+//! A connection for one query, and the handle that interrupts it while it is open.
 //!
-//! The driver's own handle keeps pointing at a connection until just after it was closed: an interrupt in between reads freed
-//! memory. Here the handle is taken away first, under a lock, and the connection closed after.
+//! The driver's own handle points at a connection until just after it is closed: an interrupt in between reads freed memory. Here the
+//! handle is taken away first, under a lock, and the connection is closed afterwards.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -14,22 +14,22 @@ use super::{
     cache_dir::CacheDir,
 };
 
-/// A connection of its own: its tables are seen by no other.
+/// A connection of its own: no other connection sees its tables.
 pub(super) struct Session {
     connection: Connection,
     interrupt: Interrupt,
-    /// What its tables are read from beside the placed objects: held until the connection goes.
+    /// The files that its tables are read from, besides the cached objects; held until the connection is closed.
     pub(super) files: Vec<Arc<CacheEntry>>,
-    // The files' and what spills there: a query may outlive the engine.
+    // The folder of the files and of spilled data: a query may outlive the engine.
     _folder: Arc<CacheDir>,
 }
 
-/// Stops the session's query; does nothing once the session is gone.
+/// Interrupts the session's query; does nothing once the session is gone.
 #[derive(Clone)]
 pub(super) struct Interrupt(Arc<Mutex<Option<Arc<InterruptHandle>>>>);
 
 impl Session {
-    /// One more connection to the instance.
+    /// Opens another connection to the instance.
     pub(super) fn open(instance: &Mutex<Connection>, cache: &Cache) -> Result<Self> {
         let connection = instance
             .lock()
@@ -59,7 +59,7 @@ impl Deref for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Waits for an interrupt under way; the connection itself is dropped after this.
+        // Waits for an interrupt in progress; the connection itself is dropped afterwards.
         self.interrupt.0.lock().take();
     }
 }

@@ -157,7 +157,7 @@ fn exports_are_the_same_on_any_number_of_threads() {
         assert_eq!((one.rows, two.rows), (10, 250_000));
         (one.digest, two.digest)
     };
-    // The second time it must be the same bytes, or the create-only write fails.
+    // The second export must give the same bytes, or the create-only write fails.
     assert_eq!(digests(1), digests(2));
     let sums = |threads| {
         format!(
@@ -248,7 +248,7 @@ fn every_escape_is_refused() {
     );
 }
 
-/// What stands behind the guard, were it to let something through.
+/// The second line of defence, in case the guard lets something through.
 #[test]
 fn the_instance_itself_is_locked() {
     let bench = Bench::new();
@@ -338,7 +338,7 @@ fn json_lines_are_read_over_all_files() {
     assert_eq!(texts(&host, "SELECT a, b FROM t", &[both]), ["3|y", "1|NULL", "2|x"]);
 }
 
-/// What one row holds does not change what another says.
+/// The value in one row does not change how another row is read.
 #[test]
 fn json_lines_stay_as_they_were_written() {
     let bench = Bench::new();
@@ -375,7 +375,7 @@ fn json_names_that_only_capitals_tell_apart_are_refused() {
     assert_eq!(texts(&host, "SELECT a, a_1, \"C7\" FROM t", &[real]), ["1|2|3"]);
 }
 
-/// A quote that is not closed would take the rows behind it, with one reject or none.
+/// An unclosed quote would swallow the rows after it, with one reject or none.
 #[test]
 fn a_quote_that_leads_astray_is_said() {
     let bench = Bench::new();
@@ -456,7 +456,7 @@ fn objects_of_the_same_content_do_not_disturb_each_other() {
     for (number, key) in keys.iter().enumerate() {
         bench.put(key, b"x\n1\n");
         memory.blocking().create(key, b"x\n1\n").unwrap();
-        // Written a second apart, as far as anybody can see.
+        // Modification times one second apart.
         let file = std::fs::File::options()
             .write(true)
             .open(bench.folder.path().join("store").join(key));
@@ -473,7 +473,7 @@ fn objects_of_the_same_content_do_not_disturb_each_other() {
     }
 }
 
-/// Rows made of text count as what they were made of does, and go as it goes.
+/// Rows converted from text count towards the limit like their source, and are removed like it.
 #[test]
 fn a_small_disk_is_enough_for_any_number_of_files() {
     const ROOM: u64 = 8 << 10;
@@ -526,7 +526,7 @@ fn speed() {
     println!("smallest query: {:?}", started.elapsed());
 }
 
-/// A query that fails ends its connection while its reader is dropped, which interrupts it.
+/// A query that fails closes its connection while its reader is dropped, which interrupts it.
 #[test]
 fn an_interrupt_never_meets_a_closed_connection() {
     let bench = Bench::new();

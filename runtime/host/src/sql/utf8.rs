@@ -1,8 +1,8 @@
-//! Whether what streams by is text in UTF-8.
+//! A check that streamed data is UTF-8 text.
 
 use tidemill_core::{Error, Result};
 
-/// Checks text as it streams by: a character may be cut by the end of a piece.
+/// Checks text as it streams by; a piece may end within a character.
 pub(super) struct Utf8Check<'a> {
     key: &'a str,
     lines: u64,

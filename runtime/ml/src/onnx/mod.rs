@@ -1,8 +1,9 @@
 //! A trained model as ONNX: input `features` f32 [batch, k], output `scores` f32 [batch, classes], or [batch, 1] for regression.
 //!
-//! Trees are a `TreeEnsembleClassifier` of at least three classes whatever the task: tract has no `TreeEnsembleRegressor`, and with
-//! two classes both engines apply conventions of their own. They are cut into groups, each a node, and the groups' sums added: tract
-//! walks a node's leaf table from its start for every tree and row, so one node of 300 trees takes milliseconds a row. Only `BRANCH_LEQ` is written: tract misreads `BRANCH_GTE`.
+//! Trees are a `TreeEnsembleClassifier` of at least three classes for every task: tract has no `TreeEnsembleRegressor`, and with two
+//! classes both engines apply their own conventions. The trees are divided into groups, one node each, and the sums of the groups are
+//! added: tract walks a node's leaf table from its start for every tree and row, so one node of 300 trees takes milliseconds per row. Only
+//! `BRANCH_LEQ` is written, because tract misreads `BRANCH_GTE`.
 
 mod proto;
 mod read;
@@ -18,7 +19,7 @@ use crate::{
     trees::{Tree, Trees},
 };
 
-/// The file's bytes; equal models give equal bytes. `classes` goes into the metadata for whoever opens the file elsewhere.
+/// Returns the bytes of the file; equal models give equal bytes. `classes` is written to the metadata for other tools.
 pub fn export(model: &TrainedModel, names: &[String], classes: &[String]) -> Vec<u8> {
     let mut graph = Builder::default();
     match model {
@@ -69,7 +70,7 @@ impl Builder {
         });
     }
 
-    /// `sums` plus `base` to `scores`.
+    /// Adds the nodes from `sums` and `base` to `scores`.
     fn scores(&mut self, loss: Loss) {
         match loss {
             Loss::Squared => self.node("Add", &["sums", "base"], &["scores"], vec![]),

@@ -1,4 +1,4 @@
-//! The few protobuf messages of ONNX that we write, with the field numbers of `onnx.proto` (IR version 8).
+//! The few protobuf messages of ONNX that the export writes, with the field numbers of `onnx.proto` (IR version 8).
 //!
 //! Names and meanings are ONNX's own.
 
@@ -201,7 +201,7 @@ pub(crate) enum DimensionValue {
 }
 
 impl ValueInfoProto {
-    /// f32 [batch, width].
+    /// An f32 tensor of the shape [batch, width].
     pub(crate) fn matrix(name: &str, width: usize) -> Self {
         let dim = [DimensionValue::Symbol("batch".into()), DimensionValue::Value(width as i64)]
             .map(|size| Dimension { size: Some(size) })

@@ -1,6 +1,6 @@
-//! An ONNX file that [`export`] wrote, as the model that it was made of: trees are walked far faster than a general engine does.
+//! Reads an ONNX file that [`export`] wrote back into its model: evaluating its trees is far faster than a general engine.
 //!
-//! A file is ours only if writing the model again gives the same bytes, so nothing here can misread a foreign one.
+//! A file is recognised only if exporting the model again gives the same bytes, so that a foreign file cannot be misread.
 
 use prost::Message;
 
@@ -15,8 +15,9 @@ use crate::{
     trees::{Node, Tree, Trees},
 };
 
-/// The model of a file of ours and the number of columns that it takes; `None` if another tool wrote it, or nobody did.
-/// What a file does not hold is zero: a split's gain, a linear model's iterations.
+/// Returns the model of a file that [`export`] wrote, and its number of columns; `None` for any other file.
+///
+/// Values that the file does not hold are zero: a split's gain, a linear model's iterations.
 pub fn read(onnx: &[u8]) -> Option<(TrainedModel, usize)> {
     let file = ModelProto::decode(onnx).ok().filter(|file| file.producer_name == "tidemill")?;
     let list = |key: &str| -> Option<Vec<String>> {
@@ -71,7 +72,7 @@ fn find_constant(graph: &GraphProto, name: &str) -> Option<Vec<f32>> {
         .then(|| numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
-/// The trees of one operator. Every index is checked, so that walking them can neither fail nor go in circles.
+/// Reads the trees of one operator. Every index is checked, so that walking the trees can neither fail nor loop.
 fn read_group(operator: &Operator, width: usize, margins: usize) -> Option<Vec<Tree>> {
     let attribute = |name: &str| operator.attribute.iter().find(|attribute| attribute.name == name);
     let ints = |name: &str| attribute(name).map(|a| a.ints.as_slice());

@@ -1,4 +1,4 @@
-//! Fitting a transform: on the training rows alone, never on stop or holdout rows, or the evaluation would be too kind.
+//! Fitting a transform, on the training rows alone: with validation or holdout rows, the evaluation would be too optimistic.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use tidemill_core::{
 use super::{Encoder, Output, Step, Transform, category};
 use crate::Columns;
 
-/// Most categories that are one-hot encoded without a rule.
+/// Maximum number of categories that are one-hot encoded without a rule.
 const MAX_ONE_HOT_DEFAULT: usize = 8;
-/// Most categories that a one-hot rule may make columns of: the most frequent ones.
+/// Maximum number of columns of a one-hot rule: one for each of the most frequent categories.
 const MAX_ONE_HOT_CATEGORIES: usize = 200;
-/// Rows of the prior in the label's smoothed mean.
+/// Weight of the prior, in rows, in the label's smoothed mean.
 const SMOOTHING: f64 = 20.0;
 
 impl Transform {
-    /// Fits the steps. `rules` are by column (or by a new name, with `cross`); `label` is 0 or 1, the class's index, or the number to
-    /// predict, one a row. With a linear trainer every output is imputed and standardised, so that none is NaN.
+    /// Fits the steps. `rules` are by column (or by a new name, with `cross`); `label` holds one value per row: 0 or 1, the class's index,
+    /// or the number to predict. With a linear trainer every output is imputed and standardised, so that none is NaN.
     pub fn fit(
         signature: Signature,
         rules: &BTreeMap<String, TransformRule>,
@@ -103,7 +103,7 @@ fn fit_step(
     Ok(Step { inputs, encoder, outputs })
 }
 
-/// A model from elsewhere cannot know what a fit sees here: its columns must not depend on it.
+/// Checks that the columns do not depend on the rows of the fit, which a model from elsewhere cannot know.
 fn check_independent_of_rows(steps: &[Step], rules: &BTreeMap<String, TransformRule>) -> Result<()> {
     let looks = |step: &&Step| matches!(step.encoder, Encoder::OneHot { .. } | Encoder::Lookup { .. });
     let encoded = steps.iter().filter(looks).flat_map(|step| &step.inputs);
@@ -159,7 +159,7 @@ fn fit_encoder(
     }
 }
 
-/// Rows and sum of labels, by category.
+/// Number of rows and sum of labels, by category.
 struct Categories {
     by_name: BTreeMap<String, (u64, f64)>,
     missing: (u64, f64),
@@ -185,7 +185,7 @@ impl Categories {
         Self { by_name, missing, prior }
     }
 
-    /// By falling frequency, then by name.
+    /// Category names by descending frequency, then by name.
     fn by_frequency(&self) -> Vec<&str> {
         let mut names: Vec<(&String, u64)> = self.by_name.iter().map(|(name, (rows, _))| (name, *rows)).collect();
         names.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -224,7 +224,7 @@ impl Categories {
 fn one_hot(categories: &Categories, most: usize) -> Encoder {
     let mut names: Vec<String> = categories.by_frequency().into_iter().take(most).map(str::to_owned).collect();
     names.sort_unstable();
-    // A column without a single value still gives a column, so that the width is never 0.
+    // A column without any value still gives one output, so that the width is never 0.
     if names.is_empty() {
         names.push(String::new());
     }

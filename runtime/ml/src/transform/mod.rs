@@ -1,8 +1,7 @@
-//! The fitted feature transform: raw columns in, `f32` out. One object with the model and one piece of code, in `featurize`,
-//! `train`, `evaluate` and `predict`.
+//! The fitted feature transform: from raw columns to `f32`. `featurize`, `train`, `evaluate` and `predict` share the object and the code.
 //!
-//! It is no part of the ONNX file. A category that the fit did not see, and a missing one: all zeros for one-hot and hash (missing
-//! only), the prior for target, NaN for ordinal (−1 with a linear trainer).
+//! The transform is not part of the ONNX file. A missing or unseen category gives all zeros for one-hot and hash (missing only), the prior
+//! for target, and NaN for ordinal (−1 with a linear trainer).
 
 mod fit;
 
@@ -13,17 +12,17 @@ use tidemill_core::{ColumnValues, Error, Result, record::Signature, spec::Column
 
 use crate::Columns;
 
-/// Raw columns of a signature to a row-major `f32` matrix.
+/// A transform from the raw columns of a signature to a row-major `f32` matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Transform {
-    /// 1: how this object is to be read.
+    /// Version of the object's format: 1.
     format: u32,
     signature: Signature,
     steps: Vec<Step>,
 }
 
-/// One or several columns to one or several numbers.
+/// A step from one or several columns to one or several numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Step {
@@ -32,7 +31,7 @@ pub(crate) struct Step {
     outputs: Vec<Output>,
 }
 
-/// What happens to one encoded number: logarithm, then imputation, then shift and scale.
+/// The processing of one encoded number: logarithm, then imputation, then shift and scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Output {
@@ -68,7 +67,7 @@ impl Output {
 }
 
 impl Transform {
-    /// Reads `transform.json`.
+    /// Parses `transform.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let transform: Self = serde_json::from_slice(bytes).map_err(|e| Error::input(format!("this is not a transform: {e}")))?;
         if transform.format != 1 {
@@ -80,30 +79,30 @@ impl Transform {
         Ok(transform)
     }
 
-    /// Writes `transform.json`; equal transforms give equal bytes.
+    /// Serializes `transform.json`; equal transforms give equal bytes.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::bug(format!("the transform cannot be written: {e}")))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
-    /// The columns that it takes.
+    /// The input columns.
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
 
-    /// The number of columns that it gives.
+    /// Number of output columns.
     pub fn width(&self) -> usize {
         self.steps.iter().map(|step| step.outputs.len()).sum()
     }
 
-    /// The names of the columns that it gives: `distance`, `carrier=UA`, `departure:hour`.
+    /// Names of the output columns: `distance`, `carrier=UA`, `departure:hour`.
     pub fn names(&self) -> Vec<String> {
         self.steps.iter().flat_map(|s| &s.outputs).map(|o| o.name.clone()).collect()
     }
 
-    /// Rows × [`width`](Self::width), row-major. A column that is missing, or has a type that the signature does not have, is an
-    /// `Input` error; integers stand for numbers, and numbers without a fraction for integers.
+    /// Applies the transform: rows × [`width`](Self::width), row-major. A missing column, or one whose type differs from the signature, is
+    /// an `Input` error; integers are accepted for numbers, and numbers without a fraction for integers.
     pub fn apply(&self, columns: &Columns) -> Result<Vec<f32>> {
         for input in &self.signature.inputs {
             let kind = columns.require(&input.name)?.column_type();
@@ -137,29 +136,30 @@ fn is_numeric(kind: ColumnType) -> bool {
     matches!(kind, ColumnType::Number | ColumnType::Integer)
 }
 
-/// How the inputs of a step become numbers, one row at a time. What a missing or unseen category gives is part of the fitted encoder.
+/// The encoding of a step's inputs as numbers, one row at a time. The values of missing and unseen categories are part of the fitted
+/// encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Encoder {
-    /// As it is; missing is NaN.
+    /// The number itself; missing is NaN.
     Number,
-    /// 1 in the category's own column, else 0; all 0 for a missing or unseen one.
+    /// 1 in the category's own column, else 0; all 0 for a missing or unseen category.
     OneHot {
         /// The category of each output.
         categories: Vec<String>,
     },
     /// A number by category: its rank, or the label's mean.
     Lookup {
-        /// By category.
+        /// Numbers by category.
         values: BTreeMap<String, f64>,
-        /// For a missing one; `None` = NaN.
+        /// The number for a missing category; `None` = NaN.
         missing: Option<f64>,
-        /// For one that the fit did not see; `None` = NaN.
+        /// The number for a category that the fit did not see; `None` = NaN.
         unseen: Option<f64>,
     },
-    /// 1 in the column of the category's bucket; all 0 for a missing one.
+    /// 1 in the column of the category's bucket; all 0 for a missing category.
     Hash {
-        /// The number of outputs.
+        /// Number of outputs.
         buckets: u32,
     },
     /// Hour, minute of the hour, day of the week (Monday = 0), in UTC.
@@ -167,7 +167,7 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// One row's numbers, into `encoded` (as long as the step has outputs).
+    /// Encodes one row into `encoded`, which has one entry per output of the step.
     fn encode(&self, inputs: &[&ColumnValues], row: usize, encoded: &mut [f64]) {
         match self {
             Self::Number => encoded[0] = inputs.first().map_or(f64::NAN, |v| v.number(row)),
@@ -198,7 +198,7 @@ impl Encoder {
     }
 }
 
-/// The category of one column, or of a cross: `a × b`, missing if any of them is.
+/// The category of one column, or of a cross: `a × b`, missing if any column is missing.
 fn category<'a>(inputs: &[&'a ColumnValues], row: usize) -> Option<Cow<'a, str>> {
     if let [single] = inputs {
         return single.category(row);
@@ -226,7 +226,7 @@ fn time_parts(inputs: &[&ColumnValues], row: usize, encoded: &mut [f64]) {
     }
 }
 
-/// FNV-1a, 64 bits, with a final mix so that the low bits depend on all.
+/// FNV-1a, 64 bits, with a final mix so that the low bits depend on all bits.
 fn hash(text: &str) -> u64 {
     let hash = text
         .bytes()

@@ -1,10 +1,10 @@
-//! Columns cut into at most 255 bins of about equal rows. The last code, 255, is for missing values.
+//! Columns divided into at most 255 bins of about equal numbers of rows. The last code, 255, is for missing values.
 
 use crate::Matrix;
 
 /// The code of a missing value.
 pub(super) const MISSING: u8 = 255;
-/// Codes a column, `MISSING` with them.
+/// Number of codes per column, including `MISSING`.
 pub(super) const CODES: usize = 256;
 
 /// A matrix as bin codes, column by column.
@@ -16,7 +16,7 @@ pub struct Bins {
 }
 
 impl Bins {
-    /// Cuts the columns at the quantiles of these very rows.
+    /// Divides the columns at the quantiles of these rows.
     pub fn from_matrix(matrix: &Matrix) -> Self {
         let rows = matrix.rows();
         let mut codes = vec![MISSING; rows * matrix.width];
@@ -36,11 +36,11 @@ impl Bins {
         }
         Self { rows, codes, thresholds }
     }
-    /// The number of rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
-    /// The number of columns.
+    /// Number of columns.
     pub fn width(&self) -> usize {
         self.thresholds.len()
     }
@@ -54,7 +54,7 @@ impl Bins {
     }
 }
 
-/// Midpoints between neighbouring values: all of them if they are few, else those nearest to equal shares of the rows.
+/// Midpoints between neighbouring values: all of them if there are few, else those nearest to equal shares of the rows.
 fn cut_points(column: &[f32]) -> Vec<f32> {
     let mut sorted: Vec<f32> = column.iter().copied().filter(|v| !v.is_nan()).collect();
     sorted.sort_unstable_by(f32::total_cmp);

@@ -1,4 +1,5 @@
-//! One tree: the leaf whose split gains most is split next. The larger child's histogram is the parent's less the smaller one's.
+//! Growth of one tree: the leaf whose split has the greatest gain is split next. The larger child's histogram is the parent's minus the
+//! smaller child's.
 
 use tidemill_core::spec::Trainer;
 
@@ -7,7 +8,7 @@ use super::{
     bins::{CODES, MISSING},
 };
 
-/// Least sum of second derivatives in a child.
+/// Minimum sum of second derivatives in a child.
 const MIN_HESSIAN: f64 = 1e-3;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -60,7 +61,7 @@ pub(super) struct GrownTree {
     pub(super) leaves: Vec<(f32, Vec<u32>)>,
 }
 
-/// Grows trees over the same bins; keeps its buffers.
+/// Grows trees over the same bins; reuses its buffers.
 pub(super) struct Grower<'a> {
     bins: &'a Bins,
     l2: f64,
@@ -216,7 +217,7 @@ impl<'a> Grower<'a> {
                     }
                     let gain = left.gain(self.l2) + right.gain(self.l2) - parent;
                     if gain > best.map_or(1e-9, |b| b.gain) {
-                        // Where the fit saw nothing missing, a missing value follows the majority.
+                        // If the fit saw no missing value, a missing value follows the majority.
                         let missing_left = missing_left || missing.rows == 0 && left.rows > right_rows;
                         best = Some(Split {
                             gain,
@@ -244,7 +245,7 @@ fn empty_node() -> Node {
     }
 }
 
-/// The leaf with the greatest gain; of equal ones the first made.
+/// The leaf with the greatest gain; ties go to the leaf that was created first.
 fn best_leaf(leaves: &[Leaf]) -> Option<usize> {
     let with_gain = leaves
         .iter()

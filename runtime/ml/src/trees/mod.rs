@@ -1,6 +1,6 @@
-//! Gradient-boosted trees over histograms, leaf by leaf as in LightGBM (Ke et al. 2017), with a learned direction for missing values.
+//! Gradient-boosted trees over histograms, grown leaf by leaf as in LightGBM (Ke et al. 2017), with a learned direction for missing values.
 //!
-//! One thread and fixed order of sums: equal rows give equal bits, natively and in a component. Nothing in it is random.
+//! One thread and a fixed order of sums: equal rows give equal bits, natively and in a component. Nothing is random.
 
 mod bins;
 mod grow;
@@ -10,36 +10,36 @@ use tidemill_core::spec::Trainer;
 
 use crate::{Matrix, Rows, loss::Loss};
 
-/// A node: a split if `feature` is there, else a leaf.
+/// A node: a split if `feature` is set, else a leaf.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// The column that is asked.
+    /// The column that the split tests.
     pub feature: Option<usize>,
     /// `x <= threshold` goes to `left`.
     pub threshold: f32,
     /// Whether a missing value goes left.
     pub missing_left: bool,
-    /// Child nodes, by index.
+    /// Index of the left child.
     pub left: usize,
-    /// See `left`.
+    /// Index of the right child.
     pub right: usize,
-    /// A leaf's margin, step size applied.
+    /// A leaf's margin, with the step size applied.
     pub value: f32,
     /// A split's gain.
     pub gain: f64,
 }
 
-/// One tree: node 0 is its root.
+/// One tree; node 0 is its root.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree {
-    /// The margin that it adds to.
+    /// Index of the margin that the tree adds to.
     pub margin: usize,
     /// All nodes, children after their parent.
     pub nodes: Vec<Node>,
 }
 
 impl Tree {
-    /// The leaf's value for a row.
+    /// Returns the value of the leaf that a row reaches.
     pub fn value(&self, row: &[f32]) -> f32 {
         let mut node = &self.nodes[0];
         while let Some(feature) = node.feature {
@@ -54,22 +54,22 @@ impl Tree {
 /// A boosted model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trees {
-    /// How margins become scores.
+    /// The loss, which turns margins into scores.
     pub loss: Loss,
-    /// Where every row's margins start.
+    /// The initial margins of every row.
     pub base: Vec<f32>,
-    /// Round by round, in each round margin by margin.
+    /// Trees by round, then by margin.
     pub trees: Vec<Tree>,
 }
 
 impl Trees {
-    /// The trees in groups of about 256 leaves: what is one node of the ONNX file, and is added up by itself.
+    /// The trees in groups of about 256 leaves: each group is one node of the ONNX file and is summed separately.
     pub fn groups(&self) -> impl Iterator<Item = &[Tree]> {
         let most = self.trees.iter().map(|tree| tree.nodes.len().div_ceil(2)).max().unwrap_or(1);
         self.trees.chunks((256 / most).max(1))
     }
 
-    /// One row's margins, added up as the ONNX file does, in `f32`: the trees of a group, the groups, then the base.
+    /// Computes one row's margins in `f32`, summed in the order of the ONNX file: the trees of a group, the groups, then the base.
     pub fn margins(&self, row: &[f32], margins: &mut [f32]) {
         let mut sums = vec![0.0; margins.len()];
         margins.fill(0.0);
@@ -87,7 +87,7 @@ impl Trees {
         }
     }
 
-    /// By column, its share of the total gain.
+    /// Each column's share of the total gain.
     pub fn importances(&self, width: usize) -> Vec<f64> {
         let mut gains = vec![0.0; width];
         for node in self.trees.iter().flat_map(|tree| &tree.nodes) {
@@ -100,7 +100,7 @@ impl Trees {
     }
 }
 
-/// Trains; `progress` gets the share of the rounds that are done. Without stop rows, or with `early_stopping = 0`, all rounds are kept.
+/// Trains; `progress` receives the share of completed rounds. Without validation rows, or with `early_stopping = 0`, all rounds are kept.
 pub fn fit(trainer: &Trainer, loss: Loss, train: &Rows<'_>, stop: &Rows<'_>, progress: &dyn Fn(f64)) -> Trees {
     let bins = Bins::from_matrix(train.matrix);
     let base = loss.base(train.label, &train.weight);
@@ -179,7 +179,7 @@ impl Boosting<'_> {
     }
 }
 
-/// The margins of all rows so far.
+/// The current margins of all rows.
 struct Margins {
     count: usize,
     values: Vec<f64>,

@@ -3,7 +3,7 @@
 use super::{BlockCounts, DriftSettings, distance, method::is_quadratic};
 use crate::{SplitMix64, special::normal_isf};
 
-/// The most draws, and the most cells added up in all of them together (about two seconds in a component).
+/// Maximum number of draws, and of cells that are summed in all of them together (about two seconds in a component).
 const MAX_DRAWS: usize = 4000;
 const MAX_CELLS: usize = 1_500_000_000;
 
@@ -51,8 +51,8 @@ fn sum_drawn_blocks(rows: &[Vec<f64>], count: usize, cells: usize, random: &mut 
     sums
 }
 
-/// √(B/(B−1)), times Student's quantile over the normal's by its first Cornish-Fisher term, 1 + (z² + 1)/(4(B − 1)); squared for a
-/// distance that grows with the square of the error.
+/// The factor √(B/(B−1)), times the ratio of Student's quantile to the normal's by its first Cornish-Fisher term, 1 + (z² + 1)/(4(B − 1));
+/// squared for a distance that grows with the square of the error.
 fn small_sample_correction(blocks: usize, columns: usize, settings: &DriftSettings) -> f64 {
     let (blocks, columns) = (blocks as f64, columns.max(1) as f64);
     let z = normal_isf((settings.false_alarm_rate / columns / 2.0).clamp(1e-9, 0.5));

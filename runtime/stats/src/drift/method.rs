@@ -1,5 +1,5 @@
-//! The statistic behind each [`DriftMethod`]. Names, thresholds and sources stand in `tidemill_core::spec`; the compiler asks for an arm
-//! here for each method there.
+//! The statistic of each [`DriftMethod`]. Names, thresholds and sources are in `tidemill_core::spec`; the compiler requires an arm here for
+//! each method there.
 
 use tidemill_core::spec::DriftMethod;
 
@@ -7,7 +7,7 @@ use crate::statistic::{
     chi_square, hellinger, jensen_shannon, kullback_leibler, l_infinity, l_infinity_ordered, psi, total_variation, wasserstein_ordered,
 };
 
-/// The distance of two lists of shares. `ordered` is [`BlockCounts::ordered`](super::BlockCounts::ordered).
+/// The distance between two lists of shares. `ordered` is [`BlockCounts::ordered`](super::BlockCounts::ordered).
 pub(super) fn distance(method: DriftMethod, reference: &[f64], current: &[f64], ordered: bool) -> f64 {
     match method {
         DriftMethod::JensenShannon => jensen_shannon(reference, current),

@@ -1,14 +1,16 @@
-//! Whether a window has drifted, where rows of a block (a day) depend on each other. The weather of a day is shared by all of its
-//! flights, so thousands of rows may be worth a few dozen: tests that count rows call every month drifted. Here whole blocks are drawn.
+//! Drift detection for windows in which the rows of a block (a day) depend on each other.
+//!
+//! All flights of a day share its weather, so thousands of rows may be worth a few dozen: tests that count rows call every month drifted.
+//! Here whole blocks are drawn.
 //!
 //! - *Statistic*: the distance between the pooled counts of the window and of the reference, by a [`DriftMethod`].
-//! - *Null distribution*: two sets of blocks are drawn from the reference with replacement, as many as it has and as many as the window
-//!   has, and their distance is taken. Both the window's and the reference's own sampling error are therefore in it.
+//! - *Null distribution*: two sets of blocks are drawn from the reference with replacement, as many as the reference has and as many as the
+//!   window has, and their distance is computed. It therefore includes the sampling error of both the window and the reference.
 //! - *Family of columns*: the same draws serve all columns. Each column's distance is standardised by its own mean and deviation, and the
 //!   greatest of them (max-T, Westfall and Young 1993) gives one critical value at which the probability of any false alarm in the window
 //!   is the configured rate.
-//! - *Few blocks*: the bootstrap's variance is short by (B − 1)/B, and its tails are a normal's rather than Student's; drawn distances are
-//!   stretched for both.
+//! - *Few blocks*: the bootstrap's variance is too small by the factor (B − 1)/B, and its tails are a normal's rather than Student's; the
+//!   drawn distances are stretched for both.
 //! - *Floor*: a difference that is certain but smaller than `minimum_effect` is not drift.
 
 mod bootstrap;
@@ -18,13 +20,13 @@ use tidemill_core::spec::DriftMethod;
 
 use crate::statistic::shares_of_sums;
 
-/// The fewest reference blocks that give a sampling error. With fewer, no column is called drifted.
+/// Minimum number of reference blocks for a sampling error. With fewer, no column is called drifted.
 pub const MIN_BLOCKS: usize = 5;
 
 /// A column's counts by block and bin. All columns have the same blocks in the same order, and a column has the same bins on both sides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BlockCounts {
-    /// Whether the bins are in order of value, all but the last, which counts missing values.
+    /// Whether the bins are in order of value, except the last, which counts missing values.
     pub ordered: bool,
     /// `[blocks][bins]`.
     pub reference: Vec<Vec<u64>>,
@@ -32,7 +34,7 @@ pub struct BlockCounts {
     pub current: Vec<Vec<u64>>,
 }
 
-/// How drift is measured and decided.
+/// The settings by which drift is measured and decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DriftSettings {
     /// The distance between reference and current counts.
@@ -48,13 +50,13 @@ pub struct DriftSettings {
 /// The decision about one column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DriftVerdict {
-    /// The distance; 0 where a side has no rows.
+    /// The distance; 0 if a side has no rows.
     pub statistic: f64,
     /// A statistic above this is drift: the greater of the critical value and `minimum_effect`.
     pub threshold: f64,
-    /// The p-value, adjusted for all columns; `None` where there are too few blocks to decide.
+    /// The p-value, adjusted for all columns; `None` if there are too few blocks to decide.
     pub p_value: Option<f64>,
-    /// Whether the statistic is above the threshold, and there were enough blocks to decide.
+    /// Whether the statistic is above the threshold and there are enough blocks to decide.
     pub drifted: bool,
 }
 
@@ -180,7 +182,7 @@ fn pool_blocks(blocks: &[Vec<u64>]) -> Vec<f64> {
     sums
 }
 
-/// The distance of two lists of summed counts; 0 where a side has no rows.
+/// The distance between two lists of summed counts; 0 if a side has no rows.
 fn distance(reference: &[f64], current: &[f64], ordered: bool, method: DriftMethod) -> f64 {
     match (shares_of_sums(reference), shares_of_sums(current)) {
         (Some(reference), Some(current)) => method::distance(method, &reference, &current, ordered),

@@ -3,7 +3,7 @@
 
 use super::{Metrics, clipped_ln, defined_metrics, mean};
 
-/// Rows by what was predicted (at 0.5) and what was true.
+/// Number of rows by prediction (at 0.5) and label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confusion {
     /// Predicted positive, and positive.
@@ -16,7 +16,7 @@ pub struct Confusion {
     pub false_negative: u64,
 }
 
-/// Counts the four kinds of rows; of `scores` and `positive` the longer list is cut.
+/// Counts the four kinds of rows; the longer of `scores` and `positive` is truncated.
 ///
 /// ```
 /// let counts = tidemill_stats::confusion(&[0.9, 0.8, 0.1], &[true, false, true]);
@@ -75,7 +75,7 @@ pub fn auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     Some(twice_pairs_won as f64 / (2.0 * positives as f64 * negatives as f64))
 }
 
-/// The mean of −ln(probability given to what was true). `None` without rows or with a NaN score.
+/// The mean of −ln(probability of the true class). `None` without rows or with a NaN score.
 ///
 /// ```
 /// let loss = tidemill_stats::log_loss(&[0.5, 0.5], &[true, false]).unwrap();
@@ -143,7 +143,7 @@ pub fn f1(scores: &[f64], positive: &[bool]) -> Option<f64> {
     share(hits, hits + counts.false_positive + counts.false_negative)
 }
 
-/// All of them by name: `auc`, `log-loss`, `brier`, `accuracy`, `precision`, `recall`, `f1`, `rows`.
+/// All binary metrics by name: `auc`, `log-loss`, `brier`, `accuracy`, `precision`, `recall`, `f1`, `rows`.
 ///
 /// ```
 /// let metrics = tidemill_stats::binary_metrics(&[0.9, 0.2], &[true, false]);

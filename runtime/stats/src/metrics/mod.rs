@@ -1,5 +1,5 @@
-//! Accuracy of predictions against the truth. A metric that the rows do not define (only one class, no rows, a score that is NaN) is
-//! `None`, and left out of the maps: it is never a made-up 0 or 0.5.
+//! Accuracy of predictions against the labels. A metric that the rows do not define (only one class, no rows, a NaN score) is `None` and is
+//! left out of the maps; it is never a made-up 0 or 0.5.
 
 mod binary;
 mod multiclass;
@@ -14,18 +14,18 @@ pub use regression::{mae, r2, regression_metrics, rmse};
 /// Metrics by name, as in records.
 pub type Metrics = BTreeMap<String, f64>;
 
-/// The metrics that are defined, and `rows`.
+/// The defined metrics, and `rows`.
 fn defined_metrics(rows: usize, metrics: &[(&str, Option<f64>)]) -> Metrics {
     let defined = metrics.iter().filter_map(|(name, value)| value.map(|v| ((*name).to_owned(), v)));
     std::iter::once(("rows".to_owned(), rows as f64)).chain(defined).collect()
 }
 
-/// A probability's logarithm, with the probability kept off 0 and 1 by the machine's epsilon (as scikit-learn does).
+/// The logarithm of a probability, which is kept away from 0 and 1 by the machine epsilon (as in scikit-learn).
 fn clipped_ln(probability: f64) -> f64 {
     libm::log(probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
 }
 
-/// The mean of `value` over the rows, or `None` without rows or where it is not finite.
+/// The mean of `value` over the rows; `None` without rows or if the mean is not finite.
 fn mean(rows: usize, value: impl Fn(usize) -> f64) -> Option<f64> {
     let sum: f64 = (0..rows).map(value).sum();
     let mean = sum / rows as f64;

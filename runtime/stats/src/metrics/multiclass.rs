@@ -1,9 +1,9 @@
-//! Metrics of several classes: `scores` is row-major `[rows, classes]`, `truth` the index of each row's class. An index outside the classes
-//! (a class that the model does not know) counts as wrong, and leaves log-loss and AUC undefined.
+//! Metrics of several classes: `scores` is row-major `[rows, classes]`, and `truth` holds the index of each row's class. An index outside
+//! the classes (a class that the model does not know) counts as wrong, and leaves log-loss and AUC undefined.
 
 use super::{Metrics, clipped_ln, defined_metrics, mean};
 
-/// The class with the greatest score; the first of equals. NaN never wins.
+/// The class with the greatest score; ties go to the first. NaN never wins.
 fn argmax(scores: &[f64]) -> usize {
     let mut best = 0;
     for (class, score) in scores.iter().enumerate() {
@@ -18,7 +18,7 @@ fn count_rows(scores: &[f64], classes: usize, truth: &[usize]) -> usize {
     scores.len().checked_div(classes).unwrap_or(0).min(truth.len())
 }
 
-/// The share of rows whose greatest score is the true class's.
+/// The share of rows whose greatest score is that of the true class.
 ///
 /// ```
 /// let scores = [0.7, 0.2, 0.1, 0.1, 0.3, 0.6];
@@ -31,7 +31,7 @@ pub fn multiclass_accuracy(scores: &[f64], classes: usize, truth: &[usize]) -> O
     })
 }
 
-/// The mean of −ln(probability given to the true class).
+/// The mean of −ln(probability of the true class).
 ///
 /// ```
 /// let loss = tidemill_stats::multiclass_log_loss(&[0.5, 0.25, 0.25], 3, &[0]).unwrap();
@@ -44,7 +44,7 @@ pub fn multiclass_log_loss(scores: &[f64], classes: usize, truth: &[usize]) -> O
     })
 }
 
-/// The mean over classes of each one's AUC against the rest. `None` when a class has no row or all of them.
+/// The mean over the classes of each class's AUC against the rest. `None` when a class has no row or all of them.
 ///
 /// ```
 /// let scores = [0.8, 0.2, 0.3, 0.7];
@@ -65,7 +65,7 @@ pub fn multiclass_auc(scores: &[f64], classes: usize, truth: &[usize]) -> Option
     areas.and_then(|areas| mean(areas.len(), |class| areas[class]))
 }
 
-/// The mean over the classes that occur (truly or predicted) of each one's F1: `macro` in other tools.
+/// The mean F1 over the classes that occur (as label or as prediction): `macro` in other tools.
 ///
 /// ```
 /// let scores = [0.7, 0.3, 0.6, 0.4];
@@ -93,7 +93,7 @@ pub fn multiclass_f1(scores: &[f64], classes: usize, truth: &[usize]) -> Option<
     mean(scores.len(), |class| scores[class])
 }
 
-/// All of them by name: `auc`, `log-loss`, `accuracy`, `f1`, `rows`.
+/// All multi-class metrics by name: `auc`, `log-loss`, `accuracy`, `f1`, `rows`.
 ///
 /// ```
 /// let metrics = tidemill_stats::multiclass_metrics(&[0.8, 0.2, 0.3, 0.7], 2, &[0, 1]);

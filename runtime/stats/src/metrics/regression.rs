@@ -1,4 +1,4 @@
-//! Metrics of predicted numbers. `r2` compares with the mean of the same rows, so that it is not defined when the truth is constant.
+//! Metrics of predicted numbers. `r2` compares with the mean of the same rows, so it is not defined when the truth is constant.
 
 use super::{Metrics, defined_metrics, mean};
 
@@ -24,7 +24,7 @@ pub fn mae(predicted: &[f64], truth: &[f64]) -> Option<f64> {
     mean(predicted.len().min(truth.len()), |row| (predicted[row] - truth[row]).abs())
 }
 
-/// 1 − squared error / squared distance from the mean. `None` also where the truth is constant.
+/// 1 − squared error / squared distance from the mean. `None` also when the truth is constant.
 ///
 /// ```
 /// assert_eq!(tidemill_stats::r2(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]), Some(1.0));
@@ -38,7 +38,7 @@ pub fn r2(predicted: &[f64], truth: &[f64]) -> Option<f64> {
     Some(1.0 - error / spread)
 }
 
-/// All of them by name: `rmse`, `mae`, `r2`, `rows`.
+/// All regression metrics by name: `rmse`, `mae`, `r2`, `rows`.
 ///
 /// ```
 /// let metrics = tidemill_stats::regression_metrics(&[1.0, 5.0], &[1.0, 1.0]);

@@ -8,8 +8,8 @@ use tidemill_core::{
 
 use super::sql::value_sql;
 
-/// The bins of one column. They are numbered from 0: a number's bin is how many edges are less than or equal to it, a category's its
-/// position in the profile's `top`, with one more for all others; the last bin counts missing values.
+/// The bins of one column, numbered from 0. The bin of a number is how many edges are less than or equal to it. The bin of a category is
+/// its position in the profile's `top`, with one more bin for all other categories. The last bin counts missing values.
 ///
 /// ```
 /// use tidemill_core::spec::ColumnType;
@@ -23,7 +23,7 @@ use super::sql::value_sql;
 pub enum Bins {
     /// Bins of an ordered column.
     Numbers {
-        /// The column's type, which decides how SQL reads it as a number.
+        /// The column's type, which determines how SQL reads it as a number.
         kind: ColumnType,
         /// Inner edges, ascending and finite.
         edges: Vec<f64>,
@@ -44,7 +44,7 @@ impl Bins {
         }
     }
 
-    /// How many bins there are, including the last one for missing values.
+    /// Number of bins, including the last one for missing values.
     pub fn count(&self) -> usize {
         match self {
             Self::Numbers { edges, .. } => edges.len() + 2,
@@ -57,22 +57,22 @@ impl Bins {
         self.count() - 1
     }
 
-    /// The number of the bin for categories that have none of their own. Of numbers it is the highest bin.
+    /// The number of the bin for categories without a bin of their own; for numbers, the highest bin.
     pub fn other_bin(&self) -> usize {
         self.count() - 2
     }
 
-    /// Whether the bins but the last are in order of value.
+    /// Whether the bins, except the last, are in order of value.
     pub fn is_ordered(&self) -> bool {
         matches!(self, Self::Numbers { .. })
     }
 
-    /// A bin's number as an index, if there is such a bin.
+    /// A bin's number as an index, if the bin exists.
     pub fn index_of(&self, bin: i64) -> Option<usize> {
         usize::try_from(bin).ok().filter(|bin| *bin < self.count())
     }
 
-    /// The bin of a number; NaN is missing. A number is none of the categories.
+    /// The bin of a number; NaN is missing. Among categories, a number is another category.
     pub fn number_bin(&self, value: f64) -> usize {
         match self {
             _ if value.is_nan() => self.missing_bin(),

@@ -6,7 +6,7 @@ use tidemill_core::record::ProfileKind;
 
 use super::{MAX_CATEGORIES, QUANTILE_STEPS, inner_edges};
 
-/// The most bins of a number: fifty of about equally many rows.
+/// Maximum number of bins for numbers: fifty with about equal numbers of rows.
 const MAX_BINS: usize = 50;
 
 /// The profile of numbers; NaN is missing and left out. Moments and quantiles are exact.
@@ -43,7 +43,7 @@ pub fn numeric_profile(values: impl IntoIterator<Item = f64>) -> ProfileKind {
     }
 }
 
-/// The profile of categories; missing values must be left out before.
+/// The profile of categories; the caller leaves out missing values.
 ///
 /// ```
 /// use tidemill_core::record::ProfileKind;
@@ -86,7 +86,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     if low == high { low } else { low + (high - low) * position.fract() }
 }
 
-/// Values that cut the rows into about equal bins. A value that many rows share is a bin of its own.
+/// Values that divide the rows into about equal bins. A value that many rows share is a bin of its own.
 fn equal_frequency_edges(sorted: &[f64]) -> Vec<f64> {
     let Some(minimum) = sorted.first() else { return Vec::new() };
     let candidates = (1..MAX_BINS).map(|bin| sorted[sorted.len() * bin / MAX_BINS]);

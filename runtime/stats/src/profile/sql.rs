@@ -1,7 +1,7 @@
 //! Profiles by SQL aggregates, over rows that never leave the engine.
 //!
-//! There are three passes: counts and limits; quantiles, of many rows those of a sample; moments and the histogram. Sums are taken over
-//! integers and the sample by a hash of the row, so that no order of rows or threads changes a bit.
+//! There are three passes: counts and limits; quantiles, from a sample if there are many rows; moments and the histogram. Sums are taken
+//! over integers and the sample by a hash of the row, so that no order of rows or threads changes a bit.
 
 use std::collections::BTreeMap;
 
@@ -14,32 +14,32 @@ use tidemill_core::{
 
 use super::{MAX_CATEGORIES, QUANTILE_STEPS, inner_edges};
 
-/// Non-null values up to which quantiles are exact; of more, they are those of a sample of at least half as many.
+/// Number of non-null values up to which quantiles are exact; above, they come from a sample of at least half as many.
 const MAX_EXACT_ROWS: u64 = 200_000;
-/// The scale of the integers that are summed: values are taken between 0 and 1.
+/// The scale of the integers that are summed: values are mapped to 0 to 1 first.
 const SCALE: f64 = (1u64 << 50) as f64;
 
-/// Runs queries over the rows that are profiled. Each result is text, as the engine casts it; `None` is null.
+/// Runs queries over the profiled rows. Each result is text, as the engine casts it; `None` is null.
 pub trait ProfileQuery {
     /// Evaluates aggregate expressions over all rows, in one pass: one result for each expression.
     ///
     /// # Errors
-    /// Those of the engine.
+    /// The engine's errors.
     fn aggregate(&self, expressions: &[String]) -> Result<Vec<Option<String>>>;
 
     /// Selects one text expression; `clauses` follow `FROM <rows>`.
     ///
     /// # Errors
-    /// Those of the engine.
+    /// The engine's errors.
     fn select(&self, expression: &str, clauses: &str) -> Result<Vec<Option<String>>>;
 }
 
-/// A profile, and what was evaluated in the same pass over the rows.
+/// A profile, and the results of extra expressions from the same pass over the rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SqlProfile {
     /// The profile of all columns.
     pub profile: Profile,
-    /// The results of the extra expressions, in their order.
+    /// The results of the extra expressions, in order.
     pub extra: Vec<Option<String>>,
 }
 
@@ -47,7 +47,7 @@ impl SqlProfile {
     /// Profiles the columns. `extra` are aggregate expressions that the first pass evaluates too.
     ///
     /// # Errors
-    /// Those of the queries.
+    /// The errors of the queries.
     pub fn build(columns: &[(&str, ColumnType)], extra: &[String], rows: &dyn ProfileQuery) -> Result<Self> {
         let (mut profile, extra) = limits(columns, extra, rows)?;
         quantiles(&mut profile, rows)?;
@@ -91,7 +91,7 @@ fn limits(columns: &[(&str, ColumnType)], extra: &[String], rows: &dyn ProfileQu
     Ok((Profile { rows, columns: profiled }, extra))
 }
 
-/// Expressions for the non-null values, then the least and the greatest, or the number of distinct ones.
+/// Expressions for the number of non-null values, then the smallest and the greatest, or the number of distinct values.
 fn limits_sql(name: &str, kind: ColumnType) -> [String; 3] {
     let column = quote_identifier(name);
     let present = format!("count({column})");
@@ -165,7 +165,7 @@ fn quantiles_sql(profile: &Profile) -> Vec<String> {
     expressions
 }
 
-/// Quantiles with the true limits at their ends. The sample that they come from may be empty only if all rows are equal.
+/// Sets the ends of the quantiles to the true limits. The sample that they come from can be empty only if all rows are equal.
 fn between_limits(mut quantiles: Vec<f64>, low: f64, high: f64) -> Vec<f64> {
     quantiles.resize(QUANTILE_STEPS + 1, high);
     (quantiles[0], quantiles[QUANTILE_STEPS]) = (low, high);
@@ -211,7 +211,7 @@ fn moments_sql(profile: &Profile) -> Vec<String> {
             let value = value_sql(name, column.kind);
             let unit = format!("(({value} - {}) / {})", double_literal(*low), double_literal(width(*low, *high)));
             let scaled = |e: &str| format!("CAST(sum(CAST(round({e} * {}) AS BIGINT)) AS VARCHAR)", double_literal(SCALE));
-            // DuckDB's bins hold their upper edge and ours their lower one: counted over the negated values.
+            // DuckDB's bins include their upper edge and ours their lower one, so the negated values are counted.
             let negated: Vec<String> = edges.iter().rev().map(|edge| double_literal(-edge)).collect();
             let bins = match negated.as_slice() {
                 [] => "NULL".to_owned(),
@@ -223,7 +223,7 @@ fn moments_sql(profile: &Profile) -> Vec<String> {
     expressions
 }
 
-/// Counts by ascending bin, from those of the negated values. Values below the first edge come last there, if there are any.
+/// Counts by ascending bin, from the counts of the negated values. Values below the first edge come last there, if there are any.
 fn histogram(mut negated: Vec<u64>, edges: usize, present: u64) -> Vec<u64> {
     negated.resize(edges, 0);
     negated.push(present - negated.iter().sum::<u64>());
@@ -259,7 +259,7 @@ fn parse_count(text: Option<String>) -> u64 {
     text.and_then(|count| count.parse().ok()).unwrap_or_default()
 }
 
-/// A list as DuckDB writes it.
+/// Parses a list as DuckDB writes it.
 fn parse_list<T: std::str::FromStr>(list: Option<&str>) -> Vec<T> {
     let inner = list.unwrap_or_default().trim_matches(['[', ']']);
     inner.split(',').filter_map(|item| item.trim().parse().ok()).collect()
@@ -271,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers each pass with what DuckDB would, and keeps what it was asked.
+    /// Answers each pass as DuckDB would, and records the expressions.
     struct Engine(RefCell<Vec<Vec<String>>>);
 
     impl ProfileQuery for Engine {

@@ -1,7 +1,7 @@
-//! The population stability index. Its value depends on the bins and on the stand-in for empty bins at least as much as on the data: the
+//! The population stability index. Its value depends on the bins and on the replacement for empty bins at least as much as on the data: the
 //! same samples gave 0.09 by reference deciles and 0.56 by pooled Sturges bins.
 
-/// The share that stands in for an empty bin.
+/// The share that replaces an empty bin.
 const EMPTY_SHARE: f64 = 1e-4;
 
 /// The population stability index, Σ (p − q)·ln(p / q): 0 for equal shares, without an upper bound.
