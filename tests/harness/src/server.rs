@@ -132,7 +132,10 @@ impl Server {
 
     /// `{"quiet": …, "dead": …}`.
     pub fn status(&self) -> Result<serde_json::Value> {
-        let request = ureq::get(format!("{}/status", self.address)).config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        let request = ureq::get(format!("{}/status", self.address))
+            .config()
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .build();
         Ok(request.call()?.body_mut().read_json()?)
     }
 
