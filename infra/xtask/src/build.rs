@@ -3,7 +3,7 @@
 //! Each of the two ends with crates that wait for each other; together they keep all cores busy. They don't wait for each other's locks,
 //! because their profiles have folders of their own.
 
-use std::{num::NonZero, process::Command, thread};
+use std::{process::Command, thread};
 
 use anyhow::{Result, anyhow};
 
@@ -17,7 +17,7 @@ use crate::{
 /// Builds the components alone.
 pub(crate) fn components(machine: &Machine, environment: &mut Environment, wasm: &Wasm, selection: &Selection) -> Result<()> {
     note("compiling the components; the first time takes minutes");
-    let folder = step("components", || guests::build(machine, wasm, selection, Profile::Dev, None))?;
+    let folder = step("components", || guests::build(machine, wasm, selection, Profile::Dev))?;
     environment.set("TIDEMILL_COMPONENTS", folder);
     Ok(())
 }
@@ -31,10 +31,8 @@ pub(crate) fn all(
     (names, cargo): (&str, &mut Command),
 ) -> Result<()> {
     note("compiling components and programs; the first time takes minutes");
-    // Programs are most of the work: at half the jobs the components are finished before them.
-    let jobs = thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
     let (components, programs) = thread::scope(|scope| {
-        let components = scope.spawn(|| step("components", || guests::build(machine, wasm, selection, profile, Some(jobs))));
+        let components = scope.spawn(|| step("components", || guests::build(machine, wasm, selection, profile)));
         let programs = step("programs", || Ok((run_command(cargo)?, names.to_owned())));
         (components.join(), programs)
     });

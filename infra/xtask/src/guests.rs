@@ -47,25 +47,18 @@ pub(crate) fn command(machine: &Machine, names: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the components and places them as `<target>/components/tidemill_<name>.wasm`; `jobs` limits cargo where something else runs
-/// beside it.
-pub(crate) fn build(
-    machine: &Machine,
-    wasm: &Wasm,
-    selection: &Selection,
-    profile: Profile,
-    jobs: Option<usize>,
-) -> Result<(PathBuf, String)> {
+/// Builds the components and places them as `<target>/components/tidemill_<name>.wasm`.
+pub(crate) fn build(machine: &Machine, wasm: &Wasm, selection: &Selection, profile: Profile) -> Result<(PathBuf, String)> {
     let groups = selection.groups(machine)?;
     let target = machine.target.join(wasm.folder());
     let folder = machine.folder("components")?;
     let mut built = Vec::new();
     for group in &groups {
-        // `predict` alone has another profile, and only where it is measured.
+        // What answers requests has another profile, and only where it is measured.
         let (served, others): (Vec<&String>, Vec<&String>) = group.iter().partition(|name| profile_of(name, profile) == SERVED);
         for (profile, names) in [(GUEST, others), (SERVED, served)] {
             if !names.is_empty() {
-                compile(machine, wasm, &target, profile, jobs, &names)?;
+                compile(machine, wasm, &target, profile, &names)?;
                 let made = target.join(TARGET).join(profile);
                 let placed = names.iter().map(|name| place(&made, &folder, name));
                 built.extend(placed.collect::<Result<Vec<_>>>()?);
@@ -83,16 +76,14 @@ impl Selection {
         let mut others = crates_in(&machine.root.join("infra/spin"))?;
         // Its store blocks, and a feature of one package counts for all packages of a call.
         let blocking: Vec<String> = others.extract_if(.., |package| package == "tidemill-spin-run").collect();
+        // Compiled from what the stages are compiled from, with the same features.
+        let guests = || crates_in(&machine.root.join("tests/guests"));
         Ok(match self {
             Self::Stages => vec![stages],
             Self::Shipped => vec![stages, others, blocking],
-            Self::All => {
-                others.extend(crates_in(&machine.root.join("tests/guests"))?);
-                vec![stages, others, blocking]
-            }
+            Self::All => vec![stages, guests()?, others, blocking],
             Self::Named(names) => {
-                others.extend(crates_in(&machine.root.join("tests/guests"))?);
-                let mut groups = vec![stages, others, blocking];
+                let mut groups = vec![stages, guests()?, others, blocking];
                 let known: Vec<&str> = groups.iter().flatten().map(|package| short_name(package)).collect();
                 if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
                     bail!("no component is called `{unknown}`; there are {}", known.join(", "));
@@ -108,24 +99,21 @@ impl Selection {
 
 /// The profile of components: see `Cargo.toml`.
 const GUEST: &str = "guest";
-/// The profile of `predict` in a release.
+/// The profile of `predict` and the ONNX engine in a release.
 const SERVED: &str = "served";
 
 fn profile_of(package: &str, profile: Profile) -> &'static str {
     match profile {
-        Profile::Release if package == "tidemill-predict" => SERVED,
+        Profile::Release if ["tidemill-predict", "tidemill-onnx"].contains(&package) => SERVED,
         _ => GUEST,
     }
 }
 
-fn compile(machine: &Machine, wasm: &Wasm, target: &Path, profile: &str, jobs: Option<usize>, names: &[&String]) -> Result<()> {
+fn compile(machine: &Machine, wasm: &Wasm, target: &Path, profile: &str, names: &[&String]) -> Result<()> {
     let mut command = wasm.cargo(machine)?;
     command
         .env("CARGO_TARGET_DIR", target)
         .args(["--profile", profile, "--lib", "--quiet"]);
-    if let Some(jobs) = jobs {
-        command.args(["--jobs", &jobs.to_string()]);
-    }
     for name in names {
         command.args(["--package", name]);
     }
