@@ -1,8 +1,7 @@
-//! What the end-to-end tests share: a small project with data of its own making, untrained and trained, what it logged, the stages
-//! natively, and the hosts that serve what Spin runs.
+//! The parts that the end-to-end tests share: a small project with synthetic data, untrained and trained, its prediction log, and the hosts
+//! that serve the components of Spin.
 
 pub mod documents;
-pub mod native;
 pub mod prediction_log;
 pub mod small;
 pub mod spin;

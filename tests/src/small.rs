@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use tidemill_host::{SqlEngine, SqlOptions};
 
 /// Readings a day.
 pub const ROWS: u64 = 960;
@@ -99,4 +100,14 @@ pub fn overlay(project: &Path, fixture: &str) -> Result<()> {
         std::fs::copy(&path, project.join(path.file_name().unwrap_or_default()))?;
     }
     Ok(())
+}
+
+/// SQL as small as the data, with its cache under `folder`.
+pub fn sql(folder: &Path) -> tidemill_core::Result<SqlEngine> {
+    SqlEngine::new(SqlOptions {
+        cache_dir: folder.join("cache"),
+        memory_bytes: 1 << 29,
+        threads: 2,
+        timeout: std::time::Duration::from_secs(60),
+    })
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tidemill_harness::{server::Server, snapshot};
-use tidemill_tests::small;
+use tidemill_tests::{small, trained};
 
 const DAYS: u64 = 5;
 /// The failpoints of a run; `runtime/run/src/failpoint.rs` has the same list.
@@ -23,15 +23,6 @@ const STEPS: [&str; 9] = [
     "window-create",
     "ack",
 ];
-
-fn tidemill() -> Option<PathBuf> {
-    let path = std::env::var_os("TIDEMILL").map(PathBuf::from);
-    if path.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "TIDEMILL is not set: run `cargo xtask test`");
-        eprintln!("skipped: TIDEMILL is not set; `cargo xtask test` sets it");
-    }
-    path
-}
 
 /// The failpoint that ends the process when a step is passed for the given time.
 fn kill_at(step: &str, times: u32) -> String {
@@ -154,7 +145,7 @@ fn undisturbed(tidemill: &Path) -> Result<std::collections::BTreeMap<String, tid
 
 #[test]
 fn killed_at_each_step() -> Result<()> {
-    let Some(tidemill) = tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
     // A window closes five times in all: waiting for its second or third passing would let the process live too long.
     let rounds = [1, 2, 1, 1].into_iter();
@@ -179,7 +170,7 @@ fn killed_at_each_step() -> Result<()> {
 
 #[test]
 fn every_event_three_times_and_shuffled() -> Result<()> {
-    let Some(tidemill) = tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
     let folder = tempfile::tempdir()?;
     let mut driver = Driver::new(&tidemill, folder.path(), &[("TIDEMILL_REDELIVER", "3,17")], vec![])?;
@@ -192,7 +183,7 @@ fn every_event_three_times_and_shuffled() -> Result<()> {
 
 #[test]
 fn the_queue_may_be_lost() -> Result<()> {
-    let Some(tidemill) = tidemill() else { return Ok(()) };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let expected = undisturbed(&tidemill)?;
     let folder = tempfile::tempdir()?;
     let plan = [("after-run", 2), ("before-commit", 3), ("queue-put", 6), ("ack", 9)]

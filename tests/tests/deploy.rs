@@ -8,17 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use tidemill_tests::trained;
 
-/// The program; `None` where it was not built and nobody insists.
+/// The program's answer; `None` where it was not built and nobody insists.
 fn tidemill(folder: &Path, arguments: &[&str]) -> Result<Option<Output>> {
-    let Some(program) = std::env::var_os("TIDEMILL") else {
-        ensure!(
-            std::env::var_os("CI").is_none(),
-            "TIDEMILL is not set; run this through `cargo xtask test`"
-        );
-        eprintln!("left out: TIDEMILL is not set; `cargo xtask test` sets it");
-        return Ok(None);
-    };
+    let Some(program) = trained::find_tidemill() else { return Ok(None) };
     Ok(Some(Command::new(program).args(arguments).current_dir(folder).output()?))
 }
 

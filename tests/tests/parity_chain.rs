@@ -9,14 +9,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{
     Decision, Digest,
-    pipeline::Pipeline,
+    pipeline::{NodeSettings, Pipeline},
     project::Project,
     record::{OutcomeRecord, ReadRecord, RunRecord},
     time::parse_as_of,
@@ -24,8 +24,9 @@ use tidemill_core::{
 };
 use tidemill_harness::{server::Server, snapshot};
 use tidemill_host::{RunHost, SqlEngine, Store};
+use tidemill_lambda::{NATIVE_STAGES, stage_runner};
 use tidemill_run::{Attempt, Commit, Ledger, RunReport};
-use tidemill_tests::{native, small};
+use tidemill_tests::{small, trained};
 
 const DAYS: u64 = 5;
 const MODELS: [&str; 4] = ["alarm", "alarm-linear", "speed", "site"];
@@ -37,11 +38,7 @@ const KEPT: [&str; 2] = ["components/", "configs/"];
 
 #[test]
 fn every_stage_of_the_chain() -> Result<()> {
-    let Some(tidemill) = std::env::var_os("TIDEMILL").map(PathBuf::from) else {
-        assert!(std::env::var_os("CI").is_none(), "TIDEMILL is not set: run `cargo xtask test`");
-        eprintln!("skipped: TIDEMILL is not set; `cargo xtask test` sets it");
-        return Ok(());
-    };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let project = small::project(folder.path())?;
     small::overlay(&project, "chain")?;
@@ -61,7 +58,7 @@ fn play(server: &Server) -> Result<()> {
                 predict(server, model, day, &readings)?;
             }
         }
-        put(server, &format!("inbox/readings/day-{day}.csv"), &data(&readings))?;
+        server.create(&format!("inbox/readings/day-{day}.csv"), data(&readings))?;
         tick(server, day)?;
         for model in MODELS {
             server.wait_for_decision(model, &format!("2024-01-{day:02}T00-00-00Z"))?;
@@ -69,7 +66,7 @@ fn play(server: &Server) -> Result<()> {
         if day == 3 {
             // Wrong on purpose: they go before the truth by key.
             let labels: String = (0..100).map(|row| format!("day-3-0/{row},{}\n", row % 2)).collect();
-            put(server, "labels/alarm/late.csv", &format!("id,label\n{labels}"))?;
+            server.create("labels/alarm/late.csv", format!("id,label\n{labels}"))?;
             wait_for(server, "labels/alarm/late.csv")?;
         }
     }
@@ -116,11 +113,6 @@ fn predict(server: &Server, model: &str, day: u64, readings: &[small::Reading]) 
     Ok(())
 }
 
-fn put(server: &Server, key: &str, text: &str) -> Result<()> {
-    server.runtime.block_on(server.store.create(key, text.as_bytes().to_vec().into()))?;
-    Ok(())
-}
-
 /// Until what this object triggers has an outcome and the chain is quiet.
 fn wait_for(server: &Server, key: &str) -> Result<()> {
     let ledger = Ledger::new(server.store.clone());
@@ -144,7 +136,7 @@ async fn rebuild(project: &Path, folder: &Path) -> Result<()> {
         .pipeline,
         recorded: Store::local(&recorded)?,
         native: Store::local(&folder.join("store"))?,
-        sql: native::sql(folder)?,
+        sql: small::sql(folder)?,
     };
     let runs = chain.runs().await?;
     covers(&runs)?;
@@ -179,11 +171,7 @@ fn written(store: &Path) -> Result<BTreeMap<String, Digest>> {
 /// The chain must have been one that says something: every stage, each kind of decision, several versions.
 fn covers(runs: &[(OutcomeRecord, RunRecord)]) -> Result<()> {
     let stages: BTreeSet<&str> = runs.iter().map(|(outcome, _)| outcome.stage.as_str()).collect();
-    let missing: Vec<&str> = native::STAGES
-        .map(|(name, _)| name)
-        .into_iter()
-        .filter(|name| !stages.contains(name))
-        .collect();
+    let missing: Vec<&str> = NATIVE_STAGES.into_iter().filter(|name| !stages.contains(name)).collect();
     ensure!(missing.is_empty(), "the chain has no run of {missing:?}");
     for decision in [Decision::Done, Decision::Rejected, Decision::Skipped] {
         ensure!(
@@ -237,9 +225,12 @@ impl Chain {
         let (component, trigger) = (outcome.component.clone(), outcome.trigger.clone());
         let attempt = Attempt::new(node, component, trigger.clone(), as_of, outcome.depth - 1);
         let host = RunHost::for_attempt(&attempt, self.native.clone(), self.sql.clone(), None);
-        let (stage, config) = (outcome.stage.clone(), node.config.to_string());
-        let ran = tokio::task::spawn_blocking(move || (native::run(&stage, &trigger, &config, &host), host.finish()));
-        let (result, recorded) = ran.await?;
+        let runner = stage_runner(&NodeSettings {
+            component: Some(format!("components/{}", outcome.component)),
+            ..NodeSettings::new(&self.pipeline, node)
+        })?;
+        let node = node.clone();
+        let (result, recorded, _) = tokio::task::spawn_blocking(move || runner.run(&node, &trigger, host)).await?;
         let reads = recorded.reads.clone();
         let ran = RunReport {
             started: run.started,

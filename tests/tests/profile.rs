@@ -5,10 +5,12 @@ use std::{fmt::Write as _, path::Path};
 use anyhow::{Context as _, Result};
 use tidemill_core::{
     Digest, RunContext, Trigger,
+    pipeline::NodeSettings,
     record::{ColumnProfile, DataFile, Profile, ProfileKind},
 };
 use tidemill_host::{Grants, RunHost, RunSetup, Store};
-use tidemill_tests::native;
+use tidemill_lambda::stage_runner;
+use tidemill_tests::small;
 
 /// Skewed, with repeated values, negative ones and gaps.
 fn level(row: u64) -> Option<f64> {
@@ -32,7 +34,7 @@ async fn profiled(rows: u64) -> Result<Profile> {
     store.create(&trigger.key, csv.into()).await?;
     let host = RunHost::new(RunSetup {
         store: store.clone(),
-        sql: native::sql(folder.path())?,
+        sql: small::sql(folder.path())?,
         context: RunContext {
             as_of: jiff::Timestamp::UNIX_EPOCH,
             seed: 0,
@@ -48,9 +50,14 @@ async fn profiled(rows: u64) -> Result<Profile> {
         progress: None,
         handle: tokio::runtime::Handle::current(),
     });
-    let config = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/readings.json"))?;
-    let outcome = tokio::task::spawn_blocking(move || native::run("validate", &trigger, &config, &host)).await??;
-    let part: DataFile = serde_json::from_value(outcome.result)?;
+    let config = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/readings.json"))?;
+    let config: serde_json::Value = serde_json::from_slice(&config)?;
+    let component = format!("components/{}", trigger.digest);
+    let node = serde_json::json!({ "stage": "validate", "resource": "readings", "component": component, "config": config });
+    let node: NodeSettings = serde_json::from_value(node)?;
+    let runner = stage_runner(&node)?;
+    let (outcome, ..) = tokio::task::spawn_blocking(move || runner.run(&node.to_node(), &trigger, host)).await?;
+    let part: DataFile = serde_json::from_value(outcome?.result)?;
     Ok(serde_json::from_slice(&store.get(&part.profile).await?)?)
 }
 

@@ -5,18 +5,12 @@
 //!
 //! Each document is one shell session in an empty folder, so that a later block may use what an earlier one made.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
+use tidemill_tests::trained;
 
-fn root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(here.parent().context("the tests are not in a checkout")?.to_path_buf())
-}
+use crate::conventions::sources::root;
 
 /// The fenced blocks of a document: what follows the fence's ticks, and the lines.
 fn blocks(text: &str) -> Vec<(String, String)> {
@@ -77,14 +71,7 @@ fn run(document: &str) -> Result<()> {
         .filter(|(kind, _)| kind == "sh run")
         .map(|(_, body)| body.as_str())
         .collect();
-    let Some(tidemill) = std::env::var_os("TIDEMILL") else {
-        ensure!(
-            std::env::var_os("CI").is_none(),
-            "TIDEMILL is not set; run this through `cargo xtask test`"
-        );
-        eprintln!("left out: TIDEMILL is not set; `cargo xtask test` sets it");
-        return Ok(());
-    };
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let output = Command::new("bash")
         .arg("-c")

@@ -7,7 +7,7 @@
 
 mod fetch;
 mod prefix;
-pub mod rows;
+mod rows;
 #[cfg(test)]
 mod tests;
 

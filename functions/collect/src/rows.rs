@@ -1,5 +1,4 @@
-//! Rows that arrive over HTTP: the format of the file that they become, and whether the body can be such a file. Posting to `raw/` uses
-//! this module too.
+//! Rows that arrive over HTTP: the format of the file that they become, and whether the body can be such a file.
 
 use tidemill_core::{Error, Result};
 
@@ -22,7 +21,7 @@ const CONTENT_TYPES: [(&str, &[&str]); 3] = [
 ];
 
 /// The file extension for a content type, if the type is known.
-pub fn file_extension(content_type: &str) -> Option<&'static str> {
+pub(crate) fn file_extension(content_type: &str) -> Option<&'static str> {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     CONTENT_TYPES
         .into_iter()
@@ -34,7 +33,7 @@ pub fn file_extension(content_type: &str) -> Option<&'static str> {
 ///
 /// # Errors
 /// `Input` if the content type is unknown or the body does not have it; rows are checked later, against the contract.
-pub fn to_file(content_type: &str, body: &[u8]) -> Result<(&'static str, Vec<u8>)> {
+pub(crate) fn to_file(content_type: &str, body: &[u8]) -> Result<(&'static str, Vec<u8>)> {
     let extension = file_extension(content_type).ok_or_else(|| {
         let known = CONTENT_TYPES.map(|(_, names)| format!("`{}`", names[0])).join(", ");
         Error::input(format!("content type `{content_type}` is unknown; send {known}"))

@@ -94,20 +94,12 @@ pub(crate) struct ScoredModel {
 
 impl From<ModelVersion> for ScoredModel {
     fn from(version: ModelVersion) -> Self {
-        let ModelVersion {
-            onnx,
-            onnx_digest,
-            transform,
-            transform_digest,
-            classes,
-            ..
-        } = version;
         Self {
-            onnx,
-            onnx_digest,
-            transform,
-            transform_digest,
-            classes,
+            onnx: version.onnx,
+            onnx_digest: version.onnx_digest,
+            transform: version.transform,
+            transform_digest: version.transform_digest,
+            classes: version.classes,
         }
     }
 }

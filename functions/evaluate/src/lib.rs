@@ -1,8 +1,11 @@
 //! Evaluates a candidate: its metrics on the holdout, the champion's on the same rows, by slices, and against the gates.
 //!
+//! - *Reads* the outcome of `train` that triggers it, the holdout slice, and the candidate and the champion with their transforms.
+//! - *Writes* `evaluations/<model>/<run>/evaluation.json`.
+//! - *Decides* `done` with an [`Evaluation`](tidemill_core::record::Evaluation), or `rejected` with the same result if a gate fails.
+//!
 //! Models of Tidemill's own trainer are evaluated in the component, and models from elsewhere by the host's ONNX engine, which is a
-//! component too: a gate does not depend on the machine. A candidate that fails a gate is a `rejected` outcome with the whole evaluation as
-//! its result.
+//! component too: a gate does not depend on the machine.
 
 mod gates;
 mod holdout;

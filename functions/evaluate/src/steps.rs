@@ -3,6 +3,7 @@
 use tidemill_core::{
     Error, ErrorKind, Finding, Host, Level, ObjectsExt, Outcome, Result, Severity, Trigger,
     gate::Metrics,
+    layout,
     record::{Evaluation, MetricSlice, ModelAlias, ModelVersion, OutcomeRecord, TrainingResult},
     spec::Model,
 };
@@ -50,7 +51,7 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
         slices,
         failed,
     };
-    let key = format!("evaluations/{}/{}/evaluation.json", model.name, host.context().run_key);
+    let key = layout::evaluation(&model.name, &host.context().run_key);
     host.objects().create_json(&key, &evaluation)?;
     findings.extend(evaluation.failed.iter().cloned());
     let outcome_of = |reason: String| match evaluation.failed.is_empty() {
@@ -65,15 +66,10 @@ type ChampionMetrics = (u32, Metrics);
 
 /// Scores the champion on the same rows. A champion that cannot be scored on them is a finding, and the candidate is evaluated without it.
 fn score_champion(model: &Model, holdout: &Holdout, all: &[usize], host: &dyn Host) -> Result<(Option<ChampionMetrics>, Vec<Finding>)> {
-    let Some(alias) = host
-        .objects()
-        .find_json::<ModelAlias>(&format!("models/{}/aliases/champion.json", model.name))?
-    else {
+    let Some(alias) = host.objects().find_json::<ModelAlias>(&layout::alias(&model.name, "champion"))? else {
         return Ok((None, Vec::new()));
     };
-    let version: ModelVersion = host
-        .objects()
-        .get_json(&format!("models/{}/versions/{}.json", model.name, alias.version))?;
+    let version: ModelVersion = host.objects().get_json(&layout::version(&model.name, alias.version))?;
     match holdout.scores(&version.into(), host) {
         Ok(scores) => Ok((Some((alias.version, holdout.metrics(&scores, all))), Vec::new())),
         Err(error) if error.kind == ErrorKind::Input => {

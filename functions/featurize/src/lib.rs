@@ -70,7 +70,7 @@ impl Stage for Featurize {
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return reject(findings);
         }
-        let set = FeatureWriter::new(&config, host).write(trigger, &source, table)?;
+        let set = FeatureWriter { config: &config, host }.write(trigger, &source, table)?;
         let (train, validation, holdout) = (set.train_rows, set.validation_rows, set.holdout_rows);
         let features = set.signature.inputs.len();
         let reason = format!("{train} rows to train on, {validation} to validate on, {holdout} held out, {features} features");

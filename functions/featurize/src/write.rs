@@ -1,7 +1,7 @@
 //! Writes a feature set: the transform, the profile with its counts by block, and a table for each slice.
 
 use tidemill_core::{
-    ColumnValues, Digest, Host, ObjectsExt, Result, Trigger,
+    ColumnValues, Digest, Host, ObjectsExt, Result, Trigger, layout,
     record::FeatureSet,
     sql::{quote_identifier, quote_identifiers},
 };
@@ -15,20 +15,11 @@ use crate::{
 
 /// Writes the files of a run, into the run's folder.
 pub(crate) struct FeatureWriter<'a> {
-    config: &'a Config,
-    host: &'a dyn Host,
-    folder: String,
+    pub(crate) config: &'a Config,
+    pub(crate) host: &'a dyn Host,
 }
 
-impl<'a> FeatureWriter<'a> {
-    pub(crate) fn new(config: &'a Config, host: &'a dyn Host) -> Self {
-        Self {
-            config,
-            host,
-            folder: format!("features/{}/{}", config.model.name, host.context().run_key),
-        }
-    }
-
+impl FeatureWriter<'_> {
     /// Fits the transform on the train slice and writes everything.
     pub(crate) fn write(&self, trigger: &Trigger, source: &FeatureSource, table: SlicedRows) -> Result<FeatureSet> {
         let transform_digest = self.write_transform(&table)?;
@@ -42,7 +33,7 @@ impl<'a> FeatureWriter<'a> {
             train_rows,
             validation_rows,
             holdout_rows,
-            transform: self.key("transform.json"),
+            transform: self.key(layout::TRANSFORM),
             transform_digest,
             profile: self.key("profile.json"),
             signature: table.rows.signature,
@@ -52,7 +43,7 @@ impl<'a> FeatureWriter<'a> {
     }
 
     fn key(&self, name: &str) -> String {
-        format!("{}/{name}", self.folder)
+        layout::feature_file(&self.config.model.name, &self.host.context().run_key, name)
     }
 
     fn slice_key(&self, slice: Slice) -> String {
@@ -68,9 +59,9 @@ impl<'a> FeatureWriter<'a> {
         let label = encode_labels(columns.require(&features.label)?, &table.classes)?;
         let (signature, kind) = (table.rows.signature.clone(), self.config.model.trainer.kind);
         let transform = Transform::fit(signature, &features.transform, kind, &columns, &label)?;
-        let bytes = transform.to_json()?;
-        self.host.objects().create_immutable(&self.key("transform.json"), &bytes)?;
-        Ok(Digest::sha256(&bytes))
+        self.host
+            .objects()
+            .create_immutable(&self.key(layout::TRANSFORM), &transform.to_json()?)
     }
 
     fn write_profile(&self, table: &SlicedRows) -> Result<()> {

@@ -3,8 +3,9 @@
 
 use tidemill_core::{
     Error, Format, Host, ObjectsExt, Outcome, Result, Table, Trigger,
+    layout::{self, Prefix},
     record::{MonitoringReport, MonitoringWindow, WindowSegments},
-    time::key_time,
+    text::quoted_list,
 };
 
 use crate::{Config, read, report};
@@ -19,12 +20,12 @@ pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result
         return Err(Error::input(format!(
             "`{}` has no column `{missing}` but {}; labels need `id`, the prediction's, and `label`",
             trigger.key,
-            columns.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")
+            quoted_list(&columns)
         )));
     }
     let mut revised: Option<MonitoringReport> = None;
     let mut count = 0;
-    for meta in host.objects().list_all(&format!("windows/{}/", config.model.name))? {
+    for meta in host.objects().list_all(&Prefix::Windows.under(&config.model.name))? {
         let window: MonitoringWindow = host.objects().get_json(&meta.key)?;
         if contains_predictions(&window, &labels, host)? {
             revised = Some(report::write_report(&window, config, host)?);
@@ -53,16 +54,11 @@ fn label_table(key: &str) -> Result<Table> {
 }
 
 fn contains_predictions(window: &MonitoringWindow, labels: &Table, host: &dyn Host) -> Result<bool> {
-    let key = format!("logs/{}/{}.json", window.model, key_time(window.start));
-    let segments = host
-        .objects()
-        .find_json::<WindowSegments>(&key)?
-        .map(|log| log.segments)
-        .unwrap_or_default();
-    if segments.is_empty() {
+    let log: Option<WindowSegments> = host.objects().find_json(&layout::window_segments(&window.model, window.start))?;
+    let Some(log) = log.filter(|log| !log.segments.is_empty()) else {
         return Ok(false);
-    }
+    };
     let sql = "SELECT count(*) AS found FROM predictions p JOIN labels l ON p.\"_id\" = CAST(l.id AS VARCHAR)";
-    let batches = read::query(host, sql, &[Table::parquet("predictions", segments), labels.clone()])?;
+    let batches = read::query(host, sql, &[Table::parquet("predictions", log.segments), labels.clone()])?;
     Ok(read::first_count(&batches, "found")? > 0)
 }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidemill_core::{
     Error, Host, ObjectMeta, ObjectsExt, Result, Table, digest_json,
+    layout::{self, Prefix},
     record::{ModelVersion, MonitoringReport, MonitoringWindow, WindowSegments},
     sql::{quote_identifier, quote_identifiers, timestamp_literal},
-    time::key_time,
 };
 
 use crate::{Config, accuracy, counts::PredictionTable, drift, read};
@@ -18,7 +18,7 @@ const MAX_REFERENCE_BLOCKS: u64 = 20;
 
 /// Measures the window and writes its report.
 pub(crate) fn write_report(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Result<MonitoringReport> {
-    let labels = list_labels(&config.model.name, host)?;
+    let labels = host.objects().list_all(&Prefix::Labels.under(&config.model.name))?;
     host.report_progress(0.1, "reading the window's predictions");
     let served = prediction_table(window, host)?;
     let version = serving_version(window, host)?;
@@ -77,11 +77,6 @@ fn new_report(window: &MonitoringWindow, rows: u64, window_rows: u64, key: Strin
     }
 }
 
-/// All objects under `labels/<model>/`.
-pub(crate) fn list_labels(model: &str, host: &dyn Host) -> Result<Vec<ObjectMeta>> {
-    host.objects().list_all(&format!("labels/{model}/"))
-}
-
 /// `reports/<model>/<start>/<digest>/report.json`; the digest covers the sources of the labels: data files and label files.
 fn report_key(window: &MonitoringWindow, labels: &[ObjectMeta]) -> String {
     #[derive(Serialize)]
@@ -95,12 +90,7 @@ fn report_key(window: &MonitoringWindow, labels: &[ObjectMeta]) -> String {
         labels,
         predictions: window.digest.as_str(),
     };
-    format!(
-        "reports/{}/{}/{}/report.json",
-        window.model,
-        key_time(window.start),
-        digest_json(&known).short()
-    )
+    layout::report(&window.model, window.start, digest_json(&known).short())
 }
 
 fn prediction_table(window: &MonitoringWindow, host: &dyn Host) -> Result<Option<PredictionTable>> {
@@ -114,7 +104,7 @@ fn prediction_table(window: &MonitoringWindow, host: &dyn Host) -> Result<Option
 }
 
 fn window_segments(window: &MonitoringWindow, host: &dyn Host) -> Result<Vec<String>> {
-    let key = format!("logs/{}/{}.json", window.model, key_time(window.start));
+    let key = layout::window_segments(&window.model, window.start);
     match host.objects().find_json::<WindowSegments>(&key)? {
         Some(log) => Ok(log.segments),
         None if window.predictions == 0 => Ok(Vec::new()),
@@ -135,9 +125,8 @@ fn majority_version(window: &MonitoringWindow) -> Option<u32> {
 }
 
 fn serving_version(window: &MonitoringWindow, host: &dyn Host) -> Result<Option<ModelVersion>> {
-    let key = |version| format!("models/{}/versions/{version}.json", window.model);
     majority_version(window)
-        .map(|version| host.objects().get_json(&key(version)))
+        .map(|version| host.objects().get_json(&layout::version(&window.model, version)))
         .transpose()
 }
 
@@ -170,7 +159,7 @@ fn count_rows(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Re
 /// The segments of the version's earliest windows before this one. Windows close in order, so all earlier ones exist.
 fn reference_segments(window: &MonitoringWindow, version: u32, config: &Config, host: &dyn Host) -> Result<Vec<String>> {
     let (mut segments_found, mut blocks) = (Vec::new(), 0);
-    for meta in host.objects().list_all(&format!("windows/{}/", window.model))? {
+    for meta in host.objects().list_all(&Prefix::Windows.under(&window.model))? {
         let old: MonitoringWindow = host.objects().get_json(&meta.key)?;
         if old.start >= window.start || blocks >= MAX_REFERENCE_BLOCKS {
             break;

@@ -1,5 +1,9 @@
 //! Registers a candidate that passed its gates: creates a version and moves the alias `champion` to it.
 //!
+//! - *Reads* the outcome of `evaluate` that triggers it, and the model's versions and aliases.
+//! - *Writes* `models/<model>/versions/<number>.json`, and `models/<model>/aliases/champion.json` with its history.
+//! - *Decides* `done` with a [`Registration`], or `rejected` if a gate failed or the champion changed since the evaluation.
+//!
 //! A version belongs to one evaluation. A repeated run, also after a crash in the middle, finds that version and continues from there; it
 //! never creates a second one.
 

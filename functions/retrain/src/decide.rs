@@ -2,10 +2,9 @@
 //! the same window (revised by late labels) finds the window decided and changes nothing.
 
 use tidemill_core::{
-    Host, ObjectsExt, Outcome, Result,
+    Host, ObjectsExt, Outcome, Result, layout,
     record::{MonitoringReport, RetrainAction, RetrainDecision, TrainingRequest},
     spec::Model,
-    time::key_time,
 };
 
 use crate::{
@@ -15,7 +14,7 @@ use crate::{
 
 /// Decides on the window of a report.
 pub(crate) fn decide_window(model: &Model, report: &MonitoringReport, host: &dyn Host) -> Result<Outcome> {
-    let key = state::window_key(&model.name, report.start);
+    let key = layout::decision(&model.name, report.start);
     if let Some(decided) = host.objects().find_json::<RetrainDecision>(&key)? {
         if decided.report.as_deref() != Some(report.key.as_str()) {
             return Ok(Outcome::skipped(format!(
@@ -26,12 +25,9 @@ pub(crate) fn decide_window(model: &Model, report: &MonitoringReport, host: &dyn
         return commit_decision(&key, decided, report, host);
     }
     let state = state::state_before(report, host)?;
-    let has_version = !host
-        .objects()
-        .list(&format!("models/{}/versions/", model.name), None, 1)?
-        .is_empty();
+    let has_version = !host.objects().list(&layout::version_prefix(&model.name), None, 1)?.is_empty();
     let causes = policy::window_causes(model, report, &state, has_version)?;
-    let request = format!("requests/{}/{}.json", model.name, key_time(report.start));
+    let request = layout::request(&model.name, report.start);
     let obstacle = policy::find_obstacle(&model.retrain, report.rows, report.as_of, &state);
     let decision = weigh(report, &state, causes, obstacle, request);
     commit_decision(&key, decision, report, host)

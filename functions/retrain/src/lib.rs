@@ -3,7 +3,7 @@
 //! - *Reads* the report of `monitor` (in the outcome that triggers it) or a scheduled event (`schedules/retrain/<model>/…`), and the
 //!   earlier decisions.
 //! - *Writes* one decision for each window, `decisions/<model>/<start>.json`, and for each scheduled event,
-//!   `decisions/<model>/schedules/<time>.json`. A decision to train also writes `requests/<model>/…json`, which triggers `featurize`.
+//!   `decisions/<model>/schedules/<time>.json`. A decision to train also writes `requests/<model>/….json`, which triggers `featurize`.
 //! - *Decides* `done` with a [`RetrainDecision`](tidemill_core::record::RetrainDecision) to `train` or to `keep`, or `skipped` if the
 //!   window is already decided.
 //!

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tidemill_core::{
     Error, Host, ObjectsExt, Outcome, Result, Trigger,
+    layout::{self, Prefix},
     record::{MonitoringReport, RetrainAction, RetrainDecision},
     spec::Model,
-    time::key_time,
 };
 
 use crate::{
@@ -51,8 +51,7 @@ impl ScheduledEvent {
 /// Decides on an event, once.
 pub(crate) fn decide_event(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<Outcome> {
     let event: ScheduledEvent = host.objects().get_json(&trigger.key)?;
-    let time = key_time(event.as_of);
-    let key = format!("{}{time}.json", state::schedules_prefix(&model.name));
+    let key = layout::scheduled_decision(&model.name, event.as_of);
     if let Some(decided) = host.objects().find_json::<RetrainDecision>(&key)? {
         let report = read_report(&decided, host)?;
         return decide::commit_decision(&key, decided, &report, host);
@@ -64,7 +63,7 @@ pub(crate) fn decide_event(trigger: &Trigger, model: &Model, host: &dyn Host) ->
         )));
     };
     let report = read_report(&latest, host)?;
-    let state = state_before_event(&model.name, &latest, &time, host)?;
+    let state = state_before_event(&model.name, &latest, &key, host)?;
     let rules = &model.retrain;
     let (causes, obstacle) = match event.is_from_person() {
         true => (vec![event.person_cause()], None),
@@ -74,27 +73,26 @@ pub(crate) fn decide_event(trigger: &Trigger, model: &Model, host: &dyn Host) ->
             (causes, policy::find_obstacle(rules, report.rows, report.as_of, &state))
         }
     };
-    let request = format!("requests/{}/{time}-scheduled.json", model.name);
+    let request = layout::scheduled_request(&model.name, event.as_of);
     let decision = decide::weigh(&report, &state, causes, obstacle, request);
     decide::commit_decision(&key, decision, &report, host)
 }
 
 /// The decision of the latest window.
 fn latest_decision(model: &str, host: &dyn Host) -> Result<Option<RetrainDecision>> {
-    let keys = host.objects().list_all(&format!("decisions/{model}/"))?;
-    let scheduled = state::schedules_prefix(model);
+    let keys = host.objects().list_all(&Prefix::Decisions.under(model))?;
+    let scheduled = layout::scheduled_decision_prefix(model);
     match keys.iter().rfind(|meta| !meta.key.starts_with(&scheduled)) {
         Some(meta) => host.objects().get_json(&meta.key).map(Some),
         None => Ok(None),
     }
 }
 
-/// The state after the latest window and the scheduled events before this one.
-fn state_before_event(model: &str, latest: &RetrainDecision, time: &str, host: &dyn Host) -> Result<state::State> {
+/// The state after the latest window and the scheduled events before the one with this key.
+fn state_before_event(model: &str, latest: &RetrainDecision, key: &str, host: &dyn Host) -> Result<state::State> {
     let mut state = state::state_after(latest, host)?;
-    let prefix = state::schedules_prefix(model);
-    for meta in host.objects().list_all(&prefix)? {
-        if meta.key.as_str() < format!("{prefix}{time}").as_str() {
+    for meta in host.objects().list_all(&layout::scheduled_decision_prefix(model))? {
+        if meta.key.as_str() < key {
             let decision: RetrainDecision = host.objects().get_json(&meta.key)?;
             if decision.decision == RetrainAction::Train {
                 state = state::latest_state(state, state::state_after(&decision, host)?);

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 use tidemill_core::{
-    Error, Host, ObjectsExt, Result,
+    Error, Host, ObjectsExt, Result, layout,
     record::{MonitoringReport, RetrainAction, RetrainDecision},
-    time::key_time,
 };
 
 /// The fold's state before a decision.
@@ -16,23 +15,13 @@ pub(crate) struct State {
     pub(crate) trained_rows: u64,
 }
 
-/// `decisions/<model>/<start>.json`.
-pub(crate) fn window_key(model: &str, start: Timestamp) -> String {
-    format!("decisions/{model}/{}.json", key_time(start))
-}
-
-/// `decisions/<model>/schedules/`.
-pub(crate) fn schedules_prefix(model: &str) -> String {
-    format!("decisions/{model}/schedules/")
-}
-
 /// The state before the report's window: that of the previous decision, and of scheduled trainings since.
 pub(crate) fn state_before(report: &MonitoringReport, host: &dyn Host) -> Result<State> {
     let model = &report.model;
     let mut state = match report.previous {
         None => State::default(),
         Some(previous) => {
-            let key = window_key(model, previous);
+            let key = layout::decision(model, previous);
             let decision: RetrainDecision = host.objects().find_json(&key)?.ok_or_else(|| {
                 Error::transient(format!(
                     "the decision for window `{previous}` of `{model}` is not there yet (`{key}`); windows are decided in order"
@@ -41,7 +30,7 @@ pub(crate) fn state_before(report: &MonitoringReport, host: &dyn Host) -> Result
             state_after(&decision, host)?
         }
     };
-    for meta in host.objects().list_all(&schedules_prefix(model))? {
+    for meta in host.objects().list_all(&layout::scheduled_decision_prefix(model))? {
         let decision: RetrainDecision = host.objects().get_json(&meta.key)?;
         if decision.decision == RetrainAction::Train && decision.window < report.start {
             state = latest_state(state, state_after(&decision, host)?);
@@ -56,7 +45,7 @@ pub(crate) fn state_after(decision: &RetrainDecision, host: &dyn Host) -> Result
         None => None,
         Some(window) if window == decision.window => Some((window, decision.as_of)),
         Some(window) => {
-            let trained: RetrainDecision = host.objects().get_json(&window_key(&decision.model, window))?;
+            let trained: RetrainDecision = host.objects().get_json(&layout::decision(&decision.model, window))?;
             Some((window, trained.as_of))
         }
     };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tidemill_core::{
     Error, Host, ObjectsExt, Result,
     gate::Metrics,
+    layout,
     record::{FeatureSet, TrainingResult},
     spec::Model,
 };
@@ -26,8 +27,8 @@ pub(crate) fn write_candidate(
     summary: ModelSummary,
     host: &dyn Host,
 ) -> Result<TrainingResult> {
-    let folder = format!("candidates/{}/{}", model.name, host.context().run_key);
-    let onnx = format!("{folder}/model.onnx");
+    let key = |file| layout::candidate_file(&model.name, &host.context().run_key, file);
+    let onnx = key("model.onnx");
     let training = TrainingResult {
         model: model.name.clone(),
         task: model.task,
@@ -40,6 +41,6 @@ pub(crate) fn write_candidate(
         metrics: summary.metrics,
         features: set,
     };
-    host.objects().create_json(&format!("{folder}/training.json"), &training)?;
+    host.objects().create_json(&key("training.json"), &training)?;
     Ok(training)
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use tidemill_core::{
-    Digest, Error, ErrorKind, Host, Result,
+    Digest, Error, ErrorKind, Host, Result, layout,
     record::{FeatureSet, TrainingResult},
-    spec::{Model, Trainer},
+    spec::Model,
 };
 use tidemill_ml::Transform;
 
@@ -32,7 +32,7 @@ pub(crate) fn import_model(model: &Model, set: FeatureSet, transform: &Transform
 
 /// Reads the model's bytes, which must have the digest that names them.
 fn read_model(model: &str, digest: &Digest, host: &dyn Host) -> Result<Vec<u8>> {
-    let key = Trainer::import_key(model, digest);
+    let key = layout::import(model, digest);
     let file = host.objects().get(&key).map_err(|error| match error.kind {
         ErrorKind::NotFound => Error::not_found(format!(
             "`{key}` is not there: put the model into the store with `tidemill models import {model} <file>`, then `tidemill events retry`"

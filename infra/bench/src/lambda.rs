@@ -13,10 +13,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{
     pipeline::{NodeSettings, deployment::ServingConfig},
-    project::Project,
     record::ModelVersion,
 };
-use tidemill_demo::lambda::Emulators;
+use tidemill_demo::lambda::{Emulators, deployment::pipeline};
 use tidemill_harness::flights;
 use tidemill_host::Store;
 use tidemill_run::Ledger;
@@ -53,9 +52,7 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
     let (server, files) = with_champion(arguments)?;
     let store = server.project.join(".tidemill/store");
     let staged = "demo/lambda.parquet";
-    server
-        .runtime
-        .block_on(server.store.create(staged, std::fs::read(&files[3])?.into()))?;
+    server.create(staged, std::fs::read(&files[3])?)?;
     let request = flights::requests(&server, &flights::inputs(&server)?, staged, Some(1))?.swap_remove(0);
     let (project, version) = (
         server.project.clone(),
@@ -97,8 +94,7 @@ pub(crate) fn run(arguments: &Arguments, lambda: &Lambda) -> Result<Value> {
 
 /// The stages' functions, with events whose outcomes exist, so that the function is measured and not the stage's work.
 fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>> {
-    let read = |path: &str| std::fs::read_to_string(project.join(path)).map_err(|e| tidemill_core::Error::config(e.to_string()));
-    let pipeline = Project::parse(&read("tidemill.toml")?, &read)?.pipeline;
+    let pipeline = pipeline(project)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let outcomes = runtime.block_on(Ledger::new(Store::local(store)?).list_outcomes(None, None))?;
     let mut functions = Vec::new();
@@ -124,16 +120,13 @@ fn stages(lambda: &Lambda, project: &Path, store: &Path) -> Result<Vec<Function>
 }
 
 fn predict(lambda: &Lambda, project: &Path, request: &str) -> Result<Function> {
-    let read = |path: &str| std::fs::read_to_string(project.join(path)).map_err(|e| tidemill_core::Error::config(e.to_string()));
     let program = lambda.functions.join("tidemill-predict");
     Ok(Function {
         name: "predict".into(),
         package: package(program.clone())?,
         program,
         arguments: Vec::new(),
-        config: serde_json::to_value(ServingConfig::from_pipeline(
-            &Project::parse(&read("tidemill.toml")?, &read)?.pipeline,
-        ))?,
+        config: serde_json::to_value(ServingConfig::from_pipeline(&pipeline(project)?))?,
         payload: function_url_event(request),
     })
 }

@@ -27,13 +27,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
     let file = folder.path().join("million.parquet");
     make(&file)?;
     let hand = by_hand(&file)?;
-    let bytes = bytes::Bytes::from(std::fs::read(&file)?);
+    let bytes = std::fs::read(&file)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let trigger = Trigger {
         key: "raw/million/million.parquet".into(),
         digest: Digest::sha256(&bytes),
     };
-    runtime.block_on(store.create(&trigger.key, bytes))?;
+    runtime.block_on(store.create(&trigger.key, bytes.into()))?;
     let sql = SqlEngine::new(SqlOptions {
         cache_dir: folder.path().join("cache"),
         memory_bytes: 4 << 30,
@@ -44,8 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
         inner: host(store, sql, trigger.clone(), runtime.handle().clone()),
         took: RefCell::default(),
     };
+    let contract: serde_json::Value = toml::from_str(CONTRACT)?;
     let config = Config {
-        dataset: serde_json::from_value(tidemill_dataset()?)?,
+        dataset: serde_json::from_value(json!({ "name": "million", "time": "at", "key": [], "contract": contract }))?,
     };
     let start = Instant::now();
     let outcome = Validate::run(&trigger, config, &host)?;
@@ -77,16 +78,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<serde_json::Value> {
         json!({ "rows": ROWS, "checks_seconds": checks.as_secs_f64(), "by_hand_seconds": hand.as_secs_f64(), "ratio": ratio,
                "stage_seconds": whole.as_secs_f64(), "rows_per_second": ROWS as f64 / whole.as_secs_f64() }),
     )
-}
-
-fn tidemill_dataset() -> Result<serde_json::Value> {
-    let mut dataset = json!({ "name": "million", "time": "at", "key": [] });
-    dataset["contract"] = serde_json::to_value(toml_value(CONTRACT)?)?;
-    Ok(dataset)
-}
-
-fn toml_value(text: &str) -> Result<serde_json::Value> {
-    Ok(toml::from_str(text)?)
 }
 
 /// Writes a million orders without errors.

@@ -1,4 +1,4 @@
-//! The pieces of the demo, which the measurements use too.
+//! The parts of the demo, for its two programs and for the measurements.
 
 pub mod bucket;
 pub mod control;

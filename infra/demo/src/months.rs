@@ -69,8 +69,7 @@ impl Year {
         if server.champion("late")?.is_some() {
             let inputs = flights::inputs(server)?;
             let staged = format!("demo/{}.parquet", month_of(file));
-            let bytes = bytes::Bytes::from(std::fs::read(file)?);
-            server.runtime.block_on(server.store.create(&staged, bytes))?;
+            server.create(&staged, std::fs::read(file)?)?;
             self.failed += flights::send(server, &flights::requests(server, &inputs, &staged, None)?)?;
         }
         server.run_command(&["put", "flights", file])?;

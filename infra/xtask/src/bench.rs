@@ -1,4 +1,4 @@
-//! Measurements, each printed under the machine and the versions that made it. To add one, add a line to [`BENCHES`].
+//! Measurements, each printed under the machine and the versions that made it. To add one, add an entry to [`BENCHES`].
 
 use std::{
     path::PathBuf,

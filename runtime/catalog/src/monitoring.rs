@@ -1,8 +1,5 @@
 //! Monitoring: closed windows, and the reports on them.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 use tidemill_core::{
     Result,
     layout::Prefix,
@@ -27,12 +24,5 @@ impl Catalog {
         let mut reports: Vec<MonitoringReport> = self.read_all(keys).await?;
         reports.sort_by_key(|report| (report.start, report.labelled));
         Ok(reports)
-    }
-
-    /// The latest report of each window of a model.
-    pub async fn latest_reports(&self, model: &str) -> Result<Vec<MonitoringReport>> {
-        let reports = self.reports(model).await?.into_iter();
-        let by_window: BTreeMap<Timestamp, MonitoringReport> = reports.map(|report| (report.start, report)).collect();
-        Ok(by_window.into_values().collect())
     }
 }

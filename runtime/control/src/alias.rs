@@ -38,7 +38,7 @@ impl Control {
             resource: format!("models/{model}/aliases/{alias}"),
             reason: reason.as_deref(),
         };
-        let (name, number, unknown_model) = (alias.clone(), *version, self.require_model(model).err());
+        let (name, number, unknown_model) = (alias.clone(), *version, self.pipeline.require_model(model).err());
         let change = async {
             check_alias_name(alias)?;
             self.with_registry(model, move |registry| {

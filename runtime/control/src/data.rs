@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tidemill_core::{Digest, Error, Format, PutResult, Result, layout, pipeline::Pipeline, record::AuditAction, text::quoted_list};
+use tidemill_core::{Digest, Error, Format, PutResult, Result, ingest::check_dataset, layout, record::AuditAction};
 
 use crate::{Change, Control, Entry, Principal};
 
@@ -44,7 +44,7 @@ impl Control {
 
     async fn store_file(&self, request: &PutData) -> Result<Change<StoredFile>> {
         let PutData { dataset, name, bytes } = request;
-        require_dataset(&self.pipeline, dataset)?;
+        check_dataset(dataset, self.pipeline.datasets.keys().map(String::as_str))?;
         let name = data_file_name(Path::new(name))?;
         let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
         let with_digest = format!("{stem}-{}.{extension}", Digest::sha256(bytes).short());
@@ -63,17 +63,6 @@ impl Control {
             }
         }
         Err(Error::conflict(format!("`raw/{dataset}/{name}` exists with other content")))
-    }
-}
-
-/// Checks that the project has a dataset; the `NotFound` error lists those that it has.
-pub fn require_dataset(pipeline: &Pipeline, dataset: &str) -> Result<()> {
-    match pipeline.datasets.contains_key(dataset) {
-        true => Ok(()),
-        false => Err(Error::not_found(format!(
-            "there is no dataset `{dataset}`; there is {}",
-            quoted_list(pipeline.datasets.keys())
-        ))),
     }
 }
 

@@ -44,7 +44,7 @@ impl Control {
 
     async fn store_model(&self, request: ImportModel) -> Result<Change<ImportedModel>> {
         let ImportModel { model, name, bytes } = request;
-        let spec = self.require_model(&model)?;
+        let spec = self.pipeline.require_model(&model)?;
         let (task, checked) = (spec.task, bytes.clone());
         let check = tokio::task::spawn_blocking(move || onnx::check_model(&name, &checked, task));
         check

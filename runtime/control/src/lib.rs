@@ -41,13 +41,13 @@ mod tests;
 use std::{fmt, sync::Arc};
 
 use serde::Serialize;
-use tidemill_core::{Error, Result, pipeline::Pipeline, record::AuditAction, spec::Model, text::quoted_list};
+use tidemill_core::{Error, Result, pipeline::Pipeline, record::AuditAction};
 use tidemill_registry::Registry;
 use tidemill_store::Store;
 
 pub use alias::MoveAlias;
 pub use authorize::{Authorizer, LocalOnly};
-pub use data::{PutData, StoredFile, data_file_name, require_dataset};
+pub use data::{PutData, StoredFile, data_file_name};
 pub use dead_letters::{DropDeadLetters, RetryDeadLetters};
 pub use import::{ImportModel, ImportedModel};
 pub use principal::{Principal, PrincipalKind};
@@ -149,12 +149,5 @@ impl Control {
         let task = tokio::task::spawn_blocking(move || operation(Registry::new(&objects, &model)));
         task.await
             .unwrap_or_else(|error| Err(Error::bug(format!("a registry operation panicked: {error}"))))
-    }
-
-    fn require_model(&self, model: &str) -> Result<&Model> {
-        let models = &self.pipeline.models;
-        models
-            .get(model)
-            .ok_or_else(|| Error::not_found(format!("there is no model `{model}`; there is {}", quoted_list(models.keys()))))
     }
 }

@@ -9,7 +9,7 @@
 /// `types`, `run_context`, `objects`, `sql`, `progress`. `types` is needed by the rest.
 ///
 /// With `wit_conversions!([crate::bindings::tidemill::stage] types objects);` a module gets `error_from_wit`, `error_to_wit`,
-/// `outcome_from_wit`, `meta_to_wit`, and so on.
+/// `outcome_from_wit`, `meta_to_wit`, and so on. Each side converts in one direction: the module allows `dead_code`.
 #[macro_export]
 macro_rules! wit_conversions {
     ($path:tt $($interface:ident)+) => {
@@ -19,13 +19,11 @@ macro_rules! wit_conversions {
     (@types [$($path:tt)+]) => {
         use $($path)+::types as wit_types;
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn digest_from_wit(text: &str) -> $crate::Result<$crate::Digest> {
             $crate::Digest::parse(text)
                 .ok_or_else(|| $crate::Error::bug(format!("`{text}` is not a SHA-256 in lower-case hex, which belongs there")))
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn error_from_wit(error: wit_types::Error) -> $crate::Error {
             use $crate::ErrorKind as Kind;
             let kind = match error.kind {
@@ -43,7 +41,6 @@ macro_rules! wit_conversions {
             $crate::Error::new(kind, error.message)
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn error_to_wit(error: $crate::Error) -> wit_types::Error {
             use $crate::ErrorKind as Kind;
             let kind = match error.kind {
@@ -62,7 +59,6 @@ macro_rules! wit_conversions {
         }
 
         /// Checks the outcome too: a guest may return anything.
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn outcome_from_wit(outcome: wit_types::Outcome) -> $crate::Result<$crate::Outcome> {
             let decision = match outcome.decision {
                 wit_types::Decision::Done => $crate::Decision::Done,
@@ -83,7 +79,6 @@ macro_rules! wit_conversions {
             $crate::Outcome::from_stage(decision, outcome.reason, findings, &outcome.result, outcome.as_of.as_deref())
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn outcome_to_wit(outcome: $crate::Outcome) -> $crate::Result<wit_types::Outcome> {
             let decision = match outcome.decision {
                 $crate::Decision::Done => wit_types::Decision::Done,
@@ -114,7 +109,6 @@ macro_rules! wit_conversions {
             })
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn trigger_from_wit(trigger: wit_types::Trigger) -> $crate::Result<$crate::Trigger> {
             Ok($crate::Trigger {
                 digest: digest_from_wit(&trigger.digest)?,
@@ -122,7 +116,6 @@ macro_rules! wit_conversions {
             })
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn trigger_to_wit(trigger: &$crate::Trigger) -> wit_types::Trigger {
             wit_types::Trigger {
                 key: trigger.key.clone(),
@@ -134,7 +127,6 @@ macro_rules! wit_conversions {
     (@run_context [$($path:tt)+]) => {
         use $($path)+::run_context as wit_run_context;
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn context_from_wit(context: wit_run_context::Context) -> $crate::Result<$crate::RunContext> {
             Ok($crate::RunContext {
                 as_of: $crate::time::parse_time(&context.as_of)
@@ -145,7 +137,6 @@ macro_rules! wit_conversions {
             })
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn context_to_wit(context: &$crate::RunContext) -> wit_run_context::Context {
             wit_run_context::Context {
                 as_of: context.as_of.to_string(),
@@ -159,17 +150,14 @@ macro_rules! wit_conversions {
     (@objects [$($path:tt)+]) => {
         use $($path)+::objects as wit_objects;
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn meta_from_wit(meta: wit_objects::ObjectMeta) -> $crate::ObjectMeta {
             $crate::ObjectMeta { key: meta.key, size: meta.size }
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn meta_to_wit(meta: $crate::ObjectMeta) -> wit_objects::ObjectMeta {
             wit_objects::ObjectMeta { key: meta.key, size: meta.size }
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn put_from_wit(put: wit_objects::PutResult) -> $crate::PutResult {
             match put {
                 wit_objects::PutResult::Written => $crate::PutResult::Written,
@@ -178,7 +166,6 @@ macro_rules! wit_conversions {
             }
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn put_to_wit(put: $crate::PutResult) -> wit_objects::PutResult {
             match put {
                 $crate::PutResult::Written => wit_objects::PutResult::Written,
@@ -191,7 +178,6 @@ macro_rules! wit_conversions {
     (@sql [$($path:tt)+]) => {
         use $($path)+::sql as wit_sql;
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn table_from_wit(table: wit_sql::Table) -> $crate::Table {
             $crate::Table {
                 name: table.name,
@@ -204,7 +190,6 @@ macro_rules! wit_conversions {
             }
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn table_to_wit(table: &$crate::Table) -> wit_sql::Table {
             wit_sql::Table {
                 name: table.name.clone(),
@@ -217,7 +202,6 @@ macro_rules! wit_conversions {
             }
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn exported_from_wit(file: wit_sql::ExportedFile) -> $crate::Result<$crate::ExportedFile> {
             Ok($crate::ExportedFile {
                 rows: file.rows,
@@ -226,7 +210,6 @@ macro_rules! wit_conversions {
             })
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn exported_to_wit(file: $crate::ExportedFile) -> wit_sql::ExportedFile {
             wit_sql::ExportedFile {
                 rows: file.rows,
@@ -239,7 +222,6 @@ macro_rules! wit_conversions {
     (@progress [$($path:tt)+]) => {
         use $($path)+::progress as wit_progress;
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn level_from_wit(level: wit_progress::Level) -> $crate::Level {
             match level {
                 wit_progress::Level::Debug => $crate::Level::Debug,
@@ -248,7 +230,6 @@ macro_rules! wit_conversions {
             }
         }
 
-        #[allow(dead_code, reason = "each side converts in one direction")]
         pub(crate) fn level_to_wit(level: $crate::Level) -> wit_progress::Level {
             match level {
                 $crate::Level::Debug => wit_progress::Level::Debug,

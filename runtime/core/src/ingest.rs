@@ -3,7 +3,7 @@
 //!
 //! The key follows from the content, so a repeated upload is the same object.
 
-use crate::{Digest, Error, Result, layout};
+use crate::{Digest, Error, Result, layout, text::quoted_list};
 
 /// Why a request's body cannot be read: HTTP status 415.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,11 +68,8 @@ pub fn check_dataset<'a>(dataset: &str, datasets: impl IntoIterator<Item = &'a s
     if known.contains(&dataset) {
         return Ok(());
     }
-    let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-    Err(Error::not_found(format!(
-        "there is no dataset `{dataset}`; there is {}",
-        if names.is_empty() { "none".into() } else { names.join(", ") }
-    )))
+    let known = quoted_list(known);
+    Err(Error::not_found(format!("there is no dataset `{dataset}`; there is {known}")))
 }
 
 #[cfg(test)]

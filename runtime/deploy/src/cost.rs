@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidemill_core::{Error, Result};
 
-use crate::sam::{PREDICT_PROGRAM, Sam, resources::Properties};
+use crate::sam::{PREDICT_PROGRAM, Sam, resources::Properties, template::Resource};
 
 /// Prices in US dollars, and the load that is reckoned with. AWS's free allowances are left out: they belong to the account, not to the
 /// project.
@@ -120,16 +120,9 @@ pub struct Line {
 
 /// Reckons the cost of what a template makes.
 pub fn of(sam: &Sam, assumptions: &Assumptions) -> Cost {
-    let count = |wanted: &dyn Fn(&str, &Properties) -> bool| {
-        let resources = sam.template.resources.iter();
-        resources.filter(|(name, resource)| wanted(name, &resource.properties)).count() as f64
-    };
-    let queues = count(&|_, properties| matches!(properties, Properties::Function(function) if !function.events.is_empty()));
-    let alarms = |condition: &str| {
-        let resources = sam.template.resources.iter();
-        let alarms = resources.filter(|(_, r)| r.condition == Some(condition) && matches!(r.properties, Properties::Alarm(_)));
-        alarms.count() as f64
-    };
+    let count = |is_counted: &dyn Fn(&Resource) -> bool| sam.template.resources.iter().filter(|(_, r)| is_counted(r)).count() as f64;
+    let queues = count(&|r| matches!(&r.properties, Properties::Function(function) if !function.events.is_empty()));
+    let alarms = |condition: &str| count(&|r| r.condition == Some(condition) && matches!(r.properties, Properties::Alarm(_)));
     let essential = alarms("EssentialAlarms");
     let a = assumptions;
     let idle = vec![

@@ -1,8 +1,8 @@
-//! What a project becomes on another target than one machine: its template, the difference to the template that is there, and what
-//! it costs. Pure: a checked [`Pipeline`](tidemill_core::pipeline::Pipeline) goes in, text comes out; the command line does the files.
+//! Deployments of a project to other targets: the template, its difference from the existing one, and its cost. No I/O: a checked
+//! [`Pipeline`](tidemill_core::pipeline::Pipeline) goes in, text and bytes come out, and the command line reads and writes the files.
 //!
-//! [`sam`] is AWS. A template is built from types that say what each resource has ([`sam::template`], [`sam::resources`]), never by
-//! pasting text. [`spin`] is Spin: a manifest, and which components make up each of those that it names.
+//! [`sam`] generates a SAM template for AWS from typed resources ([`sam::template`], [`sam::resources`]), never by pasting text. [`spin`]
+//! generates a Spin manifest, and composes the components that it names.
 
 pub mod cost;
 pub mod difference;

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             timeout: Duration::from_secs(1),
         })?,
         context: RunContext {
-            as_of: jiff::Timestamp::UNIX_EPOCH,
+            as_of: Default::default(),
             seed: 1,
             run_key: "0".repeat(32),
             resource: "none".into(),

@@ -1,6 +1,7 @@
 //! What `bindgen!` generates of the WIT packages, and conversions between the stage's types and those of `tidemill_core`. Nothing here
 //! leaves the crate.
 #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+#![allow(dead_code, reason = "each side converts in one direction")]
 
 tidemill_core::wit_conversions!([crate::bindings::stage::tidemill::stage] types run_context objects sql progress);
 

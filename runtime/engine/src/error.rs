@@ -1,7 +1,7 @@
 //! Failures of guests as errors of the right kind. A trap alone does not name its cause: [`RunState`] holds whether memory or time was
 //! exceeded, and a panic's message is on the guest's standard error.
 
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, text::quoted_list};
 use wasmtime::WasmBacktrace;
 
 use crate::component::RunState;
@@ -53,18 +53,14 @@ pub(crate) fn link_error<'a>(imports: impl Iterator<Item = &'a str>, error: &was
     let known = |name: &str| {
         STAGE_INTERFACES.iter().any(|i| name.split('@').next() == Some(*i)) || WASI_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
-    let unknown: Vec<String> = imports.filter(|name| !known(name)).map(|name| format!("`{name}`")).collect();
+    let unknown: Vec<&str> = imports.filter(|name| !known(name)).collect();
     let what = if unknown.is_empty() {
         format!("imports what this version does not offer: {error:#}")
     } else {
-        format!("imports {}, which no stage may", unknown.join(", "))
+        format!("imports {}, which no stage may", quoted_list(unknown))
     };
-    let allowed: Vec<String> = STAGE_INTERFACES
-        .iter()
-        .chain(&WASI_PREFIXES)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    Error::config(format!("the component {what}; a stage may import {}", allowed.join(", ")))
+    let allowed = quoted_list(STAGE_INTERFACES.iter().chain(&WASI_PREFIXES));
+    Error::config(format!("the component {what}; a stage may import {allowed}"))
 }
 
 pub(crate) fn missing_run_export(error: &wasmtime::Error) -> Error {

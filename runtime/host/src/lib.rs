@@ -1,6 +1,7 @@
-//! The host interface for real: objects in a store, SQL by DuckDB, and the ledger.
+//! The host interface of stages: objects in a store, SQL by DuckDB, and HTTP GET to granted hosts.
 //!
-//! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants; [`Store`] and [`SqlEngine`] alone do not.
+//! Start with [`RunHost`]: it is what a stage sees. It enforces the stage's grants and records every access; [`Store`] and [`SqlEngine`]
+//! alone do neither.
 
 mod fetch;
 mod parallel;

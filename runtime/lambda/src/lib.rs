@@ -36,7 +36,6 @@ pub use coordinator::{CoordinatorHandler, run_coordinator};
 pub use environment::{CoordinatorEnvironment, ServingEnvironment, StageEnvironment};
 pub use handler::Handler;
 pub use http::{Serve, respond, run_http};
-pub use native::run_native;
 #[cfg(feature = "predict")]
 pub use predict::{NativeHost, Predict};
 #[cfg(feature = "stages")]

@@ -67,7 +67,7 @@ impl<S: Stage + 'static> Runner for Native<S> {
 
 /// Runs a stage natively, to the same outcome as its component. The result leaves a component as JSON text, and reading a number back may
 /// change its last digit: it is read back here too.
-pub fn run_native<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
+fn run_native<S: Stage>(trigger: &Trigger, config: &Value, host: &dyn Host) -> Result<Outcome> {
     let mut outcome = S::run(trigger, parse_config::<S>(config)?, host)?;
     outcome.result = serde_json::from_str(&outcome.result.to_string())
         .map_err(|e| Error::bug(format!("the result of stage `{}` are not JSON: {e}", S::NAME)))?;

@@ -1,8 +1,8 @@
 //! ONNX models: bytes in, a [`Graph`] out, named tensors through it.
 //!
 //! [`NativeFirst`] evaluates the files of our own trainer directly, and hands every other file to the [`Backend`] behind it: tract (feature
-//! `tract`), or `wasi:nn` from inside a component (feature `wasi`). All threads share a graph. Loading is the expensive part, so get
-//! graphs from a [`GraphCache`].
+//! `tract`), ONNX Runtime where its library is found (feature `onnxruntime`), or `wasi:nn` from inside a component (feature `wasi`). All
+//! threads share a graph. Loading is the expensive part, so get graphs from a [`GraphCache`].
 //!
 //! ```
 //! use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, text::quoted_list};
 use tract_onnx::{
     Onnx,
     pb::{GraphProto, ModelProto, TensorShapeProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto},
@@ -59,12 +59,11 @@ impl ModelMetadata {
         if self.unsupported.is_empty() {
             return Ok(());
         }
-        let operators: Vec<String> = self.unsupported.iter().map(|operator| format!("`{operator}`")).collect();
-        let plural = if operators.len() == 1 { "" } else { "s" };
+        let plural = if self.unsupported.len() == 1 { "" } else { "s" };
         Err(Error::input(format!(
             "`{model}` needs the operator{plural} {}, which tract lacks; tract judges every candidate, also where ONNX Runtime serves: \
              export the model with other operators, or take another kind of model",
-            operators.join(", ")
+            quoted_list(&self.unsupported)
         )))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tidemill_core::{
     Digest, Error, ErrorKind, ObjectMeta, Objects, PutResult, Result, Trigger, digest_json,
     layout::matches,
@@ -153,7 +153,7 @@ impl<O: Objects> ScopedObjects<O> {
             ReadRecord::Object { key, .. } | ReadRecord::Absent { key } => (0, key.clone()),
             ReadRecord::Listing { prefix, .. } => (1, prefix.clone()),
         };
-        let mut accesses = self.accesses();
+        let mut accesses = self.accesses.lock();
         if !accesses.outputs.contains_key(&name.1) {
             accesses.reads.entry(name).or_insert(read);
         }
@@ -164,17 +164,13 @@ impl<O: Objects> ScopedObjects<O> {
         self.record_read(ReadRecord::Absent { key: key.to_owned() });
     }
 
-    fn accesses(&self) -> MutexGuard<'_, Accesses> {
-        self.accesses.lock()
-    }
-
     fn record_write(&self, key: &str, digest: Digest, size: u64) {
         let output = OutputObject {
             key: key.to_owned(),
             digest,
             size,
         };
-        self.accesses().outputs.insert(key.to_owned(), output);
+        self.accesses.lock().outputs.insert(key.to_owned(), output);
     }
 }
 
@@ -196,7 +192,7 @@ impl<O: Objects> Objects for ScopedObjects<O> {
     /// Recorded by the whole object: a part of it has no name.
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
         self.check_read(key)?;
-        let is_known = self.accesses().reads.contains_key(&(0, key.to_owned()));
+        let is_known = self.accesses.lock().reads.contains_key(&(0, key.to_owned()));
         if !is_known {
             let digest = self.objects.digest(key).inspect_err(|error| {
                 if error.kind == ErrorKind::NotFound {

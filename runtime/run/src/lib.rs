@@ -1,10 +1,10 @@
-//! What holds of every run, wherever it is made: which events trigger it, what it may touch, and its one outcome.
+//! Runs of stages, the same on every target: the events that trigger a run, the objects that it may access, and its one outcome.
 //!
-//! An event becomes a [`Delivery`], a delivery an [`Attempt`], an attempt the one outcome of its trigger in the [`Ledger`]. All transports
-//! take these steps, so a run has the same key, and its outcome the same bytes, everywhere. What runs beside the stages follows from the
-//! store too: closing windows ([`WindowCloser`]), scheduled events, dead letters, and the order and [`Budget`] of trainings.
+//! An event becomes a [`Delivery`], a delivery an [`Attempt`], and an attempt the one outcome of its trigger in the [`Ledger`]. All
+//! transports take these steps, so a run has the same key, and its outcome the same bytes, everywhere. The work beside the stages is here
+//! too: closing windows ([`WindowCloser`]), scheduled events, dead letters, and the order and [`Budget`] of trainings.
 //!
-//! This crate builds for wasm: it does no I/O but that of the store.
+//! This crate builds for WebAssembly: its only I/O is the store's.
 
 #[macro_use]
 mod failpoint;

@@ -187,11 +187,6 @@ impl<'a> Predictions<'a> {
         if self.task == Task::Regression { &[] } else { &self.scores }
     }
 
-    /// All scores, row by row.
-    pub fn into_scores(self) -> Vec<f64> {
-        self.scores
-    }
-
     /// The scores in the order of other classes, row by row. A class that the model does not know has no probability.
     pub fn into_scores_of(self, classes: &[String]) -> Vec<f64> {
         if self.task == Task::Regression || self.classes == classes {

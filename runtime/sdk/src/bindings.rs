@@ -7,6 +7,7 @@
     clippy::all,
     reason = "generated: the canonical ABI is raw pointers"
 )]
+#![allow(dead_code, reason = "each side converts in one direction")]
 
 wit_bindgen::generate!({
     path: "../wit/stage",

@@ -1,12 +1,12 @@
 //! Statistics for drift and accuracy: pure functions over bins, shares and scores.
 //!
 //! - [`statistic`]: distances between two binned samples, one file each. They work on [`shares`](statistic::shares) of the same bins.
-//! - [`drift`]: the registry of drift methods, and [`detect_drift`], which decides whether a window has drifted.
+//! - [`drift`]: [`detect_drift`], which decides whether a window has drifted. The registry of methods is `tidemill_core::spec::DriftMethod`.
 //! - [`profile`]: bins and profiles of columns, in SQL and in memory.
 //! - [`metrics`]: accuracy of predictions: AUC, log loss, RMSE and others.
 //!
-//! Logarithms and roots come from `libm`, not from the platform, so that a native build and a component give the same bytes. A value that
-//! the data does not define is `None`, never a made-up 0.
+//! Logarithms come from `libm`, not from the platform, so that a native build and a component give the same bytes. A value that the data
+//! does not define is `None`, never a made-up 0.
 //!
 //! ```
 //! use tidemill_stats::statistic::{jensen_shannon, shares};

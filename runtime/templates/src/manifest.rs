@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, text::quoted_list};
 
 /// A template as it is in `templates/`.
 pub(crate) struct Source {
@@ -131,8 +131,7 @@ impl Template {
     }
 
     fn unknown_parameter(&self, name: &str) -> Error {
-        let names: Vec<String> = self.parameters.keys().map(|name| format!("`{name}`")).collect();
-        let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let there = quoted_list(self.parameters.keys());
         Error::input(format!("the template `{}` has no parameter `{name}`; it has {there}", self.id))
     }
 

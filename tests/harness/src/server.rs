@@ -202,6 +202,13 @@ impl Server {
         }
     }
 
+    /// Writes an object as another program would, unless it exists.
+    pub fn create(&self, key: &str, bytes: impl Into<Vec<u8>>) -> Result<()> {
+        let bytes: Vec<u8> = bytes.into();
+        self.runtime.block_on(self.store.create(key, bytes.into()))?;
+        Ok(())
+    }
+
     /// All keys under a prefix.
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
         let listed = self.retry_read(|| self.store.list(prefix, None, 10_000))?;

@@ -13,19 +13,12 @@ use super::{fails, keep};
 const INFER: &str = "/v2/models/alarm/infer";
 const JSON: &str = "content-type: application/json";
 
-/// Writes an object as `register` or a restored backup would.
-fn create(server: &Server, key: &str, bytes: Vec<u8>) -> Result<()> {
-    server.runtime.block_on(server.store.create(key, bytes.into()))?;
-    Ok(())
-}
-
 /// Registers a copy of version 1 as version `number`, changed.
 fn register(server: &Server, number: u32, change: impl FnOnce(&mut ModelVersion)) -> Result<()> {
     let mut version: ModelVersion = server.json("models/alarm/versions/1.json")?.context("there is no version 1")?;
     version.version = number;
     change(&mut version);
-    create(
-        server,
+    server.create(
         &format!("models/alarm/versions/{number}.json"),
         serde_json::to_vec_pretty(&version)?,
     )
@@ -34,7 +27,7 @@ fn register(server: &Server, number: u32, change: impl FnOnce(&mut ModelVersion)
 fn with_model(server: &Server, number: u32, onnx: Vec<u8>) -> Result<()> {
     let key = format!("candidates/alarm/by-hand-{number}/model.onnx");
     let digest = Digest::sha256(&onnx);
-    create(server, &key, onnx)?;
+    server.create(&key, onnx)?;
     register(server, number, |version| (version.onnx, version.onnx_digest) = (key, digest))
 }
 
@@ -79,7 +72,7 @@ fn that_cannot_be_served_are_said_and_left_again() -> Result<()> {
     register(&server, 9, |version| {
         version.transform = "features/alarm/gone/transform.json".into()
     })?;
-    create(&server, "models/alarm/versions/10.json", b"{\"model\": \"alarm\"}".to_vec())?;
+    server.create("models/alarm/versions/10.json", "{\"model\": \"alarm\"}")?;
     let body = small::request("swap", &small::day(3)[..2]).to_string();
     let mut connection = Connection::open(&server.address)?;
     for version in 2..=9 {

@@ -3,4 +3,4 @@
 mod directions;
 mod documents;
 mod names;
-mod sources;
+pub(crate) mod sources;

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 /// The checkout.
-pub(super) fn root() -> Result<PathBuf> {
+pub(crate) fn root() -> Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(here.parent().context("the tests are not in a checkout")?.to_path_buf())
 }

@@ -24,7 +24,7 @@ use tidemill_harness::seaweedfs::{self, SeaweedFs};
 use tidemill_host::{RunHost, Runner, Store};
 use tidemill_lambda::{ComponentRunner, Handler, StageEnvironment, stage_runner};
 use tidemill_run::{Attempt, Ledger, RunReport, list_dead_letters};
-use tidemill_tests::{native, spin};
+use tidemill_tests::{small, spin};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::{
@@ -205,7 +205,7 @@ async fn run_directly(case: &Case, settings: NodeSettings, store: Store, runner:
         parse_as_of(&case.trigger, &bytes),
         depth,
     );
-    let host = RunHost::for_attempt(&attempt, store.clone(), native::sql(folder)?, None);
+    let host = RunHost::for_attempt(&attempt, store.clone(), small::sql(folder)?, None);
     let (result, recorded, _) = spawn_blocking(move || runner.run(&node, &trigger, host)).await?;
     let reads = recorded.reads.clone();
     let ran = RunReport {

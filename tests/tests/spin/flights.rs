@@ -111,8 +111,7 @@ fn project(tidemill: &Path, folder: &Path) -> Result<PathBuf> {
 /// The bodies of February's first requests.
 fn requests(server: &Server, file: &str) -> Result<Vec<String>> {
     let staged = "demo/2013-02.parquet";
-    let bytes = bytes::Bytes::from(std::fs::read(file)?);
-    server.runtime.block_on(server.store.create(staged, bytes))?;
+    server.create(staged, std::fs::read(file)?)?;
     let mut bodies = flights::requests(server, &flights::inputs(server)?, staged, Some(ROWS))?;
     bodies.truncate(REQUESTS);
     ensure!(bodies.len() == REQUESTS, "February has too few flights");
@@ -126,12 +125,8 @@ fn bring_your_own(server: &Server) -> Result<()> {
     let onnx = foreign::model(flights::feature_count(&transform)?);
     (version.version, version.onnx_digest) = (2, Digest::sha256(&onnx));
     version.onnx = "candidates/late/elsewhere/model.onnx".into();
-    server.runtime.block_on(server.store.create(&version.onnx, onnx.into()))?;
-    let record = serde_json::to_vec_pretty(&version)?;
-    server
-        .runtime
-        .block_on(server.store.create("models/late/versions/2.json", record.into()))?;
-    Ok(())
+    server.create(&version.onnx, onnx)?;
+    server.create("models/late/versions/2.json", serde_json::to_vec_pretty(&version)?)
 }
 
 fn answers(address: &str, bodies: &[String]) -> Result<Vec<String>> {

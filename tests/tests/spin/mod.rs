@@ -1,5 +1,5 @@
-//! The composed `predict`, and the stages behind `/events`, on hosts that know nothing of Tidemill: wasmtime's command, which we did not write, and the Spin-compatible host
-//! of `runtime/engine`. The store is a bucket of a real S3 server.
+//! The composed `predict` and the stages behind `/events`, on hosts that know nothing of Tidemill's stages: wasmtime's command, which is
+//! not ours, and the Spin-compatible host in `tests/spin-host`. The store is a bucket of a real S3 server.
 //!
 //! - `imports`: nothing is imported but what Spin offers
 //! - `flights`: the flights' answers are those of `tidemill up` to the bit, and what was acknowledged is in the bucket

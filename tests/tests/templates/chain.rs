@@ -90,11 +90,6 @@ pub(crate) fn settled(server: &Server, dead: u64) -> Result<()> {
     bail!("the chain did not come to rest with {dead} dead letters: {}", server.status()?)
 }
 
-fn put(server: &Server, key: &str, text: &str) -> Result<()> {
-    server.runtime.block_on(server.store.create(key, text.as_bytes().to_vec().into()))?;
-    Ok(())
-}
-
 /// The one outcome of a stage.
 fn outcome(server: &Server, stage: &str) -> Result<OutcomeRecord> {
     let keys = server.keys(&format!("outcomes/{stage}/"))?;
@@ -120,8 +115,8 @@ fn stages_in_python_and_javascript() -> Result<()> {
         let at = folder.path().join(name);
         project(&tools, &at, &granted, &elsewhere)?;
         let server = Server::up(&tools.tidemill, &at, &[])?;
-        put(&server, "secrets/key", "nobody's business")?;
-        put(&server, "raw/events/a.jsonl", EVENTS)?;
+        server.create("secrets/key", "nobody's business")?;
+        server.create("raw/events/a.jsonl", EVENTS)?;
         while server.keys("outcomes/probe-py/")?.is_empty() || server.keys("outcomes/probe-js/")?.is_empty() {
             server.wait_until_idle()?;
         }
@@ -219,8 +214,8 @@ fn that_do_not_look_fail_with_the_right_kind() -> Result<()> {
     let at = folder.path().join("careless");
     project(&tools, &at, "127.0.0.1:9", &elsewhere)?;
     let server = Server::up(&tools.tidemill, &at, &[])?;
-    put(&server, "secrets/key", "nobody's business")?;
-    put(&server, "raw/careless/go", "go")?;
+    server.create("secrets/key", "nobody's business")?;
+    server.create("raw/careless/go", "go")?;
     settled(&server, 6)?;
     for language in ["py", "js"] {
         for (what, part) in [

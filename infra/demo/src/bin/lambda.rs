@@ -151,7 +151,7 @@ fn play_locally(server: &Server, file: &str) -> Result<PlayedMonth> {
     let mut requests = Vec::new();
     if server.champion("late")?.is_some() {
         let staged = format!("demo/{}.parquet", flights::month_of(file));
-        server.runtime.block_on(server.store.create(&staged, std::fs::read(file)?.into()))?;
+        server.create(&staged, std::fs::read(file)?)?;
         requests = flights::requests(server, &flights::inputs(server)?, &staged, None)?;
         let failed = flights::send(server, &requests)?;
         ensure!(failed == 0, "`tidemill up` failed {failed} requests");

@@ -258,7 +258,8 @@ fn sqs_record(message: &Value, queue: &Queue) -> Value {
     })
 }
 
-fn pipeline(project: &Path) -> Result<Pipeline> {
+/// The pipeline of a project's folder.
+pub fn pipeline(project: &Path) -> Result<Pipeline> {
     let read = |path: &str| {
         let whole = project.join(path);
         std::fs::read_to_string(&whole).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", whole.display())))

@@ -33,6 +33,7 @@ use spin_sdk::{
 use tidemill_core::{Error, ErrorKind, Result};
 
 use bindings::tidemill::runs::pipeline::{self, StageResult};
+use convert::error_from_wit;
 
 #[http_service]
 async fn serve(request: Request) -> impl IntoResponse {
@@ -102,7 +103,10 @@ fn handle_events(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
     }
 }
 
-tidemill_core::wit_conversions!([crate::bindings::tidemill::stage] types);
+#[allow(dead_code, reason = "each side converts in one direction")]
+mod convert {
+    tidemill_core::wit_conversions!([crate::bindings::tidemill::stage] types);
+}
 
 /// An error as a response. Bugs and wrong configuration are logged, not shown to the client.
 fn error_response(error: &Error) -> (StatusCode, Value) {

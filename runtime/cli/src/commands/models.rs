@@ -11,7 +11,7 @@ use tidemill_core::{
 };
 use tidemill_registry::CHAMPION;
 
-use super::{control, suggest};
+use super::control;
 use crate::{
     output::{Output, table},
     project::{Project, read_error},
@@ -91,7 +91,7 @@ impl Models {
             Some(Action::History { model, alias }) => {
                 let history = catalog.alias_history(model, alias).await?;
                 if history.is_empty() {
-                    suggest::require_model(&project.pipeline, model)?;
+                    project.pipeline.require_model(model)?;
                 }
                 output.print(&history, |history| {
                     let rows = history.iter().map(history_cells).collect();
@@ -119,7 +119,7 @@ async fn show(project: &Project, catalog: &Catalog, model: &str, version: Option
         None => match catalog.alias(model, CHAMPION).await? {
             Some(champion) => champion.version,
             None => {
-                suggest::require_model(&project.pipeline, model)?;
+                project.pipeline.require_model(model)?;
                 return Err(Error::not_found(format!("`{model}` has no champion yet")).into());
             }
         },
@@ -133,13 +133,13 @@ async fn show(project: &Project, catalog: &Catalog, model: &str, version: Option
 pub(crate) async fn find_version(project: &Project, catalog: &Catalog, model: &str, number: u32) -> tidemill_core::Result<ModelVersion> {
     let found = catalog.version(model, number).await;
     if found.as_ref().is_err_and(|error| error.kind == ErrorKind::NotFound) && catalog.version_numbers(model).await?.is_empty() {
-        suggest::require_model(&project.pipeline, model)?;
+        project.pipeline.require_model(model)?;
     }
     found
 }
 
 async fn import(project: &Project, model: &str, file: &Path, output: Output) -> anyhow::Result<()> {
-    suggest::require_model(&project.pipeline, model)?;
+    project.pipeline.require_model(model)?;
     let request = ImportModel {
         model: model.to_owned(),
         name: file.display().to_string(),

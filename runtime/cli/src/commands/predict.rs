@@ -10,7 +10,6 @@ use tidemill_app::{App, TrialServer};
 use tidemill_core::{Error, ErrorKind};
 
 use crate::{
-    commands::suggest,
     output::{Output, table},
     project::{Project, read_error},
 };
@@ -33,7 +32,7 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        suggest::require_model(&project.pipeline, &self.model)?;
+        project.pipeline.require_model(&self.model)?;
         let body = self.read_body()?;
         let path = match self.version {
             None => format!("/v2/models/{}/infer", self.model),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tidemill_control::{Principal, PutData, StoredFile, data_file_name, require_dataset};
+use tidemill_control::{Principal, PutData, StoredFile, data_file_name};
+use tidemill_core::ingest::check_dataset;
 
 use super::control;
 use crate::{
@@ -23,7 +24,7 @@ pub(crate) struct Put {
 
 impl Put {
     pub(crate) async fn run(&self, project: &Project, output: Output) -> anyhow::Result<()> {
-        require_dataset(&project.pipeline, &self.dataset)?;
+        check_dataset(&self.dataset, project.pipeline.datasets.keys().map(String::as_str))?;
         let names = self.check_files()?;
         let control = control(project)?;
         let mut stored = Vec::new();

@@ -2,15 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemill_core::{Error, Result, pipeline::Pipeline, spec::Model, text::quoted_list};
-
-/// A model of the project.
-pub(crate) fn require_model<'a>(pipeline: &'a Pipeline, model: &str) -> Result<&'a Model> {
-    let models = &pipeline.models;
-    models
-        .get(model)
-        .ok_or_else(|| Error::not_found(format!("there is no model `{model}`; there is {}", quoted_list(models.keys()))))
-}
+use tidemill_core::{Error, Result, pipeline::Pipeline, text::quoted_list};
 
 /// A stage of the project, and the dataset or model that it runs for.
 pub(crate) fn require_stage(pipeline: &Pipeline, stage: &str, resource: Option<&str>) -> Result<()> {

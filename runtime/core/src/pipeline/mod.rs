@@ -18,9 +18,10 @@ pub use policy::{StageKind, StagePolicy, TrainingStep};
 pub use settings::{DerivedObjects, KeyRole, NodeSettings};
 
 use crate::{
-    Error,
+    Error, Result,
     layout::{self, Prefix, matches, may_overlap},
     spec::{Dataset, Features, Model},
+    text::quoted_list,
     time::Span,
 };
 
@@ -120,14 +121,17 @@ impl Node {
 }
 
 impl Pipeline {
-    /// The nodes that an object with this key triggers.
-    pub fn triggered_nodes<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.nodes.iter().filter(move |node| node.is_triggered_by(key))
-    }
-
     /// One node.
     pub fn node(&self, stage: &str, resource: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.stage == stage && node.resource == resource)
+    }
+
+    /// One model; the `NotFound` error lists those that there are.
+    pub fn require_model(&self, model: &str) -> Result<&Model> {
+        self.models.get(model).ok_or_else(|| {
+            let known = quoted_list(self.models.keys());
+            Error::not_found(format!("there is no model `{model}`; there is {known}"))
+        })
     }
 
     /// The graph of triggers: which node's objects trigger which.

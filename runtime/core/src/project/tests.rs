@@ -65,8 +65,8 @@ fn the_chain_follows() {
             "validate:flights > monitor:late"
         ]
     );
-    let triggered: Vec<String> = pipeline.triggered_nodes("raw/flights/2013-01.csv").map(Node::id).collect();
-    assert_eq!(triggered, ["validate:flights"]);
+    let triggered = pipeline.nodes.iter().filter(|node| node.is_triggered_by("raw/flights/2013-01.csv"));
+    assert!(triggered.map(Node::id).eq(["validate:flights"]));
 }
 
 #[test]

@@ -3,44 +3,27 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A measure of the difference between two distributions. All methods compare counts over the bins of the training profile.
+/// A measure of the difference between two distributions: p are the shares of the reference and q those of the window, over the bins of the
+/// training profile. `tidemill_stats::statistic` says whose definitions they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DriftMethod {
-    /// The Jensen-Shannon distance in base 2.
+    /// The Jensen-Shannon distance in base 2: √(½ Σ p·log₂(p/m) + q·log₂(q/m)), m = (p + q)/2.
     #[default]
     JensenShannon,
-    /// The population stability index.
+    /// The population stability index: Σ (p − q)·ln(p/q), empty bins as 1e-4.
     Psi,
     /// The greatest difference of the distribution functions (numbers) or of the shares (categories).
     LInfinity,
-    /// The Hellinger distance.
+    /// The Hellinger distance: √(1 − Σ √(p·q)).
     Hellinger,
-    /// The Kullback-Leibler divergence of the reference from the window.
+    /// The Kullback-Leibler divergence of the reference from the window: Σ p·ln(p/q), empty bins filled.
     KullbackLeibler,
-    /// The symmetric chi-square distance.
+    /// The symmetric chi-square distance: √(½ Σ (p − q)²/(p + q)).
     ChiSquare,
     /// The first Wasserstein distance on the reference's rank scale (numbers), or the total variation (categories).
     Wasserstein,
 }
-
-/// The description of a drift method.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DriftMethodInfo {
-    /// Name in `tidemill.toml` and in reports.
-    pub name: &'static str,
-    /// The bins that the method compares.
-    pub binning: &'static str,
-    /// The formula over shares p of the reference and q of the window.
-    pub statistic: &'static str,
-    /// The default of `minimum-effect`: the smallest distance that counts as drift, in the method's unit.
-    pub threshold: f64,
-    /// The tool or convention whose definition and threshold the method uses.
-    pub dialect: &'static str,
-}
-
-const ANY_BINS: &str = "the profile's bins or categories, and missing values";
-const ORDERED_BINS: &str = "the profile's bins in order of value, or categories without order; missing values apart";
 
 impl DriftMethod {
     /// All methods; the default is first.
@@ -54,71 +37,30 @@ impl DriftMethod {
         Self::Wasserstein,
     ];
 
-    /// The method's name in `tidemill.toml`.
+    /// The method's name in `tidemill.toml` and in reports.
     pub fn name(self) -> &'static str {
-        self.info().name
+        match self {
+            Self::JensenShannon => "jensen-shannon",
+            Self::Psi => "psi",
+            Self::LInfinity => "l-infinity",
+            Self::Hellinger => "hellinger",
+            Self::KullbackLeibler => "kullback-leibler",
+            Self::ChiSquare => "chi-square",
+            Self::Wasserstein => "wasserstein",
+        }
     }
 
-    /// The method's entry in the registry.
+    /// The default of `minimum-effect`: the smallest distance that counts as drift, in the method's unit.
     ///
     /// ```
     /// use tidemill_core::spec::DriftMethod;
     ///
-    /// let info = DriftMethod::Psi.info();
-    /// assert_eq!((info.name, info.threshold), ("psi", 0.1));
+    /// assert_eq!((DriftMethod::Psi.name(), DriftMethod::Psi.threshold()), ("psi", 0.1));
     /// ```
-    pub fn info(self) -> DriftMethodInfo {
-        let (name, binning, statistic, threshold, dialect) = match self {
-            Self::JensenShannon => (
-                "jensen-shannon",
-                ANY_BINS,
-                "√(½ Σ p·log₂(p/m) + q·log₂(q/m)), m = (p + q)/2",
-                0.1,
-                "NannyML `jensen_shannon`",
-            ),
-            Self::Psi => (
-                "psi",
-                ANY_BINS,
-                "Σ (p − q)·ln(p/q), empty bins as 1e-4",
-                0.1,
-                "credit scoring: 0.1 to watch, 0.2 to act",
-            ),
-            Self::LInfinity => (
-                "l-infinity",
-                ORDERED_BINS,
-                "max |P − Q| or max |p − q|",
-                0.1,
-                "Kolmogorov-Smirnov's D, NannyML `l_infinity`, Deequ `simple`",
-            ),
-            Self::Hellinger => ("hellinger", ANY_BINS, "√(1 − Σ √(p·q))", 0.1, "Evidently and NannyML `hellinger`"),
-            Self::KullbackLeibler => (
-                "kullback-leibler",
-                ANY_BINS,
-                "Σ p·ln(p/q), empty bins filled",
-                0.1,
-                "Evidently `kl_div`",
-            ),
-            Self::ChiSquare => (
-                "chi-square",
-                ANY_BINS,
-                "√(½ Σ (p − q)²/(p + q))",
-                0.1,
-                "Cramér's V at equal sizes; 0.1 is small by Cohen",
-            ),
-            Self::Wasserstein => (
-                "wasserstein",
-                ORDERED_BINS,
-                "Σ |P − Q|·p or ½ Σ |p − q|",
-                0.05,
-                "SciPy `wasserstein_distance` of the reference's ranks",
-            ),
-        };
-        DriftMethodInfo {
-            name,
-            binning,
-            statistic,
-            threshold,
-            dialect,
+    pub fn threshold(self) -> f64 {
+        match self {
+            Self::Wasserstein => 0.05,
+            _ => 0.1,
         }
     }
 }

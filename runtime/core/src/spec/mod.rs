@@ -6,7 +6,7 @@ mod features;
 mod model;
 
 pub use dataset::{Assertion, Collect, CollectSource, Column, ColumnType, Contract, ContractValue, Dataset, SqlAssertion};
-pub use drift::{DriftMethod, DriftMethodInfo};
+pub use drift::DriftMethod;
 pub(crate) use features::default_validation_share;
 pub use features::{Encoding, Features, Holdout, Impute, TransformRule};
 pub use model::{Model, Monitor, Retrain, Task, Trainer, TrainerKind};

@@ -75,13 +75,6 @@ pub struct Trainer {
     pub onnx: Option<Digest>,
 }
 
-impl Trainer {
-    /// Key of a model of `kind = "onnx"` in the store.
-    pub fn import_key(model: &str, digest: &Digest) -> String {
-        format!("imports/{model}/{digest}.onnx")
-    }
-}
-
 impl Default for Trainer {
     fn default() -> Self {
         Self {
@@ -158,7 +151,7 @@ impl From<RawMonitor> for Monitor {
             window: raw.window,
             block: raw.block,
             false_alarm_rate: raw.false_alarm_rate,
-            minimum_effect: raw.minimum_effect.unwrap_or_else(|| raw.method.info().threshold),
+            minimum_effect: raw.minimum_effect.unwrap_or_else(|| raw.method.threshold()),
             method: raw.method,
         }
     }

@@ -3,34 +3,26 @@
 
 use std::fs;
 
-use crate::projects::{FLIGHTS, PROJECTS, Project};
 use tidemill_deploy::{
     cost::{self, Assumptions},
     difference::{self, Change, Difference},
 };
 
-fn compared(project: &Project, path: &str, text: &str) {
-    let file = project.written().join(path);
-    if std::env::var_os("TIDEMILL_UPDATE").is_some() {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, text).unwrap();
-    }
-    let committed = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        committed == text,
-        "{} is not what is rendered; if the change is meant, run the test with TIDEMILL_UPDATE=1. It would change:\n{}",
-        file.display(),
-        difference::read(path, &committed).map_or_else(
+use crate::projects::{FLIGHTS, GEOCODE, PROJECTS, Project, compare, root};
+
+fn compare_with(project: &Project, path: &str, text: &str) {
+    compare(&format!("{}/{path}", project.template), text, |committed| {
+        difference::read(path, committed).map_or_else(
             |error| error.to_string(),
-            |old| Difference::of_templates(&old, &difference::read(path, text).unwrap()).render_text()
+            |old| Difference::of_templates(&old, &difference::read(path, text).unwrap()).render_text(),
         )
-    );
+    });
 }
 
 #[test]
 fn templates_are_as_committed() {
     for project in &PROJECTS {
-        compared(project, "template.yaml", &project.sam().yaml().unwrap());
+        compare_with(project, "template.yaml", &project.sam().yaml().unwrap());
     }
 }
 
@@ -39,9 +31,9 @@ fn templates_are_as_committed() {
 fn the_example_is_whole() {
     let sam = FLIGHTS.sam();
     for (path, told) in &sam.files {
-        compared(&FLIGHTS, path, &(serde_json::to_string_pretty(told).unwrap() + "\n"));
+        compare_with(&FLIGHTS, path, &(serde_json::to_string_pretty(told).unwrap() + "\n"));
     }
-    let folder = FLIGHTS.written().join("project/tidemill/functions");
+    let folder = root().join(FLIGHTS.template).join("project/tidemill/functions");
     let there = fs::read_dir(folder).unwrap().count();
     assert_eq!(there, sam.files.len(), "a function that is no more is still described");
 }
@@ -56,15 +48,6 @@ fn yaml_comes_back_as_it_was() {
         assert!(Difference::of_templates(&back, &sam.json().unwrap()).is_empty());
     }
 }
-
-const GEOCODE: &str = r#"
-[[stage]]
-name = "geocode"
-component = "stages/geocode.wasm"
-on = "outcomes/validate/flights/*"
-reads = ["datasets/flights/**"]
-writes = ["geocoded/flights/**"]
-"#;
 
 #[test]
 fn one_more_stage_is_one_block() {
@@ -115,7 +98,7 @@ fn a_changed_grant_is_named() {
 
 #[test]
 fn what_aws_does_not_take_is_said() {
-    let refused = |more: &str| FLIGHTS.try_with(more).unwrap_err().message;
+    let refused = |more: &str| FLIGHTS.try_sam(more).unwrap_err().message;
     let named = |name: &str| format!("\n[[stage]]\nname = \"{name}\"\ncomponent = \"x.wasm\"\non = \"raw/flights/**\"\n");
     let long = refused(&named(&"g".repeat(60)));
     assert!(long.contains("Lambda function") && long.contains("shorten the names"), "{long}");

@@ -1,14 +1,12 @@
 //! The manifests of three projects, as they are committed. After a change that is meant, `TIDEMILL_UPDATE=1` writes them anew, and the
 //! review reads the difference.
 
-use std::fs;
-
 use tidemill_deploy::{
     difference::Difference,
     spin::{Recipe, Spin, check, manifest::sections},
 };
 
-use crate::projects::{FLIGHTS, PROJECTS};
+use crate::projects::{FLIGHTS, GEOCODE, PROJECTS, compare};
 
 fn between(old: &str, new: &str) -> Difference {
     let read = |text| sections("spin.toml", text).unwrap();
@@ -18,34 +16,17 @@ fn between(old: &str, new: &str) -> Difference {
 #[test]
 fn manifests_are_as_committed() {
     for project in &PROJECTS {
-        let (file, text) = (project.written(), project.spin().manifest.toml().unwrap());
-        if std::env::var_os("TIDEMILL_UPDATE").is_some() {
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(&file, &text).unwrap();
-        }
-        let committed = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            committed == text,
-            "{} is not what is rendered; if the change is meant, run the test with TIDEMILL_UPDATE=1. It would change:\n{}",
-            file.display(),
-            between(&committed, &text).render_text()
-        );
-        check("spin.toml", &committed).unwrap();
+        let text = project.spin().manifest.toml().unwrap();
+        compare(&format!("{}/spin.toml", project.manifest), &text, |committed| {
+            between(committed, &text).render_text()
+        });
+        check("spin.toml", &text).unwrap();
     }
 }
 
-const GEOCODE: &str = r#"
-[[stage]]
-name = "geocode"
-component = "stages/geocode.wasm"
-on = "outcomes/validate/flights/*"
-reads = ["datasets/flights/**"]
-writes = ["geocoded/flights/**"]
-"#;
-
 #[test]
 fn one_more_stage_is_one_component() {
-    let [before, after] = ["", GEOCODE].map(|more| FLIGHTS.try_with(more).unwrap());
+    let [before, after] = ["", GEOCODE].map(|more| FLIGHTS.try_spin(more).unwrap());
     let texts = [&before, &after].map(|spin| spin.manifest.toml().unwrap());
     let people = between(&texts[0], &texts[1]).render_text();
     let shown: Vec<&str> = people.lines().map(|line| line.split(": + {").next().unwrap()).collect();
@@ -70,7 +51,7 @@ components
 #[test]
 fn a_changed_grant_is_named() {
     let wider = GEOCODE.replace("\"datasets/flights/**\"", "\"datasets/flights/**\", \"models/late/**\"");
-    let [before, after] = [GEOCODE, &wider].map(|more| FLIGHTS.try_with(more).unwrap().manifest.toml().unwrap());
+    let [before, after] = [GEOCODE, &wider].map(|more| FLIGHTS.try_spin(more).unwrap().manifest.toml().unwrap());
     assert_eq!(
         between(&before, &after).render_text(),
         "components
@@ -94,7 +75,7 @@ fn what_does_not_run_there_is_said() {
         spin.notes
     );
     let launch = GEOCODE.replace("geocode.wasm", "launch.wasm");
-    let spin = FLIGHTS.try_with(&launch).unwrap();
+    let spin = FLIGHTS.try_spin(&launch).unwrap();
     assert!(
         spin.notes[0].contains("geocode (imports `acme:rockets/launch@1.0.0`, which Spin does not offer)"),
         "{:?}",
@@ -104,7 +85,7 @@ fn what_does_not_run_there_is_said() {
 
 #[test]
 fn what_spin_does_not_take_is_said() {
-    let refused = FLIGHTS.try_at(Some("/srv/store"), "").unwrap_err().message;
+    let refused = FLIGHTS.try_spin_at(Some("/srv/store"), "").unwrap_err().message;
     assert!(
         refused.contains("`/srv/store`") && refused.contains("s3://bucket/prefix"),
         "{refused}"

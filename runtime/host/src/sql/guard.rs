@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use duckdb::Connection;
 use serde_json::Value;
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, text::quoted_list};
 
 use super::error;
 
@@ -222,11 +222,10 @@ impl QueryWalk<'_> {
         if is_plain && (self.tables.contains(&name) || (self.common.contains(&name) && is_word)) {
             return Ok(());
         }
-        let known = self.tables.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         Err(Error::config(format!(
             "a query may not read `{}`: it is none of its tables, which are {}; files are bound to names by the stage, never read by path",
             value["table_name"].as_str().unwrap_or(""),
-            if known.is_empty() { "none".into() } else { known }
+            quoted_list(self.tables)
         )))
     }
 

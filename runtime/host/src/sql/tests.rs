@@ -46,7 +46,7 @@ impl Bench {
             store,
             sql,
             context: RunContext {
-                as_of: jiff::Timestamp::UNIX_EPOCH,
+                as_of: Default::default(),
                 seed: 1,
                 run_key: "r".into(),
                 resource: "s".into(),

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, Result, text::quoted_list};
 
 /// Names of settings and where their values stand in a profile.
 const SETTINGS: [(&str, &str); 5] = [
@@ -41,8 +41,7 @@ fn merge_profile(settings: &mut Settings, credentials: &str, config: &str) -> Re
         profiles.entry(name).or_default().extend(values);
     }
     let Some(profile) = profiles.get(&name) else {
-        let all: Vec<String> = profiles.keys().map(|name| format!("`{name}`")).collect();
-        let all = if all.is_empty() { "none".into() } else { all.join(", ") };
+        let all = quoted_list(profiles.keys());
         return match named {
             Some(_) => Err(Error::config(format!(
                 "AWS_PROFILE is `{name}`, and no such profile is in ~/.aws/credentials or ~/.aws/config; there is {all}"

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value as Json;
-use tidemill_core::Error;
+use tidemill_core::{Error, text::quoted_list};
 use tidemill_deploy::{
     cost::{self, Assumptions, Cost},
     difference::{self, Difference},
@@ -214,11 +214,8 @@ impl Written {
             render_notes(&self.notes)
         );
         if !self.missing.is_empty() {
-            let missing: Vec<String> = self.missing.iter().map(|path| format!("`{path}`")).collect();
-            text.push_str(&format!(
-                "\nthe package still lacks {}: docs/aws.md says how to get them",
-                missing.join(", ")
-            ));
+            let missing = quoted_list(&self.missing);
+            text.push_str(&format!("\nthe package still lacks {missing}: docs/aws.md says how to get them"));
         }
         text
     }

@@ -26,7 +26,7 @@ use tidemill_host::{RunHost, SqlEngine, Store};
 use tidemill_run::{Attempt, ENGINES, Ledger};
 
 use crate::{
-    commands::{models::find_version, suggest},
+    commands::models::find_version,
     output::{Output, table},
     project::Project,
 };
@@ -102,7 +102,7 @@ impl Replay {
     /// The selected versions; one that was named must exist.
     async fn select_versions(&self, project: &Project, catalog: &Catalog) -> Result<Vec<ModelVersion>> {
         if let Some(model) = &self.model {
-            suggest::require_model(&project.pipeline, model)?;
+            project.pipeline.require_model(model)?;
             if let Some(version) = self.version {
                 return Ok(vec![find_version(project, catalog, model, version).await?]);
             }
@@ -206,7 +206,8 @@ impl Replayer<'_> {
         self.copy_reads(&scratch, &outcome.trigger, &run).await?;
         node.seed = node.config["model"]["trainer"]["seed"].as_u64().unwrap_or(node.seed);
         node.fetch.clear();
-        let as_of = self.trigger_time(&outcome.trigger).await?;
+        let trigger_bytes = self.store.get(&outcome.trigger.key).await?;
+        let as_of = parse_as_of(&outcome.trigger.key, &trigger_bytes);
         let attempt = Attempt::new(&node, outcome.component.clone(), outcome.trigger.clone(), as_of, 0);
         let host = RunHost::for_attempt(&attempt, scratch, self.sql.clone(), None);
         let trigger = outcome.trigger.clone();
@@ -237,11 +238,6 @@ impl Replayer<'_> {
         let component = std::sync::Arc::new(self.engine.component(&bytes)?);
         self.components.insert(digest.to_owned(), component.clone());
         Ok(component)
-    }
-
-    async fn trigger_time(&self, trigger: &Trigger) -> Result<jiff::Timestamp> {
-        let bytes = self.store.get(&trigger.key).await?;
-        Ok(parse_as_of(&trigger.key, &bytes))
     }
 
     /// Copies exactly the objects that the run read, and checks their content.
