@@ -7,7 +7,8 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
-use tidemill_core::{PutResult, ingest};
+use tidemill_control::{Principal, PutData};
+use tidemill_core::ingest;
 
 use crate::{
     error::{ApiError, json_response},
@@ -29,8 +30,15 @@ pub(crate) async fn upload(
     };
     ingest::check_encoding(&text(header::CONTENT_ENCODING))?;
     let extension = ingest::extension(&text(header::CONTENT_TYPE))?;
-    let key = ingest::upload_key(&dataset, datasets(), extension, &body)?;
-    let put = flow.put(&key, body.to_vec()).await?;
-    let answer = json!({ "key": key, "bytes": body.len(), "new": put == PutResult::Written });
+    let name = ingest::upload_name(extension, &body)?;
+    // A server without access control acts for the user that runs it.
+    let request = PutData {
+        dataset,
+        name,
+        bytes: body,
+    };
+    let stored = state.control.put_data(&Principal::local(), request).await?;
+    flow.notify_key(&stored.key).await?;
+    let answer = json!({ "key": stored.key, "bytes": stored.size, "new": stored.new });
     Ok(json_response(StatusCode::ACCEPTED, &answer))
 }

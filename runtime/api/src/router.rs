@@ -13,6 +13,7 @@ use axum::{
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tidemill_control::Control;
 use tidemill_core::{Error, notification, pipeline::Pipeline};
 use tidemill_flow::Flow;
 use tower::ServiceExt as _;
@@ -30,6 +31,8 @@ pub type FlowSlot = Arc<OnceLock<Flow>>;
 pub struct ApiState {
     /// The checked project.
     pub pipeline: Arc<Pipeline>,
+    /// Changes the project's state.
+    pub control: Control,
     /// The running flow.
     pub flow: FlowSlot,
 }
@@ -134,6 +137,7 @@ async fn explain_method(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use tidemill_core::project::Project;
+    use tidemill_store::Store;
 
     use super::*;
 
@@ -141,8 +145,10 @@ mod tests {
         let pipeline = Project::parse("[project]\nname = \"mill\"\n", &|path| Err(Error::not_found(path)))
             .unwrap()
             .pipeline;
+        let pipeline = Arc::new(pipeline);
         router(ApiState {
-            pipeline: Arc::new(pipeline),
+            control: Control::new(Store::memory(), pipeline.clone()),
+            pipeline,
             flow: FlowSlot::default(),
         })
     }

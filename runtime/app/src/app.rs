@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidemill_api::{ApiState, FlowSlot};
+use tidemill_control::Control;
 use tidemill_core::{Error, Result, pipeline::deployment::ServingConfig};
 use tidemill_engine::{
     Engine, EngineOptions, ServerHandle,
@@ -77,6 +78,7 @@ impl App {
         let slot = FlowSlot::default();
         let state = ApiState {
             pipeline: project.pipeline.clone(),
+            control: Control::new(self.store.clone(), project.pipeline.clone()),
             flow: slot.clone(),
         };
         // Before the flow: a request while it starts gets 503 and not a refused connection.

@@ -53,10 +53,18 @@ pub fn extension(content_type: &str) -> Result<&'static str, UnsupportedMedia> {
 /// `NotFound` if `datasets` has no `dataset`, `Input` if the body is empty.
 pub fn upload_key<'a>(dataset: &str, datasets: impl IntoIterator<Item = &'a str>, extension: &str, body: &[u8]) -> Result<String> {
     check_dataset(dataset, datasets)?;
+    Ok(layout::raw(dataset, &upload_name(extension, body)?))
+}
+
+/// The name of an upload, from its content: the same rows sent again are the same object.
+///
+/// # Errors
+/// `Input` if the body is empty.
+pub fn upload_name(extension: &str, body: &[u8]) -> Result<String> {
     if body.is_empty() {
         return Err(Error::input("the body is empty; send the rows in it"));
     }
-    Ok(layout::posted(dataset, &Digest::sha256(body), extension))
+    Ok(layout::posted_name(&Digest::sha256(body), extension))
 }
 
 /// Rejects a dataset that the project does not have.

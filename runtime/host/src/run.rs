@@ -38,6 +38,11 @@ pub trait Runner: Send + Sync + 'static {
     /// The digest of the node's component: part of its run keys.
     fn component_digest(&self, node: &Node) -> Result<Digest>;
 
+    /// Whether its stages may use SQL; if not, no engine need be open.
+    fn uses_sql(&self) -> bool {
+        true
+    }
+
     /// The component, stored as `components/<digest>` so that a run can be replayed; `None` where there is no such file.
     fn component_bytes(&self, _node: &Node) -> Result<Option<Vec<u8>>> {
         Ok(None)

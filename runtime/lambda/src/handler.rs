@@ -44,7 +44,7 @@ impl Handler {
                 timeout: Duration::from_secs(node.timeout_seconds),
             })
         };
-        let sql = (!node.policy().handles_records_only).then(open_sql).transpose()?;
+        let sql = runner.uses_sql().then(open_sql).transpose()?;
         let worker = Worker::new(WorkerOptions {
             nodes: vec![node.clone()],
             store: store.clone(),

@@ -60,6 +60,10 @@ impl<S: Stage + 'static> Runner for Native<S> {
         (result, host.finish(), usage)
     }
 
+    fn uses_sql(&self) -> bool {
+        S::SQL
+    }
+
     fn component_digest(&self, _: &Node) -> Result<Digest> {
         Ok(self.component.clone())
     }

@@ -80,9 +80,9 @@ pub fn raw(dataset: &str, name: &str) -> String {
     format!("{}{name}", Prefix::Raw.under(dataset))
 }
 
-/// An upload that came over HTTP, named by content: `raw/<dataset>/posted-<digest>.<extension>`.
-pub fn posted(dataset: &str, content: &Digest, extension: &str) -> String {
-    raw(dataset, &format!("posted-{}.{extension}", &content.as_str()[..32]))
+/// The name of an upload that came over HTTP: `posted-<digest>.<extension>`.
+pub fn posted_name(content: &Digest, extension: &str) -> String {
+    format!("posted-{}.{extension}", &content.as_str()[..32])
 }
 
 /// What `collect` fetched, named by content: `raw/<dataset>/collected/<digest>.<extension>`.
