@@ -169,7 +169,7 @@ impl Host {
 
     /// Compiling takes it a while.
     fn wait(&mut self, log: &Path) -> Result<()> {
-        let until = Instant::now() + Duration::from_secs(180);
+        let until = Instant::now() + Duration::from_secs(300);
         while send_request(&self.address(), "GET", "/v2/health/live", &[], "").is_err() {
             let ended = match self {
                 Self::Wasmtime { child, .. } => child.try_wait()?.is_some(),
