@@ -1,6 +1,6 @@
 //! Stores data files of a dataset under `raw/<dataset>/`. A running flow validates them; so does the next one.
 
-use std::path::Path;
+use std::{iter, path::Path};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -47,9 +47,9 @@ impl Control {
         check_dataset(dataset, self.pipeline.datasets.keys().map(String::as_str))?;
         let name = data_file_name(Path::new(name))?;
         let (stem, extension) = name.rsplit_once('.').unwrap_or((&name, ""));
-        let with_digest = format!("{stem}-{}.{extension}", Digest::sha256(bytes).short());
-        for name in [name.as_str(), &with_digest] {
-            let key = layout::raw(dataset, name);
+        let with_digest = || format!("{stem}-{}.{extension}", Digest::sha256(bytes).short());
+        for name in iter::once_with(|| name.clone()).chain(iter::once_with(with_digest)) {
+            let key = layout::raw(dataset, &name);
             let put = self.store.create(&key, bytes.clone()).await?;
             let stored = StoredFile {
                 key,

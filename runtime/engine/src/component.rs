@@ -156,32 +156,25 @@ pub(crate) struct RunState {
 
 impl RunState {
     fn new(host: Arc<dyn StageHost>, engine: Arc<OnnxEngine>, trigger: &Trigger, limits: &Limits) -> Self {
-        let run = Arc::new(Run::new(limits));
-        let stderr = wasi::CapturedOutput::default();
-        Self {
-            wasi: wasi::build_context(host.context(), &trigger.digest, &stderr),
-            host,
-            table: ResourceTable::new(),
-            memory: Memory::new(run.clone()),
-            stderr,
-            run,
-            is_timed_out: false,
-            engine,
-            nn: None,
-        }
+        let context = host.context().clone();
+        Self::with_context(host, engine, Arc::new(Run::new(limits)), &context, &trigger.digest)
     }
 
     /// The state of the ONNX engine's instance: the run's limits, and randomness that is the same in every run, for a model's numbers
     /// must not depend on the run that computes them.
     pub(crate) fn of_onnx(host: Arc<dyn StageHost>, engine: Arc<OnnxEngine>, run: Arc<Run>) -> Self {
-        let stderr = wasi::CapturedOutput::default();
         let context = RunContext {
             seed: 0,
             run_key: String::new(),
             ..host.context().clone()
         };
+        Self::with_context(host, engine, run, &context, &Digest::sha256(b""))
+    }
+
+    fn with_context(host: Arc<dyn StageHost>, engine: Arc<OnnxEngine>, run: Arc<Run>, context: &RunContext, input: &Digest) -> Self {
+        let stderr = wasi::CapturedOutput::default();
         Self {
-            wasi: wasi::build_context(&context, &Digest::sha256(b""), &stderr),
+            wasi: wasi::build_context(context, input, &stderr),
             host,
             table: ResourceTable::new(),
             memory: Memory::new(run.clone()),
