@@ -108,9 +108,10 @@ impl Debian {
             .env(
                 "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
                 format!(
-                    "-Clink-self-contained=no -Lnative={} -Clink-arg=--wasm-ld-path={}",
+                    "-Clink-self-contained=no -Lnative={} -Clink-arg=--wasm-ld-path={} {}",
                     wasm.display(),
-                    linker.display()
+                    linker.display(),
+                    machine.remapped_paths().join(" ")
                 ),
             )
             .args(["build", "-Zbuild-std=std,panic_abort", "--target", TARGET]);

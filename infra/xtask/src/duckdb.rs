@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::machine::{Machine, capture, is_installed, preset};
 
-const VERSION: &str = "1.5.6-r.1";
+pub(crate) const VERSION: &str = "1.5.6-r.1";
 
 /// The variable that names the library's folder, for set-up and for DuckDB's crate.
 pub(crate) const VARIABLE: &str = "DUCKDB_LIB_DIR";
@@ -21,8 +21,8 @@ pub(crate) const FILE: &str = if cfg!(target_os = "macos") {
 };
 
 /// The package that fits this machine.
-fn package() -> Result<&'static str> {
-    Ok(match (std::env::consts::OS, std::env::consts::ARCH) {
+pub(crate) fn package(os: &str, arch: &str) -> Result<&'static str> {
+    Ok(match (os, arch) {
         ("linux", "x86_64") => "@duckdb/node-bindings-linux-x64",
         ("linux", "aarch64") => "@duckdb/node-bindings-linux-arm64",
         ("macos", "x86_64") => "@duckdb/node-bindings-darwin-x64",
@@ -56,7 +56,22 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(PathBuf, String)> {
         let how = preset(VARIABLE).map_or("there", |_| "set by DUCKDB_LIB_DIR");
         return Ok((folder, how.into()));
     }
-    let package = package()?;
+    let package = package(std::env::consts::OS, std::env::consts::ARCH)?;
+    let folder = fetch(machine, package, VERSION)?;
+    Ok((folder, format!("{package} {VERSION}")))
+}
+
+/// The folder that holds the library for Linux on another processor.
+pub(crate) fn prepare_for(machine: &Machine, arch: &str) -> Result<(PathBuf, String)> {
+    let (package, name) = (package("linux", arch)?, format!("{VERSION}-{arch}"));
+    let folder = machine.target.join("duckdb").join(&name);
+    match folder.join(FILE).is_file() {
+        true => Ok((folder, "there".into())),
+        false => Ok((fetch(machine, package, &name)?, format!("{package} {VERSION}"))),
+    }
+}
+
+fn fetch(machine: &Machine, package: &str, folder: &str) -> Result<PathBuf> {
     if !is_installed("npm") {
         bail!(
             "DuckDB's library comes from npm's `{package}`, and there is no `npm` here\n\
@@ -64,9 +79,9 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(PathBuf, String)> {
             by_hand()
         );
     }
-    let folder = machine.folder(&format!("duckdb/{VERSION}"))?;
+    let folder = machine.folder(&format!("duckdb/{folder}"))?;
     download(machine, package, &folder).with_context(|| format!("DuckDB's library cannot be fetched from npm\n{}", by_hand()))?;
-    Ok((folder, format!("{package} {VERSION}")))
+    Ok(folder)
 }
 
 fn download(machine: &Machine, package: &str, folder: &Path) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The components: nine stages, what Spin and imported models need beside them, and the guests of the tests.
 //!
 //! A component's file in the folder is replaced only where its bytes changed: its digest is part of every run key. For the same reason
-//! the stages are compiled apart from what Spin needs: features of other crates must not change their bytes.
+//! its bytes must not follow from what else is built: a feature that one package of a cargo call asks for counts for all packages of the
+//! call. So the stages are compiled apart from what Spin needs, and always all nine together, whichever of them are wanted.
 
 use std::{
     fs,
@@ -30,6 +31,14 @@ pub(crate) enum Selection {
     Named(Vec<String>),
 }
 
+/// What one cargo call compiles.
+struct Group {
+    /// What is compiled whether it is wanted or not, because its features count: all stages.
+    together: Vec<String>,
+    /// What is placed in the folder.
+    wanted: Vec<String>,
+}
+
 /// A component that was built.
 struct Guest {
     name: String,
@@ -49,16 +58,18 @@ pub(crate) fn command(machine: &Machine, names: &[String]) -> Result<ExitCode> {
 
 /// Builds the components and places them as `<target>/components/tidemill_<name>.wasm`.
 pub(crate) fn build(machine: &Machine, wasm: &Wasm, selection: &Selection, profile: Profile) -> Result<(PathBuf, String)> {
-    let groups = selection.groups(machine)?;
+    let groups = selection.groups(&machine.root)?;
     let target = machine.target.join(wasm.folder());
     let folder = machine.folder("components")?;
     let mut built = Vec::new();
     for group in &groups {
-        // What answers requests has another profile, and only where it is measured.
-        let (served, others): (Vec<&String>, Vec<&String>) = group.iter().partition(|name| profile_of(name, profile) == SERVED);
+        // What answers requests has another profile, and only where it is measured and shipped.
+        let (served, others): (Vec<&String>, Vec<&String>) = group.wanted.iter().partition(|name| profile_of(name, profile) == SERVED);
         for (profile, names) in [(GUEST, others), (SERVED, served)] {
             if !names.is_empty() {
-                compile(machine, wasm, &target, profile, &names)?;
+                let together = group.together.iter().filter(|name| profile == GUEST && !names.contains(name));
+                let compiled: Vec<&String> = names.iter().copied().chain(together).collect();
+                compile(machine, wasm, &target, profile, &compiled)?;
                 let made = target.join(TARGET).join(profile);
                 let placed = names.iter().map(|name| place(&made, &folder, name));
                 built.extend(placed.collect::<Result<Vec<_>>>()?);
@@ -71,33 +82,54 @@ pub(crate) fn build(machine: &Machine, wasm: &Wasm, selection: &Selection, profi
 
 impl Selection {
     /// The packages, by cargo call.
-    fn groups(&self, machine: &Machine) -> Result<Vec<Vec<String>>> {
-        let stages = crates_in(&machine.root.join("functions"))?;
-        let mut others = crates_in(&machine.root.join("infra/spin"))?;
+    fn groups(&self, root: &Path) -> Result<Vec<Group>> {
+        let stages = crates_in(&root.join("functions"))?;
+        // They ask for no feature that the stages don't ask for (a test compares), and alone they would compile all that they share once more.
+        let with_guests = [stages.clone(), crates_in(&root.join("tests/guests"))?].concat();
+        let mut others = crates_in(&root.join("infra/spin"))?;
         // Its store blocks, and a feature of one package counts for all packages of a call.
         let blocking: Vec<String> = others.extract_if(.., |package| package == "tidemill-spin-run").collect();
-        // They ask for no feature that the stages don't ask for, and alone they would compile all that they share once more.
-        let with_guests = |mut stages: Vec<String>| {
-            stages.extend(crates_in(&machine.root.join("tests/guests"))?);
-            anyhow::Ok(stages)
+        let wanted = match self {
+            Self::Stages => vec![stages.clone()],
+            Self::Shipped => vec![stages.clone(), others, blocking],
+            Self::All => vec![with_guests, others, blocking],
+            Self::Named(names) => named(names, vec![with_guests, others, blocking])?,
         };
-        Ok(match self {
-            Self::Stages => vec![stages],
-            Self::Shipped => vec![stages, others, blocking],
-            Self::All => vec![with_guests(stages)?, others, blocking],
-            Self::Named(names) => {
-                let mut groups = vec![with_guests(stages)?, others, blocking];
-                let known: Vec<&str> = groups.iter().flatten().map(|package| short_name(package)).collect();
-                if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
-                    bail!("no component is called `{unknown}`; there are {}", known.join(", "));
-                }
-                groups
-                    .iter_mut()
-                    .for_each(|group| group.retain(|package| names.iter().any(|name| short_name(package) == name)));
-                groups
-            }
-        })
+        let mut groups: Vec<Group> = wanted.into_iter().map(Group::new).collect();
+        if let Some(first) = groups.first_mut() {
+            first.together = stages;
+        }
+        Ok(groups)
     }
+}
+
+impl Group {
+    fn new(wanted: Vec<String>) -> Self {
+        let together = Vec::new();
+        Self { together, wanted }
+    }
+}
+
+/// Those of these names.
+fn named(names: &[String], mut groups: Vec<Vec<String>>) -> Result<Vec<Vec<String>>> {
+    let known: Vec<&str> = groups.iter().flatten().map(|package| short_name(package)).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("no component is called `{unknown}`; there are {}", known.join(", "));
+    }
+    groups
+        .iter_mut()
+        .for_each(|group| group.retain(|package| names.iter().any(|name| short_name(package) == name)));
+    Ok(groups)
+}
+
+/// The packages of the components that are shipped, by cargo call.
+pub(crate) fn shipped(root: &Path) -> Result<Vec<Vec<String>>> {
+    Ok(Selection::Shipped.groups(root)?.into_iter().map(|group| group.wanted).collect())
+}
+
+/// The component's file of a package.
+pub(crate) fn file_name(package: &str) -> String {
+    format!("{}.wasm", package.replace('-', "_"))
 }
 
 /// The profile of components: see `Cargo.toml`.
@@ -158,7 +190,7 @@ fn short_name(package: &str) -> &str {
 }
 
 fn place(made: &Path, folder: &Path, package: &str) -> Result<Guest> {
-    let file = format!("{}.wasm", package.replace('-', "_"));
+    let file = file_name(package);
     let from = made.join(&file);
     let bytes = fs::read(&from).with_context(|| format!("cargo made no {}", from.display()))?;
     let name = short_name(package).to_owned();
@@ -184,7 +216,54 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// Each crate and its features, as one cargo call would compile them.
+    fn features(machine: &Machine, packages: &[String]) -> BTreeSet<String> {
+        let mut cargo = machine.cargo(&Environment::default());
+        cargo.args([
+            "tree",
+            "--target",
+            TARGET,
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p} {f}",
+        ]);
+        packages.iter().for_each(|package| _ = cargo.args(["--package", package]));
+        let tree = crate::machine::capture(&mut cargo).unwrap();
+        tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    }
+
+    #[test]
+    fn guests_of_tests_change_no_stage() {
+        let machine = Machine::new().unwrap();
+        let stages = features(&machine, &Selection::Stages.groups(&machine.root).unwrap()[0].wanted);
+        let mut all = features(&machine, &Selection::All.groups(&machine.root).unwrap()[0].wanted);
+        all.retain(|line| !line.starts_with("tidemill-guest-"));
+        let changed: Vec<&String> = all.symmetric_difference(&stages).collect();
+        assert!(
+            changed.is_empty(),
+            "with the guests of the tests, the stages are compiled otherwise: {changed:#?}"
+        );
+    }
+
+    #[test]
+    fn all_stages_are_compiled_whichever_are_wanted() {
+        let root = Machine::new().unwrap().root;
+        for names in ["train", "predict"] {
+            let groups = Selection::Named(vec![names.into()]).groups(&root).unwrap();
+            assert_eq!(groups[0].wanted, [format!("tidemill-{names}")]);
+            assert_eq!(groups[0].together.len(), 9);
+            assert!(groups[1..].iter().all(|group| group.wanted.is_empty()));
+        }
+        let unknown = Selection::Named(vec!["tide".into()]).groups(&root).err().unwrap().to_string();
+        assert!(unknown.contains("`tide`") && unknown.contains("train"), "{unknown}");
+    }
 
     #[test]
     fn a_package_is_named() {

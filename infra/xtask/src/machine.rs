@@ -74,6 +74,15 @@ impl Machine {
         })
     }
 
+    /// Flags of the compiler that keep this machine's folders out of what it makes: where a panic's message names a file of a dependency, it
+    /// is the same file on every machine. The checkout is not among them, because cargo names our own files from there already.
+    pub(crate) fn remapped_paths(&self) -> Vec<String> {
+        let home = preset("CARGO_HOME").or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+        let remapped = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+        let home = home.map(|home| remapped(&home, "/cargo"));
+        home.into_iter().chain([remapped(&self.target, "/target")]).collect()
+    }
+
     /// Cargo, with the environment.
     pub(crate) fn cargo(&self, environment: &Environment) -> Command {
         let mut command = self.command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

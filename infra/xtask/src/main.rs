@@ -13,6 +13,7 @@ mod guests;
 mod lambda;
 mod languages;
 mod machine;
+mod package;
 mod step;
 mod test;
 mod tools;
@@ -33,6 +34,7 @@ cargo xtask <command>
                         `--target lambda`: the first months through the functions of AWS Lambda too, on emulators)
   test [...]            format, lints, components, all tests; arguments go to the test runner
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
+  package [...]         make what is installed: wheels, archives, checksums, SBOM, licences (docs/package.md)
   guests [name ...]     build the components alone, or some of them
   component <folder>    build a Rust stage of your own, a crate elsewhere, as a component
   doctor                say what is there and what is missing; change nothing
@@ -61,6 +63,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "demo" => demo::run(&machine, rest),
         "test" => test::run(&machine, rest),
         "bench" => bench::run(&machine, rest),
+        "package" => package::run(&machine, rest),
         "guests" => guests::command(&machine, rest),
         "component" => {
             let folder = rest

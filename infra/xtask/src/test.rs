@@ -13,6 +13,7 @@ use crate::{
     guests::Selection,
     languages,
     machine::{Environment, Machine, Profile, capture, run_command, run_to_exit_code},
+    package,
     step::{note, print_table, step},
     tools, venv,
     wheel::NEXTEST,
@@ -47,6 +48,10 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
         anyhow::Ok((others.join(), built))
     })?;
     built?;
+    match package::of_tests(machine) {
+        Ok(folder) => environment.set("TIDEMILL_PACKAGE", folder),
+        Err(error) => note(&format!("there is no package to test: {error:#}")),
+    }
     environment.extend(others.map_err(|_| anyhow!("fetching the tests' tools panicked"))??);
     step("doc examples", || {
         run_command(linting(machine, &environment)?.args(["test", "--quiet", "--doc", "--workspace"]))?;

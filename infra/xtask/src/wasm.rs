@@ -75,6 +75,8 @@ impl Wasm {
         match self {
             Self::Rustup => {
                 let mut command = machine.cargo(&Environment::default());
+                // Separated in cargo's way, for folders with spaces in their names. All other flags give way: they would change digests.
+                command.env("CARGO_ENCODED_RUSTFLAGS", machine.remapped_paths().join("\u{1f}"));
                 command.args(["build", "--target", TARGET]);
                 Ok(command)
             }

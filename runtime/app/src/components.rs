@@ -81,7 +81,7 @@ fn outcome_label(result: &Result<Outcome>) -> &'static str {
 pub(crate) fn read_onnx(project: &Project) -> Result<Vec<u8>> {
     let path = project
         .component_path("tidemill:onnx")
-        .map_err(|e| e.context("a model from elsewhere is scored by the ONNX engine, which `cargo xtask guests onnx` builds"))?;
+        .map_err(|e| e.context("a model from elsewhere is scored by the ONNX engine"))?;
     std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))
 }
 

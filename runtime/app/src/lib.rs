@@ -20,6 +20,7 @@
 
 mod app;
 mod components;
+mod install;
 mod listen;
 mod project;
 mod running;
@@ -29,6 +30,7 @@ mod windows;
 
 pub use app::App;
 pub use components::ComponentRunner;
+pub use install::Installation;
 pub use listen::{DEFAULT_ADDRESS, ListenError, listen, serving_address};
 pub use project::{ObserveSettings, PROJECT_FILE, Project, StoreSettings, read_error, run_environment};
 pub use running::RunningApp;

@@ -14,6 +14,8 @@ use tidemill_core::{Digest, Error, Result, pipeline::Pipeline, project};
 use tidemill_host::{SqlEngine, SqlOptions};
 use tidemill_store::Store;
 
+use crate::Installation;
+
 /// A project on disk.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -129,17 +131,18 @@ impl Project {
             .ok_or_else(|| {
                 let places: Vec<String> = folders.iter().map(|f| format!("`{}`", f.display())).collect();
                 Error::config(format!(
-                    "the component of `{stage}` ({file}) is in none of {}; set TIDEMILL_COMPONENTS to the folder that holds it",
-                    places.join(", ")
+                    "the component of `{stage}` ({file}) is in none of {}; {}",
+                    places.join(", "),
+                    Installation::of_this_program().advice()
                 ))
             })
     }
 
-    /// Where Tidemill's own components may be.
+    /// Where Tidemill's own components may be: those of the installation, then `components` in the project.
     pub fn component_dirs(&self) -> Vec<PathBuf> {
-        let named = std::env::var_os("TIDEMILL_COMPONENTS").map(PathBuf::from);
-        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("components")));
-        named.into_iter().chain(beside).chain([self.root.join("components")]).collect()
+        let mut folders = Installation::of_this_program().component_dirs();
+        folders.push(self.root.join("components"));
+        folders
     }
 
     /// The address of the `tidemill up` that runs on this project, if one said so; it may be gone.

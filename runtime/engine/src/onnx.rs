@@ -63,7 +63,7 @@ impl OnnxEngine {
             return Ok(found.clone());
         }
         let source = self.source.as_ref().ok_or_else(|| {
-            Error::config("a model from elsewhere needs the ONNX engine `tidemill_onnx.wasm`, and this program has none: build it with `cargo xtask guests onnx`")
+            Error::config("a model from elsewhere needs the ONNX engine `tidemill_onnx.wasm`, and this program was started without one")
         })?;
         let bytes = source()?;
         let component = self.compiler.compile(&bytes, &Digest::sha256(&bytes))?;
@@ -71,7 +71,7 @@ impl OnnxEngine {
         let linked = wasmtime_wasi::p2::add_to_linker_sync(&mut linker).and_then(|()| linker.instantiate_pre(&component));
         let pre = linked.and_then(OnnxPre::new).map_err(|error| {
             Error::config(format!(
-                "`tidemill_onnx.wasm` is not the ONNX engine of this version: {error:#}; build it with `cargo xtask guests onnx`"
+                "`tidemill_onnx.wasm` is not the ONNX engine of this version: {error:#}; take the one that was built or installed with this program"
             ))
         })?;
         Ok(compiled.insert(pre).clone())

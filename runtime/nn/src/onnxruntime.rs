@@ -17,11 +17,34 @@ use tidemill_core::{Error, Result};
 
 use crate::{Backend, ElementType, Graph, Tensor, arrange};
 
-/// Where the library is: `ORT_DYLIB_PATH`, else inside an installed Python `onnxruntime`.
+/// The library's file in a package.
+const FILE: &str = if cfg!(target_os = "macos") {
+    "libonnxruntime.dylib"
+} else {
+    "libonnxruntime.so"
+};
+
+/// Where the library is: `ORT_DYLIB_PATH`, else in the package that this program belongs to, else inside an installed Python `onnxruntime`.
 pub fn find_onnxruntime() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from) {
-        return path.is_file().then_some(path);
+        if !path.is_file() {
+            tracing::warn!("ORT_DYLIB_PATH names `{}`, which is no file: models run on tract", path.display());
+            return None;
+        }
+        return Some(path);
     }
+    let program = std::env::current_exe().and_then(std::fs::canonicalize).ok();
+    let installed = program.as_deref().and_then(Path::parent).and_then(installed_onnxruntime);
+    installed.or_else(find_in_python)
+}
+
+/// The library of the package whose programs are in this folder: `lib/tidemill` beside it.
+pub fn installed_onnxruntime(programs: &Path) -> Option<PathBuf> {
+    let file = programs.parent()?.join("lib/tidemill").join(FILE);
+    file.is_file().then_some(file)
+}
+
+fn find_in_python() -> Option<PathBuf> {
     let script = "import importlib.util as u; print(u.find_spec('onnxruntime').submodule_search_locations[0])";
     let output = Command::new("python3")
         .args(["-c", script])
@@ -160,6 +183,17 @@ fn extract<T: PrimitiveTensorElementType + Copy, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_brings_the_library() {
+        let prefix = std::env::temp_dir().join(format!("tidemill-nn-{}", std::process::id()));
+        let library = prefix.join("lib/tidemill").join(FILE);
+        std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+        assert_eq!(installed_onnxruntime(&prefix.join("bin")), None);
+        std::fs::write(&library, "").unwrap();
+        assert_eq!(installed_onnxruntime(&prefix.join("bin")), Some(library));
+        std::fs::remove_dir_all(&prefix).unwrap();
+    }
 
     /// Skipped where the library is absent.
     #[test]
