@@ -17,6 +17,8 @@ mod deploy;
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.
 mod metrics;
+/// What `cargo xtask package` makes.
+mod package;
 /// Each case under `cases/` on each target, to the byte.
 mod parity;
 /// Each stage of a whole chain natively and as a component, to the byte.

@@ -115,6 +115,11 @@ fn the_page_on_aws_works() -> Result<()> {
     run("docs/aws.md")
 }
 
+#[test]
+fn the_page_on_the_package_works() -> Result<()> {
+    run("docs/package.md")
+}
+
 /// Links to files of the checkout lead somewhere.
 #[test]
 fn links_lead_somewhere() -> Result<()> {
@@ -124,6 +129,7 @@ fn links_lead_somewhere() -> Result<()> {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "docs/aws.md",
+        "docs/package.md",
         "docs/s3.md",
         "templates/README.md",
         "templates/flights/data/README.md",

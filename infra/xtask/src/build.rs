@@ -45,7 +45,13 @@ pub(crate) fn all(
 
 /// Packages of programs that are shipped or measured. Neither asks for a feature that the other has not, so that what is measured is what
 /// is shipped, and is compiled once.
-pub(crate) const RELEASED: [&str; 5] = ["tidemill-cli", "tidemill-lambda", "tidemill-bench", "tidemill-engine", "tidemill-ml"];
+pub(crate) const RELEASED: [&str; 5] = [
+    "tidemill-cli",
+    "tidemill-lambda",
+    "tidemill-bench",
+    "tidemill-engine",
+    "tidemill-ml",
+];
 
 /// `cargo build` of these programs. For the tests and the demo the features are those of the whole workspace, so that nothing is compiled
 /// twice; a release has none of the tests' failpoints.

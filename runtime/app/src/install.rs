@@ -59,7 +59,11 @@ impl Installation {
 
     /// The programs and libraries for Lambda's `x86_64` or `arm64`: `TIDEMILL_LAMBDA`, or what the package `tidemill-lambda` installed.
     pub fn lambda_package(&self, arch: &str) -> Option<PathBuf> {
-        let named = self.lambda.as_ref().map(|folder| folder.join(arch)).filter(|folder| folder.is_dir());
+        let named = self
+            .lambda
+            .as_ref()
+            .map(|folder| folder.join(arch))
+            .filter(|folder| folder.is_dir());
         named.or_else(|| self.shared(&format!("lambda/{arch}")))
     }
 
@@ -78,7 +82,9 @@ impl Installation {
     /// What to do where one of the package's own files is missing.
     pub fn advice(&self) -> &'static str {
         match self.is_package() {
-            true => "the installed package is incomplete: install it again (`pip install --force-reinstall <wheel>`, or unpack the archive)",
+            true => {
+                "the installed package is incomplete: install it again (`pip install --force-reinstall <wheel>`, or unpack the archive)"
+            }
             false => "set TIDEMILL_COMPONENTS to the folder that holds it (in a checkout, `cargo xtask guests` builds it)",
         }
     }
@@ -118,10 +124,7 @@ mod tests {
         let at = |path: &str| prefix.path().join(path);
         let installed = Installation::new(Some(&program), |_| None);
         assert!(installed.is_package());
-        assert_eq!(
-            installed.component_dirs(),
-            [at("share/tidemill/components"), at("bin/components")]
-        );
+        assert_eq!(installed.component_dirs(), [at("share/tidemill/components"), at("bin/components")]);
         assert_eq!(installed.demo_data(), Some(at("share/tidemill/data/flights")));
         assert_eq!(installed.lambda_package("arm64"), Some(at("share/tidemill/lambda/arm64")));
         assert_eq!(installed.lambda_package("x86_64"), None);

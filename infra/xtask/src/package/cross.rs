@@ -36,7 +36,9 @@ pub(super) fn cargo(machine: &Machine, arch: Arch, duckdb: &Path, programs: &[&s
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(std::iter::once(zig).chain(env::split_paths(&path)))?;
     command.env("PATH", path);
-    command.env("CARGO_ENCODED_RUSTFLAGS", machine.remapped_paths().join("\u{1f}")).env_remove("RUSTFLAGS");
+    command
+        .env("CARGO_ENCODED_RUSTFLAGS", machine.remapped_paths().join("\u{1f}"))
+        .env_remove("RUSTFLAGS");
     command.args(["zigbuild", "--quiet", "--release", "--target", &format!("{triple}.{GLIBC}")]);
     build::RELEASED.iter().for_each(|package| _ = command.args(["--package", package]));
     programs.iter().for_each(|name| _ = command.args(["--bin", name]));

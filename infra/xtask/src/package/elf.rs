@@ -36,7 +36,9 @@ fn imported_versions(bytes: &[u8]) -> Result<BTreeSet<String>> {
     let sections = header.sections(endian, bytes)?;
     let mut found = BTreeSet::new();
     for section in sections.iter() {
-        let Some((libraries, strings)) = section.gnu_verneed(endian, bytes)? else { continue };
+        let Some((libraries, strings)) = section.gnu_verneed(endian, bytes)? else {
+            continue;
+        };
         let strings = sections.strings(endian, bytes, strings)?;
         for library in libraries {
             let (_, versions) = library?;

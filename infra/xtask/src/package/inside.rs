@@ -116,7 +116,9 @@ fn describe(metadata: &Value, keys: &BTreeSet<Key>, checksums: &BTreeMap<Key, St
         .collect();
     let mut found = BTreeMap::new();
     for package in packages {
-        let Some(key) = key(package).filter(|key| keys.contains(key)) else { continue };
+        let Some(key) = key(package).filter(|key| keys.contains(key)) else {
+            continue;
+        };
         let manifest = PathBuf::from(package["manifest_path"].as_str().unwrap_or_default());
         let described = Crate {
             // Before SPDX expressions, a slash stood for a choice.
@@ -181,7 +183,8 @@ mod tests {
                 dependency("macros", Value::Null)]}]},
         });
         let keys = BTreeSet::from([key("a", "1.0.0"), key("b", "1.0.0")]);
-        let lock = "[[package]]\nname = \"b\"\nversion = \"1.0.0\"\nchecksum = \"00ff\"\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n";
+        let lock =
+            "[[package]]\nname = \"b\"\nversion = \"1.0.0\"\nchecksum = \"00ff\"\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n";
         let crates = describe(&metadata, &keys, &checksums(lock)).unwrap();
         let (a, b) = (&crates[&key("a", "1.0.0")], &crates[&key("b", "1.0.0")]);
         assert_eq!(b.licence.as_deref(), Some("MIT OR ISC"));

@@ -34,8 +34,12 @@ pub(super) fn render(inside: &Inside, libraries: &Libraries, root: &Path) -> Res
     for (key, krate) in &inside.crates {
         let expression = krate.licence.as_deref().unwrap_or("see the text");
         let texts = match &found[key] {
-            none if none.is_empty() => choose(expression, &samples)
-                .with_context(|| format!("{} {} brings no licence, and no crate here has a text for `{expression}`", key.0, key.1))?,
+            none if none.is_empty() => choose(expression, &samples).with_context(|| {
+                format!(
+                    "{} {} brings no licence, and no crate here has a text for `{expression}`",
+                    key.0, key.1
+                )
+            })?,
             texts => texts.clone(),
         };
         document.add(&format!("{} {}", key.0, key.1), expression, texts);
@@ -91,7 +95,10 @@ fn normalize(text: &str) -> String {
 fn samples(inside: &Inside, found: &BTreeMap<&Key, Vec<String>>, own: &str) -> BTreeMap<String, String> {
     let mut samples = BTreeMap::from([("Apache-2.0".to_owned(), normalize(own))]);
     for (key, krate) in &inside.crates {
-        let alone = krate.licence.as_ref().filter(|text| !text.contains(" OR ") && !text.contains(" AND "));
+        let alone = krate
+            .licence
+            .as_ref()
+            .filter(|text| !text.contains(" OR ") && !text.contains(" AND "));
         if let (Some(licence), [text]) = (alone, found[key].as_slice()) {
             samples.entry(licence.clone()).or_insert_with(|| text.clone());
         }
@@ -178,7 +185,10 @@ mod tests {
             onnx_runtime: folder.join("ort/capi/libonnxruntime.so.1"),
         };
         let text = render(&inside, &libraries, &folder).unwrap();
-        assert!(text.contains("a 1.0.0: MIT [1]\nb 1.0.0: MIT [1]\nc 1.0.0: Zlib OR MIT [1]\n"), "{text}");
+        assert!(
+            text.contains("a 1.0.0: MIT [1]\nb 1.0.0: MIT [1]\nc 1.0.0: Zlib OR MIT [1]\n"),
+            "{text}"
+        );
         assert_eq!(text.matches("\nMIT text\n").count(), 1);
         assert!(text.contains("ORT text") && text.contains("notices") && text.contains("DuckDB Foundation"));
         assert!(!text.contains("not this"));
@@ -191,7 +201,10 @@ mod tests {
     #[test]
     fn an_alternative_that_has_texts_is_chosen() {
         let samples = BTreeMap::from([("MIT".to_owned(), "m".to_owned()), ("ISC".to_owned(), "i".to_owned())]);
-        assert_eq!(choose("Zlib OR (MIT AND ISC)", &samples), Some(vec!["m".to_owned(), "i".to_owned()]));
+        assert_eq!(
+            choose("Zlib OR (MIT AND ISC)", &samples),
+            Some(vec!["m".to_owned(), "i".to_owned()])
+        );
         assert_eq!(choose("Zlib", &samples), None);
     }
 }

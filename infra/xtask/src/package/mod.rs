@@ -62,7 +62,11 @@ impl Options {
                 Some((name, value)) => (name, Some(value)),
                 None => (argument.as_str(), None),
             };
-            let mut value = || value.or_else(|| rest.next().map(String::as_str)).with_context(|| format!("`{name}` needs a value"));
+            let mut value = || {
+                value
+                    .or_else(|| rest.next().map(String::as_str))
+                    .with_context(|| format!("`{name}` needs a value"))
+            };
             match name {
                 "--arch" => options.arch = Arch::parse(value()?)?,
                 "--profile" => {
@@ -208,12 +212,16 @@ fn check_lambda(options: &Options, needed: Glibc) -> Result<()> {
     if needed <= LAMBDA_GLIBC {
         return Ok(());
     }
-    let found = format!("the programs for Lambda need glibc {needed}, and Lambda's provided.al2023 has {LAMBDA_GLIBC}: they do not start there");
+    let found =
+        format!("the programs for Lambda need glibc {needed}, and Lambda's provided.al2023 has {LAMBDA_GLIBC}: they do not start there");
     match options.profile {
         // What tests assemble is not deployed.
         Profile::Dev => note(&found),
         Profile::Release if options.is_native => {
-            bail!("{found}\nhint: leave `--native` out, so that they are linked against glibc {}", cross::GLIBC)
+            bail!(
+                "{found}\nhint: leave `--native` out, so that they are linked against glibc {}",
+                cross::GLIBC
+            )
         }
         Profile::Release => bail!("{found}; a library brings it"),
     }
@@ -243,6 +251,11 @@ mod tests {
     fn a_program_that_lambda_cannot_start_is_refused() {
         let native = parse(&["--native"]).unwrap();
         assert!(check_lambda(&native, Glibc(2, 34)).is_ok());
-        assert!(check_lambda(&native, Glibc(2, 35)).unwrap_err().to_string().contains("leave `--native` out"));
+        assert!(
+            check_lambda(&native, Glibc(2, 35))
+                .unwrap_err()
+                .to_string()
+                .contains("leave `--native` out")
+        );
     }
 }

@@ -133,7 +133,9 @@ mod tests {
         wheel().write(&tree, &packing(), &folder).unwrap();
         assert_eq!(bytes, std::fs::read(&path).unwrap());
         let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
-        let names: Vec<String> = (0..archive.len()).map(|at| archive.by_index(at).unwrap().name().to_owned()).collect();
+        let names: Vec<String> = (0..archive.len())
+            .map(|at| archive.by_index(at).unwrap().name().to_owned())
+            .collect();
         assert_eq!(
             names,
             [

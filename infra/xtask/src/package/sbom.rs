@@ -21,7 +21,11 @@ pub(super) fn render(inside: &Inside, arch: Arch, time: &Time) -> String {
         .iter()
         .map(|(key, found)| json!({"ref": purl(key), "dependsOn": found.uses.iter().map(purl).collect::<Vec<_>>()}))
         .collect();
-    let ours = inside.crates.iter().filter(|(_, found)| found.is_ours).map(|(key, _)| json!(purl(key)));
+    let ours = inside
+        .crates
+        .iter()
+        .filter(|(_, found)| found.is_ours)
+        .map(|(key, _)| json!(purl(key)));
     let direct: Vec<Value> = ours.chain(libraries.iter().map(|library| library["bom-ref"].clone())).collect();
     dependencies.push(json!({"ref": root, "dependsOn": direct}));
     let document = json!({

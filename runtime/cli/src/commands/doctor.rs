@@ -14,7 +14,7 @@ use tidemill_run::ENGINES;
 
 use crate::{
     output::{Output, table},
-    project::Project,
+    project::{Installation, Project},
 };
 
 /// Checks this machine and project.
@@ -148,10 +148,11 @@ fn check_components(project: &Project) -> Diagnosis {
         .filter(|stage| project.component_path(&format!("tidemill:{stage}")).is_err())
         .collect();
     let folders: Vec<String> = project.component_dirs().iter().map(|f| f.display().to_string()).collect();
+    let advice = Installation::of_this_program().advice();
     if absent.is_empty() {
         return passed("components", format!("{0} of {0}", StageKind::ALL.len()));
     }
-    let advice = format!("{} in none of {}; set TIDEMILL_COMPONENTS", absent.join(", "), folders.join(", "));
+    let advice = format!("{} in none of {}; {advice}", absent.join(", "), folders.join(", "));
     missing("components", true, advice)
 }
 
