@@ -133,7 +133,7 @@ mod tests {
         // Each reference leads to a component.
         let known: Vec<&Value> = components.iter().map(|c| &c["bom-ref"]).collect();
         for dependency in document["dependencies"].as_array().unwrap() {
-            assert!(dependency["dependsOn"].as_array().unwrap().iter().all(|used| known.contains(used)));
+            assert!(dependency["dependsOn"].as_array().unwrap().iter().all(|used| known.contains(&used)));
         }
     }
 }
