@@ -104,7 +104,13 @@ fn a_project_is_written_and_planned() -> Result<()> {
 
 /// Programs and libraries of functions, as `pip install tidemill-lambda-<arch>` would install them: real ELF headers, and no code behind.
 fn lambda_package(folder: &Path, architecture: &str, machine: u8) -> Result<()> {
-    let elf = [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 9], &[3, 0, machine, 0], architecture.as_bytes()].concat();
+    let elf = [
+        b"\x7fELF\x02\x01\x01".as_slice(),
+        &[0; 9],
+        &[3, 0, machine, 0],
+        architecture.as_bytes(),
+    ]
+    .concat();
     for file in [
         "programs/tidemill-lambda/bootstrap",
         "programs/tidemill-component/bootstrap",
@@ -129,7 +135,11 @@ fn the_installed_package_makes_the_folder_complete() -> Result<()> {
     let program = trained::find_tidemill().context("tidemill was there a moment ago")?;
     let run = |arguments: &[&str]| -> Result<Value> {
         let mut command = Command::new(&program);
-        let output = command.args(arguments).current_dir(&mine).env("TIDEMILL_LAMBDA", &package).output()?;
+        let output = command
+            .args(arguments)
+            .current_dir(&mine)
+            .env("TIDEMILL_LAMBDA", &package)
+            .output()?;
         ensure!(output.status.success(), "{arguments:?}: {}", said(&output));
         serde_json::from_slice(&output.stdout).with_context(|| said(&output))
     };
@@ -140,16 +150,32 @@ fn the_installed_package_makes_the_folder_complete() -> Result<()> {
     ensure!(written["architecture"] == "x86_64", "{written}");
     ensure!(written["missing"] == json!([]) && written.get("advice").is_none(), "{written}");
     ensure!(written["built-for-another"] == json!([]), "{written}");
-    ensure!(written["command"].to_string().contains("sam deploy --stack-name mine-dev"), "{written}");
+    ensure!(
+        written["command"].to_string().contains("sam deploy --stack-name mine-dev"),
+        "{written}"
+    );
     let template = String::from_utf8(bytes("template.yaml")?)?;
     let architecture = template.split("  Architecture:").nth(1).context("there is no such parameter")?;
-    ensure!(architecture.lines().take(5).any(|line| line.trim() == "Default: x86_64"), "{architecture}");
+    ensure!(
+        architecture.lines().take(5).any(|line| line.trim() == "Default: x86_64"),
+        "{architecture}"
+    );
     for name in ["tidemill-lambda", "tidemill-component", "tidemill-predict"] {
         let path = mine.join("sam/programs").join(name).join("bootstrap");
-        ensure!(fs::metadata(&path)?.permissions().mode() & 0o111 == 0o111, "{} cannot be started", path.display());
+        ensure!(
+            fs::metadata(&path)?.permissions().mode() & 0o111 == 0o111,
+            "{} cannot be started",
+            path.display()
+        );
     }
-    ensure!(bytes("programs/tidemill-component/compiled/train")? == bytes("engines/lib/libduckdb.so")?, "a file is another one");
-    ensure!(mine.join("sam/engines/lib/libonnxruntime.so").is_file(), "ONNX Runtime is not in it");
+    ensure!(
+        bytes("programs/tidemill-component/compiled/train")? == bytes("engines/lib/libduckdb.so")?,
+        "a file is another one"
+    );
+    ensure!(
+        mine.join("sam/engines/lib/libonnxruntime.so").is_file(),
+        "ONNX Runtime is not in it"
+    );
     // Each folder that the template uploads is there.
     for line in template.lines().filter_map(|line| line.trim().split_once("Uri: ")) {
         ensure!(mine.join("sam").join(line.1).is_dir(), "`{}` is not there", line.1);
@@ -162,10 +188,16 @@ fn the_installed_package_makes_the_folder_complete() -> Result<()> {
     let written = run(&["deploy", "sam", "--arch", "arm64", "--json"])?;
     ensure!(written["architecture"] == "arm64" && written["missing"] == json!([]), "{written}");
     let foreign = written["built-for-another"].to_string();
-    ensure!(foreign.contains("programs/tidemill-predict/bootstrap") && foreign.contains("libonnxruntime.so"), "{foreign}");
+    ensure!(
+        foreign.contains("programs/tidemill-predict/bootstrap") && foreign.contains("libonnxruntime.so"),
+        "{foreign}"
+    );
     lambda_package(&package, "arm64", 0xb7)?;
     let written = run(&["deploy", "sam", "--json"])?;
-    ensure!(written["architecture"] == "arm64" && written["built-for-another"] == json!([]), "{written}");
+    ensure!(
+        written["architecture"] == "arm64" && written["built-for-another"] == json!([]),
+        "{written}"
+    );
 
     // Programs of one's own are not replaced; those that are not there are named.
     let own = mine.join("sam/own/tidemill-lambda/bootstrap");
@@ -174,7 +206,10 @@ fn the_installed_package_makes_the_folder_complete() -> Result<()> {
     let written = run(&["deploy", "sam", "--programs", "own", "--json"])?;
     ensure!(fs::read(&own)? == b"mine");
     let missing = written["missing"].to_string();
-    ensure!(missing.contains("own/tidemill-component/bootstrap") && !missing.contains("tidemill-lambda/bootstrap"), "{missing}");
+    ensure!(
+        missing.contains("own/tidemill-component/bootstrap") && !missing.contains("tidemill-lambda/bootstrap"),
+        "{missing}"
+    );
 
     // A part of it cannot be read: nothing is changed.
     let before = bytes("template.yaml")?;
@@ -182,8 +217,16 @@ fn the_installed_package_makes_the_folder_complete() -> Result<()> {
     fs::remove_dir_all(package.join("arm64/programs/tidemill-predict"))?;
     std::os::unix::fs::symlink("nowhere", package.join("arm64/programs/tidemill-component/gone"))?;
     let mut command = Command::new(&program);
-    let refused = command.args(["deploy", "sam"]).current_dir(&mine).env("TIDEMILL_LAMBDA", &package).output()?;
-    ensure!(!refused.status.success() && said(&refused).contains("tidemill-component/gone"), "{}", said(&refused));
+    let refused = command
+        .args(["deploy", "sam"])
+        .current_dir(&mine)
+        .env("TIDEMILL_LAMBDA", &package)
+        .output()?;
+    ensure!(
+        !refused.status.success() && said(&refused).contains("tidemill-component/gone"),
+        "{}",
+        said(&refused)
+    );
     ensure!(bytes("template.yaml")? == before && bytes("engines/lib/libonnxruntime.so")? != b"newer");
     let left: Vec<_> = fs::read_dir(mine.join("sam"))?.flatten().map(|entry| entry.file_name()).collect();
     ensure!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");

@@ -78,7 +78,10 @@ pub(crate) fn files(machine: &Machine) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     // A file that was removed is listed until that is committed.
     let listed = capture(&mut git)?;
-    for path in listed.split('\0').filter(|path| !path.is_empty() && machine.root.join(path).is_file()) {
+    for path in listed
+        .split('\0')
+        .filter(|path| !path.is_empty() && machine.root.join(path).is_file())
+    {
         files.insert(path.to_owned(), fs::read(machine.root.join(path))?);
     }
     files.insert("Cargo.toml".into(), workspace.manifest(&crates).into_bytes());
@@ -110,14 +113,18 @@ impl Workspace {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (name, rest) = line.split_once(" = ").with_context(|| format!("Cargo.toml: `{line}` is no dependency"))?;
+            let (name, rest) = line
+                .split_once(" = ")
+                .with_context(|| format!("Cargo.toml: `{line}` is no dependency"))?;
             ensure!(
                 rest.matches(['{', '[']).count() == rest.matches(['}', ']']).count(),
                 "Cargo.toml: `{name}` takes more than one line, and xtask reads one"
             );
             dependencies.insert(name.to_owned(), line.to_owned());
         }
-        let resolver = section(manifest, "[workspace]")?.lines().find(|line| line.starts_with("resolver = "));
+        let resolver = section(manifest, "[workspace]")?
+            .lines()
+            .find(|line| line.starts_with("resolver = "));
         Ok(Self {
             resolver: resolver.context("Cargo.toml names no resolver")?.to_owned(),
             package: section(manifest, "[workspace.package]")?.trim().to_owned(),
@@ -133,7 +140,9 @@ impl Workspace {
             if found.contains_key(&name) {
                 continue;
             }
-            let folder = self.folder(&name).with_context(|| format!("`{name}` is no crate of the workspace"))?;
+            let folder = self
+                .folder(&name)
+                .with_context(|| format!("`{name}` is no crate of the workspace"))?;
             let inherited = self.inherited(&read(&format!("{folder}/Cargo.toml"))?);
             open.extend(inherited.iter().filter(|name| self.folder(name).is_some()).cloned());
             let folder = folder.to_owned();
@@ -151,7 +160,10 @@ impl Workspace {
     fn inherited(&self, manifest: &str) -> BTreeSet<String> {
         let lines = manifest.lines().filter(|line| line.contains("workspace = true"));
         let names = lines.filter_map(|line| line.split(['.', ' ']).next());
-        names.filter(|name| self.dependencies.contains_key(*name)).map(str::to_owned).collect()
+        names
+            .filter(|name| self.dependencies.contains_key(*name))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The root manifest of a workspace that has these crates alone.
@@ -188,9 +200,8 @@ fn cut_lock<'a>(lock: &str, roots: impl Iterator<Item = &'a String>) -> Result<S
         // `name`, with the version where there are several, and with the source where that is not enough.
         let mut words = dependency.split(' ');
         let (name, version) = (words.next().unwrap_or_default(), words.next());
-        let is_meant = |block: &str| {
-            value(block, "name") == Some(name) && version.is_none_or(|version| value(block, "version") == Some(version))
-        };
+        let is_meant =
+            |block: &str| value(block, "name") == Some(name) && version.is_none_or(|version| value(block, "version") == Some(version));
         let Some(at) = blocks.iter().position(|block| is_meant(block)) else {
             bail!("Cargo.lock has no package `{dependency}`; `cargo metadata` writes it anew");
         };
@@ -284,7 +295,10 @@ mod tests {
         assert!(manifest.contains("members = [\"runtime/core\", \"runtime/sdk\"]"), "{manifest}");
         let lock = fs::read_to_string(folder.join("Cargo.lock")).unwrap();
         let ours = lock.lines().filter(|line| line.starts_with("name = \"tidemill-")).count();
-        assert!(ours == 2 && lock.contains("name = \"wit-bindgen\"") && !lock.contains("name = \"duckdb\""), "{lock}");
+        assert!(
+            ours == 2 && lock.contains("name = \"wit-bindgen\"") && !lock.contains("name = \"duckdb\""),
+            "{lock}"
+        );
         assert!(folder.join("runtime/wit/stage/stage.wit").is_file());
         let time = |path: &str| fs::metadata(folder.join(path)).unwrap().modified().unwrap();
         let before = time("runtime/sdk/src/lib.rs");
@@ -292,7 +306,10 @@ mod tests {
         fs::write(folder.join("LICENSE"), "none").unwrap();
         write(&machine, &folder).unwrap();
         assert!(!folder.join("runtime/sdk/src/stray.rs").exists() && before == time("runtime/sdk/src/lib.rs"));
-        assert_eq!(fs::read(folder.join("LICENSE")).unwrap(), fs::read(machine.root.join("LICENSE")).unwrap());
+        assert_eq!(
+            fs::read(folder.join("LICENSE")).unwrap(),
+            fs::read(machine.root.join("LICENSE")).unwrap()
+        );
         fs::remove_file(folder.join("Cargo.toml")).unwrap();
         assert!(write(&machine, &folder).unwrap_err().to_string().contains("something else"));
         fs::remove_dir_all(&folder).unwrap();

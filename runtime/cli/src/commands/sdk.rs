@@ -64,7 +64,10 @@ mod tests {
         let found: Vec<(&str, &[u8])> = files.iter().map(|file| (file.path.as_str(), &file.bytes[..])).collect();
         assert_eq!(
             found,
-            [("vendor/tidemill/Cargo.toml", &b"b"[..]), ("vendor/tidemill/runtime/sdk/lib.rs", b"a")]
+            [
+                ("vendor/tidemill/Cargo.toml", &b"b"[..]),
+                ("vendor/tidemill/runtime/sdk/lib.rs", b"a")
+            ]
         );
         assert!(collect(&folder.path().join("none"), VENDORED, &mut files).is_err());
     }

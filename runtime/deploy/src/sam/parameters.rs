@@ -41,7 +41,10 @@ pub(super) fn add(template: &mut Template, architecture: Architecture) {
         "Architecture",
         Parameter {
             default: Scalar::Text(architecture.name().to_owned()),
-            ..choice("What the programs in the package were built for", &Architecture::ALL.map(Architecture::name))
+            ..choice(
+                "What the programs in the package were built for",
+                &Architecture::ALL.map(Architecture::name),
+            )
         },
     );
     parameters.add(

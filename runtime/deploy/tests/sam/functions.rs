@@ -37,7 +37,11 @@ fn a_dead_letter_in_the_store_reaches_the_alarm() {
         for function in functions.filter(|name| *name != "Coordinator") {
             let rule = of(&template, &format!("{function}OnDeadLetter"));
             let queue = format!("{function}DeadLetters");
-            assert_eq!(rule["Targets"], json!([{ "Id": "queue", "Arn": { "Fn::GetAtt": [queue, "Arn"] } }]), "{function}");
+            assert_eq!(
+                rule["Targets"],
+                json!([{ "Id": "queue", "Arn": { "Fn::GetAtt": [queue, "Arn"] } }]),
+                "{function}"
+            );
             let prefix = rule["EventPattern"]["detail"]["object"]["key"][0]["prefix"].as_str().unwrap();
             let role = of(&template, &format!("{function}Role")).to_string();
             assert!(prefix.starts_with("dead/") && prefix.ends_with('/'), "{function}: {prefix}");
@@ -46,7 +50,10 @@ fn a_dead_letter_in_the_store_reaches_the_alarm() {
                 "{function} writes its dead letters elsewhere than under {prefix}"
             );
             let policy = of(&template, &format!("{function}QueuePolicy")).to_string();
-            assert!(policy.contains(&format!("\"{function}OnDeadLetter\"")), "the rule may not send: {policy}");
+            assert!(
+                policy.contains(&format!("\"{function}OnDeadLetter\"")),
+                "the rule may not send: {policy}"
+            );
             let watched = of(&template, &format!("{function}DeadLettersAlarm"));
             assert_eq!(watched["Dimensions"][0]["Value"], json!({ "Fn::GetAtt": [queue, "QueueName"] }));
         }

@@ -29,9 +29,8 @@ impl LambdaPackage {
     }
 
     fn choose(asked: Option<Architecture>, find: impl Fn(Architecture) -> Option<PathBuf>) -> Self {
-        let candidates = Architecture::ALL.into_iter().filter(|known| asked.is_none_or(|asked| asked == *known));
-        let found = candidates.clone().find(|architecture| find(*architecture).is_some());
-        let architecture = found.or(asked).unwrap_or_default();
+        let installed = Architecture::ALL.into_iter().find(|known| find(*known).is_some());
+        let architecture = asked.or(installed).unwrap_or_default();
         Self {
             architecture,
             folder: find(architecture),
@@ -42,7 +41,11 @@ impl LambdaPackage {
     /// project has its own.
     pub(super) fn files(&self, sam: &Sam, with_programs: bool) -> Result<Vec<(String, PathBuf)>> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
-        let programs = sam.programs.iter().filter(|_| with_programs).map(|program| format!("{PROGRAMS}/{program}"));
+        let programs = sam
+            .programs
+            .iter()
+            .filter(|_| with_programs)
+            .map(|program| format!("{PROGRAMS}/{program}"));
         let mut found = Vec::new();
         for place in programs.chain([ENGINES_FOLDER.to_owned()]) {
             collect(&folder.join(&place), &place, &mut found)?;
@@ -110,7 +113,11 @@ mod tests {
             let place = |architecture: Architecture| PathBuf::from(architecture.name());
             let found = LambdaPackage::choose(asked, |known| installed.contains(&known).then(|| place(known)));
             let folder = installed.contains(&expected).then(|| place(expected));
-            assert_eq!((found.architecture, found.folder.as_ref()), (expected, folder.as_ref()), "{asked:?} {installed:?}");
+            assert_eq!(
+                (found.architecture, found.folder.as_ref()),
+                (expected, folder.as_ref()),
+                "{asked:?} {installed:?}"
+            );
         }
     }
 

@@ -141,7 +141,11 @@ impl Sam {
 fn own_handler(project: &Project, architecture: Architecture) -> Option<String> {
     let manifest = std::fs::read_to_string(project.root.join("Cargo.toml")).ok()?;
     manifest.contains("tidemill-lambda").then(|| {
-        let flag = if architecture == Architecture::Arm64 { "--arm64" } else { "--x86-64" };
+        let flag = if architecture == Architecture::Arm64 {
+            "--arm64"
+        } else {
+            "--x86-64"
+        };
         format!(
             "Cargo.toml depends on `tidemill-lambda`, so this project can be a Lambda program of its own. The stack runs its stage as a \
              component; to run that program instead, build it (`cargo lambda build --release {flag} --bin bootstrap`) and let the \
