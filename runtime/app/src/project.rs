@@ -75,12 +75,15 @@ impl Project {
         })
     }
 
-    /// Where compiled components are kept: they follow from the component alone, so all projects of a user share them.
+    /// Where compiled components are kept: they follow from the component alone, so all projects of a user share them. Users of services
+    /// often have a home that does not exist; there each project has its own.
     pub fn compile_cache_dir(&self) -> PathBuf {
-        let home = std::env::var_os("XDG_CACHE_HOME")
+        let home = || std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_dir());
+        let cache = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-        home.filter(|folder| folder.is_absolute())
+            .or_else(|| Some(home()?.join(".cache")));
+        cache
+            .filter(|folder| folder.is_absolute())
             .map_or_else(|| self.state_path("cache/components"), |folder| folder.join("tidemill/components"))
     }
 

@@ -40,7 +40,8 @@ pub(super) fn tar_gz(tree: &Tree, base: &str, packing: &Packing, folder: &Path) 
         header.set_size(bytes.len() as u64);
         header.set_mode(mode(entry.is_executable));
         header.set_mtime(packing.time.seconds);
-        (header.set_uid(0), header.set_gid(0));
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_entry_type(tar::EntryType::Regular);
         archive.append_data(&mut header, format!("{base}/{name}"), bytes.as_slice())?;
     }

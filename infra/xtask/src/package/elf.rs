@@ -53,7 +53,10 @@ fn imported_versions(bytes: &[u8]) -> Result<BTreeSet<String>> {
 fn glibc_of(versions: &BTreeSet<String>) -> Result<Glibc> {
     let mut needed = Glibc(2, 0);
     for version in versions {
-        if let Some(version) = version.strip_prefix("GLIBC_") {
+        if version == "GLIBC_ABI_DT_RELR" {
+            // Its relocations are packed, which no earlier loader reads.
+            needed = needed.max(Glibc(2, 36));
+        } else if let Some(version) = version.strip_prefix("GLIBC_") {
             needed = needed.max(parse(version).with_context(|| format!("`GLIBC_{version}` is no version"))?);
         } else if let Some(minor) = version.strip_prefix("GLIBCXX_3.4.") {
             let minor: u32 = minor.parse().with_context(|| format!("`{version}` is no version"))?;

@@ -31,10 +31,10 @@ use self::{
     tree::{Libraries, Tree},
 };
 use crate::{
-    build, duckdb, guests,
+    build, duckdb,
     guests::Selection,
     lambda,
-    machine::{Environment, Machine, Profile, capture, run_command},
+    machine::{Environment, Machine, Profile},
     step::{note, step},
     wasm,
     wheel::ONNX_RUNTIME,

@@ -131,9 +131,9 @@ mod tests {
         assert_eq!(components[2]["purl"], "pkg:npm/%40duckdb/node-bindings-linux-arm64@1.5.6-r.1");
         assert_eq!(document["metadata"]["timestamp"], "2026-11-30T23:28:16Z");
         // Each reference leads to a component.
-        let known: BTreeSet<&Value> = components.iter().map(|c| &c["bom-ref"]).collect();
+        let known: Vec<&Value> = components.iter().map(|c| &c["bom-ref"]).collect();
         for dependency in document["dependencies"].as_array().unwrap() {
-            assert!(dependency["dependsOn"].as_array().unwrap().iter().all(|used| known.contains(used)));
+            assert!(dependency["dependsOn"].as_array().unwrap().iter().all(|used| known.contains(&used)));
         }
     }
 }
