@@ -93,10 +93,10 @@ impl Sam {
         sam.notes.extend(own_handler(project, package.architecture));
         let cost = cost::of(&sam, &assumptions);
         let template = self.out.clone().unwrap_or_else(|| project.root.join("sam/template.yaml"));
-        let target = Target::next_to(&template)?;
+        let folder = Folder::next_to(&template)?;
         if self.plan {
             let planned = Plan {
-                difference: target.diff(&sam)?,
+                difference: folder.diff(&sam)?,
                 template: template.display().to_string(),
                 notes: sam.notes,
                 cost,
@@ -105,9 +105,9 @@ impl Sam {
             return Ok(exit_code(self.exit_code, &planned.difference));
         }
         let from_package = package.files(&sam, self.programs.is_none())?;
-        let files = target.write(&sam, project, &from_package)?;
+        let files = folder.write(&sam, project, &from_package)?;
         let needed = needed_files(&sam, &options.programs);
-        let missing: Vec<String> = needed.iter().filter(|path| !target.has(path)).cloned().collect();
+        let missing: Vec<String> = needed.iter().filter(|path| !folder.has(path)).cloned().collect();
         let libraries = [sam::ONNX_RUNTIME.to_owned()];
         let written = Written {
             template: template.display().to_string(),
@@ -116,9 +116,9 @@ impl Sam {
             files,
             advice: (!missing.is_empty()).then(|| package.advice()),
             missing,
-            built_for_another: package.built_for_another(&target.folder, needed.iter().chain(&libraries)),
+            built_for_another: package.built_for_another(&folder.path, needed.iter().chain(&libraries)),
             notes: sam.notes,
-            command: target.command(&project.pipeline.project),
+            command: folder.command(&project.pipeline.project),
             cost,
         };
         output.print(&written, Written::render_text)?;
@@ -162,19 +162,19 @@ fn needed_files(sam: &sam::Sam, programs: &str) -> Vec<String> {
 }
 
 /// The folder that `sam deploy` uploads.
-struct Target {
+struct Folder {
     template: PathBuf,
-    folder: PathBuf,
+    path: PathBuf,
 }
 
-impl Target {
+impl Folder {
     fn next_to(template: &Path) -> Result<Self> {
         if template.is_dir() {
             return Err(Error::input(format!("`{}` is a folder; name the template's file in it", template.display())).into());
         }
         Ok(Self {
             template: template.to_owned(),
-            folder: template.parent().unwrap_or(Path::new("")).to_owned(),
+            path: template.parent().unwrap_or(Path::new("")).to_owned(),
         })
     }
 
@@ -186,7 +186,7 @@ impl Target {
         };
         let mut difference = Difference::of_templates(&old, &sam.json()?);
         for (path, new) in &sam.files {
-            let old = read_if_exists(&self.folder.join(path))?;
+            let old = read_if_exists(&self.path.join(path))?;
             let old = old.map(|text| difference::read(path, &text)).transpose()?;
             difference.add_file(path, old.as_ref(), Some(new));
         }
@@ -201,7 +201,7 @@ impl Target {
         let found = sam.components.iter();
         let found = found.map(|(component, place)| Ok((project.component_path(component)?, place)));
         let components: Vec<(PathBuf, &String)> = found.collect::<tidemill_core::Result<_>>()?;
-        let mut files = NewFiles::begin(&self.folder)?;
+        let mut files = NewFiles::begin(&self.path)?;
         for (place, path) in from_package {
             match place.ends_with("/bootstrap") {
                 true => files.copy_program(place, path)?,
@@ -223,13 +223,13 @@ impl Target {
     }
 
     fn has(&self, place: &str) -> bool {
-        self.folder.join(place).is_file()
+        self.path.join(place).is_file()
     }
 
     fn command(&self, project: &str) -> String {
-        let folder = match self.folder.as_os_str().is_empty() {
+        let folder = match self.path.as_os_str().is_empty() {
             true => String::new(),
-            false => format!("cd {} && ", self.folder.display()),
+            false => format!("cd {} && ", self.path.display()),
         };
         let template = match self.template_name().as_str() {
             // What SAM looks for.
@@ -242,7 +242,7 @@ impl Target {
     /// Settings of functions that the project no longer has.
     fn stale_files(&self, sam: &sam::Sam) -> Vec<String> {
         let told: BTreeSet<&str> = sam.files.iter().map(|(path, _)| path.as_str()).collect();
-        let entries = std::fs::read_dir(self.folder.join(sam::FUNCTIONS)).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.path.join(sam::FUNCTIONS)).into_iter().flatten().flatten();
         let paths = entries.map(|entry| format!("{}/{}", sam::FUNCTIONS, entry.file_name().to_string_lossy()));
         let mut stale: Vec<String> = paths
             .filter(|path| path.ends_with(".json") && !told.contains(path.as_str()))
