@@ -2,12 +2,13 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidemill_tests::trained;
 
 /// The program's answer; `None` where it was not built and nobody insists.
@@ -58,6 +59,11 @@ fn a_project_is_written_and_planned() -> Result<()> {
         missing.contains("programs/tidemill-component/bootstrap") && missing.contains("libduckdb.so"),
         "{missing}"
     );
+    let advice = written["advice"].to_string();
+    ensure!(
+        advice.contains("pip install tidemill-lambda-arm64==") && advice.contains("cargo xtask package --arch arm64"),
+        "{advice}"
+    );
     ensure!(
         written["cost"]["idle-month"].as_f64().is_some_and(|dollars| dollars > 0.0),
         "{written}"
@@ -93,6 +99,137 @@ fn a_project_is_written_and_planned() -> Result<()> {
         said(&refused)
     );
     ensure!(fs::read(mine.join("sam/template.yaml"))? == before);
+    Ok(())
+}
+
+/// Programs and libraries of functions, as `pip install tidemill-lambda-<arch>` would install them: real ELF headers, and no code behind.
+fn lambda_package(folder: &Path, architecture: &str, machine: u8) -> Result<()> {
+    let elf = [
+        b"\x7fELF\x02\x01\x01".as_slice(),
+        &[0; 9],
+        &[3, 0, machine, 0],
+        architecture.as_bytes(),
+    ]
+    .concat();
+    for file in [
+        "programs/tidemill-lambda/bootstrap",
+        "programs/tidemill-component/bootstrap",
+        "programs/tidemill-component/compiled/train",
+        "programs/tidemill-predict/bootstrap",
+        "engines/lib/libduckdb.so",
+        "engines/lib/libonnxruntime.so",
+    ] {
+        let path = folder.join(architecture).join(file);
+        fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+        fs::write(path, &elf)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_installed_package_makes_the_folder_complete() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Some(mine) = flights(folder.path())? else { return Ok(()) };
+    let package = folder.path().join("lambda");
+    lambda_package(&package, "x86_64", 0x3e)?;
+    let program = trained::find_tidemill().context("tidemill was there a moment ago")?;
+    let run = |arguments: &[&str]| -> Result<Value> {
+        let mut command = Command::new(&program);
+        let output = command
+            .args(arguments)
+            .current_dir(&mine)
+            .env("TIDEMILL_LAMBDA", &package)
+            .output()?;
+        ensure!(output.status.success(), "{arguments:?}: {}", said(&output));
+        serde_json::from_slice(&output.stdout).with_context(|| said(&output))
+    };
+    let bytes = |place: &str| fs::read(mine.join("sam").join(place)).with_context(|| place.to_owned());
+
+    // Nothing is asked for, and one package is installed: the stack is for its processor.
+    let written = run(&["deploy", "sam", "--json"])?;
+    ensure!(written["architecture"] == "x86_64", "{written}");
+    ensure!(written["missing"] == json!([]) && written.get("advice").is_none(), "{written}");
+    ensure!(written["built-for-another"] == json!([]), "{written}");
+    ensure!(
+        written["command"].to_string().contains("sam deploy --stack-name mine-dev"),
+        "{written}"
+    );
+    let template = String::from_utf8(bytes("template.yaml")?)?;
+    let architecture = template.split("  Architecture:").nth(1).context("there is no such parameter")?;
+    ensure!(
+        architecture.lines().take(5).any(|line| line.trim() == "Default: x86_64"),
+        "{architecture}"
+    );
+    for name in ["tidemill-lambda", "tidemill-component", "tidemill-predict"] {
+        let path = mine.join("sam/programs").join(name).join("bootstrap");
+        ensure!(
+            fs::metadata(&path)?.permissions().mode() & 0o111 == 0o111,
+            "{} cannot be started",
+            path.display()
+        );
+    }
+    ensure!(
+        bytes("programs/tidemill-component/compiled/train")? == bytes("engines/lib/libduckdb.so")?,
+        "a file is another one"
+    );
+    ensure!(
+        mine.join("sam/engines/lib/libonnxruntime.so").is_file(),
+        "ONNX Runtime is not in it"
+    );
+    // Each folder that the template uploads is there.
+    for line in template.lines().filter_map(|line| line.trim().split_once("Uri: ")) {
+        ensure!(mine.join("sam").join(line.1).is_dir(), "`{}` is not there", line.1);
+    }
+    // It is a copy: writing to it does not change what is installed.
+    fs::write(mine.join("sam/engines/lib/libduckdb.so"), "mine")?;
+    ensure!(fs::read(package.join("x86_64/engines/lib/libduckdb.so"))? != b"mine");
+
+    // The other processor's package is not installed: it is said, and so is what is in the folder already.
+    let written = run(&["deploy", "sam", "--arch", "arm64", "--json"])?;
+    ensure!(written["architecture"] == "arm64" && written["missing"] == json!([]), "{written}");
+    let foreign = written["built-for-another"].to_string();
+    ensure!(
+        foreign.contains("programs/tidemill-predict/bootstrap") && foreign.contains("libonnxruntime.so"),
+        "{foreign}"
+    );
+    lambda_package(&package, "arm64", 0xb7)?;
+    let written = run(&["deploy", "sam", "--json"])?;
+    ensure!(
+        written["architecture"] == "arm64" && written["built-for-another"] == json!([]),
+        "{written}"
+    );
+
+    // Programs of one's own are not replaced; those that are not there are named.
+    let own = mine.join("sam/own/tidemill-lambda/bootstrap");
+    fs::create_dir_all(own.parent().context("a file is in a folder")?)?;
+    fs::write(&own, "mine")?;
+    let written = run(&["deploy", "sam", "--programs", "own", "--json"])?;
+    ensure!(fs::read(&own)? == b"mine");
+    let missing = written["missing"].to_string();
+    ensure!(
+        missing.contains("own/tidemill-component/bootstrap") && !missing.contains("tidemill-lambda/bootstrap"),
+        "{missing}"
+    );
+
+    // A part of it cannot be read: nothing is changed.
+    let before = bytes("template.yaml")?;
+    fs::write(package.join("arm64/engines/lib/libonnxruntime.so"), "newer")?;
+    fs::remove_dir_all(package.join("arm64/programs/tidemill-predict"))?;
+    std::os::unix::fs::symlink("nowhere", package.join("arm64/programs/tidemill-component/gone"))?;
+    let mut command = Command::new(&program);
+    let refused = command
+        .args(["deploy", "sam"])
+        .current_dir(&mine)
+        .env("TIDEMILL_LAMBDA", &package)
+        .output()?;
+    ensure!(
+        !refused.status.success() && said(&refused).contains("tidemill-component/gone"),
+        "{}",
+        said(&refused)
+    );
+    ensure!(bytes("template.yaml")? == before && bytes("engines/lib/libonnxruntime.so")? != b"newer");
+    let left: Vec<_> = fs::read_dir(mine.join("sam"))?.flatten().map(|entry| entry.file_name()).collect();
+    ensure!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
     Ok(())
 }
 

@@ -123,6 +123,8 @@ fn its_files_are_what_its_lists_say() -> Result<()> {
         "share/tidemill/LICENSES.txt",
         "share/tidemill/sbom.cdx.json",
         "share/tidemill/data/flights/2013-12.parquet",
+        "share/tidemill/sdk/Cargo.lock",
+        "share/tidemill/sdk/runtime/wit/stage/stage.wit",
     ] {
         ensure!(main.contains(path), "the wheel holds no {path}");
     }
@@ -221,15 +223,7 @@ impl Installed {
     fn unpacked(package: &Path, folder: &Path) -> Result<Self> {
         let prefix = folder.join("unpacked");
         fs::create_dir_all(&prefix)?;
-        let archive = file(package, ARCHIVE, ".tar.gz")?;
-        said(
-            Command::new("tar")
-                .arg("-xzf")
-                .arg(archive)
-                .args(["--strip-components=1", "-C"])
-                .arg(&prefix)
-                .output()?,
-        )?;
+        unpack(&file(package, ARCHIVE, ".tar.gz")?, &prefix)?;
         Self::new(prefix, folder)
     }
 
@@ -256,6 +250,13 @@ impl Installed {
         collect(&self.prefix, &mut found)?;
         Ok(found)
     }
+}
+
+/// Unpacks an archive without its top folder.
+fn unpack(archive: &Path, to: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.arg("-xzf").arg(archive).args(["--strip-components=1", "-C"]).arg(to);
+    said(tar.output()?).map(drop)
 }
 
 fn collect(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
@@ -363,5 +364,38 @@ fn the_archive_runs_wherever_it_is_unpacked() -> Result<()> {
     let text = find_check(&String::from_utf8(output.stdout)?, "components")?;
     ensure!(text.contains(&components.display().to_string()), "{text}");
     ensure!(text.contains("install it again"), "{text}");
+    Ok(())
+}
+
+/// Deployments, and a stage in Rust, take everything from the packages.
+#[test]
+fn a_project_is_deployed_and_a_stage_is_made_without_a_checkout() -> Result<()> {
+    let Some(package) = find_package() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let installed = Installed::unpacked(&package, folder.path())?;
+    unpack(&file(&package, "tidemill-lambda-", ".tar.gz")?, &installed.prefix)?;
+    installed.run(&["new", "--template", "flights", "mine"], folder.path())?;
+    let project = folder.path().join("mine");
+
+    let written: Value = serde_json::from_str(&installed.run(&["deploy", "sam", "--json"], &project)?)?;
+    ensure!(
+        written["missing"] == json!([]) && written["built-for-another"] == json!([]),
+        "{written}"
+    );
+    let program = "programs/tidemill-component/bootstrap";
+    let architecture = written["architecture"].as_str().context("it says the architecture")?;
+    let installed_program = installed.prefix.join("share/tidemill/lambda").join(architecture).join(program);
+    ensure!(
+        fs::read(project.join("sam").join(program))? == fs::read(installed_program)?,
+        "the program is another one"
+    );
+    installed.run(&["deploy", "spin"], &project)?;
+    ensure!(project.join("spin/components/predict.wasm").is_file(), "there are no components");
+
+    installed.run(&["new", "--template", "stage-rust", "stage"], folder.path())?;
+    let stage = folder.path().join("stage");
+    for name in ["Cargo.lock", "vendor/tidemill/Cargo.toml", "vendor/tidemill/runtime/sdk/src/lib.rs"] {
+        ensure!(stage.join(name).is_file(), "the project has no {name}");
+    }
     Ok(())
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::{
     duckdb,
     machine::{Environment, Machine, is_installed},
+    package::sdk,
     step::{note, step},
     wasm::{self, Wasm},
     wheel::{DENY, NEXTEST, ONNX_RUNTIME, SEAWEEDFS, SHEAR, WASMTIME, Wheel},
@@ -21,6 +22,7 @@ pub(crate) fn prepare(machine: &Machine, wheels: &[&Wheel]) -> Result<(Environme
     // The ONNX engine creates and drops errors in the normal course of a prediction; with `RUST_BACKTRACE=1` each would record a backtrace.
     environment.set("RUST_LIB_BACKTRACE", "0");
     environment.set(duckdb::VARIABLE, duckdb);
+    environment.set("TIDEMILL_SDK", step("SDK", || sdk::prepare(machine))?);
     for wheel in [&ONNX_RUNTIME].iter().chain(wheels) {
         fetch(machine, &mut environment, wheel);
     }

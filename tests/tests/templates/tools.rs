@@ -1,6 +1,7 @@
 //! The tools of these tests, and what is made with them: projects from templates, components in Python and JavaScript.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -31,6 +32,7 @@ impl Tools {
             }
             path
         };
+        path("TIDEMILL_SDK")?;
         Some(Self {
             tidemill: trained::find_tidemill()?,
             python: path("TIDEMILL_COMPONENTIZE_PY")?,
@@ -118,6 +120,26 @@ impl Tools {
         }
         Ok(made)
     }
+}
+
+/// The files of a project by path, without what cargo built.
+pub(crate) fn files(project: &Path) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![project.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.strip_prefix(project)?.display().to_string();
+            if name == "target" {
+                continue;
+            }
+            match path.is_dir() && !path.is_symlink() {
+                true => open.push(path),
+                false => _ = found.insert(name),
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Native builds of the Rust templates, which share most of what they depend on.

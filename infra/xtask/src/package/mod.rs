@@ -11,6 +11,7 @@ mod inside;
 mod licences;
 mod python;
 mod sbom;
+pub(crate) mod sdk;
 mod tree;
 
 use std::{

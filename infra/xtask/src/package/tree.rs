@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{
     arch::Arch,
     elf::{self, Glibc},
+    sdk,
 };
 use crate::{guests, lambda, machine::Machine};
 
@@ -119,6 +120,10 @@ pub(super) fn main(machine: &Machine, libraries: &Libraries, program: &Path, sbo
     let data = machine.root.join("templates/flights/data");
     for file in files(&data, "parquet")? {
         tree.add_file(&format!("share/tidemill/data/flights/{file}"), data.join(&file));
+    }
+    for (path, bytes) in sdk::files(machine)? {
+        let text = String::from_utf8(bytes).with_context(|| format!("{path} is no text"))?;
+        tree.add_text(&format!("share/tidemill/sdk/{path}"), text);
     }
     tree.add_text("share/tidemill/sbom.cdx.json", sbom);
     tree.add_text("share/tidemill/LICENSES.txt", licences);

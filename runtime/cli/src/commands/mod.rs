@@ -12,6 +12,7 @@ mod put;
 mod replay;
 mod run;
 mod runs;
+mod sdk;
 mod suggest;
 mod up;
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tidemill_core::{Error, Result, project::Project};
 use tidemill_templates::{RenderedFile, Template, all, find};
 
+use super::sdk;
 use crate::output::{Output, table};
 
 /// Creates a project in a new or empty folder.
@@ -49,8 +50,11 @@ impl New {
         if is_taken || dir.is_file() {
             return Err(Error::input(format!("`{}` is not empty; name a new folder", dir.display())).into());
         }
-        let files = template.render(&project_name(dir)?, &values)?;
+        let mut files = template.render(&project_name(dir)?, &values)?;
         check_pipeline(&files)?;
+        if values.get("tidemill-path").is_some_and(|path| path == sdk::VENDORED) {
+            files.extend(sdk::files()?);
+        }
         write_all(dir, &files)?;
         let made = Created {
             dir: dir.display().to_string(),

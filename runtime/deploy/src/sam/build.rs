@@ -12,6 +12,7 @@ use tidemill_core::{
 use crate::yaml;
 
 use super::{
+    architecture::Architecture,
     function::{ENGINES_LAYER, PROJECT_LAYER},
     names::{Names, logical},
     resources::{Layer, Tag},
@@ -23,12 +24,15 @@ use super::{
 pub struct Options {
     /// The folder of the programs, one folder each with `bootstrap` in it, from the template's folder.
     pub programs: String,
+    /// The processor that the programs are built for: the default of the template's parameter.
+    pub architecture: Architecture,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             programs: "programs".to_owned(),
+            architecture: Architecture::default(),
         }
     }
 }
@@ -54,11 +58,13 @@ pub struct Sam {
 pub const FUNCTIONS: &str = "project/tidemill/functions";
 /// DuckDB's library, from the template's folder.
 pub const DUCKDB: &str = "engines/lib/libduckdb.so";
+/// ONNX Runtime's library, from the template's folder. Without it models run on tract.
+pub const ONNX_RUNTIME: &str = "engines/lib/libonnxruntime.so";
 
 /// The folder of the project's layer, from the template's.
 const PROJECT_FOLDER: &str = "project";
-/// The folder of the libraries' layer.
-const ENGINES_FOLDER: &str = "engines";
+/// The folder of the libraries' layer, from the template's.
+pub const ENGINES_FOLDER: &str = "engines";
 /// Where Lambda unpacks layers.
 const UNPACKED: &str = "/opt";
 /// The program that runs a component.

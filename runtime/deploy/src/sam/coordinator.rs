@@ -46,6 +46,7 @@ pub(super) fn add(build: &mut Build) -> Result<()> {
         batch: 10,
         concurrency: 1,
         is_waiting: false,
+        dead_letters: None,
         tags: tags.clone(),
     };
     trigger.add(&mut build.template.resources);
@@ -88,7 +89,7 @@ fn schedules(build: &mut Build, names: &Names, spans: &[Span]) -> Result<()> {
                 arn: Value::arn(&names.resource("Function")),
                 role_arn: Some(Value::arn(&role)),
                 input: Some(INPUT.to_owned()),
-                dead_letter_config: DeadLetterConfig { arn: Value::arn(&dead) },
+                dead_letter_config: Some(DeadLetterConfig { arn: Value::arn(&dead) }),
             },
         };
         let name = format!("{}Each{}", names.logical, super::names::logical(&span.replace(' ', "-")));

@@ -162,7 +162,7 @@ const DEAD: Watch = Watch {
     of: "DeadLetters",
     statistic: "Maximum",
     above: 0,
-    means: "events failed for good and wait in the dead-letter queue",
+    means: "events failed for good: the dead-letter queue holds them, or names their dead letters in the store",
 };
 const ERRORS: Watch = Watch {
     name: "ErrorsAlarm",

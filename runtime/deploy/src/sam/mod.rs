@@ -1,6 +1,7 @@
 //! AWS by SAM: S3 tells EventBridge of each object, a rule per trigger puts the event into the stage's queue, the queue calls the
 //! stage's function. Every name, right and limit follows from the pipeline.
 
+mod architecture;
 mod build;
 mod coordinator;
 mod function;
@@ -16,15 +17,16 @@ mod trigger;
 
 use tidemill_core::{Result, pipeline::Pipeline};
 
+pub use architecture::Architecture;
 use build::Build;
 pub(crate) use build::PREDICT_PROGRAM;
-pub use build::{DUCKDB, FUNCTIONS, Options, Sam};
+pub use build::{DUCKDB, ENGINES_FOLDER, FUNCTIONS, ONNX_RUNTIME, Options, Sam};
 
 /// Writes the template: the store, then each stage in the pipeline's order, then what tells the time and what answers. Errors are
 /// `Config`: what AWS does not take of this project, and what to change.
 pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
     let mut build = Build::new(pipeline, options);
-    parameters::add(&mut build.template.parameters, &mut build.template.conditions);
+    parameters::add(&mut build.template, options.architecture);
     let tags = build.tags("store");
     store::add(&mut build.template.resources, tags);
     build.layers();

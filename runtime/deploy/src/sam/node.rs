@@ -1,7 +1,7 @@
 //! A node of the pipeline as a function: how long it may run, what memory it gets, what it may touch.
 
 use tidemill_core::{
-    Error, Result,
+    Error, Result, layout,
     pipeline::{Node, NodeSettings, TrainingStep},
 };
 
@@ -43,9 +43,10 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
         names: &names,
         prefixes: &prefixes,
         timeout,
-        batch: if policy.handles_records_only { 10 } else { 1 },
+        batch: if handles_records_only(node) { 10 } else { 1 },
         concurrency: node.concurrency as u64,
         is_waiting: policy.training == Some(TrainingStep::First),
+        dead_letters: Some(layout::dead_letter_prefix(&node.stage, &node.resource)),
         tags: tags.clone(),
     };
     trigger.add(&mut build.template.resources);
@@ -55,7 +56,8 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
         binary,
         memory,
         timeout,
-        storage: if policy.handles_records_only { STORAGE } else { SQL_STORAGE },
+        storage: if handles_records_only(node) { STORAGE } else { SQL_STORAGE },
+        // Its order matters, whatever component runs.
         is_serial: policy.handles_records_only,
         variables,
         access: settings.access(),
@@ -64,6 +66,11 @@ pub(super) fn add(build: &mut Build, node: &Node) -> Result<()> {
     };
     program.add(&build.options.programs, &mut build.template.resources);
     Ok(())
+}
+
+/// Whether it needs neither SQL nor room for files. That is known of Tidemill's own component; one in its place may ask for both.
+fn handles_records_only(node: &Node) -> bool {
+    node.policy().handles_records_only && node.component == format!("tidemill:{}", node.stage)
 }
 
 /// Seconds that Lambda gives a stage: its own limit, and what its host needs to say that it was reached.
@@ -85,7 +92,7 @@ fn timeout(build: &mut Build, node: &Node) -> u64 {
 /// Megabytes of a node's function.
 fn memory(node: &Node) -> Result<u64> {
     let own = node.memory_bytes.div_ceil(1 << 20);
-    let beside = if node.policy().handles_records_only { 0 } else { SQL_MEMORY };
+    let beside = if handles_records_only(node) { 0 } else { SQL_MEMORY };
     if own + beside > MOST_MEMORY {
         return Err(Error::config(format!(
             "stage `{}` may take {own} MB by its `memory-megabytes`, and {beside} MB more for SQL: a Lambda function has at most \

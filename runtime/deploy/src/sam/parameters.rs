@@ -1,8 +1,9 @@
 //! What is chosen when the stack is deployed, not when the template is written: one template serves every environment.
 
 use super::{
+    architecture::Architecture,
     names::ENVIRONMENT,
-    template::{Condition, Parameter, Scalar, Section, Value},
+    template::{Condition, Parameter, Scalar, Template, Value},
 };
 
 /// CloudWatch takes these numbers of days alone.
@@ -21,7 +22,8 @@ pub(super) const RESERVED: &str = "ReservesConcurrency";
 /// Predictions are for everybody.
 pub(super) const PUBLIC: &str = "IsPublic";
 
-pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<Condition>) {
+pub(super) fn add(template: &mut Template, architecture: Architecture) {
+    let (parameters, conditions) = (&mut template.parameters, &mut template.conditions);
     let pattern = "[a-z][a-z0-9-]{0,11}";
     debug_assert_eq!(ENVIRONMENT, 12);
     parameters.add(
@@ -37,7 +39,13 @@ pub(super) fn add(parameters: &mut Section<Parameter>, conditions: &mut Section<
     );
     parameters.add(
         "Architecture",
-        choice("What the programs in the package were built for", &["arm64", "x86_64"]),
+        Parameter {
+            default: Scalar::Text(architecture.name().to_owned()),
+            ..choice(
+                "What the programs in the package were built for",
+                &Architecture::ALL.map(Architecture::name),
+            )
+        },
     );
     parameters.add(
         "LogRetentionDays",

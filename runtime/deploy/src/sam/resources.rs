@@ -174,7 +174,8 @@ pub struct Target {
     pub role_arn: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
-    pub dead_letter_config: DeadLetterConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter_config: Option<DeadLetterConfig>,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -1,4 +1,5 @@
-//! How events reach a function: a rule per prefix that the stage waits for, a queue, and a queue for what failed for good.
+//! How events reach a function: a rule per prefix that the stage waits for, a queue, and a queue for what failed for good. Of a run that
+//! failed for good, its function writes a dead letter to the store: a rule reports that object to the same queue, so that one alarm sees both.
 
 use serde_json::{Value as Json, json};
 use tidemill_core::layout::Prefix;
@@ -13,7 +14,7 @@ use super::{
 /// A fortnight: as long as SQS keeps anything.
 const RETENTION_SECONDS: u64 = 14 * 86_400;
 /// An event that was received this often and not handled is put aside: its function ended before it could say why. Greater than what the
-/// function itself takes for final (`tries` of its settings), because a call that is refused for want of concurrency counts too.
+/// function itself takes for final (`max-deliveries` of its settings), because a call that is refused for want of concurrency counts too.
 const MOST_RECEIVES: u64 = 60;
 /// Least concurrency that Lambda takes for a queue.
 const LEAST_CONCURRENCY: u64 = 2;
@@ -37,6 +38,8 @@ pub(super) struct Trigger<'a> {
     pub(super) concurrency: u64,
     /// Events may wait for others, for days: trainings of one model follow each other, and a day has a budget of them.
     pub(super) is_waiting: bool,
+    /// What the keys of its dead letters begin with, if it writes any.
+    pub(super) dead_letters: Option<String>,
     pub(super) tags: Vec<Tag>,
 }
 
@@ -66,10 +69,18 @@ impl Trigger<'_> {
         };
         resources.add(&queue, Resource::of(waiting).skipping(&SKIPPED));
         resources.add(&dead, Resource::of(failed).skipping(&SKIPPED));
-        let rules = self.rules();
-        resources.add(self.names.resource("QueuePolicy"), Resource::of(self.policy(&queue, &dead, &rules)));
-        for (name, prefix) in rules {
-            resources.add(name, Resource::of(self.rule(prefix, &queue, &dead)));
+        let triggers = self.rules().into_iter().map(|(name, prefix)| {
+            let description = format!("{} on {prefix}", self.names.short);
+            (name, rule(description, prefix, &queue, Some(&dead)))
+        });
+        let dead_letters = self.dead_letters.iter().map(|prefix| {
+            let description = format!("{} failed for good: {prefix}", self.names.short);
+            (self.names.resource("OnDeadLetter"), rule(description, prefix, &dead, None))
+        });
+        let rules: Vec<(String, Rule)> = triggers.chain(dead_letters).collect();
+        resources.add(self.names.resource("QueuePolicy"), Resource::of(policy(&queue, &dead, &rules)));
+        for (name, rule) in rules {
+            resources.add(name, Resource::of(rule));
         }
     }
 
@@ -115,42 +126,43 @@ impl Trigger<'_> {
         }
         rules
     }
+}
 
-    fn rule(&self, prefix: &str, queue: &str, dead: &str) -> Rule {
-        Rule {
-            description: format!("{} on {prefix}", self.names.short),
-            event_pattern: json!({
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": { "bucket": { "name": [{ "Ref": "Store" }] }, "object": { "key": [{ "prefix": prefix }] } }
-            }),
-            targets: vec![Target {
-                id: Some("queue"),
-                arn: Value::arn(queue),
-                role_arn: None,
-                input: None,
-                dead_letter_config: DeadLetterConfig { arn: Value::arn(dead) },
-            }],
-        }
+/// Sends the events of created objects under a prefix to a queue, and what it cannot send to another one.
+fn rule(description: String, prefix: &str, queue: &str, dead: Option<&str>) -> Rule {
+    Rule {
+        description,
+        event_pattern: json!({
+            "source": ["aws.s3"],
+            "detail-type": ["Object Created"],
+            "detail": { "bucket": { "name": [{ "Ref": "Store" }] }, "object": { "key": [{ "prefix": prefix }] } }
+        }),
+        targets: vec![Target {
+            id: Some("queue"),
+            arn: Value::arn(queue),
+            role_arn: None,
+            input: None,
+            dead_letter_config: dead.map(|dead| DeadLetterConfig { arn: Value::arn(dead) }),
+        }],
     }
+}
 
-    fn policy(&self, queue: &str, dead: &str, rules: &[(String, &String)]) -> QueuePolicy {
-        let queues = vec![Value::arn(queue), Value::arn(dead)];
-        let sources: Vec<Json> = rules.iter().map(|(name, _)| json!({ "Fn::GetAtt": [name, "Arn"] })).collect();
-        QueuePolicy {
-            queues: vec![Value::reference(queue), Value::reference(dead)],
-            policy_document: Policy::of(vec![
-                Statement {
-                    sid: "EventsOfItsRules",
-                    effect: "Allow",
-                    principal: Some(json!({ "Service": ["events.amazonaws.com"] })),
-                    action: vec!["sqs:SendMessage"],
-                    resource: queues.clone(),
-                    condition: Some(json!({ "ArnEquals": { "aws:SourceArn": sources } })),
-                },
-                only_tls("sqs:*", queues),
-            ]),
-        }
+fn policy(queue: &str, dead: &str, rules: &[(String, Rule)]) -> QueuePolicy {
+    let queues = vec![Value::arn(queue), Value::arn(dead)];
+    let sources: Vec<Json> = rules.iter().map(|(name, _)| json!({ "Fn::GetAtt": [name, "Arn"] })).collect();
+    QueuePolicy {
+        queues: vec![Value::reference(queue), Value::reference(dead)],
+        policy_document: Policy::of(vec![
+            Statement {
+                sid: "EventsOfItsRules",
+                effect: "Allow",
+                principal: Some(json!({ "Service": ["events.amazonaws.com"] })),
+                action: vec!["sqs:SendMessage"],
+                resource: queues.clone(),
+                condition: Some(json!({ "ArnEquals": { "aws:SourceArn": sources } })),
+            },
+            only_tls("sqs:*", queues),
+        ]),
     }
 }
 
@@ -176,6 +188,7 @@ mod tests {
             batch: 1,
             concurrency: 1,
             is_waiting: false,
+            dead_letters: None,
             tags: Vec::new(),
         };
         let found: Vec<String> = trigger.rules().into_iter().map(|(name, _)| name).collect();

@@ -66,6 +66,7 @@ Resources
   + GeocodeDeadLetters  AWS::SQS::Queue
   + GeocodeQueuePolicy  AWS::SQS::QueuePolicy
   + GeocodeOnValidate  AWS::Events::Rule
+  + GeocodeOnDeadLetter  AWS::Events::Rule
   + GeocodeLogs  AWS::Logs::LogGroup
   + GeocodeRole  AWS::IAM::Role
   + GeocodeFunction  AWS::Serverless::Function
@@ -75,10 +76,10 @@ Resources
   + GeocodeAgeAlarm  AWS::CloudWatch::Alarm
 files
   + project/tidemill/functions/geocode.json
-13 to add, 0 to change, 0 to remove"
+14 to add, 0 to change, 0 to remove"
     );
     let back = Difference::of_templates(&after.json().unwrap(), &before.json().unwrap());
-    assert_eq!((back.count(Change::Added), back.count(Change::Removed)), (0, 12));
+    assert_eq!((back.count(Change::Added), back.count(Change::Removed)), (0, 13));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is rendered for AWS.
 
+mod functions;
 mod golden;
 mod rights;
 mod validators;

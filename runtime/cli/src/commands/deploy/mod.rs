@@ -1,12 +1,14 @@
 //! `tidemill deploy`: writes the deployment of a project for another target. The files follow from `tidemill.toml` alone and can be written
 //! again at any time; `--plan` shows the changes first.
 
+mod folder;
+mod lambda_package;
 mod sam;
 mod spin;
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use tidemill_deploy::difference::Difference;
 
@@ -24,7 +26,7 @@ pub(crate) struct Deploy {
 
 #[derive(Subcommand)]
 enum Target {
-    /// AWS: a SAM template and the settings of its functions.
+    /// AWS: a SAM template with the settings, components and programs of its functions.
     Sam(sam::Sam),
     /// Spin: a manifest and its components.
     Spin(spin::Spin),
@@ -47,13 +49,6 @@ fn exit_code(asked: bool, difference: &Difference) -> ExitCode {
         true => ExitCode::from(EXIT_CHANGED),
         false => ExitCode::SUCCESS,
     }
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    }
-    std::fs::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 /// The text of a file; `None` if it does not exist.

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -17,7 +17,7 @@ use tidemill_deploy::{
     spin::{self, COMPONENTS, Composed, Options, Part, Recipe, compose, manifest},
 };
 
-use super::{exit_code, read_if_exists, render_notes, write_file};
+use super::{exit_code, folder::NewFiles, read_if_exists, render_notes};
 use crate::{
     output::Output,
     project::{Project, read_error},
@@ -159,8 +159,8 @@ fn compose_file(project: &Project, file: &Composed) -> Result<(String, Vec<u8>)>
     match imports.iter().find(|import| !compose::is_offered(import)) {
         None => Ok((file.place.clone(), composed)),
         Some(import) => Err(Error::config(format!(
-            "`{}` would import `{import}`, which neither Spin nor a component of Tidemill provides: build the components again \
-             from this version of Tidemill",
+            "`{}` would import `{import}`, which neither Spin nor a component of Tidemill provides: its components are of \
+             another version of Tidemill than this program",
             file.place
         ))
         .into()),
@@ -193,19 +193,12 @@ impl Package {
     }
 
     fn write(&self) -> Result<Vec<String>> {
-        let mut written = Vec::new();
+        let mut files = NewFiles::begin(&self.folder)?;
         for (place, bytes) in &self.files {
-            let path = self.folder.join(place);
-            write_file(&path, bytes)?;
-            written.push(path.display().to_string());
+            files.write(place, bytes)?;
         }
-        for place in self.stale_files() {
-            std::fs::remove_file(self.folder.join(&place)).with_context(|| format!("cannot remove `{place}`"))?;
-        }
-        let path = self.folder.join(MANIFEST);
-        write_file(&path, self.text.as_bytes())?;
-        written.push(path.display().to_string());
-        Ok(written)
+        files.write(MANIFEST, self.text.as_bytes())?;
+        files.commit(&self.stale_files())
     }
 
     /// Components that the manifest no longer names.
