@@ -1,4 +1,5 @@
-//! What the commands print, at 80 and at 200 columns, as files in `terminal/snapshots`. `UPDATE_SNAPSHOTS=1` writes them again.
+//! What the commands print, at 80 and at 200 columns, as files in `terminal/snapshots`. `UPDATE_SNAPSHOTS=1` (or `TIDEMILL_UPDATE=1`, which
+//! updates all that tests generate) writes them again.
 //!
 //! The store holds records that [`store`] writes: nothing is trained here, and no number varies. What does vary (the folder, ports) is
 //! masked by [`mask`], by text of the same length, so that lines break where they broke.
@@ -32,7 +33,9 @@ struct Scene {
 
 impl Scene {
     fn build() -> Result<Option<Self>> {
-        let Some(tidemill) = trained::find_tidemill() else { return Ok(None) };
+        let Some(tidemill) = trained::find_tidemill() else {
+            return Ok(None);
+        };
         // Always of the same length.
         let folder = tempfile::Builder::new().prefix("tidemill-").rand_bytes(6).tempdir_in("/tmp")?;
         let project = small::project(folder.path())?;
@@ -40,11 +43,7 @@ impl Scene {
         fs::write(project.join(".tidemill/address"), serve()?)?;
         fs::write(project.join("day-3.csv"), small::csv(&small::day(3)[..40]))?;
         fs::create_dir(folder.path().join("empty"))?;
-        Ok(Some(Self {
-            tidemill,
-            folder,
-            project,
-        }))
+        Ok(Some(Self { tidemill, folder, project }))
     }
 
     /// What `tidemill <arguments>` says in a folder, with its standard error below, masked.
@@ -74,7 +73,13 @@ fn serve() -> Result<String> {
         })
     };
     let queue = serde_json::json!([
-        item("featurize", "alarm", "requests/alarm/2024-01-04T00-00-00Z.json", false, Some("an earlier training of `alarm`")),
+        item(
+            "featurize",
+            "alarm",
+            "requests/alarm/2024-01-04T00-00-00Z.json",
+            false,
+            Some("an earlier training of `alarm`")
+        ),
         item("validate", "readings", "raw/readings/day-5.csv", true, None),
     ])
     .to_string();
@@ -113,7 +118,10 @@ fn mask(text: &str, folder: &Path) -> String {
 /// Compares with the snapshot, or writes it.
 fn compare(name: &str, said: &str, wrong: &mut Vec<String>) -> Result<()> {
     let path = snapshots()?.join(format!("{name}.txt"));
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+    if ["UPDATE_SNAPSHOTS", "TIDEMILL_UPDATE"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
         return Ok(fs::write(&path, said)?);
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
@@ -173,7 +181,11 @@ fn commands_print_what_the_snapshots_show() -> Result<()> {
         let elsewhere = ELSEWHERE.map(|(name, at, arguments)| (name, scene.folder.path().join(at), arguments));
         for (name, at, arguments) in in_project.into_iter().chain(elsewhere) {
             let said = scene.say(&at, arguments, width)?;
-            ensure!(!is_too_wide(&said, width), "`tidemill {}` at {width} columns:\n{said}", arguments.join(" "));
+            ensure!(
+                !is_too_wide(&said, width),
+                "`tidemill {}` at {width} columns:\n{said}",
+                arguments.join(" ")
+            );
             let name = format!("{name}.{width}");
             compare(&name, &said, &mut wrong)?;
             names.insert(format!("{name}.txt"));
@@ -221,7 +233,10 @@ fn json_and_diagrams_do_not_depend_on_the_width() -> Result<()> {
         ("", &["--json"]),
     ] {
         let narrow = scene.say(&scene.project, arguments, 40)?;
-        ensure!(narrow == scene.say(&scene.project, arguments, 200)?, "{arguments:?} depends on the width");
+        ensure!(
+            narrow == scene.say(&scene.project, arguments, 200)?,
+            "{arguments:?} depends on the width"
+        );
         ensure!(!narrow.contains('\u{1b}'), "{arguments:?} has colours");
         match name {
             "" => drop(serde_json::from_str::<serde_json::Value>(&narrow).with_context(|| narrow.clone())?),
@@ -242,11 +257,18 @@ fn mermaid_parses_the_diagram() -> Result<()> {
     };
     let Some(scene) = Scene::build()? else { return Ok(()) };
     let diagram = scene.project.join("diagram.mmd");
-    fs::write(&diagram, scene.say(&scene.project, &["check", "--graph", "--format", "mermaid"], 80)?)?;
+    fs::write(
+        &diagram,
+        scene.say(&scene.project, &["check", "--graph", "--format", "mermaid"], 80)?,
+    )?;
     let script = root()?.join("tests/tests/terminal/parse.mjs");
     let output = Command::new("node").arg(script).arg(modules).arg(&diagram).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success() && said.contains("flowchart"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success() && said.contains("flowchart"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
@@ -256,11 +278,29 @@ fn a_version_is_shown_with_its_lineage() -> Result<()> {
     let Some(scene) = Scene::build()? else { return Ok(()) };
     let shown = scene.say(&scene.project, &["models", "show", "alarm@2", "--json"], 80)?;
     let shown: serde_json::Value = serde_json::from_str(&shown).with_context(|| shown.clone())?;
-    let stages: Vec<&str> = shown["lineage"]["runs"].as_array().into_iter().flatten().filter_map(|run| run["stage"].as_str()).collect();
+    let stages: Vec<&str> = shown["lineage"]["runs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|run| run["stage"].as_str())
+        .collect();
     ensure!(stages == ["retrain", "featurize", "train", "evaluate", "register"], "{shown}");
     ensure!(shown["version"] == 2 && shown["lineage"]["data"]["rows"] == 2880, "{shown}");
-    ensure!(shown["gates"][1]["passed"] == true && shown["gates"][1]["threshold"] == 0.5, "{}", shown["gates"]);
-    let moves: Vec<&str> = shown["history"].as_array().into_iter().flatten().filter_map(|moved| moved["by"].as_str()).collect();
-    ensure!(moves == ["local:anna", "register", "register", "local:anna"], "{}", shown["history"]);
+    ensure!(
+        shown["gates"][1]["passed"] == true && shown["gates"][1]["threshold"] == 0.5,
+        "{}",
+        shown["gates"]
+    );
+    let moves: Vec<&str> = shown["history"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|moved| moved["by"].as_str())
+        .collect();
+    ensure!(
+        moves == ["local:anna", "register", "register", "local:anna"],
+        "{}",
+        shown["history"]
+    );
     Ok(())
 }

@@ -157,7 +157,9 @@ impl Catalog {
             let is_outcome = Prefix::of_key(&trigger) == Some(Prefix::Outcomes);
             next = if is_outcome { self.find(&trigger).await? } else { None };
         }
-        let decided = Ledger::new(self.store.clone()).list_outcomes(Some("retrain"), Some(&version.model)).await?;
+        let decided = Ledger::new(self.store.clone())
+            .list_outcomes(Some("retrain"), Some(&version.model))
+            .await?;
         let wrote_request = |outcome: &OutcomeRecord| outcome.outputs.iter().any(|output| output.key == version.request);
         chain.extend(decided.into_iter().find(wrote_request));
         chain.reverse();

@@ -208,9 +208,19 @@ async fn a_version_has_a_lineage_as_far_as_the_store_holds_it() {
         "reason": "back", "result": "succeeded", "after": alias(1),
     });
     put(&catalog, &layout::audit("a"), &audit).await;
-    put_run(&catalog, "register", "outcomes/evaluate/late/gone.json", "done", Some("2024-01-04T00:00:00Z")).await;
+    put_run(
+        &catalog,
+        "register",
+        "outcomes/evaluate/late/gone.json",
+        "done",
+        Some("2024-01-04T00:00:00Z"),
+    )
+    .await;
     let detail = catalog.version_detail("late", 1).await.unwrap();
-    assert_eq!((detail.aliases, detail.gates, detail.lineage), (vec!["champion".to_owned()], Vec::new(), Lineage::default()));
+    assert_eq!(
+        (detail.aliases, detail.gates, detail.lineage),
+        (vec!["champion".to_owned()], Vec::new(), Lineage::default())
+    );
     let moves: Vec<(Option<String>, Option<String>)> = detail.history.into_iter().map(|moved| (moved.by, moved.reason)).collect();
     // The outcome of that `register` names no version.
     assert_eq!(moves, [(None, None), (Some("local:anna".to_owned()), Some("back".to_owned()))]);

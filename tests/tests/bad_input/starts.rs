@@ -78,7 +78,10 @@ fn names_that_the_project_does_not_have() -> Result<()> {
     let project = small::project(folder.path())?;
     let refused = |arguments: &[&str], says: &[&str]| fails(&tidemill, &project, arguments, 4, says);
     refused(&["runs", "--stage", "bogus"], &["no stage `bogus`", "`validate`"])?;
-    refused(&["runs", "--stage", "validate", "--resource", "bogus"], &["`validate`", "`bogus`", "`readings`"])?;
+    refused(
+        &["runs", "--stage", "validate", "--resource", "bogus"],
+        &["`validate`", "`bogus`", "`readings`"],
+    )?;
     refused(&["runs", "--resource", "bogus"], &["`bogus`", "`alarm`, `readings`"])?;
     refused(&["runs", "show", "abc"], &["begins with `abc`", "hint: "])?;
     refused(&["replay", "bogus"], &["no model `bogus`", "`alarm`"])?;

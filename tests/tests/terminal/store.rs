@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tidemill_core::{
     Decision, Digest, ErrorKind, Finding, Severity, Trigger, digest_json, layout,
     record::{
-        self, AuditAction, AuditRecord, AuditResult, DataFile, Evaluation, FeatureSet, ModelAlias, ModelVersion, OutcomeRecord, OutputObject,
-        ReadRecord, Registration, RetrainAction, RetrainDecision, RunRecord, Signature, SignatureColumn, TrainingRequest, TrainingResult,
+        self, AuditAction, AuditRecord, AuditResult, DataFile, Evaluation, FeatureSet, ModelAlias, ModelVersion, OutcomeRecord,
+        OutputObject, ReadRecord, Registration, RetrainAction, RetrainDecision, RunRecord, Signature, SignatureColumn, TrainingRequest,
+        TrainingResult,
     },
     spec::{ColumnType, Task},
     trigger_id,
@@ -63,7 +64,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn done(stage: &'a str, resource: &'a str, trigger: impl Into<String>, reason: impl Into<String>, result: &impl Serialize) -> Result<Self> {
+    fn done(
+        stage: &'a str,
+        resource: &'a str,
+        trigger: impl Into<String>,
+        reason: impl Into<String>,
+        result: &impl Serialize,
+    ) -> Result<Self> {
         Ok(Self {
             stage,
             resource,
@@ -138,10 +145,7 @@ impl Records {
             memory_bytes: 48 << 20,
             attempt: 1,
             reads: vec![
-                ReadRecord::Object {
-                    key: run.trigger,
-                    digest,
-                },
+                ReadRecord::Object { key: run.trigger, digest },
                 ReadRecord::Listing {
                     prefix: format!("datasets/{}/", run.resource),
                     keys: 3,
@@ -185,10 +189,21 @@ impl Records {
             count,
         };
         let trigger = layout::raw("readings", "from-the-eastern-stations-after-the-storm-of-january.csv");
-        let mut run = Run::done("validate", "readings", trigger, "all 40 rows are bad: none is stored, all are in quarantine", &json!({}))?;
+        let mut run = Run::done(
+            "validate",
+            "readings",
+            trigger,
+            "all 40 rows are bad: none is stored, all are in quarantine",
+            &json!({}),
+        )?;
         run.decision = Decision::Rejected;
         run.findings = vec![
-            finding("values", Severity::Error, 40, "`site` is none of north, south, west in 40 rows; first `east` in line 2"),
+            finding(
+                "values",
+                Severity::Error,
+                40,
+                "`site` is none of north, south, west in 40 rows; first `east` in line 2",
+            ),
             finding("nullable", Severity::Warning, 0, "`level` is missing in 5 of 40 rows"),
         ];
         self.write_run(run)?;
@@ -230,7 +245,13 @@ impl Records {
             importances: BTreeMap::new(),
             metrics: metrics(number),
         };
-        let trained = self.write_run(Run::done("train", MODEL, featurized, "trees with 11 rounds, log-loss 0.5125", &training)?)?;
+        let trained = self.write_run(Run::done(
+            "train",
+            MODEL,
+            featurized,
+            "trees with 11 rounds, log-loss 0.5125",
+            &training,
+        )?)?;
         let version = self.evaluate_and_register(number, training, trained, champion)?;
         self.put(&layout::version(MODEL, number), &version)?;
         Ok(version)
@@ -266,7 +287,13 @@ impl Records {
         Ok(())
     }
 
-    fn evaluate_and_register(&mut self, number: u32, training: TrainingResult, trained: String, champion: Option<u32>) -> Result<ModelVersion> {
+    fn evaluate_and_register(
+        &mut self,
+        number: u32,
+        training: TrainingResult,
+        trained: String,
+        champion: Option<u32>,
+    ) -> Result<ModelVersion> {
         let config = json!({ "model": { "gates": ["auc >= 0.6", "auc >= champion.auc - 0.25"] } });
         let digest = digest_json(&config);
         self.put(&layout::config(&digest), &config)?;

@@ -19,11 +19,7 @@ mod up;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{
-    Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    error::ErrorKind,
-    parser::ValueSource,
-};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 use tidemill_control::Control;
 
 use crate::{
@@ -89,11 +85,12 @@ enum Command {
 impl Arguments {
     /// The arguments of this process. Help is as wide as results are; a mistake ends the process, as help does.
     pub(crate) fn from_command_line() -> Self {
-        let mut command = Self::command().term_width(result_width());
-        for name in WITHOUT_PROJECT {
-            let hidden = |id: &'static str| Arg::new(id).long(id).hide(true);
-            command = command.mut_subcommand(name, |command| command.args(["project", "store"].map(hidden)));
-        }
+        let hidden = |id: &'static str| Arg::new(id).long(id).hide(true);
+        let hide = |command: clap::Command| match WITHOUT_PROJECT.contains(&command.get_name()) {
+            true => command.args(["project", "store"].map(hidden)),
+            false => command,
+        };
+        let mut command = Self::command().term_width(result_width()).mut_subcommands(hide);
         let matches = command.get_matches_mut();
         let name = matches.subcommand_name().unwrap_or_default();
         let is_given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);

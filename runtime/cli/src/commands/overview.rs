@@ -140,18 +140,27 @@ impl ProjectState {
     fn next_steps(&self, dataset: Option<&String>) -> Vec<Step> {
         let mut steps = Vec::new();
         if self.dead_letters > 0 {
-            steps.push(step("tidemill events", "see why events failed; `tidemill events retry` runs them again"));
+            steps.push(step(
+                "tidemill events",
+                "see why events failed; `tidemill events retry` runs them again",
+            ));
         }
         if self.address.is_none() {
             steps.push(step("tidemill up", "run the project: stages, predictions, data over HTTP"));
         }
         match (&self.last_run, dataset) {
-            (None, Some(dataset)) => steps.push(step(format!("tidemill put {dataset} <file>"), "store data: each file starts the pipeline")),
+            (None, Some(dataset)) => steps.push(step(
+                format!("tidemill put {dataset} <file>"),
+                "store data: each file starts the pipeline",
+            )),
             (None, None) => (),
             (Some(_), _) => steps.push(step("tidemill runs", "list what ran, and what runs now")),
         }
         if let Some(model) = self.models.iter().find(|model| model.champion.is_some()) {
-            steps.push(step(format!("tidemill models show {}", model.model), "see where the champion comes from"));
+            steps.push(step(
+                format!("tidemill models show {}", model.model),
+                "see where the champion comes from",
+            ));
         }
         steps.push(step("tidemill check --graph", "draw the pipeline"));
         steps.push(step("tidemill --help", "list all commands"));
@@ -165,7 +174,10 @@ impl ProjectState {
             ("store", self.store.clone()),
             ("serving", self.address.clone().unwrap_or_else(|| "no".to_owned())),
             ("champion", champions.join("\n")),
-            ("last run", self.last_run.as_ref().map_or_else(|| "none".to_owned(), LastRun::render_text)),
+            (
+                "last run",
+                self.last_run.as_ref().map_or_else(|| "none".to_owned(), LastRun::render_text),
+            ),
             ("dead letters", self.dead_letters.to_string()),
         ])
     }
@@ -182,8 +194,13 @@ impl ModelState {
 
 impl LastRun {
     fn render_text(&self) -> String {
-        let started = self.started.map(|at| format!(" at {}", at.strftime("%F %T"))).unwrap_or_default();
-        let Self { stage, resource, reason, .. } = self;
+        let started = self
+            .started
+            .map(|at| format!(" at {}", at.strftime("%F %T UTC")))
+            .unwrap_or_default();
+        let Self {
+            stage, resource, reason, ..
+        } = self;
         format!("{stage} of `{resource}`{started}: {}, {reason}", decision_name(self.decision))
     }
 }

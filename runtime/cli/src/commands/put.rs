@@ -41,7 +41,11 @@ impl Put {
                 let state = if file.new { "new" } else { "was there" };
                 vec![file.key.clone(), file.size.to_string(), state.into()]
             };
-            table(&[Column::key("object"), Column::number("bytes"), Column::word("")], stored.iter().map(row).collect(), "nothing to put")
+            table(
+                &[Column::key("object"), Column::number("bytes"), Column::word("")],
+                stored.iter().map(row).collect(),
+                "nothing to put",
+            )
         })
     }
 

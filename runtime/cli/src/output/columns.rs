@@ -170,9 +170,14 @@ fn shrink(mut widths: Vec<usize>, least: &[usize], room: usize) -> Option<Vec<us
         if excess == 0 {
             return Some(widths);
         }
-        let widest = (0..widths.len()).filter(|at| widths[*at] > least[*at]).max_by_key(|at| widths[*at])?;
+        let widest = (0..widths.len())
+            .filter(|at| widths[*at] > least[*at])
+            .max_by_key(|at| widths[*at])?;
         // The widest alone gives way until another one is as wide.
-        let next = (0..widths.len()).filter(|at| *at != widest && widths[*at] > least[*at]).map(|at| widths[at]).max();
+        let next = (0..widths.len())
+            .filter(|at| *at != widest && widths[*at] > least[*at])
+            .map(|at| widths[at])
+            .max();
         let give = widths[widest] - next.unwrap_or(0).max(least[widest]).min(widths[widest] - 1);
         widths[widest] -= give.min(excess);
     }
@@ -217,7 +222,12 @@ mod tests {
         let cells = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
         vec![
             cells(["validate", "7", "raw/flights/2013-04.parquet", "all rows are good"]),
-            cells(["train", "1200", "requests/late/2013-05.json", "the data drifted in three of its columns"]),
+            cells([
+                "train",
+                "1200",
+                "requests/late/2013-05.json",
+                "the data drifted in three of its columns",
+            ]),
         ]
     }
 
@@ -233,7 +243,10 @@ mod tests {
     #[test]
     fn text_wraps_before_keys_are_cut() {
         let text = render_table(&COLUMNS, &rows(), 72);
-        assert!(text.contains("raw/flights/2013-04.parquet") && text.contains("the data drifted in"), "{text}");
+        assert!(
+            text.contains("raw/flights/2013-04.parquet") && text.contains("the data drifted in"),
+            "{text}"
+        );
         let text = render_table(&COLUMNS, &rows(), 50);
         assert!(text.contains('…') && text.contains("validate     7"), "{text}");
     }

@@ -36,7 +36,10 @@ pub(super) fn cut_middle(text: &str, width: usize) -> String {
     }
     let kept = width.saturating_sub(1);
     let start = take_columns(text.chars(), kept / 2);
-    let end: String = take_columns(text.chars().rev(), kept - display_width(&start)).chars().rev().collect();
+    let end: String = take_columns(text.chars().rev(), kept - display_width(&start))
+        .chars()
+        .rev()
+        .collect();
     format!("{start}…{end}")
 }
 
@@ -60,10 +63,7 @@ mod tests {
     #[test]
     fn long_lines_are_wrapped_below_themselves() {
         assert_eq!(wrap("short\nnote: one two three", 14, 6), ["short", "note: one two", "three"]);
-        assert_eq!(
-            wrap("note: one two three four", 20, 6),
-            ["note: one two three", "      four"]
-        );
+        assert_eq!(wrap("note: one two three four", 20, 6), ["note: one two three", "      four"]);
         assert_eq!(wrap("  - a-b c-d e-f g-h i-j", 18, 2), ["  - a-b c-d e-f", "    g-h i-j"]);
         assert_eq!(wrap("0123456789", 4, 0), ["0123", "4567", "89"], "a word that is too wide");
         assert_eq!(wrap("", 4, 0), Vec::<String>::new());

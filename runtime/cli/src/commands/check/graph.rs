@@ -55,14 +55,14 @@ impl Graph {
             graph.connect((Kind::Stage, &edge.from), (Kind::Stage, &edge.to), &edge.pattern);
         }
         for node in &pipeline.nodes {
-            let is_internal = |on: &str| edges.iter().any(|edge| edge.to == node.id() && edge.pattern == on);
-            let uploads = pipeline.datasets.keys().find(|dataset| node.on.contains(&Prefix::Raw.pattern(dataset)));
-            if let Some(dataset) = uploads {
-                graph.connect((Kind::Dataset, dataset), (Kind::Stage, &node.id()), &Prefix::Raw.pattern(dataset));
-            }
-            let uploads = uploads.map(|dataset| Prefix::Raw.pattern(dataset));
-            for on in node.on.iter().filter(|on| !is_internal(on) && uploads.as_ref() != Some(*on)) {
-                graph.connect((Kind::Source, on), (Kind::Stage, &node.id()), "");
+            for on in &node.on {
+                let is_dataset = |dataset: &&String| Prefix::Raw.pattern(dataset) == *on;
+                // Files of a dataset may be uploaded even where a stage fetches them.
+                match pipeline.datasets.keys().find(is_dataset) {
+                    Some(dataset) => graph.connect((Kind::Dataset, dataset), (Kind::Stage, &node.id()), on),
+                    None if edges.iter().any(|edge| edge.to == node.id() && edge.pattern == *on) => (),
+                    None => graph.connect((Kind::Source, on), (Kind::Stage, &node.id()), ""),
+                }
             }
             if node.stage == StageKind::Register.name() {
                 graph.connect((Kind::Stage, &node.id()), (Kind::Model, &node.resource), "");
@@ -107,7 +107,14 @@ impl Graph {
 
     /// The names of what triggers a vertex from outside.
     pub(super) fn sources(&self, at: usize) -> Vec<&str> {
-        let sources = self.arrows.iter().filter(|arrow| arrow.to == at).map(|arrow| &self.vertices[arrow.from]);
-        sources.filter(|vertex| vertex.kind == Kind::Source).map(|vertex| vertex.name.as_str()).collect()
+        let sources = self
+            .arrows
+            .iter()
+            .filter(|arrow| arrow.to == at)
+            .map(|arrow| &self.vertices[arrow.from]);
+        sources
+            .filter(|vertex| vertex.kind == Kind::Source)
+            .map(|vertex| vertex.name.as_str())
+            .collect()
     }
 }

@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use tidemill_catalog::{Catalog, VersionEntry};
 use tidemill_control::{ImportModel, ImportedModel, MoveAlias, Principal};
-use tidemill_core::{
-    ErrorKind,
-    record::ModelVersion,
-};
+use tidemill_core::{ErrorKind, record::ModelVersion};
 use tidemill_registry::CHAMPION;
 
 use super::control;
@@ -171,7 +168,7 @@ fn version_cells(entry: &VersionEntry) -> Vec<String> {
         version.model.clone(),
         version.version.to_string(),
         entry.aliases.join(", "),
-        version.as_of.strftime("%F %R").to_string(),
+        version.as_of.strftime("%F").to_string(),
         metrics.collect::<Vec<_>>().join(", "),
         version.onnx_digest.short().to_owned(),
     ]

@@ -11,6 +11,7 @@ use tidemill_registry::{CHAMPION, VersionSelector};
 
 use super::find_version;
 use crate::{
+    commands::runs::short_id,
     output::{Column, Output, fields, table},
     project::Project,
 };
@@ -33,14 +34,20 @@ async fn resolve_alias(project: &Project, catalog: &Catalog, model: &str, alias:
     project.pipeline.require_model(model)?;
     Err(Error::not_found(match alias {
         CHAMPION => format!("`{model}` has no champion yet"),
-        _ => format!("`{model}` has no alias `{alias}`; name a version by its number or an alias, such as `{model}@1` or `{model}@{CHAMPION}`"),
+        _ => format!(
+            "`{model}` has no alias `{alias}`; name a version by its number or an alias, such as `{model}@1` or `{model}@{CHAMPION}`"
+        ),
     }))
 }
 
 fn render_text(detail: &VersionDetail) -> String {
     let version = &detail.version;
     let evaluation = detail.lineage.evaluation.as_ref();
-    let aliases = if detail.aliases.is_empty() { "no alias".to_owned() } else { detail.aliases.join(", ") };
+    let aliases = if detail.aliases.is_empty() {
+        "no alias".to_owned()
+    } else {
+        detail.aliases.join(", ")
+    };
     let head = fields(&[
         ("model", format!("{} version {} ({aliases})", version.model, version.version)),
         ("data until", version.as_of.to_string()),
@@ -50,14 +57,31 @@ fn render_text(detail: &VersionDetail) -> String {
         ("transform", format!("{} {}", version.transform_digest.short(), version.transform)),
         ("onnx", format!("{} {}", version.onnx_digest.short(), version.onnx)),
         ("trainer", evaluation.map(render_trainer).unwrap_or_default()),
-        ("inputs", version.signature.inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ")),
+        (
+            "inputs",
+            version
+                .signature
+                .inputs
+                .iter()
+                .map(|input| input.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
     ]);
     let history = detail.history.iter().map(move_cells).collect();
     [
         head,
         render_metrics(&version.metrics, evaluation),
-        table(&GATES, detail.gates.iter().map(gate_cells).collect(), "its gates are not in this store"),
-        table(&RUNS, detail.lineage.runs.iter().map(run_cells).collect(), "the runs that made it are not in this store"),
+        table(
+            &GATES,
+            detail.gates.iter().map(gate_cells).collect(),
+            "its gates are not in this store",
+        ),
+        table(
+            &RUNS,
+            detail.lineage.runs.iter().map(run_cells).collect(),
+            "the runs that made it are not in this store",
+        ),
         table(&MOVES, history, "no alias was ever moved"),
     ]
     .join("\n\n")
@@ -78,12 +102,21 @@ fn render_data(detail: &VersionDetail) -> String {
     let Some(data) = &detail.lineage.data else {
         return String::new();
     };
-    format!("{}, {} rows, from {} until {}", plural(data.files, "file"), data.rows, data.from, data.until)
+    format!(
+        "{}, {} rows, from {} until {}",
+        plural(data.files, "file"),
+        data.rows,
+        data.from,
+        data.until
+    )
 }
 
 fn render_rows(evaluation: &Evaluation) -> String {
     let set = &evaluation.training.features;
-    format!("{} to train, {} to validate, {} held out", set.train_rows, set.validation_rows, set.holdout_rows)
+    format!(
+        "{} to train, {} to validate, {} held out",
+        set.train_rows, set.validation_rows, set.holdout_rows
+    )
 }
 
 fn render_trainer(evaluation: &Evaluation) -> String {
@@ -137,7 +170,7 @@ fn gate_cells(gate: &GateResult) -> Vec<String> {
 
 const RUNS: [Column<'static>; 5] = [
     Column::word("parent run"),
-    Column::word("started"),
+    Column::word("started utc"),
     Column::word("id"),
     Column::key("code"),
     Column::text("engines"),
@@ -146,8 +179,8 @@ const RUNS: [Column<'static>; 5] = [
 fn run_cells(run: &ParentRun) -> Vec<String> {
     vec![
         run.stage.clone(),
-        run.started.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default(),
-        run.id.chars().take(12).collect(),
+        run.started.map(|at| at.strftime("%F %R").to_string()).unwrap_or_default(),
+        short_id(&run.id),
         run.component.short().to_owned(),
         run.engines.clone(),
     ]
@@ -158,7 +191,7 @@ pub(super) const MOVES: [Column<'static>; 6] = [
     Column::word("alias"),
     Column::number("move"),
     Column::number("version"),
-    Column::word("when"),
+    Column::word("when utc"),
     Column::text("by"),
     Column::text("why"),
 ];
@@ -169,7 +202,7 @@ pub(super) fn move_cells(moved: &AliasMove) -> Vec<String> {
         moved.alias.alias.clone(),
         (moved.alias.moves + 1).to_string(),
         moved.alias.version.to_string(),
-        moved.at.map(|at| at.strftime("%F %T").to_string()).unwrap_or_default(),
+        moved.at.map(|at| at.strftime("%F %R").to_string()).unwrap_or_default(),
         moved.by.clone().unwrap_or_default(),
         moved.reason.clone().unwrap_or_default(),
     ]

@@ -106,16 +106,17 @@ impl Filter {
         let Some(mut items) = queue else {
             return String::new();
         };
-        let is = |item: &serde_json::Value, field: &str, name: &Option<String>| name.as_ref().is_none_or(|name| item[field] == name.as_str());
+        let is =
+            |item: &serde_json::Value, field: &str, name: &Option<String>| name.as_ref().is_none_or(|name| item[field] == name.as_str());
         items.retain(|item| is(item, "stage", &self.stage) && is(item, "resource", &self.resource));
         format!("\n\n{}", render_queue(&items, "nothing is running or waiting now"))
     }
 }
 
-const COLUMNS: [Column<'static>; 7] = [
-    Column::word("started"),
-    Column::word("stage"),
-    Column::word("resource"),
+// They leave room for the reason at 80 columns; `runs show` has the year, the seconds and all digits.
+const COLUMNS: [Column<'static>; 6] = [
+    Column::word("started utc"),
+    Column::key("stage"),
     Column::state("decision"),
     Column::number("took"),
     Column::text("reason"),
@@ -125,18 +126,19 @@ const COLUMNS: [Column<'static>; 7] = [
 fn cells(entry: &RunEntry) -> Vec<String> {
     let (outcome, run) = (&entry.outcome, entry.run.as_ref());
     vec![
-        run.map_or(String::new(), |run| run.started.strftime("%F %T").to_string()),
-        outcome.stage.clone(),
-        outcome.resource.clone(),
+        run.map_or(String::new(), |run| run.started.strftime("%m-%d %R").to_string()),
+        format!("{}:{}", outcome.stage, outcome.resource),
         decision_name(outcome.decision).to_owned(),
         run.map_or(String::new(), |run| describe_duration(run.duration_ms)),
         outcome.reason.clone(),
-        entry.id.chars().take(ID_LENGTH).collect(),
+        short_id(&entry.id),
     ]
 }
 
-/// Digits of an id that a list shows.
-const ID_LENGTH: usize = 12;
+/// The digits of an id that a list shows: enough to name a run.
+pub(super) fn short_id(id: &str) -> String {
+    id.chars().take(8).collect()
+}
 
 pub(super) fn decision_name(decision: Decision) -> &'static str {
     match decision {
@@ -147,12 +149,12 @@ pub(super) fn decision_name(decision: Decision) -> &'static str {
     }
 }
 
-/// `850 ms`, `12.3 s`, `4 min 5 s`.
+/// `850ms`, `12.3s`, `4m5s`.
 fn describe_duration(milliseconds: u64) -> String {
     match milliseconds {
-        0..1_000 => format!("{milliseconds} ms"),
-        1_000..60_000 => format!("{}.{} s", milliseconds / 1_000, milliseconds % 1_000 / 100),
-        _ => format!("{} min {} s", milliseconds / 60_000, milliseconds % 60_000 / 1_000),
+        0..1_000 => format!("{milliseconds}ms"),
+        1_000..60_000 => format!("{}.{}s", milliseconds / 1_000, milliseconds % 1_000 / 100),
+        _ => format!("{}m{}s", milliseconds / 60_000, milliseconds % 60_000 / 1_000),
     }
 }
 
@@ -163,6 +165,6 @@ mod tests {
     #[test]
     fn durations_are_short() {
         let described = [0, 999, 1_000, 59_999, 60_000, 245_000].map(describe_duration);
-        assert_eq!(described, ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 0 s", "4 min 5 s"]);
+        assert_eq!(described, ["0ms", "999ms", "1.0s", "59.9s", "1m0s", "4m5s"]);
     }
 }

@@ -12,7 +12,10 @@ use crate::output::{Column, Output, fields, table, with_hint};
 pub(super) async fn run(catalog: &Catalog, id: &str, output: Output) -> anyhow::Result<()> {
     let found = catalog.run(id).await;
     let entry = found.map_err(|error| match error.kind {
-        ErrorKind::NotFound => with_hint(error, "`tidemill runs --limit 0` lists all runs; `tidemill events` those that failed for good"),
+        ErrorKind::NotFound => with_hint(
+            error,
+            "`tidemill runs --limit 0` lists all runs; `tidemill events` those that failed for good",
+        ),
         _ => error.into(),
     })?;
     output.print(&entry, render_text)
@@ -26,9 +29,15 @@ fn render_text(entry: &RunEntry) -> String {
         ("reason", outcome.reason.clone()),
         ("error", outcome.error.map(|kind| kind.as_str().to_owned()).unwrap_or_default()),
         ("trigger", outcome.trigger.key.clone()),
-        ("started", run.map(|run| run.started.strftime("%F %T").to_string()).unwrap_or_default()),
+        (
+            "started",
+            run.map(|run| run.started.strftime("%F %T UTC").to_string()).unwrap_or_default(),
+        ),
         ("took", run.map(|run| describe_duration(run.duration_ms)).unwrap_or_default()),
-        ("memory", run.map(|run| format!("{} MiB", run.memory_bytes >> 20)).unwrap_or_default()),
+        (
+            "memory",
+            run.map(|run| format!("{} MiB", run.memory_bytes >> 20)).unwrap_or_default(),
+        ),
         ("attempt", run.map(|run| run.attempt.to_string()).unwrap_or_default()),
         ("data until", outcome.as_of.to_string()),
         ("id", entry.id.clone()),
@@ -69,7 +78,11 @@ fn finding_cells(finding: &Finding) -> Vec<String> {
         severity.to_owned(),
         finding.check.clone(),
         finding.target.clone(),
-        if finding.count == 0 { String::new() } else { finding.count.to_string() },
+        if finding.count == 0 {
+            String::new()
+        } else {
+            finding.count.to_string()
+        },
         finding.message.clone(),
     ]
 }
