@@ -33,3 +33,5 @@ mod s3;
 mod spin;
 /// What `tidemill new` generates: projects that build, pass their tests and run.
 mod templates;
+/// What the commands print, at two widths of the terminal.
+mod terminal;

@@ -19,6 +19,7 @@
 //! ```
 
 mod activity;
+mod lineage;
 mod models;
 mod monitoring;
 mod runs;
@@ -33,7 +34,8 @@ use tidemill_registry::Registry;
 use tidemill_store::Store;
 
 pub use activity::AuditQuery;
-pub use models::{ModelEntry, VersionEntry};
+pub use lineage::{DataWindow, GateResult, Lineage, ParentRun, VersionDetail};
+pub use models::{AliasMove, ModelEntry, VersionEntry};
 pub use runs::{RunEntry, RunQuery};
 pub use status::{DecisionCounts, Status};
 

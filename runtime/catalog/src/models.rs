@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tidemill_core::{
     Result,
-    layout::Prefix,
-    record::{ModelAlias, ModelVersion},
+    layout::{self, Prefix},
+    record::{AuditAction, AuditRecord, AuditResult, ModelAlias, ModelVersion},
 };
 
-use crate::Catalog;
+use crate::{AuditQuery, Catalog, RunEntry};
 
 /// A model of the registry.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +32,21 @@ pub struct VersionEntry {
     pub version: ModelVersion,
     /// By name.
     pub aliases: Vec<String>,
+}
+
+/// A move of an alias: by a principal, of which there is an audit record, or by `register`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AliasMove {
+    /// The alias as it was after the move.
+    #[serde(flatten)]
+    pub alias: ModelAlias,
+    /// Wall-clock time of the move; `None` if it was not recorded.
+    pub at: Option<Timestamp>,
+    /// The principal (`local:anna`), or `register`; `None` if it is not known.
+    pub by: Option<String>,
+    /// Why it was moved.
+    pub reason: Option<String>,
 }
 
 impl Catalog {
@@ -84,4 +100,60 @@ impl Catalog {
         let alias = alias.to_owned();
         self.with_registry(model, move |registry| registry.alias_history(&alias)).await
     }
+
+    /// Every move of an alias, the first one first, with who made it, when and why.
+    pub async fn alias_moves(&self, model: &str, alias: &str) -> Result<Vec<AliasMove>> {
+        let query = AuditQuery {
+            action: Some(AuditAction::MoveAlias),
+            resource: Some(format!("models/{model}/aliases/{alias}")),
+            limit: None,
+        };
+        let audit = self.audit(&query).await?;
+        let mut moves = Vec::new();
+        for alias in self.alias_history(model, alias).await? {
+            let audited = audit.iter().find(|record| is_record_of(record, &alias));
+            moves.push(match audited {
+                Some(record) => AliasMove {
+                    at: Some(record.at),
+                    by: Some(record.principal.clone()),
+                    reason: record.reason.clone(),
+                    alias,
+                },
+                None => self.registered_move(alias).await?,
+            });
+        }
+        Ok(moves)
+    }
+
+    /// A move that no principal made: `register` moves the alias to the version that it creates.
+    async fn registered_move(&self, alias: ModelAlias) -> Result<AliasMove> {
+        let mut moved = AliasMove {
+            alias,
+            at: None,
+            by: None,
+            reason: None,
+        };
+        let alias = &moved.alias;
+        let Some(outcome) = self.registration(&alias.model, alias.version).await? else {
+            return Ok(moved);
+        };
+        let version: Option<ModelVersion> = self.find(&layout::version(&alias.model, alias.version)).await?;
+        let decision = match &version {
+            Some(version) => {
+                let request = self.find(&version.request).await?;
+                self.decision_for(version, request.as_ref()).await?
+            }
+            None => None,
+        };
+        moved.by = Some(outcome.stage.clone());
+        moved.reason = decision.map(|decision| decision.reason);
+        let run = self.with_run_records(vec![outcome]).await;
+        moved.at = run.first().and_then(RunEntry::start_time);
+        Ok(moved)
+    }
+}
+
+/// Whether a principal's change is the one that made this move.
+fn is_record_of(record: &AuditRecord, alias: &ModelAlias) -> bool {
+    record.result == AuditResult::Succeeded && record.after["moves"] == alias.moves && record.after["version"] == alias.version
 }

@@ -175,3 +175,54 @@ async fn audit_records_are_filtered_by_action_and_resource() {
         .is_empty()
     );
 }
+
+#[tokio::test]
+async fn a_run_is_found_by_the_start_of_its_id() {
+    let catalog = Catalog::new(Store::memory());
+    put_run(&catalog, "train", "second", "done", Some("2024-01-02T00:00:00Z")).await;
+    put_run(&catalog, "train", "third", "done", None).await;
+    let id = trigger_id("train", "late", "second", &Digest::sha256(b"second"));
+    assert_eq!(catalog.run(&id[..8]).await.unwrap().outcome.reason, "second");
+    // Both have the run key `1`: one stands for both.
+    assert_eq!(catalog.run("1").await.unwrap().outcome.run_key, "1");
+    for unknown in ["", "zzz"] {
+        assert_eq!(catalog.run(unknown).await.unwrap_err().kind, ErrorKind::NotFound, "{unknown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_has_a_lineage_as_far_as_the_store_holds_it() {
+    let catalog = Catalog::new(Store::memory());
+    let digest = Digest::sha256(b"onnx");
+    let version = json!({
+        "model": "late", "version": 1, "as-of": "2013-05-01T00:00:00Z", "task": "binary", "onnx": "model.onnx", "onnx-digest": digest,
+        "transform": "transform.json", "transform-digest": digest, "profile": "profile.json", "signature": { "inputs": [], "context": [] },
+        "classes": ["0", "1"], "metrics": { "auc": 0.7 }, "evaluation": "evaluation.json", "request": "requests/late/r.json",
+    });
+    put(&catalog, &layout::version("late", 1), &version).await;
+    let alias = |moves: u32| json!({ "model": "late", "alias": "champion", "version": 1, "onnx-digest": digest, "moves": moves, "as-of": "2013-05-01T00:00:00Z" });
+    put(&catalog, &layout::alias_move("late", "champion", 0), &alias(0)).await;
+    put(&catalog, &layout::alias("late", "champion"), &alias(1)).await;
+    let audit = json!({
+        "at": "2024-01-05T00:00:00Z", "principal": "local:anna", "action": "move-alias", "resource": "models/late/aliases/champion",
+        "reason": "back", "result": "succeeded", "after": alias(1),
+    });
+    put(&catalog, &layout::audit("a"), &audit).await;
+    put_run(
+        &catalog,
+        "register",
+        "outcomes/evaluate/late/gone.json",
+        "done",
+        Some("2024-01-04T00:00:00Z"),
+    )
+    .await;
+    let detail = catalog.version_detail("late", 1).await.unwrap();
+    assert_eq!(
+        (detail.aliases, detail.gates, detail.lineage),
+        (vec!["champion".to_owned()], Vec::new(), Lineage::default())
+    );
+    let moves: Vec<(Option<String>, Option<String>)> = detail.history.into_iter().map(|moved| (moved.by, moved.reason)).collect();
+    // The outcome of that `register` names no version.
+    assert_eq!(moves, [(None, None), (Some("local:anna".to_owned()), Some("back".to_owned()))]);
+    assert_eq!(catalog.version_detail("late", 2).await.unwrap_err().kind, ErrorKind::NotFound);
+}

@@ -9,7 +9,6 @@ use tidemill_app as project;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -17,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     disable_backtraces();
-    let arguments = commands::Arguments::parse();
+    let arguments = commands::Arguments::from_command_line();
     let json = arguments.json;
     let filter = EnvFilter::try_from_env("TIDEMILL_LOG").unwrap_or_else(|_| EnvFilter::new(arguments.default_log_filter()));
     tracing_subscriber::fmt()

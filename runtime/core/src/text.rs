@@ -14,3 +14,16 @@ pub fn quoted_list(names: impl IntoIterator<Item = impl Display>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
+
+/// A number with its noun, in the plural unless there is one; for nouns whose plural ends in `s`.
+///
+/// ```
+/// use tidemill_core::text::plural;
+///
+/// assert_eq!(plural(1, "dataset"), "1 dataset");
+/// assert_eq!(plural(0, "dataset"), "0 datasets");
+/// ```
+pub fn plural(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}

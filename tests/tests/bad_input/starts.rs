@@ -77,8 +77,13 @@ fn names_that_the_project_does_not_have() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let project = small::project(folder.path())?;
     let refused = |arguments: &[&str], says: &[&str]| fails(&tidemill, &project, arguments, 4, says);
-    refused(&["runs", "bogus"], &["no stage `bogus`", "`validate`"])?;
-    refused(&["runs", "validate", "bogus"], &["`validate`", "`bogus`", "`readings`"])?;
+    refused(&["runs", "--stage", "bogus"], &["no stage `bogus`", "`validate`"])?;
+    refused(
+        &["runs", "--stage", "validate", "--resource", "bogus"],
+        &["`validate`", "`bogus`", "`readings`"],
+    )?;
+    refused(&["runs", "--resource", "bogus"], &["`bogus`", "`alarm`, `readings`"])?;
+    refused(&["runs", "show", "abc"], &["begins with `abc`", "hint: "])?;
     refused(&["replay", "bogus"], &["no model `bogus`", "`alarm`"])?;
     refused(
         &["replay", "alarm", "9"],
@@ -86,8 +91,9 @@ fn names_that_the_project_does_not_have() -> Result<()> {
     )?;
     refused(&["models", "show", "bogus"], &["no model `bogus`", "`alarm`"])?;
     refused(&["models", "show", "alarm"], &["no champion yet"])?;
+    refused(&["models", "show", "alarm@best"], &["no alias `best`", "`alarm@1`"])?;
     refused(&["models", "alias", "bogus", "champion", "1"], &["no model `bogus`", "`alarm`"])?;
-    for arguments in [&["runs"][..], &["runs", "validate", "readings"], &["replay", "alarm"]] {
+    for arguments in [&["runs"][..], &["runs", "--stage", "validate"], &["replay", "alarm"]] {
         let ended = Command::new(&tidemill).args(arguments).current_dir(&project).output()?;
         ensure!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
     }

@@ -13,9 +13,14 @@ use tidemill_nn::find_onnxruntime;
 use tidemill_run::ENGINES;
 
 use crate::{
-    output::{Output, table},
+    output::{Output, Tone, paint, result_width, wrap},
     project::{Installation, Project},
 };
+
+/// The width of the longest check's name.
+const NAME_WIDTH: usize = 12;
+/// In narrower terminals, what was found begins a line of its own.
+const MIN_FOUND_WIDTH: usize = 20;
 
 /// Checks this machine and project.
 #[derive(Args)]
@@ -68,10 +73,7 @@ impl Doctor {
                 "no tidemill.toml here or above, or it has a mistake; `tidemill check` says which",
             )),
         }
-        output.print(&checks, |checks| {
-            let row = |c: &Diagnosis| vec![c.check.to_owned(), c.state.to_owned(), c.found.clone()];
-            table(&["check", "state", "found"], checks.iter().map(row).collect(), "")
-        })?;
+        output.print(&checks, |checks| checks.iter().map(render_check).collect::<Vec<_>>().join("\n"))?;
         let is_complete = checks.iter().all(|check| check.state != "missing");
         Ok(if is_complete {
             ExitCode::SUCCESS
@@ -79,6 +81,18 @@ impl Doctor {
             ExitCode::from(ErrorKind::Config.exit_code())
         })
     }
+}
+
+/// `✓ engines  duckdb 1.5.6`; `✗` fails, `-` is missing where it is not needed.
+fn render_check(check: &Diagnosis) -> String {
+    let (mark, tone) = match check.state {
+        "ok" => ("✓", Tone::Good),
+        "missing" => ("✗", Tone::Bad),
+        _ => ("-", Tone::Warning),
+    };
+    let room = result_width().saturating_sub(NAME_WIDTH + 4);
+    let found = wrap(&check.found, room.max(MIN_FOUND_WIDTH), 0).join(&format!("\n{:1$}", "", NAME_WIDTH + 4));
+    format!("{} {:NAME_WIDTH$}  {found}", paint(tone, mark), check.check)
 }
 
 fn check_wasm_target() -> Diagnosis {

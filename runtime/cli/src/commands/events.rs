@@ -6,11 +6,15 @@ use serde::Serialize;
 use serde_json::Value;
 use tidemill_catalog::Catalog;
 use tidemill_control::{DropDeadLetters, Principal, RetryDeadLetters};
+use tidemill_core::text::plural;
 use tidemill_run::DeadLetter;
 
-use super::control;
+use super::{
+    control,
+    queue::{fetch_queue, render_queue},
+};
 use crate::{
-    output::{Output, table},
+    output::{Column, Output, table},
     project::Project,
 };
 
@@ -52,7 +56,7 @@ impl Events {
         match &self.action {
             None | Some(Action::List) => {
                 let listing = Listing {
-                    queue: project.running_address().and_then(|address| fetch_queue(&address)),
+                    queue: fetch_queue(project),
                     dead: Catalog::new(project.open_store()?).dead_letters().await?,
                 };
                 output.print(&listing, render_text)
@@ -60,49 +64,31 @@ impl Events {
             Some(Action::Retry { ids }) => {
                 let request = RetryDeadLetters { ids: ids.clone() };
                 let retried = control(project)?.retry_dead_letters(&principal, request).await?;
-                output.print(&retried, |retried| format!("{} to be retried", retried.len()))
+                output.print(&retried, |retried| format!("{} to be retried", plural(retried.len(), "event")))
             }
             Some(Action::Drop { ids }) => {
                 let request = DropDeadLetters { ids: ids.clone() };
                 let dropped = control(project)?.drop_dead_letters(&principal, request).await?;
-                output.print(&dropped, |dropped| format!("{} dropped", dropped.len()))
+                output.print(&dropped, |dropped| format!("{} dropped", plural(dropped.len(), "dead letter")))
             }
         }
     }
 }
 
-fn fetch_queue(address: &str) -> Option<Vec<Value>> {
-    let mut response = ureq::get(format!("{address}/events")).call().ok()?;
-    serde_json::from_slice(&response.body_mut().read_to_vec().ok()?).ok()
-}
-
 fn render_text(listing: &Listing) -> String {
     let queue = match &listing.queue {
         None => "no flow runs on this project".to_owned(),
-        Some(items) => {
-            let header = ["stage", "resource", "object", "attempt", "state"];
-            table(&header, items.iter().map(item_cells).collect(), "the queue is empty")
-        }
+        Some(items) => render_queue(items, "the queue is empty"),
     };
-    let header = ["id", "stage", "resource", "object", "why"];
-    let dead = table(
-        &header,
-        listing.dead.iter().map(letter_cells).collect(),
-        "there are no dead letters",
-    );
-    format!("{queue}\n{dead}")
-}
-
-fn item_cells(item: &Value) -> Vec<String> {
-    let text = |field: &str| item[field].as_str().unwrap_or_default().to_owned();
-    let is_running = item["running"] == true;
-    vec![
-        text("stage"),
-        text("resource"),
-        text("key"),
-        item["attempt"].to_string(),
-        if is_running { "running".into() } else { text("waits-for") },
-    ]
+    let columns = [
+        Column::word("dead letter"),
+        Column::word("stage"),
+        Column::word("resource"),
+        Column::key("object"),
+        Column::text("why"),
+    ];
+    let dead = listing.dead.iter().map(letter_cells).collect();
+    format!("{queue}\n\n{}", table(&columns, dead, "there are no dead letters"))
 }
 
 fn letter_cells(letter: &DeadLetter) -> Vec<String> {

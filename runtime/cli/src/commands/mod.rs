@@ -7,8 +7,10 @@ mod doctor;
 mod events;
 mod models;
 mod new;
+mod overview;
 mod predict;
 mod put;
+mod queue;
 mod replay;
 mod run;
 mod runs;
@@ -18,14 +20,25 @@ mod up;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 use tidemill_control::Control;
 
-use crate::{output::Output, project::Project};
+use crate::{
+    output::{Output, result_width},
+    project::Project,
+};
+
+/// Commands that work on no project: `--project` and `--store` are not offered there.
+const WITHOUT_PROJECT: [&str; 2] = ["new", "completions"];
 
 /// The tide turns the mill: data in, models out, watched and trained again.
 #[derive(Parser)]
-#[command(name = "tidemill", version, disable_help_subcommand = true)]
+#[command(
+    name = "tidemill",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Without a command, `tidemill` says where you are and what to type next."
+)]
 pub(crate) struct Arguments {
     /// Print results and errors as JSON.
     #[arg(long, global = true)]
@@ -37,7 +50,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "LOCATION", env = "TIDEMILL_STORE")]
     store: Option<String>,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -52,11 +65,11 @@ enum Command {
     Put(put::Put),
     /// Request a run of a stage.
     Run(run::Run),
-    /// List runs and their outcomes.
+    /// List runs and what runs now; show a run.
     Runs(runs::Runs),
     /// List the queue and the dead letters; retry or drop them.
     Events(events::Events),
-    /// List models, versions and aliases; import a model, move an alias.
+    /// List and show models, versions and aliases; import a model, move an alias.
     Models(models::Models),
     /// Request predictions from a model.
     Predict(predict::Predict),
@@ -71,11 +84,31 @@ enum Command {
 }
 
 impl Arguments {
+    /// The arguments of this process. Help is as wide as results are; a mistake ends the process, as help does.
+    pub(crate) fn from_command_line() -> Self {
+        let hidden = |id: &'static str| Arg::new(id).long(id).hide(true);
+        let hide = |command: clap::Command| match WITHOUT_PROJECT.contains(&command.get_name()) {
+            true => command.args(["project", "store"].map(hidden)),
+            false => command,
+        };
+        let mut command = Self::command().term_width(result_width()).mut_subcommands(hide);
+        let matches = command.get_matches_mut();
+        let name = matches.subcommand_name().unwrap_or_default();
+        let is_given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if WITHOUT_PROJECT.contains(&name)
+            && let Some(id) = ["project", "store"].iter().find(is_given)
+        {
+            let message = format!("`tidemill {name}` works on no project, so `--{id}` has no effect: leave it out");
+            command.error(ErrorKind::ArgumentConflict, message).exit()
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+
     /// The log filter, unless `TIDEMILL_LOG` is set.
     pub(crate) fn default_log_filter(&self) -> &'static str {
         match self.command {
             // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
-            Command::Up(_) => "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info",
+            Some(Command::Up(_)) => "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info",
             _ => "error,wasmtime_wasi_nn=off",
         }
     }
@@ -91,7 +124,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = Output { json: arguments.json };
     let store = arguments.store.as_deref();
     let project = || Project::find(arguments.project.as_deref(), store);
-    match arguments.command {
+    let Some(command) = arguments.command else {
+        overview::run(arguments.project.as_deref(), store, output).await?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    match command {
         Command::New(command) => command.run(output)?,
         Command::Check(command) => command.run(&project()?, output)?,
         Command::Up(command) => command.run(arguments.project.as_deref(), store, output).await?,

@@ -8,7 +8,7 @@ use tidemill_core::ingest::check_dataset;
 
 use super::control;
 use crate::{
-    output::{Output, table},
+    output::{Column, Output, table},
     project::{Project, read_error},
 };
 
@@ -41,7 +41,11 @@ impl Put {
                 let state = if file.new { "new" } else { "was there" };
                 vec![file.key.clone(), file.size.to_string(), state.into()]
             };
-            table(&["object", "bytes", ""], stored.iter().map(row).collect(), "nothing to put")
+            table(
+                &[Column::key("object"), Column::number("bytes"), Column::word("")],
+                stored.iter().map(row).collect(),
+                "nothing to put",
+            )
         })
     }
 

@@ -10,6 +10,18 @@ pub(crate) fn require_stage(pipeline: &Pipeline, stage: &str, resource: Option<&
     require_pair(&pairs.collect::<Vec<_>>(), stage, resource)
 }
 
+/// A dataset or model of the project, or an added stage.
+pub(crate) fn require_resource(pipeline: &Pipeline, resource: &str) -> Result<()> {
+    let resources: BTreeSet<&str> = pipeline.nodes.iter().map(|node| node.resource.as_str()).collect();
+    match resources.contains(resource) {
+        true => Ok(()),
+        false => Err(Error::not_found(format!(
+            "no stage runs for `{resource}`; stages run for {}",
+            quoted_list(resources)
+        ))),
+    }
+}
+
 /// `pairs` are stages with the resource of each.
 fn require_pair(pairs: &[(&str, &str)], stage: &str, resource: Option<&str>) -> Result<()> {
     let resources: BTreeSet<&str> = pairs

@@ -27,7 +27,7 @@ use tidemill_run::{Attempt, ENGINES, Ledger};
 
 use crate::{
     commands::models::find_version,
-    output::{Output, table},
+    output::{Column, Output, table},
     project::Project,
 };
 
@@ -89,8 +89,16 @@ impl Replay {
         bar.finish_and_clear();
         let same = rows.iter().all(|row| row.identical);
         output.print(&rows, |rows| {
-            let header = ["model", "version", "stage", "resource", "outputs", "identical", "differences"];
-            table(&header, rows.iter().map(cells).collect(), "no version is registered yet")
+            let columns = [
+                Column::word("model"),
+                Column::number("version"),
+                Column::word("stage"),
+                Column::word("resource"),
+                Column::number("outputs"),
+                Column::state("identical"),
+                Column::text("differences"),
+            ];
+            table(&columns, rows.iter().map(cells).collect(), "no version is registered yet")
         })?;
         Ok(if same {
             ExitCode::SUCCESS

@@ -1,19 +1,18 @@
 //! `tidemill models`: versions and aliases. Moving an alias back is how to roll back.
 
+mod show;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use tidemill_catalog::{Catalog, VersionEntry};
 use tidemill_control::{ImportModel, ImportedModel, MoveAlias, Principal};
-use tidemill_core::{
-    Error, ErrorKind,
-    record::{ModelAlias, ModelVersion},
-};
+use tidemill_core::{ErrorKind, record::ModelVersion};
 use tidemill_registry::CHAMPION;
 
 use super::control;
 use crate::{
-    output::{Output, table},
+    output::{Column, Output, table},
     project::{Project, read_error},
 };
 
@@ -28,12 +27,12 @@ pub(crate) struct Models {
 enum Action {
     /// List versions and their aliases (default).
     List,
-    /// Show the record of a version; default: the champion's.
+    /// Show a version: lineage, metrics, gates, and the history of the aliases.
     Show {
-        /// The model.
+        /// The model, or a version of it: `late`, `late@3`, `late@challenger`. Default: the champion.
         model: String,
-        /// The version's number.
-        version: Option<u32>,
+        /// The version's number or an alias, instead of `@`.
+        version: Option<String>,
     },
     /// Import a model that was trained elsewhere: an ONNX file.
     Import {
@@ -69,7 +68,13 @@ impl Models {
         let catalog = Catalog::new(project.open_store()?);
         match &self.action {
             None | Some(Action::List) => list(project, &catalog, output).await,
-            Some(Action::Show { model, version }) => show(project, &catalog, model, *version).await,
+            Some(Action::Show { model, version }) => {
+                let (model, selected) = match (model.split_once('@'), version) {
+                    (Some((model, selected)), None) => (model, Some(selected)),
+                    (_, version) => (model.as_str(), version.as_deref()),
+                };
+                show::run(project, &catalog, model, selected, output).await
+            }
             Some(Action::Import { model, file }) => import(project, model, file, output).await,
             Some(Action::Alias {
                 model,
@@ -89,13 +94,13 @@ impl Models {
                 })
             }
             Some(Action::History { model, alias }) => {
-                let history = catalog.alias_history(model, alias).await?;
+                let history = catalog.alias_moves(model, alias).await?;
                 if history.is_empty() {
                     project.pipeline.require_model(model)?;
                 }
                 output.print(&history, |history| {
-                    let rows = history.iter().map(history_cells).collect();
-                    table(&["move", "version", "as of", "onnx"], rows, "the alias was never moved")
+                    let rows = history.iter().map(show::move_cells).collect();
+                    table(&show::MOVES, rows, "the alias was never moved")
                 })
             }
         }
@@ -108,25 +113,16 @@ async fn list(project: &Project, catalog: &Catalog, output: Output) -> anyhow::R
         versions.extend(catalog.model(model).await?.versions);
     }
     output.print(&versions, |versions| {
-        let header = ["model", "version", "aliases", "as of", "metrics", "onnx"];
-        table(&header, versions.iter().map(version_cells).collect(), "no model is registered yet")
+        let columns = [
+            Column::word("model"),
+            Column::number("version"),
+            Column::text("aliases"),
+            Column::word("data until"),
+            Column::text("metrics"),
+            Column::word("onnx"),
+        ];
+        table(&columns, versions.iter().map(version_cells).collect(), "no model is registered yet")
     })
-}
-
-async fn show(project: &Project, catalog: &Catalog, model: &str, version: Option<u32>) -> anyhow::Result<()> {
-    let number = match version {
-        Some(number) => number,
-        None => match catalog.alias(model, CHAMPION).await? {
-            Some(champion) => champion.version,
-            None => {
-                project.pipeline.require_model(model)?;
-                return Err(Error::not_found(format!("`{model}` has no champion yet")).into());
-            }
-        },
-    };
-    let version = find_version(project, catalog, model, number).await?;
-    // The record is JSON either way: a table would leave out most of it.
-    Output { json: true }.print(&version, |_| String::new())
 }
 
 /// A version. Of a model without versions, the name may be the mistake.
@@ -172,17 +168,8 @@ fn version_cells(entry: &VersionEntry) -> Vec<String> {
         version.model.clone(),
         version.version.to_string(),
         entry.aliases.join(", "),
-        version.as_of.to_string(),
+        version.as_of.strftime("%F").to_string(),
         metrics.collect::<Vec<_>>().join(", "),
         version.onnx_digest.short().to_owned(),
-    ]
-}
-
-fn history_cells(alias: &ModelAlias) -> Vec<String> {
-    vec![
-        alias.moves.to_string(),
-        alias.version.to_string(),
-        alias.as_of.to_string(),
-        alias.onnx_digest.short().to_owned(),
     ]
 }

@@ -1,11 +1,21 @@
-//! The output of commands: tables or JSON on the standard output, errors on the standard error.
+//! The output of commands: text or JSON on the standard output, errors on the standard error.
+//!
+//! No line of text is wider than the terminal, whatever a command returns: see [`terminal`] for the width, and [`columns`] for how
+//! tables give way. JSON and generated files are written as they are.
+
+mod columns;
+mod terminal;
+mod wrapping;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Serialize;
 use tidemill_core::ErrorKind;
+
+pub(crate) use columns::Column;
+pub(crate) use terminal::{Tone, paint, result_width};
+pub(crate) use wrapping::wrap;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy)]
@@ -14,16 +24,19 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Writes a result: as JSON, or as the text that `render_text` returns.
+    /// Writes a result: as JSON, or as the text that `render_text` returns, its long lines wrapped.
     pub(crate) fn print<T: Serialize>(self, value: &T, render_text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let text = if self.json {
             serde_json::to_string_pretty(value)?
         } else {
-            render_text(value)
+            wrap(&render_text(value), result_width(), INDENT).join("\n")
         };
         write_stdout(format!("{}\n", text.trim_end()).as_bytes())
     }
 }
+
+/// By how much the lines that follow from a long one are indented.
+const INDENT: usize = 2;
 
 /// Writes to the standard output.
 pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<()> {
@@ -36,18 +49,20 @@ pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// A table, or `empty` if it has no rows.
-pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> String {
+/// A table, or `empty` if it has no rows. A header alone stands for a column of text.
+pub(crate) fn table<'a, C: Copy + Into<Column<'a>>>(columns: &[C], rows: Vec<Vec<String>>, empty: &str) -> String {
     if rows.is_empty() {
         return empty.to_owned();
     }
-    let mut table = Table::new();
-    table
-        .load_preset(UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.to_vec());
-    table.add_rows(rows);
-    table.to_string()
+    let columns: Vec<Column<'_>> = columns.iter().map(|column| (*column).into()).collect();
+    columns::render_table(&columns, &rows, result_width())
+}
+
+/// Names with what they stand for, one below the other; those without a value are left out.
+pub(crate) fn fields(rows: &[(&str, String)]) -> String {
+    let rows = rows.iter().filter(|(_, value)| !value.is_empty());
+    let rows = rows.map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
+    table(&[Column::word(""), Column::text("")], rows.collect(), "")
 }
 
 /// An error with a line of advice.
@@ -94,9 +109,11 @@ pub(crate) fn report_error(error: &anyhow::Error, json: bool) -> ExitCode {
     if json {
         eprintln!("{}", serde_json::json!({ "error": reported }));
     } else {
-        eprintln!("error: {}", reported.message);
-        if let Some(hint) = reported.hint {
-            eprintln!("hint: {hint}");
+        let hint = reported.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        let text = format!("error: {}{hint}", reported.message);
+        match terminal::error_width() {
+            Some(width) => eprintln!("{}", wrap(&text, width, INDENT).join("\n")),
+            None => eprintln!("{text}"),
         }
     }
     ExitCode::from(kind.map_or(1, ErrorKind::exit_code))
