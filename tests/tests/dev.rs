@@ -100,7 +100,11 @@ impl Dev {
     fn stop(mut self) -> Result<()> {
         let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
         let status = self.child.wait()?;
-        ensure!(killed.success() && status.success(), "`tidemill dev` ended with {status}: {}", self.folder.output()?);
+        ensure!(
+            killed.success() && status.success(),
+            "`tidemill dev` ended with {status}: {}",
+            self.folder.output()?
+        );
         Ok(())
     }
 }
@@ -210,7 +214,9 @@ fn feed(folder: &Folder, stopping: &AtomicBool) -> Result<Vec<String>> {
 #[test]
 fn ten_edits_and_more_under_load() -> Result<()> {
     let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
-    let Some(guest) = guest("tidemill_guest_ten_line.wasm")? else { return Ok(()) };
+    let Some(guest) = guest("tidemill_guest_ten_line.wasm")? else {
+        return Ok(());
+    };
     let folder = tempfile::tempdir()?;
     let project = trained::project(&tidemill, Path::new(env!("CARGO_TARGET_TMPDIR")), folder.path())?;
     let mut dev = Dev::start(&tidemill, &project)?;
@@ -231,16 +237,32 @@ fn ten_edits_and_more_under_load() -> Result<()> {
     for key in &files {
         dev.folder.wait_for_outcome("validate", "readings", key)?;
     }
-    ensure!(!dev.folder.store("dead").exists() || fs::read_dir(dev.folder.store("dead"))?.next().is_none(), "an event failed");
+    ensure!(
+        !dev.folder.store("dead").exists() || fs::read_dir(dev.folder.store("dead"))?.next().is_none(),
+        "an event failed"
+    );
     dev.stop()?;
-    ensure!(answered.len() > 100 && files.len() > 5, "{} predictions, {} files", answered.len(), files.len());
+    ensure!(
+        answered.len() > 100 && files.len() > 5,
+        "{} predictions, {} files",
+        answered.len(),
+        files.len()
+    );
     let server = Server::up(&tidemill, &project, &[])?;
     let logged: BTreeSet<String> = prediction_log::ids(&server, "alarm")?.into_iter().collect();
     let lost: Vec<&String> = answered.difference(&logged).collect();
-    ensure!(lost.is_empty(), "{} answered predictions are not in the log: {:?}", lost.len(), &lost[..1]);
+    ensure!(
+        lost.is_empty(),
+        "{} answered predictions are not in the log: {:?}",
+        lost.len(),
+        &lost[..1]
+    );
     // The one that warmed the instances up is not.
     let strange: Vec<&String> = logged.iter().filter(|id| !id.starts_with("dev-")).collect();
-    ensure!(strange.is_empty(), "the log holds predictions that no client asked for: {strange:?}");
+    ensure!(
+        strange.is_empty(),
+        "the log holds predictions that no client asked for: {strange:?}"
+    );
     eprintln!("{} predictions and {} files: all there", answered.len(), files.len());
     server.stop()
 }
@@ -251,24 +273,41 @@ fn edit(dev: &mut Dev, guest: &[u8]) -> Result<()> {
 
     // SQL: an edit that is right, one that is wrong, and back.
     let narrower = sql.replace("FROM readings", "FROM readings WHERE speed >= 0");
-    let parts = ["`features.sql` changed", "version 1 stays the champion", "`tidemill run retrain alarm`"];
+    let parts = [
+        "`features.sql` changed",
+        "version 1 stays the champion",
+        "`tidemill run retrain alarm`",
+    ];
     dev.apply("features.sql", &narrower, &parts)?;
     let misspelt = narrower.replace("site, level", "site,\n  levle");
     dev.refuse("features.sql", &misspelt, &["features.sql:2:3: ", "levle"])?;
     dev.write("features.sql", &narrower)?;
     dev.expect(&["`features.sql`: nothing that runs differs"])?;
-    dev.refuse("features.sql", "SELECT id, \"at\", site FROM readings\n", &["features.sql:1:1: ", "`alarm`"])?;
+    dev.refuse(
+        "features.sql",
+        "SELECT id, \"at\", site FROM readings\n",
+        &["features.sql:1:1: ", "`alarm`"],
+    )?;
     dev.apply_back("features.sql", &sql, &narrower)?;
 
     // A contract: tighter, broken, and back.
     let tight = contract.replace("speed = { type = \"number\" }", "speed = { type = \"number\", maximum = -1.0 }");
-    dev.apply("contract.toml", &tight, &["`contract.toml` changed", "by the new rules from now on"])?;
+    dev.apply(
+        "contract.toml",
+        &tight,
+        &["`contract.toml` changed", "by the new rules from now on"],
+    )?;
     let rejected = dev.folder.decide("validate", "readings", "raw/readings/tight.csv", &file(41))?;
     ensure!(rejected.decision == Decision::Rejected, "{rejected:?}");
     dev.expect(&["✗ rejected readings tight.csv: ", "`speed` is above -1"])?;
     dev.refuse("contract.toml", tight.replace("[columns]", "[columns"), &["contract.toml:1:"])?;
-    let rejected = dev.folder.decide("validate", "readings", "raw/readings/still-tight.csv", &file(42))?;
-    ensure!(rejected.decision == Decision::Rejected, "a refused contract changed the rules: {rejected:?}");
+    let rejected = dev
+        .folder
+        .decide("validate", "readings", "raw/readings/still-tight.csv", &file(42))?;
+    ensure!(
+        rejected.decision == Decision::Rejected,
+        "a refused contract changed the rules: {rejected:?}"
+    );
     dev.apply("contract.toml", &contract, &["`contract.toml` changed"])?;
     let good = dev.folder.decide("validate", "readings", "raw/readings/good.csv", &file(43))?;
     ensure!(good.decision == Decision::Done, "{good:?}");
@@ -289,8 +328,13 @@ fn edit(dev: &mut Dev, guest: &[u8]) -> Result<()> {
     dev.refuse("tidemill.toml", &unknown, &[&place, "unknown field `slice`"])?;
 
     // A stage whose component is built later, then again, then not to the end.
-    let staged = format!("{strict}\n[[stage]]\nname = \"count\"\ncomponent = \"out/count.wasm\"\non = \"drop/**\"\nwrites = [\"counts/**\"]\n");
-    dev.apply("tidemill.toml", &staged, &["the stage `count` is new", "`out/count.wasm` is not there yet"])?;
+    let staged =
+        format!("{strict}\n[[stage]]\nname = \"count\"\ncomponent = \"out/count.wasm\"\non = \"drop/**\"\nwrites = [\"counts/**\"]\n");
+    dev.apply(
+        "tidemill.toml",
+        &staged,
+        &["the stage `count` is new", "`out/count.wasm` is not there yet"],
+    )?;
     fs::create_dir(dev.folder.0.join("out"))?;
     let digest = Digest::sha256(guest);
     dev.apply("out/count.wasm", guest, &["`out/count.wasm`", digest.as_str()])?;
@@ -299,7 +343,11 @@ fn edit(dev: &mut Dev, guest: &[u8]) -> Result<()> {
     // The same code in another file: a component may have sections of its own.
     let rebuilt = [guest, b"\x00\x05\x04note"].concat();
     let digest = Digest::sha256(&rebuilt);
-    dev.apply("out/count.wasm", &rebuilt, &["the next runs of `count:count` use it", digest.as_str()])?;
+    dev.apply(
+        "out/count.wasm",
+        &rebuilt,
+        &["the next runs of `count:count` use it", digest.as_str()],
+    )?;
     let counted = dev.folder.decide("count", "count", "drop/two", "a\n")?;
     ensure!(counted.component == digest, "{counted:?}");
     dev.refuse("out/count.wasm", &guest[..guest.len() / 2], &["not taken"])?;
@@ -314,8 +362,20 @@ fn edit(dev: &mut Dev, guest: &[u8]) -> Result<()> {
 
     // A model under another name, and everything as it was.
     let renamed = staged.replace("[model.alarm]", "[model.alert]");
-    dev.apply("tidemill.toml", &renamed, &["the model `alarm` is gone", "the model `alert` is new"])?;
-    dev.apply("tidemill.toml", &toml, &["the model `alarm` is new", "the dataset `more` is gone", "the stage `count` is gone"])
+    dev.apply(
+        "tidemill.toml",
+        &renamed,
+        &["the model `alarm` is gone", "the model `alert` is new"],
+    )?;
+    dev.apply(
+        "tidemill.toml",
+        &toml,
+        &[
+            "the model `alarm` is new",
+            "the dataset `more` is gone",
+            "the stage `count` is gone",
+        ],
+    )
 }
 
 impl Dev {

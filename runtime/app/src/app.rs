@@ -128,7 +128,13 @@ impl App {
         self.start_server(listener, read_predict(&self.project)?, log, None).await
     }
 
-    async fn start_server(&self, listener: TcpListener, component: Vec<u8>, log: DurableLog, host_routes: Option<HostRoutes>) -> Result<Server> {
+    async fn start_server(
+        &self,
+        listener: TcpListener,
+        component: Vec<u8>,
+        log: DurableLog,
+        host_routes: Option<HostRoutes>,
+    ) -> Result<Server> {
         Server::start(ServeOptions {
             cache_dir: self.project.compile_cache_dir(),
             component,

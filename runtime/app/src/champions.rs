@@ -34,7 +34,11 @@ pub(crate) async fn list_models(store: &Store, pipeline: &Pipeline) -> Result<Ve
         models.push(ModelState {
             name: model.name.clone(),
             champion: alias.map(|alias| alias.version),
-            dataset: pipeline.features.get(&model.features).map(|f| f.dataset.clone()).unwrap_or_default(),
+            dataset: pipeline
+                .features
+                .get(&model.features)
+                .map(|f| f.dataset.clone())
+                .unwrap_or_default(),
         });
     }
     Ok(models)
@@ -47,7 +51,10 @@ pub(crate) async fn sample_request(store: &Store, model: &str, version: u32) -> 
         return Ok(None);
     };
     let body = json!({ "inputs": inputs.iter().map(sample_input).collect::<Vec<_>>() });
-    Ok(Some((format!("/v2/models/{model}/versions/{version}/infer"), body.to_string().into_bytes())))
+    Ok(Some((
+        format!("/v2/models/{model}/versions/{version}/infer"),
+        body.to_string().into_bytes(),
+    )))
 }
 
 fn sample_input(column: &SignatureColumn) -> Value {

@@ -84,7 +84,11 @@ fn describe_features(old: &Project, new: &Project, models: &[ModelState], lines:
         };
         let users: Vec<&Model> = new.pipeline.models.values().filter(|model| model.features == *name).collect();
         for model in &users {
-            lines.push(format!("{what}: the next training of `{0}` uses it; {1}", model.name, stays(models, &model.name)));
+            lines.push(format!(
+                "{what}: the next training of `{0}` uses it; {1}",
+                model.name,
+                stays(models, &model.name)
+            ));
         }
         if users.is_empty() {
             lines.push(format!("{what}: no model uses these features"));
@@ -122,7 +126,10 @@ fn describe_models(old: &Project, new: &Project, models: &[ModelState], lines: &
             earlier.monitor != model.monitor,
             &"windows that close from now on are monitored as it says now",
         );
-        report(earlier.retrain != model.retrain, &"the next decision follows the rules as they are now");
+        report(
+            earlier.retrain != model.retrain,
+            &"the next decision follows the rules as they are now",
+        );
     }
 }
 
@@ -155,14 +162,19 @@ fn describe_nodes(old: &Project, new: &Project, lines: &mut Vec<String>) {
         };
         // What the nine are configured with is described by what it follows from.
         let is_same = match added {
-            true => Node {
-                component: earlier.component.clone(),
-                ..node.clone()
-            } == *earlier,
+            true => {
+                Node {
+                    component: earlier.component.clone(),
+                    ..node.clone()
+                } == *earlier
+            }
             false => limits(earlier) == limits(node),
         };
         if !is_same {
-            lines.push(format!("the stage `{}` runs as `{PROJECT_FILE}` says now, from its next run on", node.id()));
+            lines.push(format!(
+                "the stage `{}` runs as `{PROJECT_FILE}` says now, from its next run on",
+                node.id()
+            ));
         }
     }
 }
@@ -250,25 +262,44 @@ on = "drop/**"
                 "SELECT 2",
                 ["`alarm.sql` changed", "version 3 stays", "`tidemill run retrain alarm`"],
             ),
-            (TOML.to_owned(), &lenient, "SELECT 1", ["`contract.toml` changed", "from now on", "stays"]),
+            (
+                TOML.to_owned(),
+                &lenient,
+                "SELECT 1",
+                ["`contract.toml` changed", "from now on", "stays"],
+            ),
             (
                 TOML.replace("0.6", "0.7"),
                 CONTRACT,
                 "SELECT 1",
                 ["[model.alarm]", "next candidate", "gates"],
             ),
-            (TOML.replace("drop/**", "put/**"), CONTRACT, "SELECT 1", ["`sum:sum`", "next run", "now"]),
             (
-                TOML.replace("[dataset.readings]", "[dataset.more]\ncontract = \"contract.toml\"\ntime = \"at\"\nkey = []\n[dataset.readings]"),
+                TOML.replace("drop/**", "put/**"),
+                CONTRACT,
+                "SELECT 1",
+                ["`sum:sum`", "next run", "now"],
+            ),
+            (
+                TOML.replace(
+                    "[dataset.readings]",
+                    "[dataset.more]\ncontract = \"contract.toml\"\ntime = \"at\"\nkey = []\n[dataset.readings]",
+                ),
                 CONTRACT,
                 "SELECT 1",
                 ["`more` is new", "raw/more/", "tidemill put more"],
             ),
         ] {
             let lines = lines(&toml, contract, sql);
-            assert!(lines.len() == 1 && parts.iter().all(|part| lines[0].contains(part)), "{parts:?}: {lines:?}");
+            assert!(
+                lines.len() == 1 && parts.iter().all(|part| lines[0].contains(part)),
+                "{parts:?}: {lines:?}"
+            );
         }
         let renamed = lines(&TOML.replace("[model.alarm]", "[model.alert]"), CONTRACT, "SELECT 1");
-        assert!(renamed.len() == 2 && renamed[0].contains("`alarm` is gone") && renamed[1].contains("`alert` is new"), "{renamed:?}");
+        assert!(
+            renamed.len() == 2 && renamed[0].contains("`alarm` is gone") && renamed[1].contains("`alert` is new"),
+            "{renamed:?}"
+        );
     }
 }

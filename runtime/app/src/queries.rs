@@ -134,8 +134,16 @@ label = "alarm"
         check(folder.path(), &assertion("count(*) > 1"), query).unwrap();
         for (contract, query, parts) in [
             (CONTRACT.to_owned(), query.replace("id % 7", "idd % 7"), ["alarm.sql:2:25", "idd"]),
-            (CONTRACT.to_owned(), query.replace("readings", "reading"), ["alarm.sql:2:", "reading"]),
-            (CONTRACT.to_owned(), query.replace(" alarm,", ""), ["alarm.sql:1:1", "does not select `alarm`"]),
+            (
+                CONTRACT.to_owned(),
+                query.replace("readings", "reading"),
+                ["alarm.sql:2:", "reading"],
+            ),
+            (
+                CONTRACT.to_owned(),
+                query.replace(" alarm,", ""),
+                ["alarm.sql:1:1", "does not select `alarm`"],
+            ),
             (assertion("count(*) > levle"), query.to_owned(), ["contract.toml:7:", "`some`"]),
         ] {
             let error = check(folder.path(), &contract, &query).unwrap_err();

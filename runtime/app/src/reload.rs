@@ -49,7 +49,9 @@ impl RunningApp {
             let components = check_components(&before, &after)?;
             Ok((components, read_predict(&checked)?))
         });
-        let checked = checking.await.map_err(|e| Error::bug(format!("the check of the project ended: {e}")))?;
+        let checked = checking
+            .await
+            .map_err(|e| Error::bug(format!("the check of the project ended: {e}")))?;
         let (mut components, bytes) = checked?;
         let digest = Digest::sha256(&bytes);
         let mut predict = None;

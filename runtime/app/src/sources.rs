@@ -106,7 +106,11 @@ fn paths(project: &Project) -> BTreeSet<PathBuf> {
     let texts = sources.contracts.values().chain(sources.queries.values()).map(String::as_str);
     let texts = texts.chain([PROJECT_FILE]).map(|path| project.root.join(path));
     let pipeline = &project.pipeline;
-    let components = pipeline.nodes.iter().map(|node| &node.component).chain([&pipeline.predict_component]);
+    let components = pipeline
+        .nodes
+        .iter()
+        .map(|node| &node.component)
+        .chain([&pipeline.predict_component]);
     let components = components.filter_map(|name| match name.starts_with("tidemill:") {
         true => project.component_path(name).ok(),
         false => Some(project.root.join(name)),
@@ -133,7 +137,9 @@ mod tests {
     use super::*;
 
     async fn change(watch: &mut SourceWatch) -> Vec<String> {
-        tokio::time::timeout(Duration::from_secs(10), watch.wait_for_change()).await.unwrap()
+        tokio::time::timeout(Duration::from_secs(10), watch.wait_for_change())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -158,7 +164,10 @@ mod tests {
         assert_eq!(watch.read_project().unwrap().pipeline.datasets.len(), 1);
         // The component is not the project's any more.
         write("out/sum.wasm", "xy");
-        write("d.toml", "[columns]\nid = { type = \"integer\" }\nat = { type = \"timestamp\" }\n\n");
+        write(
+            "d.toml",
+            "[columns]\nid = { type = \"integer\" }\nat = { type = \"timestamp\" }\n\n",
+        );
         assert_eq!(change(&mut watch).await, ["d.toml"]);
     }
 }

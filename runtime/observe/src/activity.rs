@@ -192,7 +192,13 @@ mod tests {
         let (lines, written) = lines();
         let quarantined = Run {
             finding: Some("`distance` is below 1: 2 of 20 rows, first `-3`"),
-            ..run("validate", "flights", "raw/flights/2013-04.csv", "done", "18 good rows, 2 in quarantine")
+            ..run(
+                "validate",
+                "flights",
+                "raw/flights/2013-04.csv",
+                "done",
+                "18 good rows, 2 in quarantine",
+            )
         };
         let rejected = Run {
             finding: Some("1 lines are not CSV with this header: line 12: too many columns"),
@@ -205,7 +211,13 @@ mod tests {
         written_by(run("retrain", "late", "outcomes/monitor/late/x.json", "skipped", "no drift"));
         written_by(run("sum", "sum", "raw/events/a.jsonl", "done", "3 rows"));
         // What failed is written when it is known whether it is tried again.
-        written_by(run("train", "late", "requests/late/x.json", "transient", "the store does not answer"));
+        written_by(run(
+            "train",
+            "late",
+            "requests/late/x.json",
+            "transient",
+            "the store does not answer",
+        ));
         assert_eq!(
             *written.lock(),
             [

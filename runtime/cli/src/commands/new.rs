@@ -102,7 +102,9 @@ impl New {
 /// Says that the folder is not named as clap would.
 fn missing_folder() -> ! {
     let message = "the folder <DIR> is not given: `tidemill new [--template <TEMPLATE>] <DIR>`; in a terminal it is asked for\n";
-    super::Arguments::command().error(ErrorKind::MissingRequiredArgument, message).exit()
+    super::Arguments::command()
+        .error(ErrorKind::MissingRequiredArgument, message)
+        .exit()
 }
 
 fn check_empty(dir: &Path) -> Result<()> {

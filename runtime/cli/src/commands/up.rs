@@ -174,7 +174,10 @@ impl Overview {
             add("model", format!("{}: {state}", model.name));
         }
         for component in &self.missing {
-            add("missing", format!("the component `{component}`: build it; runs of its stage fail until then"));
+            add(
+                "missing",
+                format!("the component `{component}`: build it; runs of its stage fail until then"),
+            );
         }
         text
     }

@@ -48,7 +48,9 @@ impl ServedComponent {
             let request = Request::post(path)
                 .header(header::HOST, "localhost")
                 .header(header::CONTENT_TYPE, "application/json");
-            request.body(body.clone()).map_err(|e| Error::bug(format!("`{path}` is no path: {e}")))
+            request
+                .body(body.clone())
+                .map_err(|e| Error::bug(format!("`{path}` is no path: {e}")))
         };
         // All concurrently: an instance that is busy leaves the next request to another one.
         let mut calls = Vec::new();

@@ -139,6 +139,10 @@ mod tests {
         }
         let many: Vec<String> = (0..60).map(|n| format!("level AS level_{n}")).collect();
         let sql = format!("SELECT {}, lvel FROM readings", many.join(", "));
-        assert_eq!(plan(&sql).unwrap_err().1.as_deref(), Some("lvel"), "DuckDB shows a part of a long line");
+        assert_eq!(
+            plan(&sql).unwrap_err().1.as_deref(),
+            Some("lvel"),
+            "DuckDB shows a part of a long line"
+        );
     }
 }

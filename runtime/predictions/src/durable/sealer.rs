@@ -28,13 +28,7 @@ pub(super) struct Command {
     pub(super) reply: Option<oneshot::Sender<Result<()>>>,
 }
 
-pub(super) fn start(
-    folder: PathBuf,
-    active: ActiveFile,
-    store: Store,
-    models: Models,
-    handle: Handle,
-) -> mpsc::Sender<Command> {
+pub(super) fn start(folder: PathBuf, active: ActiveFile, store: Store, models: Models, handle: Handle) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel();
     let sealer = Sealer {
         folder,

@@ -18,7 +18,10 @@ pub(super) fn is_terminal() -> bool {
 
 /// Which template to start from; `default` is selected first.
 pub(super) fn template(mut templates: Vec<Template>, default: &str) -> anyhow::Result<Template> {
-    let items: Vec<String> = templates.iter().map(|template| format!("{:13} {}", template.id, template.description)).collect();
+    let items: Vec<String> = templates
+        .iter()
+        .map(|template| format!("{:13} {}", template.id, template.description))
+        .collect();
     let first = templates.iter().position(|template| template.id == default).unwrap_or_default();
     let chosen = Select::with_theme(&ColorfulTheme::default())
         .with_prompt("What do you start from?")
