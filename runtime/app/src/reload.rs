@@ -47,7 +47,7 @@ impl RunningApp {
         let checking = tokio::task::spawn_blocking(move || {
             checked.check_queries(&sql)?;
             let components = check_components(&before, &after)?;
-            Ok((components, read_predict(&checked)?))
+            Ok::<_, Error>((components, read_predict(&checked)?))
         });
         let checked = checking
             .await
@@ -86,8 +86,8 @@ impl RunningApp {
             parts.app.flow_setup(project, runner, &parts.sql, log, &parts.settings)
         };
         parts.flow.stop().await?;
-        // What was predicted so far is filed as it was when it was predicted.
-        parts.log.seal().await?;
+        // What was predicted so far is filed by the windows of its time. Where the store does not answer, it is by those of now.
+        let _later = parts.log.seal().await;
         parts.log.set_models(ServingConfig::from_pipeline(&project.pipeline).models);
         let flow = match parts.flow.replace(setup(&project, &runner, &parts.log)).await {
             Ok(flow) => flow,
@@ -104,6 +104,7 @@ impl RunningApp {
         let is_other_export = self.project().observe != project.observe;
         self.parts.runner = runner;
         self.parts.app.set_project(project);
+        self.compile_components();
         if is_other_export {
             stop_exporter(self.parts.exporter.take()).await;
             self.parts.exporter = start_exporter(self.project(), &self.parts.settings);

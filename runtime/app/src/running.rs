@@ -62,7 +62,7 @@ impl RunningApp {
     }
 
     /// Compiles the components of the stages beside what runs, so that the first event of a stage does not wait for that.
-    fn compile_components(&self) {
+    pub(crate) fn compile_components(&self) {
         let (runner, cancelled) = (self.parts.runner.clone(), self.cancelled.clone());
         drop(tokio::task::spawn_blocking(move || runner.compile_all(&cancelled)));
     }
@@ -77,7 +77,6 @@ impl RunningApp {
         }
         parts.follower = parts.queue.clone().map(|queue| follow(flow.clone(), queue));
         parts.flow = flow;
-        self.compile_components();
     }
 
     /// The server's URL, `http://<address>:<port>`.

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use tidemill_app::{App, DEFAULT_ADDRESS, ListenError, ModelState, Project, RunningApp, ServeSettings, listen, serving_address};
 use tidemill_core::{Error, layout::Prefix, text::quoted_list};
-use tidemill_observe::ActivityLines;
+use tidemill_observe::{Activity, ActivityLines};
 
 use crate::output::{Output, with_hint, write_stdout};
 
@@ -106,7 +106,7 @@ fn already_running_error(project: &Project) -> Option<anyhow::Error> {
 fn watch_activity() -> Arc<ActivityLines> {
     let lines = Arc::new(ActivityLines::new(say));
     let (watching, counting) = (lines.clone(), lines.clone());
-    tidemill_observe::global().set_observer(Arc::new(move |activity| watching.add(activity)));
+    tidemill_observe::global().set_observer(Arc::new(move |activity: &Activity<'_>| watching.add(activity)));
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(COUNT_INTERVAL).await;
