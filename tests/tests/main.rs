@@ -13,6 +13,8 @@ mod conventions;
 mod crash;
 /// `tidemill deploy sam` and `tidemill deploy spin`.
 mod deploy;
+/// `tidemill dev`: edits take effect or are refused with their place, and nothing is lost.
+mod dev;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.

@@ -1,24 +1,36 @@
 //! An open project, and what serving it takes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tidemill_api::{ApiState, FlowSlot};
 use tidemill_control::Control;
-use tidemill_core::{Error, Result, pipeline::deployment::ServingConfig};
+use tidemill_core::{Digest, Error, Result, pipeline::deployment::ServingConfig};
 use tidemill_engine::{
-    Engine, EngineOptions, ServerHandle,
-    serve::{HostRoutes, ServeLimits, ServeOptions, Server},
+    Engine, EngineOptions,
+    serve::{HostRoutes, ServeLimits, ServeOptions, ServedComponent, Server},
 };
 use tidemill_flow::{Flow, FlowOptions, FlowSetup};
+use tidemill_host::SqlEngine;
 use tidemill_nn::{BackendChoice, open_backend};
 use tidemill_observe::otlp;
 use tidemill_predictions::{DurableLog, LogOptions};
 use tidemill_store::{MessageQueue, Store};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{ComponentRunner, Project, RunningApp, ServeSettings, components::read_onnx, run_environment, running::Parts, windows};
+use crate::{
+    ComponentRunner, ModelState, Project, RunningApp, ServeSettings,
+    champions::{list_models, sample_request},
+    components::read_onnx,
+    run_environment,
+    running::Parts,
+    windows,
+};
+
+/// How long a start waits for a champion to be loaded.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An open project. Opening starts nothing, so that any number of processes may have one project open.
+#[derive(Clone)]
 pub struct App {
     project: Project,
     store: Store,
@@ -48,6 +60,10 @@ impl App {
         &self.project
     }
 
+    pub(crate) fn set_project(&mut self, project: Project) {
+        self.project = project;
+    }
+
     /// Its store.
     pub fn store(&self) -> &Store {
         &self.store
@@ -58,59 +74,67 @@ impl App {
         &self.engine
     }
 
-    /// Starts the flow and the server, and returns when both answer. Bind the listener before you open the app: see
-    /// [`listen`](crate::listen).
+    /// The models of the project, and what serves them.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn models(&self) -> Result<Vec<ModelState>> {
+        list_models(&self.store, &self.project.pipeline).await
+    }
+
+    /// Starts the flow and the server, and returns when both answer and the champions are loaded. The components of the stages are compiled
+    /// afterwards. Bind the listener before you open the app: see [`listen`](crate::listen).
     ///
     /// # Errors
     /// `Config` if another process serves the project.
     pub async fn serve(&self, listener: TcpListener, settings: ServeSettings) -> Result<RunningApp> {
         let project = &self.project;
-        let queue = project.settings.queue.as_deref().map(MessageQueue::open).transpose()?;
+        let queue = project.settings.queue.as_deref().map(MessageQueue::open).transpose()?.map(Arc::new);
         let log = DurableLog::open(
             &project.state_path("log"),
             self.store.clone(),
             ServingConfig::from_pipeline(&project.pipeline).models,
             LogOptions::default(),
         )?;
-        for model in project.pipeline.models.keys() {
-            tidemill_observe::global().declare_model(model);
-        }
+        declare_models(project);
         let slot = FlowSlot::default();
-        let state = ApiState {
-            pipeline: project.pipeline.clone(),
-            control: Control::new(self.store.clone(), project.pipeline.clone()),
-            flow: slot.clone(),
-        };
         // Before the flow: a request while it starts gets 503 and not a refused connection.
-        let server = self.serve_predictions(listener, log.clone(), Some(host_routes(state))).await?;
-        let flow = self.start_flow(&log, &settings).await?;
+        let routes = self.host_routes(project, slot.clone());
+        let component = read_predict(project)?;
+        let predict = Digest::sha256(&component);
+        let server = self.start_server(listener, component, log.clone(), Some(routes)).await?;
+        self.warm_up(project, &server.component()).await;
+        let sql = project.sql_engine(None)?;
+        let runner = Arc::new(ComponentRunner::new(project.clone(), self.engine.clone()));
+        let flow = Flow::start(self.flow_setup(project, &runner, &sql, &log, &settings)).await?;
         let _first = slot.set(flow.clone());
-        let follower = queue.map(|queue| {
-            let flow = flow.clone();
-            tokio::spawn(async move { flow.consume(&queue).await })
-        });
-        let exporter = settings
-            .otlp(project)
-            .map(|settings| otlp::Exporter::start(settings, tidemill_observe::global()));
         RunningApp::new(Parts {
-            project: project.clone(),
+            follower: queue.clone().map(|queue| follow(flow.clone(), queue)),
+            exporter: start_exporter(project, &settings),
+            app: self.clone(),
+            settings,
             server,
+            predict,
             flow,
             log,
-            follower,
-            exporter,
+            sql,
+            runner,
+            queue,
         })
     }
 
-    /// Serves the predict component, and the host's routes if there are any.
-    pub(crate) async fn serve_predictions(
+    /// Serves the predict component, without routes of the host.
+    pub(crate) async fn serve_predictions(&self, listener: TcpListener, log: DurableLog) -> Result<Server> {
+        self.start_server(listener, read_predict(&self.project)?, log, None).await
+    }
+
+    async fn start_server(
         &self,
         listener: TcpListener,
+        component: Vec<u8>,
         log: DurableLog,
         host_routes: Option<HostRoutes>,
-    ) -> Result<ServerHandle> {
-        let path = self.project.component_path(&self.project.pipeline.predict_component)?;
-        let component = std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))?;
+    ) -> Result<Server> {
         Server::start(ServeOptions {
             cache_dir: self.project.compile_cache_dir(),
             component,
@@ -124,13 +148,52 @@ impl App {
         .await
     }
 
-    async fn start_flow(&self, log: &DurableLog, settings: &ServeSettings) -> Result<Flow> {
-        let project = &self.project;
-        Flow::start(FlowSetup {
+    /// Has a component load and run the champions, so that the first requests don't wait for that. A champion that cannot be served is
+    /// logged: its requests are answered with the reason.
+    pub(crate) async fn warm_up(&self, project: &Project, component: &ServedComponent) {
+        let models = list_models(&self.store, &project.pipeline).await.unwrap_or_default();
+        for model in models {
+            let Some(version) = model.champion else { continue };
+            let warming = async {
+                match sample_request(&self.store, &model.name, version).await? {
+                    Some((path, body)) => component.warm_up(&path, &body.into()).await,
+                    None => Ok(()),
+                }
+            };
+            let warmed = tokio::time::timeout(WARM_UP_TIMEOUT, warming).await;
+            let warmed = warmed.unwrap_or_else(|_| Err(Error::transient(format!("loading took longer than {WARM_UP_TIMEOUT:?}"))));
+            if let Err(error) = warmed {
+                tracing::warn!("the champion of `{}`, version {version}, is not loaded: {error}", model.name);
+            }
+        }
+    }
+
+    /// The API's routes over a project and its flow.
+    pub(crate) fn host_routes(&self, project: &Project, flow: FlowSlot) -> HostRoutes {
+        let router = tidemill_api::router(ApiState {
+            pipeline: project.pipeline.clone(),
+            control: Control::new(self.store.clone(), project.pipeline.clone()),
+            flow,
+        });
+        HostRoutes {
+            matches: Arc::new(|_, path| tidemill_api::is_host_path(path)),
+            handle: Arc::new(move |request| Box::pin(tidemill_api::respond(router.clone(), request))),
+        }
+    }
+
+    pub(crate) fn flow_setup(
+        &self,
+        project: &Project,
+        runner: &Arc<ComponentRunner>,
+        sql: &SqlEngine,
+        log: &DurableLog,
+        settings: &ServeSettings,
+    ) -> FlowSetup {
+        FlowSetup {
             pipeline: project.pipeline.clone(),
             store: self.store.clone(),
-            sql: project.sql_engine(None)?,
-            runner: Arc::new(ComponentRunner::new(project.clone(), self.engine.clone())),
+            sql: sql.clone(),
+            runner: runner.clone(),
             windows: Arc::new(windows::LogWindows::new(log.clone(), self.store.clone())),
             options: FlowOptions {
                 poll_interval: settings.poll_interval(project, &self.store),
@@ -138,16 +201,30 @@ impl App {
                 environment: run_environment(),
                 ..FlowOptions::default()
             },
-        })
-        .await
+        }
     }
 }
 
-/// The API's router as routes of the engine's server.
-fn host_routes(state: ApiState) -> HostRoutes {
-    let router = tidemill_api::router(state);
-    HostRoutes {
-        matches: Arc::new(|_, path| tidemill_api::is_host_path(path)),
-        handle: Arc::new(move |request| Box::pin(tidemill_api::respond(router.clone(), request))),
+/// Makes the models known to the metrics.
+pub(crate) fn declare_models(project: &Project) {
+    for model in project.pipeline.models.keys() {
+        tidemill_observe::global().declare_model(model);
     }
+}
+
+/// Pushes metrics where the project says, if it says so.
+pub(crate) fn start_exporter(project: &Project, settings: &ServeSettings) -> Option<otlp::Exporter> {
+    let settings = settings.otlp(project)?;
+    Some(otlp::Exporter::start(settings, tidemill_observe::global()))
+}
+
+/// Takes in a bucket's notifications until the task is aborted.
+pub(crate) fn follow(flow: Flow, queue: Arc<MessageQueue>) -> JoinHandle<()> {
+    tokio::spawn(async move { flow.consume(&queue).await })
+}
+
+/// The bytes of the component that answers requests.
+pub(crate) fn read_predict(project: &Project) -> Result<Vec<u8>> {
+    let path = project.component_path(&project.pipeline.predict_component)?;
+    std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))
 }

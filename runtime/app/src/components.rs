@@ -1,9 +1,15 @@
-//! The components of a project as the flow's runner: each is read and compiled at its first run, then kept.
+//! The components of a project as the flow's runner: each is read and compiled at its first run or before, then kept.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use parking_lot::Mutex;
-use tidemill_core::{Decision, Digest, Error, Host as _, Outcome, Result, Trigger, pipeline::Node};
+use tidemill_core::{Decision, Digest, Error, Finding, Host as _, Outcome, Result, Severity, Trigger, pipeline::Node};
 use tidemill_engine::{Engine, StageComponent};
 use tidemill_host::{RunHost, Runner, Usage};
 use tidemill_observe::Run;
@@ -50,7 +56,38 @@ impl ComponentRunner {
         Ok(fresh)
     }
 
-    fn compile(&self, name: &str) -> Result<Arc<StageComponent>> {
+    /// The components of all stages, each once, in the pipeline's order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        let nodes = self.project.pipeline.nodes.iter().map(|node| &node.component);
+        nodes.filter(|name| seen.insert(name.as_str())).cloned().collect()
+    }
+
+    /// The SHA-256 of a component's bytes, which are read now if they were not yet.
+    pub(crate) fn digest(&self, name: &str) -> Result<Digest> {
+        Ok(self.load(name)?.digest.clone())
+    }
+
+    /// The SHA-256 of a component that was read before.
+    pub(crate) fn known_digest(&self, name: &str) -> Option<Digest> {
+        Some(self.loaded.lock().get(name)?.digest.clone())
+    }
+
+    /// Reads and compiles all components, one after the other, until `cancelled`. One that fails is left to its first run, which says why.
+    pub(crate) fn compile_all(&self, cancelled: &AtomicBool) {
+        let names = self.names();
+        for name in &names {
+            let _left = self.load(name);
+        }
+        for name in names {
+            if cancelled.load(Relaxed) {
+                return;
+            }
+            let _left = self.compile(&name);
+        }
+    }
+
+    pub(crate) fn compile(&self, name: &str) -> Result<Arc<StageComponent>> {
         let loaded = self.load(name)?;
         let mut slot = loaded.compiled.lock();
         if let Some(component) = slot.as_ref() {
@@ -77,6 +114,12 @@ fn outcome_label(result: &Result<Outcome>) -> &'static str {
     }
 }
 
+/// The first finding that cost something: rows, or the whole input.
+fn first_finding(outcome: &Outcome) -> Option<&str> {
+    let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+    outcome.findings.iter().find(is_error).map(|finding| finding.message.as_str())
+}
+
 /// Reads the ONNX engine's component, which only models from elsewhere need.
 pub(crate) fn read_onnx(project: &Project) -> Result<Vec<u8>> {
     let path = project
@@ -96,7 +139,13 @@ impl Runner for ComponentRunner {
             stage: &node.stage,
             resource: &node.resource,
             run_key: &run_key,
+            trigger: &trigger.key,
             outcome: outcome_label(&result),
+            reason: match &result {
+                Ok(outcome) => &outcome.reason,
+                Err(error) => &error.message,
+            },
+            finding: result.as_ref().ok().and_then(first_finding),
             duration: usage.duration,
             memory_bytes: usage.memory_bytes,
         });

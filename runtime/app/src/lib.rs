@@ -1,7 +1,8 @@
 //! A running Tidemill as a library: what `tidemill up` starts, for programs and tests.
 //!
 //! [`Project::find`] reads a project, [`App::open`] opens its store and engines, [`App::serve`] starts the flow and the HTTP server, and
-//! [`RunningApp::shutdown`] drains both. One process at a time serves a project; any number may have it open.
+//! [`RunningApp::shutdown`] drains both. [`RunningApp::check`] and [`RunningApp::switch`] replace the configuration of what runs by an
+//! edited one. One process at a time serves a project; any number may have it open.
 //!
 //! ```
 //! use tidemill_app::{App, Project};
@@ -19,20 +20,28 @@
 //! ```
 
 mod app;
+mod champions;
 mod components;
+mod difference;
 mod install;
 mod listen;
 mod project;
+mod queries;
+mod reload;
 mod running;
 mod settings;
+mod sources;
 mod trial;
 mod windows;
 
 pub use app::App;
+pub use champions::ModelState;
 pub use components::ComponentRunner;
 pub use install::Installation;
 pub use listen::{DEFAULT_ADDRESS, ListenError, listen, serving_address};
-pub use project::{ObserveSettings, PROJECT_FILE, Project, StoreSettings, read_error, run_environment};
+pub use project::{ObserveSettings, PROJECT_FILE, Project, SourceFiles, StoreSettings, read_error, run_environment};
+pub use reload::CheckedProject;
 pub use running::RunningApp;
 pub use settings::ServeSettings;
+pub use sources::SourceWatch;
 pub use trial::TrialServer;

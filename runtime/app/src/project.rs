@@ -29,9 +29,11 @@ pub struct Project {
     pub settings: StoreSettings,
     /// Where metrics are pushed.
     pub observe: ObserveSettings,
+    /// The files that `tidemill.toml` names.
+    pub sources: SourceFiles,
 }
 
-pub use tidemill_core::project::{ObserveSettings, PROJECT_FILE, StoreSettings};
+pub use tidemill_core::project::{ObserveSettings, PROJECT_FILE, SourceFiles, StoreSettings};
 
 impl Project {
     /// The project of `dir` (default: here), looking upwards; its store is at `store`, or else where `tidemill.toml` says.
@@ -56,12 +58,18 @@ impl Project {
     }
 
     fn open(root: &Path, store: Option<&str>) -> Result<Self> {
-        let text = read(root, PROJECT_FILE)?;
+        Self::open_with(root, store, &|path| read(root, path))
+    }
+
+    /// Reads the project in `root`. `read` returns the text of a file, by its path from there.
+    pub(crate) fn open_with(root: &Path, store: Option<&str>, read: &dyn Fn(&str) -> Result<String>) -> Result<Self> {
+        let text = read(PROJECT_FILE)?;
         let project::Project {
             pipeline,
             store: settings,
             observe,
-        } = project::Project::parse(&text, &|path| read(root, path))?;
+            sources,
+        } = project::Project::parse(&text, read)?;
         Ok(Self {
             root: root.to_owned(),
             pipeline: Arc::new(pipeline),
@@ -72,6 +80,7 @@ impl Project {
             },
             settings,
             observe,
+            sources,
         })
     }
 
@@ -173,7 +182,7 @@ pub fn run_environment() -> BTreeMap<String, String> {
     ])
 }
 
-fn read(root: &Path, path: &str) -> Result<String> {
+pub(crate) fn read(root: &Path, path: &str) -> Result<String> {
     let whole = root.join(path);
     std::fs::read_to_string(&whole).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::not_found(format!("`{path}` is not in `{}`", root.display())),

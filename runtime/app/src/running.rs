@@ -2,53 +2,99 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
-use tidemill_core::{Error, Result};
-use tidemill_engine::ServerHandle;
+use tidemill_core::{Digest, Error, Result};
+use tidemill_engine::serve::Server;
 use tidemill_flow::Flow;
+use tidemill_host::SqlEngine;
 use tidemill_observe::{Recorder, Sampler, otlp};
 use tidemill_predictions::DurableLog;
+use tidemill_store::MessageQueue;
 use tokio::task::JoinHandle;
 
-use crate::Project;
+use crate::{App, ComponentRunner, ModelState, Project, ServeSettings, app::follow};
 
 /// What a served project consists of.
 pub(crate) struct Parts {
-    pub(crate) project: Project,
-    pub(crate) server: ServerHandle,
+    pub(crate) app: App,
+    pub(crate) settings: ServeSettings,
+    pub(crate) server: Server,
+    /// The SHA-256 of the component that answers requests.
+    pub(crate) predict: Digest,
     pub(crate) flow: Flow,
     pub(crate) log: DurableLog,
+    pub(crate) sql: SqlEngine,
+    pub(crate) runner: Arc<ComponentRunner>,
+    pub(crate) queue: Option<Arc<MessageQueue>>,
     pub(crate) follower: Option<JoinHandle<()>>,
     pub(crate) exporter: Option<otlp::Exporter>,
 }
 
 /// A project that is being served. [`shutdown`](Self::shutdown) it: dropping it leaves its tasks running until the runtime ends.
 pub struct RunningApp {
-    parts: Parts,
+    pub(crate) parts: Parts,
     address_file: PathBuf,
-    _sampler: Arc<Sampler>,
+    sampler: Arc<Sampler>,
+    /// Set to end the compilation of components early.
+    cancelled: Arc<AtomicBool>,
 }
 
 impl RunningApp {
     /// Writes the address where commands find it.
     pub(crate) fn new(parts: Parts) -> Result<Self> {
-        let address_file = parts.project.state_path("address");
+        let address_file = parts.app.project().state_path("address");
         std::fs::write(&address_file, format!("http://{}", parts.server.addr()))
             .map_err(|e| Error::config(format!("cannot write `{}`: {e}", address_file.display())))?;
-        let sampler = sampler(parts.flow.clone(), parts.project.state_path("log"));
-        tidemill_observe::global().register_sampler(&sampler);
-        Ok(Self {
+        let app = Self {
+            sampler: sampler(parts.flow.clone(), parts.app.project().state_path("log")),
             parts,
             address_file,
-            _sampler: sampler,
-        })
+            cancelled: Arc::default(),
+        };
+        tidemill_observe::global().register_sampler(&app.sampler);
+        app.compile_components();
+        Ok(app)
+    }
+
+    /// Compiles the components of the stages beside what runs, so that the first event of a stage does not wait for that.
+    pub(crate) fn compile_components(&self) {
+        let (runner, cancelled) = (self.parts.runner.clone(), self.cancelled.clone());
+        drop(tokio::task::spawn_blocking(move || runner.compile_all(&cancelled)));
+    }
+
+    /// Takes the place of the flow before: in the metrics, and where a bucket's notifications go.
+    pub(crate) fn set_flow(&mut self, flow: Flow) {
+        self.sampler = sampler(flow.clone(), self.project().state_path("log"));
+        tidemill_observe::global().register_sampler(&self.sampler);
+        let parts = &mut self.parts;
+        if let Some(follower) = parts.follower.take() {
+            follower.abort();
+        }
+        parts.follower = parts.queue.clone().map(|queue| follow(flow.clone(), queue));
+        parts.flow = flow;
     }
 
     /// The server's URL, `http://<address>:<port>`.
     pub fn address(&self) -> String {
         format!("http://{}", self.parts.server.addr())
+    }
+
+    /// The project that is served.
+    pub fn project(&self) -> &Project {
+        self.parts.app.project()
+    }
+
+    /// The models of the project, and what serves them.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn models(&self) -> Result<Vec<ModelState>> {
+        self.parts.app.models().await
     }
 
     /// The running flow.
@@ -62,6 +108,7 @@ impl RunningApp {
     /// `Transient` if the log cannot be sealed: the next start seals it.
     pub async fn shutdown(self) -> Result<()> {
         let parts = self.parts;
+        self.cancelled.store(true, Relaxed);
         let _removed = std::fs::remove_file(&self.address_file);
         if let Some(follower) = parts.follower {
             follower.abort();
@@ -69,10 +116,15 @@ impl RunningApp {
         parts.server.stop().await;
         parts.flow.stop().await?;
         parts.log.seal().await?;
-        if let Some(exporter) = parts.exporter {
-            let _panicked = tokio::task::spawn_blocking(|| exporter.stop()).await;
-        }
+        stop_exporter(parts.exporter).await;
         Ok(())
+    }
+}
+
+/// Pushes the last metrics, and ends.
+pub(crate) async fn stop_exporter(exporter: Option<otlp::Exporter>) {
+    if let Some(exporter) = exporter {
+        let _panicked = tokio::task::spawn_blocking(|| exporter.stop()).await;
     }
 }
 

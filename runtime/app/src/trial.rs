@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 use tidemill_core::{Error, Result};
-use tidemill_engine::ServerHandle;
+use tidemill_engine::serve::Server;
 use tidemill_predictions::{DurableLog, LogOptions};
 use tidemill_store::Store;
 
@@ -12,7 +12,7 @@ use crate::{App, listen};
 
 /// Serves the predict component on a free local port. Predictions go to a log that is dropped.
 pub struct TrialServer {
-    server: ServerHandle,
+    server: Server,
     _log_folder: TempDir,
 }
 
@@ -26,7 +26,7 @@ impl TrialServer {
         let log = DurableLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
         let listener = listen("127.0.0.1:0").await?;
         Ok(Self {
-            server: app.serve_predictions(listener, log, None).await?,
+            server: app.serve_predictions(listener, log).await?,
             _log_folder: folder,
         })
     }

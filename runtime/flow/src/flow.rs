@@ -57,6 +57,21 @@ impl Flow {
     /// # Errors
     /// Those of [`start`](Self::start).
     pub async fn start_with<S: EventSource>(setup: FlowSetup, wrap: impl FnOnce(QueueSource) -> S) -> Result<Self> {
+        let queue = Queue::open(setup.options.queue_path.as_deref())?;
+        Self::start_over(Arc::new(queue), setup, wrap).await
+    }
+
+    /// Stops this flow as [`stop`](Self::stop) does, and starts another one over the same queue, whose file stays open: what waits, and
+    /// what comes meanwhile, is done by the new flow.
+    ///
+    /// # Errors
+    /// What the store answers. This flow is stopped then; it may be [replaced](Self::replace) again.
+    pub async fn replace(&self, setup: FlowSetup) -> Result<Self> {
+        self.stop().await?;
+        Self::start_over(self.state.queue.clone(), setup, default_source).await
+    }
+
+    async fn start_over<S: EventSource>(queue: Arc<Queue>, setup: FlowSetup, wrap: impl FnOnce(QueueSource) -> S) -> Result<Self> {
         let FlowSetup {
             pipeline,
             store,
@@ -65,7 +80,6 @@ impl Flow {
             windows,
             options,
         } = setup;
-        let queue = Queue::open(options.queue_path.as_deref())?;
         queue.retain(|item| pipeline.node(&item.stage, &item.resource).is_some());
         let coordinator = Coordinator::new(CoordinatorSettings::from_pipeline(&pipeline), store.clone(), windows);
         let state = Arc::new(FlowState::new(pipeline, store.clone(), coordinator, options, queue));
@@ -151,6 +165,11 @@ impl Flow {
     /// The events that wait, and those that run (then `true`).
     pub fn items(&self) -> Vec<(QueueItem, bool)> {
         self.state.queue.items()
+    }
+
+    /// Whether the flow was not stopped.
+    pub fn is_running(&self) -> bool {
+        !self.state.is_stopping()
     }
 
     /// Starts no more runs, and returns when the running ones are finished.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tidemill_core::{Digest, Error, Result, trigger_id};
 use tidemill_run::{DeadLetter, DeliveryCount, TriggerRef, failpoint};
 use tidemill_worker::{Event, EventBody};
+use tokio::sync::Notify;
 
 /// Ids of settled items that are kept at least; of more, the oldest are forgotten.
 const MAX_SETTLED_IDS: usize = 100_000;
@@ -145,6 +146,8 @@ pub(crate) struct Queue {
     database: Mutex<Option<Database>>,
     path: Option<PathBuf>,
     state: Mutex<State>,
+    /// Something became due, or the flow stops.
+    pub(crate) changed: Notify,
 }
 
 fn file_error(error: impl std::fmt::Display) -> Error {
@@ -172,6 +175,7 @@ impl Queue {
             database: Mutex::new(Some(database)),
             path: path.map(Path::to_owned),
             state: Mutex::new(state),
+            changed: Notify::new(),
         })
     }
 

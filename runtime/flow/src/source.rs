@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use tidemill_core::{Error, Result, pipeline::StagePolicy};
-use tidemill_observe::global;
+use tidemill_observe::{FailedEvent, global};
 use tidemill_run::{Disposition, Wait};
 use tidemill_worker::{Delivered, Event, EventSource, GiveBack, Report};
 
@@ -51,8 +51,8 @@ impl QueueSource {
                 global().record_delivered(&item.stage, &item.resource);
             }
             Delivered::Settled(Disposition::Failed { letter, .. }) => {
+                global().record_dead_letter(&failed_event(item, &letter.message));
                 self.flow.mark_dead(*letter);
-                global().record_dead_letter(&item.stage, &item.resource);
             }
         }
         self.flow.queue.wake(&item.resource);
@@ -65,8 +65,8 @@ impl QueueSource {
         item.due = now() + backoff(item.retries, random()).as_millis() as i64;
         item.held = false;
         item.waits_for = Some(error.message.clone());
-        global().record_retried(&item.stage, &item.resource);
-        tracing::info!("{} {} is retried (failure {}): {error}", item.stage, item.resource, item.retries);
+        global().record_retried(&failed_event(item, &error.message));
+        tracing::debug!("{} {} is retried (failure {}): {error}", item.stage, item.resource, item.retries);
     }
 
     fn wait(&self, item: &mut QueueItem, wait: &Wait) {
@@ -95,7 +95,7 @@ impl EventSource for QueueSource {
             let due = self.flow.queue.next_due_after(now);
             let wait = due.map_or(IDLE_INTERVAL, |due| Duration::from_millis((due - now).max(1) as u64));
             tokio::select! {
-                () = self.flow.queued.notified() => {}
+                () = self.flow.queue.changed.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -130,6 +130,15 @@ impl EventSource for QueueSource {
 
     /// No other process takes what is running here.
     async fn extend(&self, _: &Event) {}
+}
+
+fn failed_event<'a>(item: &'a QueueItem, reason: &'a str) -> FailedEvent<'a> {
+    FailedEvent {
+        stage: &item.stage,
+        resource: &item.resource,
+        trigger: &item.key,
+        reason,
+    }
 }
 
 /// Wall clock, Unix milliseconds.

@@ -29,12 +29,11 @@ pub(crate) struct FlowState {
     pub(crate) store: Store,
     pub(crate) coordinator: Coordinator,
     pub(crate) options: FlowOptions,
-    pub(crate) queue: Queue,
+    /// Outlives this flow if another one takes its place.
+    pub(crate) queue: Arc<Queue>,
     pub(crate) settling: SettlingFiles,
     /// One scan at a time.
     pub(crate) scanning: tokio::sync::Mutex<()>,
-    /// An event became due, or the flow stops.
-    pub(crate) queued: Notify,
     /// The scheduler has something to do.
     pub(crate) changed: Notify,
     inner: Mutex<Inner>,
@@ -61,7 +60,7 @@ enum Windows {
 }
 
 impl FlowState {
-    pub(crate) fn new(pipeline: Arc<Pipeline>, store: Store, coordinator: Coordinator, options: FlowOptions, queue: Queue) -> Self {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, store: Store, coordinator: Coordinator, options: FlowOptions, queue: Arc<Queue>) -> Self {
         // The worker runs the components that the project names.
         let nodes = pipeline.nodes.iter().map(|node| NodeSettings {
             component: Some(node.component.clone()),
@@ -76,7 +75,6 @@ impl FlowState {
             queue,
             settling: SettlingFiles::default(),
             scanning: tokio::sync::Mutex::default(),
-            queued: Notify::new(),
             changed: Notify::new(),
             inner: Mutex::default(),
         }
@@ -84,7 +82,7 @@ impl FlowState {
 
     /// Wakes both loops.
     pub(crate) fn notify(&self) {
-        self.queued.notify_one();
+        self.queue.changed.notify_one();
         self.changed.notify_one();
     }
 

@@ -14,15 +14,19 @@
 //! assert!(text.contains(r#"model_infer_request_success_total{model="late",version="3"} 1"#));
 //! ```
 //!
+//! What fails and what was done is also passed to an observer, as an [`Activity`]; [`ActivityLines`] renders it for a terminal.
+//!
 //! Label values come from `tidemill.toml` (stages, resources, models) and from the registry (versions), never from a request's text,
 //! so that a client can't create series: see [`Recorder::record_request`].
 
+mod activity;
 mod families;
 pub mod otlp;
 mod recorder;
 mod serving_aliases;
 
-pub use recorder::{Recorder, Run, Sampler, global};
+pub use activity::{Activity, ActivityLines, Observer};
+pub use recorder::{FailedEvent, Recorder, Run, Sampler, global};
 
 /// The content type of [`Recorder::prometheus`].
 pub const PROMETHEUS_CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;

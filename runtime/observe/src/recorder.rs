@@ -10,7 +10,12 @@ use fnv::FnvHashMap;
 use parking_lot::{Mutex, RwLock};
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder, proto::MetricFamily};
 
-use crate::{families::Families, otlp::Spans, serving_aliases};
+use crate::{
+    activity::{Activity, Observer},
+    families::Families,
+    otlp::Spans,
+    serving_aliases,
+};
 
 /// Pairs of model and version that get series of their own; further ones count as [`OTHER`].
 const MAX_VERSIONS: usize = 500;
@@ -26,12 +31,31 @@ pub struct Run<'a> {
     pub resource: &'a str,
     /// Names the run by content; becomes the span's id.
     pub run_key: &'a str,
+    /// The key of the object that triggered it.
+    pub trigger: &'a str,
     /// `done`, `rejected`, `skipped`, or an error's kind.
     pub outcome: &'a str,
+    /// Why, for a person: the outcome's reason, or the error's message.
+    pub reason: &'a str,
+    /// The first problem that the run found in its input, if there is one.
+    pub finding: Option<&'a str>,
     /// Time inside the stage.
     pub duration: Duration,
     /// Greatest memory of its instance.
     pub memory_bytes: u64,
+}
+
+/// An event whose delivery failed.
+#[derive(Debug, Clone, Copy)]
+pub struct FailedEvent<'a> {
+    /// The stage that it was for.
+    pub stage: &'a str,
+    /// The dataset or model that it was for.
+    pub resource: &'a str,
+    /// The key of the object that caused it.
+    pub trigger: &'a str,
+    /// Why, for a person.
+    pub reason: &'a str,
 }
 
 /// Updates gauges just before they are read; see [`Recorder::register_sampler`].
@@ -43,6 +67,7 @@ pub struct Recorder {
     families: Families,
     versions: RwLock<FnvHashMap<String, FnvHashMap<String, RequestSeries>>>,
     samplers: Mutex<Vec<Weak<Sampler>>>,
+    observer: RwLock<Option<Arc<Observer>>>,
     pub(crate) spans: Spans,
     pub(crate) started: SystemTime,
 }
@@ -81,6 +106,7 @@ impl Recorder {
             registry,
             versions: RwLock::default(),
             samplers: Mutex::default(),
+            observer: RwLock::default(),
             spans: Spans::default(),
             started: SystemTime::now(),
         }
@@ -106,13 +132,33 @@ impl Recorder {
     }
 
     /// Counts a delivery that failed and will be repeated.
-    pub fn record_retried(&self, stage: &str, resource: &str) {
-        self.families.events_retried.with_label_values(&[stage, resource]).inc();
+    pub fn record_retried(&self, event: &FailedEvent<'_>) {
+        self.families.events_retried.with_label_values(&[event.stage, event.resource]).inc();
+        self.report(&Activity::Retry(*event));
     }
 
     /// Counts an event that became a dead letter.
-    pub fn record_dead_letter(&self, stage: &str, resource: &str) {
-        self.families.events_dead.with_label_values(&[stage, resource]).inc();
+    pub fn record_dead_letter(&self, event: &FailedEvent<'_>) {
+        self.families.events_dead.with_label_values(&[event.stage, event.resource]).inc();
+        self.report(&Activity::DeadLetter(*event));
+    }
+
+    /// Passes on what happens to code that shows it to a person, in the place of the observer before.
+    pub fn set_observer(&self, observer: Arc<Observer>) {
+        *self.observer.write() = Some(observer);
+    }
+
+    /// Reports a request that was answered with an error; `target` is the model that it asked for, or its path. It is counted elsewhere,
+    /// where more is known of it.
+    pub fn report_failed_request(&self, target: &str, status: u16, reason: &str) {
+        self.report(&Activity::FailedRequest { target, status, reason });
+    }
+
+    fn report(&self, activity: &Activity<'_>) {
+        let observer = self.observer.read().clone();
+        if let Some(observer) = observer {
+            observer(activity);
+        }
     }
 
     /// Sets how many events of the queue are in a state such as `queued`.
@@ -129,6 +175,7 @@ impl Recorder {
         families.run_duration.with_label_values(&node).observe(run.duration.as_secs_f64());
         families.run_memory.with_label_values(&node).observe(run.memory_bytes as f64);
         self.spans.add(run, SystemTime::now());
+        self.report(&Activity::Run(*run));
     }
 
     /// Counts a prediction request. `version` is the one that answered; for a request that failed before that is known, it is empty.
@@ -252,13 +299,22 @@ mod tests {
         let recorder = Recorder::new();
         recorder.record_received("validate", "flights");
         recorder.record_delivered("validate", "flights");
-        recorder.record_retried("validate", "flights");
-        recorder.record_dead_letter("validate", "flights");
+        let failed = FailedEvent {
+            stage: "validate",
+            resource: "flights",
+            trigger: "raw/flights/a.csv",
+            reason: "the store does not answer",
+        };
+        recorder.record_retried(&failed);
+        recorder.record_dead_letter(&failed);
         recorder.record_run(&Run {
             stage: "validate",
             resource: "flights",
             run_key: "0123",
+            trigger: "raw/flights/a.csv",
             outcome: "rejected",
+            reason: "all rows are bad",
+            finding: None,
             duration: Duration::from_millis(30),
             memory_bytes: 20 << 20,
         });

@@ -66,7 +66,10 @@ fn a_collector_decodes_metrics_and_spans() {
         stage: "train",
         resource: "late",
         run_key: "ab12cd34ab12cd34ab12cd34ab12cd34ff",
+        trigger: "requests/late/2013-04-01T00-00-00Z.json",
         outcome: "bug",
+        reason: "the stage trapped",
+        finding: None,
         duration: Duration::from_secs(1),
         memory_bytes: 1 << 20,
     });

@@ -5,7 +5,9 @@
 //! error.
 
 mod manifest;
+mod next;
 mod render;
 
 pub use manifest::{Parameter, Template, all, find};
+pub use next::next_commands;
 pub use render::RenderedFile;

@@ -130,6 +130,15 @@ impl Template {
         Ok(values)
     }
 
+    /// Checks one value of a parameter.
+    ///
+    /// # Errors
+    /// `Input` if the value does not match the parameter's pattern, or there is no such parameter.
+    pub fn check_parameter(&self, name: &str, value: &str) -> Result<()> {
+        let parameter = self.parameters.get(name).ok_or_else(|| self.unknown_parameter(name))?;
+        self.check_value(name, parameter, value)
+    }
+
     fn unknown_parameter(&self, name: &str) -> Error {
         let there = quoted_list(self.parameters.keys());
         Error::input(format!("the template `{}` has no parameter `{name}`; it has {there}", self.id))

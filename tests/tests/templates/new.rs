@@ -1,9 +1,11 @@
-//! `tidemill new` as it is typed: what it says when it cannot, and that nothing is left half-written.
+//! `tidemill new` as it is typed: what it says when it cannot, that nothing is left half-written, what it asks in a terminal, and that the
+//! lines that it ends with work.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use tidemill_harness::server::Server;
 use tidemill_tests::trained;
 
 use super::tools::{said, succeeded};
@@ -90,5 +92,113 @@ fn templates_are_listed_and_used_from_here() -> Result<()> {
     );
     let toml = fs::read_to_string(here.join("tidemill.toml"))?;
     ensure!(toml.contains("name = \"here\"") && toml.contains("on = \"raw/other/*\""), "{toml}");
+    Ok(())
+}
+
+/// A person at a terminal: waits for each question, and answers it. Prints what the program wrote.
+const PERSON: &str = r#"
+import os, pty, sys
+answers = [("What do you start from?", "\r"), ("Folder", "mine\r"), ("How the model is trained", "forest\r"), ("^(trees|linear)$", "linear\r")]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "new"])
+seen, whole = "", ""
+def read():
+    global seen, whole
+    try:
+        text = os.read(terminal, 4096).decode(errors="replace")
+    except OSError:
+        return False
+    seen, whole = seen + text, whole + text
+    return text != ""
+for question, answer in answers:
+    while question not in seen and read():
+        pass
+    seen = ""
+    os.write(terminal, answer.encode())
+while read():
+    pass
+print(whole)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+#[test]
+fn a_terminal_is_asked() -> Result<()> {
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let output = Command::new("python3")
+        .args(["-I", "-c", PERSON])
+        .arg(&tidemill)
+        .current_dir(folder.path())
+        .env("TERM", "xterm")
+        .output()?;
+    let text = said(&output);
+    ensure!(output.status.success(), "{}: {text}", output.status);
+    // A wrong answer is asked for again, with the reason.
+    ensure!(text.contains("`trainer` is `forest`"), "{text}");
+    let toml = fs::read_to_string(folder.path().join("mine/tidemill.toml")).with_context(|| text.clone())?;
+    ensure!(toml.contains("kind = \"linear\""), "{toml}");
+    ensure!(
+        text.contains("  cd mine\r\n  tidemill up\r\n  tidemill put readings data/day-1.csv"),
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Types the lines after `cd`, the first shell's beside the other's. Returns when the project has come to rest.
+fn type_lines(tidemill: &Path, folder: &Path, template: &str) -> Result<Server> {
+    let output = Command::new(tidemill)
+        .args(["new", "--template", template, "--json", "mine"])
+        .current_dir(folder)
+        .output()?;
+    let made: Value = serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
+    let lines: Vec<&str> = made["next"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let ["cd mine", "tidemill up", last] = lines.as_slice() else {
+        bail!("{template}: {lines:?}")
+    };
+    let server = Server::up(tidemill, &folder.join("mine"), &[])?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = tidemill.parent().context("tidemill is in no folder")?.to_path_buf();
+    let path = std::env::join_paths([own].into_iter().chain(std::env::split_paths(&path)))?;
+    let mut shell = Command::new("bash");
+    succeeded(
+        shell
+            .args(["-ec", last])
+            .current_dir(folder.join("mine"))
+            .env("PATH", path)
+            .output()?,
+    )?;
+    server.wait_until_idle()?;
+    Ok(server)
+}
+
+#[test]
+fn the_last_lines_work_as_typed() -> Result<()> {
+    let Some(tidemill) = trained::find_tidemill() else { return Ok(()) };
+    for template in ["tabular", "onnx", "flights"] {
+        let folder = tempfile::tempdir()?;
+        let server = type_lines(&tidemill, folder.path(), template)?;
+        // The flights lie in the package, which is not what runs here.
+        ensure!(
+            template == "flights" || !server.keys("outcomes/validate/readings/")?.is_empty(),
+            "{template}: nothing was validated"
+        );
+        ensure!(
+            template != "onnx" || server.champion("failure")?.is_some(),
+            "the model does not serve"
+        );
+        server.stop()?;
+    }
+    // A stage is built by the blocks of its README, which the other tests type.
+    let folder = tempfile::tempdir()?;
+    let output = Command::new(&tidemill)
+        .args(["new", "--template", "stage-js", "mine"])
+        .current_dir(folder.path())
+        .output()?;
+    let text = said(&output);
+    ensure!(
+        text.ends_with("  cd mine\n  npm install && npm run build\n  tidemill up\n"),
+        "{text}"
+    );
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod deploy;
+mod dev;
 mod doctor;
 mod events;
 mod models;
@@ -61,6 +62,8 @@ enum Command {
     Check(check::Check),
     /// Run the project: stages, predictions, data over HTTP.
     Up(up::Up),
+    /// Run the project as `up` does, and apply edits of its files while it runs.
+    Dev(dev::Dev),
     /// Store data files of a dataset.
     Put(put::Put),
     /// Request a run of a stage.
@@ -108,7 +111,11 @@ impl Arguments {
     pub(crate) fn default_log_filter(&self) -> &'static str {
         match self.command {
             // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
-            Some(Command::Up(_)) => "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info",
+            // What becomes a dead letter is a line of its own.
+            Some(Command::Up(_) | Command::Dev(_)) => {
+                "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info,\
+                 tidemill_run::delivery=off"
+            }
             _ => "error,wasmtime_wasi_nn=off",
         }
     }
@@ -132,6 +139,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::New(command) => command.run(output)?,
         Command::Check(command) => command.run(&project()?, output)?,
         Command::Up(command) => command.run(arguments.project.as_deref(), store, output).await?,
+        Command::Dev(command) => command.run(arguments.project.as_deref(), store, output).await?,
         Command::Put(command) => command.run(&project()?, output).await?,
         Command::Run(command) => command.run(&project()?, output).await?,
         Command::Runs(command) => command.run(&project()?, output).await?,

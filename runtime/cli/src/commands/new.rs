@@ -1,5 +1,9 @@
 //! `tidemill new`: creates a project from a template. The program contains the templates, so nothing is downloaded. The project is rendered
 //! in memory and checked before the first file is written; no existing file is overwritten, and a failed write is rolled back.
+//!
+//! In a terminal, what the arguments leave open is asked for.
+
+mod ask;
 
 use std::{
     fs,
@@ -7,28 +11,33 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, CommandFactory as _, error::ErrorKind};
 use serde::Serialize;
+use tidemill_app::Installation;
 use tidemill_core::{Error, Result, project::Project};
-use tidemill_templates::{RenderedFile, Template, all, find};
+use tidemill_templates::{RenderedFile, Template, all, find, next_commands};
 
 use super::sdk;
 use crate::output::{Output, table};
 
+/// The template where none is named and none can be asked for.
+const DEFAULT_TEMPLATE: &str = "tabular";
+/// In a README, the folder of the demo's data.
+const DATA_FOLDER: &str = "<data>";
+
 /// Creates a project in a new or empty folder.
 #[derive(Args)]
 pub(crate) struct New {
-    /// The template; `--list` lists them.
-    #[arg(long, default_value = "tabular")]
-    template: String,
+    /// The template; `--list` lists them. Default: `tabular`; in a terminal it is asked for.
+    #[arg(long)]
+    template: Option<String>,
     /// A parameter of the template, as `name=value`; repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_pair)]
     set: Vec<(String, String)>,
     /// List the templates and their parameters.
     #[arg(long)]
     list: bool,
-    /// The folder; its name becomes the project's.
-    #[arg(required_unless_present = "list")]
+    /// The folder; its name becomes the project's. In a terminal it is asked for.
     dir: Option<PathBuf>,
 }
 
@@ -37,36 +46,100 @@ struct Created {
     dir: String,
     template: String,
     files: Vec<String>,
+    /// What to type next.
+    next: Vec<String>,
 }
 
 impl New {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
-        let Some(dir) = self.dir.as_deref().filter(|_| !self.list) else {
+        if self.list {
             return output.print(&all()?, |templates| render_templates(templates));
-        };
-        let template = find(&self.template)?;
-        let values = template.resolve_values(&self.set)?;
-        let is_taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-        if is_taken || dir.is_file() {
-            return Err(Error::input(format!("`{}` is not empty; name a new folder", dir.display())).into());
         }
-        let mut files = template.render(&project_name(dir)?, &values)?;
+        let (template, dir, set) = self.choose(output)?;
+        let values = template.resolve_values(&set)?;
+        check_empty(&dir)?;
+        let mut files = template.render(&project_name(&dir)?, &values)?;
         check_pipeline(&files)?;
         if values.get("tidemill-path").is_some_and(|path| path == sdk::VENDORED) {
             files.extend(sdk::files()?);
         }
-        write_all(dir, &files)?;
+        write_all(&dir, &files)?;
         let made = Created {
             dir: dir.display().to_string(),
             template: template.id,
+            next: next_lines(&dir, &files),
             files: files.into_iter().map(|file| file.path).collect(),
         };
         output.print(&made, |made| {
+            let next = made.next.iter().map(|line| format!("  {line}\n"));
             format!(
-                "created `{0}` from the template `{1}`; next: `cd {0}`, and read README.md",
-                made.dir, made.template
+                "created `{}` from the template `{}`; its README.md says more. Next, and what follows `tidemill up` in another shell:\n\n{}",
+                made.dir,
+                made.template,
+                next.collect::<String>()
             )
         })
+    }
+
+    /// The template, the folder and the parameters: the arguments, and the answers to what they leave open.
+    fn choose(&self, output: Output) -> anyhow::Result<(Template, PathBuf, Vec<(String, String)>)> {
+        let named = |name: &Option<String>| find(name.as_deref().unwrap_or(DEFAULT_TEMPLATE));
+        if let (Some(dir), Some(_)) = (&self.dir, &self.template) {
+            return Ok((named(&self.template)?, dir.clone(), self.set.clone()));
+        }
+        if ask::is_terminal() && !output.json {
+            let template = match &self.template {
+                Some(_) => named(&self.template)?,
+                None => ask::template(all()?, DEFAULT_TEMPLATE)?,
+            };
+            let dir = self.dir.clone().map_or_else(|| ask::folder(&template.id), Ok)?;
+            let set = ask::parameters(&template, &self.set)?;
+            return Ok((template, dir, set));
+        }
+        match &self.dir {
+            Some(dir) => Ok((named(&self.template)?, dir.clone(), self.set.clone())),
+            None => missing_folder(),
+        }
+    }
+}
+
+/// Says that the folder is not named as clap would.
+fn missing_folder() -> ! {
+    let message = "the folder <DIR> is not given: `tidemill new [--template <TEMPLATE>] <DIR>`; in a terminal it is asked for\n";
+    super::Arguments::command()
+        .error(ErrorKind::MissingRequiredArgument, message)
+        .exit()
+}
+
+fn check_empty(dir: &Path) -> Result<()> {
+    let is_taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    match is_taken || dir.is_file() {
+        true => Err(Error::input(format!("`{}` is not empty; name a new folder", dir.display()))),
+        false => Ok(()),
+    }
+}
+
+/// The lines to type, each as it is.
+fn next_lines(dir: &Path, files: &[RenderedFile]) -> Vec<String> {
+    let data = Installation::of_this_program().demo_data();
+    let commands = next_commands(files).map(|command| match (command.contains(DATA_FOLDER), &data) {
+        (false, _) => command,
+        (true, Some(folder)) => command.replace(DATA_FOLDER, &shell_word(folder)),
+        // The data is not here: what can be seen without it.
+        (true, None) => "tidemill check --graph".to_owned(),
+    });
+    let mut lines = vec![format!("cd {}", shell_word(dir))];
+    lines.extend(commands);
+    lines
+}
+
+/// A path as a shell reads it.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@%,:".contains(c);
+    match text.chars().all(is_plain) && !text.starts_with('-') {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 
@@ -167,6 +240,19 @@ mod tests {
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "a folder that was there stays, empty");
         write_all(&dir, &files[..2]).unwrap();
         assert_eq!(fs::read(dir.join("a/b/one")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn lines_can_be_typed_as_they_are() {
+        let readme = b"```sh next\ntidemill put flights <data>/2013-01.parquet\n```\n".to_vec();
+        let files = [RenderedFile {
+            path: "README.md".into(),
+            bytes: readme,
+        }];
+        let lines = next_lines(Path::new("My stage"), &files);
+        assert_eq!(lines[..2], ["cd 'My stage'", "tidemill up"]);
+        assert!(!lines[2].contains('<'), "{lines:?}");
+        assert_eq!(shell_word(Path::new("it's")), r"'it'\''s'");
     }
 
     #[test]

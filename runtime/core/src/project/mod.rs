@@ -8,7 +8,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
@@ -30,6 +30,17 @@ pub struct Project {
     pub store: StoreSettings,
     /// Where its metrics are pushed.
     pub observe: ObserveSettings,
+    /// The files that it names.
+    pub sources: SourceFiles,
+}
+
+/// The files that `tidemill.toml` names, by their paths from the project's folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceFiles {
+    /// The contract of each dataset.
+    pub contracts: BTreeMap<String, String>,
+    /// The SQL of each table of features.
+    pub queries: BTreeMap<String, String>,
 }
 
 /// `[store]`: where the project's state is.
@@ -122,7 +133,7 @@ impl<'a> Source<'a> {
     /// A `Config` error at the value with this path: names of keys, and positions in lists. What is not in the file, such as a default, is
     /// reported at what holds it.
     fn error(&self, path: &[&str], message: impl std::fmt::Display) -> Error {
-        Error::config(located(self.file, self.text, self.find(path), &message.to_string()))
+        Error::config(annotate(self.file, self.text, self.find(path), &message.to_string()))
     }
 
     /// Where the longest known part of the path is.
@@ -152,11 +163,17 @@ impl<'a> Source<'a> {
 /// A file that is not TOML, or not of the right shape.
 fn invalid(file: &str, text: &str, error: &toml::de::Error) -> Error {
     let span = error.span().unwrap_or(0..0);
-    Error::config(located(file, text, span, error.message()))
+    Error::config(annotate(file, text, span, error.message()))
 }
 
-/// `<file>:<line>:<column>: <message>`, and the line below.
-fn located(file: &str, text: &str, span: Range<usize>, message: &str) -> String {
+/// A message about a place in a file: `<file>:<line>:<column>: <message>`, and the line with the place marked. `span` is in bytes of `text`.
+///
+/// ```
+/// let text = "SELECT id\nFORM readings";
+/// let message = tidemill_core::project::annotate("features/a.sql", text, 10..14, "syntax error");
+/// assert_eq!(message, "features/a.sql:2:1: syntax error\n  |\n2 | FORM readings\n  | ^^^^");
+/// ```
+pub fn annotate(file: &str, text: &str, span: Range<usize>, message: &str) -> String {
     let start = span.start.min(text.len());
     let before = text.get(..start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);

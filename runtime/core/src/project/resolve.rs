@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use super::{ObserveSettings, Project, Source, StoreSettings, invalid};
+use super::{ObserveSettings, Project, Source, SourceFiles, StoreSettings, invalid};
 use crate::{
     Result,
     gate::Gate,
@@ -138,6 +138,12 @@ type Read<'a> = &'a dyn Fn(&str) -> Result<String>;
 
 pub(super) fn resolve(source: &Source<'_>, read: Read<'_>) -> Result<Project> {
     let raw: RawProject = source.deserialize()?;
+    let contracts = raw.dataset.iter().map(|(name, dataset)| (name.clone(), dataset.contract.clone()));
+    let queries = raw.features.iter().map(|(name, features)| (name.clone(), features.sql.clone()));
+    let sources = SourceFiles {
+        contracts: contracts.collect(),
+        queries: queries.collect(),
+    };
     let mut pipeline = Pipeline {
         project: raw.project.name,
         datasets: BTreeMap::new(),
@@ -172,6 +178,7 @@ pub(super) fn resolve(source: &Source<'_>, read: Read<'_>) -> Result<Project> {
         pipeline,
         store: raw.store,
         observe: raw.observe,
+        sources,
     })
 }
 

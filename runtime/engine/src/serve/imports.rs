@@ -51,7 +51,11 @@ fn get_error(refusal: ReadError) -> objects::GetError {
 
 /// Receipts of the rows that a request has handed to the prediction log: its response waits for them.
 #[derive(Clone, Default)]
-pub(super) struct Receipts(Arc<Mutex<Vec<Append>>>);
+pub(super) struct Receipts {
+    appends: Arc<Mutex<Vec<Append>>>,
+    /// The request warms an instance up: its rows are dropped.
+    is_discarding: bool,
+}
 
 /// Rows of one version, and their receipt.
 pub(super) struct Append {
@@ -62,13 +66,21 @@ pub(super) struct Append {
 }
 
 impl Receipts {
+    /// For a request whose rows are dropped.
+    pub(super) fn discard() -> Self {
+        Self {
+            is_discarding: true,
+            ..Self::default()
+        }
+    }
+
     fn add(&self, append: Append) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(append);
+        self.appends.lock().unwrap_or_else(PoisonError::into_inner).push(append);
     }
 
     /// Takes the receipts so far.
     pub(super) fn take(&self) -> Vec<Append> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.appends.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -78,6 +90,9 @@ impl<U> predictions::HostWithStore<U> for Serve {
         accessor.with(|mut access| {
             let state = access.get();
             let record = Record::parse(record).map_err(append_error)?;
+            if state.receipts.is_discarding {
+                return Ok(());
+            }
             let (model, version, rows) = (record.model().to_owned(), record.version(), record.rows());
             let receipt = state.shared.log.enqueue(record).map_err(append_error)?;
             state.receipts.add(Append {

@@ -60,7 +60,7 @@ impl Admission {
             cores: Semaphore::new(cores.min(instances)),
             instances: Semaphore::new(instances),
             pool: Arc::new(InstancePool {
-                minimum: cores * INSTANCES_PER_CORE,
+                minimum: instances.min(cores * INSTANCES_PER_CORE),
                 alive: AtomicUsize::new(0),
                 since: Instant::now(),
                 last_contended: AtomicU64::new(0),
@@ -84,6 +84,11 @@ impl Admission {
             _core: core,
             _instance: self.instances.acquire().await.ok()?,
         })
+    }
+
+    /// How many instances serve while no request waits for long.
+    pub(super) fn uncontended_instances(&self) -> usize {
+        self.pool.minimum
     }
 
     pub(super) fn pool(&self) -> Arc<InstancePool> {

@@ -5,21 +5,24 @@ mod component;
 mod imports;
 mod instances;
 mod router;
+mod served;
 mod state;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::RwLock;
 use tidemill_core::{Digest, Error, Result};
 use tidemill_nn::{Backend, GraphCache};
 use tidemill_predictions::DurableLog;
 use tidemill_store::{ServingView, Store};
 use tokio::net::TcpListener;
-use wasmtime_wasi_http::handler::ProxyHandler;
 
+use self::{router::Router, state::ServerState};
 use crate::{Compiler, http_server::ServerHandle};
 
 pub use component::new_engine;
 pub use router::{HostRoutes, RouteFilter, RouteHandler};
+pub use served::ServedComponent;
 
 /// Limits of a request, and of all requests together.
 #[derive(Debug, Clone, Copy)]
@@ -68,47 +71,91 @@ pub struct ServeOptions {
     pub host_routes: Option<HostRoutes>,
 }
 
-/// Starts servers.
-pub struct Server;
+/// A running server. Its component and its host routes can be replaced while requests come.
+///
+/// [`stop`](Self::stop) it: a server that is dropped runs until the runtime ends.
+pub struct Server {
+    http: ServerHandle,
+    /// Replaced as a whole: a request is answered by the router that it found.
+    router: Arc<RwLock<Arc<Router>>>,
+    compiler: Compiler,
+    shared: Arc<ServerState>,
+    limits: ServeLimits,
+}
 
 impl Server {
     /// Compiles the component and starts to answer requests.
     ///
     /// # Errors
     /// `Config` if the bytes are not a component, `Input` if it imports what is not offered.
-    pub async fn start(options: ServeOptions) -> Result<ServerHandle> {
-        let (bytes, cache) = (options.component, options.cache_dir);
-        let compiled = tokio::task::spawn_blocking(move || {
-            let compiler = Compiler::new(new_engine()?, cache);
-            let component = compiler.compile(&bytes, &Digest::sha256(&bytes));
-            let component = component.map_err(|error| error.context("the serving component"))?;
-            let pre = component::link(compiler.engine(), &component)?;
-            Ok((compiler.engine().clone(), pre))
+    pub async fn start(options: ServeOptions) -> Result<Self> {
+        let compiler = Compiler::new(new_engine()?, options.cache_dir);
+        let shared = Arc::new(ServerState {
+            objects: ServingView::new(options.store),
+            log: options.log,
+            graphs: Arc::new(GraphCache::new(options.nn)),
         });
-        let (engine, pre) = compiled
-            .await
-            .map_err(|e| Error::bug(format!("compiling the serving component failed: {e}")))??;
-        let admission = instances::Admission::new(options.limits.instances);
-        let instances = instances::Instances {
-            engine,
-            pre,
-            shared: Arc::new(state::ServerState {
-                objects: ServingView::new(options.store),
-                log: options.log,
-                graphs: Arc::new(GraphCache::new(options.nn)),
-            }),
-            pool: admission.pool(),
-            limits: options.limits,
-        };
-        let router = Arc::new(router::Router {
-            handler: ProxyHandler::new(instances),
-            admission,
+        let component = compile(compiler.clone(), shared.clone(), options.limits, options.component).await?;
+        let router = Arc::new(RwLock::new(Arc::new(Router {
+            component,
             limits: options.limits,
             host_routes: options.host_routes,
-        });
-        ServerHandle::start(options.listener, move |request| {
-            let router = router.clone();
+        })));
+        let current = router.clone();
+        let http = ServerHandle::start(options.listener, move |request| {
+            let router = current.read().clone();
             async move { router.handle(request).await }
+        })?;
+        Ok(Self {
+            http,
+            router,
+            compiler,
+            shared,
+            limits: options.limits,
         })
     }
+
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.http.addr()
+    }
+
+    /// The component that answers requests now.
+    pub fn component(&self) -> Arc<ServedComponent> {
+        self.router.read().component.clone()
+    }
+
+    /// Compiles another component, which [`replace`](Self::replace) then serves.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    pub async fn compile(&self, component: Vec<u8>) -> Result<Arc<ServedComponent>> {
+        compile(self.compiler.clone(), self.shared.clone(), self.limits, component).await
+    }
+
+    /// Answers requests by this component and these routes from now on. Requests that have begun finish on those before.
+    pub fn replace(&self, component: Arc<ServedComponent>, host_routes: Option<HostRoutes>) {
+        *self.router.write() = Arc::new(Router {
+            component,
+            limits: self.limits,
+            host_routes,
+        });
+    }
+
+    /// Accepts no more requests, waits at most ten seconds for those that it has accepted, and ends.
+    pub async fn stop(self) {
+        self.http.stop().await;
+    }
+}
+
+async fn compile(compiler: Compiler, shared: Arc<ServerState>, limits: ServeLimits, bytes: Vec<u8>) -> Result<Arc<ServedComponent>> {
+    let compiled = tokio::task::spawn_blocking(move || {
+        let component = compiler.compile(&bytes, &Digest::sha256(&bytes));
+        let component = component.map_err(|error| error.context("the serving component"))?;
+        let pre = component::link(compiler.engine(), &component)?;
+        Ok(Arc::new(ServedComponent::new(compiler.engine().clone(), pre, shared, limits)))
+    });
+    compiled
+        .await
+        .map_err(|e| Error::bug(format!("compiling the serving component failed: {e}")))?
 }

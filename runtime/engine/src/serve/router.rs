@@ -4,18 +4,17 @@
 use std::{pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler};
 
 use super::{
-    ServeLimits,
+    ServeLimits, ServedComponent,
     imports::{Append, Receipts},
-    instances::{Admission, Instances},
+    served::error_message,
 };
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Routes that the host answers itself: those requests that `matches` selects by method and path.
 #[derive(Clone)]
@@ -33,8 +32,7 @@ pub type RouteFilter = Arc<dyn Fn(&http::Method, &str) -> bool + Send + Sync>;
 pub type RouteHandler = Arc<dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync>;
 
 pub(super) struct Router {
-    pub(super) handler: ProxyHandler<Instances>,
-    pub(super) admission: Admission,
+    pub(super) component: Arc<ServedComponent>,
     pub(super) limits: ServeLimits,
     pub(super) host_routes: Option<HostRoutes>,
 }
@@ -45,6 +43,26 @@ const MAX_DRAINED_BYTES: usize = 64 << 20;
 
 impl Router {
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Answer {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let answer = self.answer(request).await;
+        if answer.status().is_client_error() || answer.status().is_server_error() {
+            self.report_failure(&method, uri.path(), &answer).await;
+        }
+        answer
+    }
+
+    /// Reports a request that failed. Of the host's routes, those that bring something: others are asked by probes, also while it starts.
+    async fn report_failure(&self, method: &Method, path: &str, answer: &Answer) {
+        let is_probe = |routes: &HostRoutes| (routes.matches)(method, path) && method != Method::POST;
+        if self.host_routes.as_ref().is_some_and(is_probe) {
+            return;
+        }
+        let reason = error_message(answer.clone()).await;
+        let target = requested_model(path).unwrap_or(path);
+        tidemill_observe::global().report_failed_request(target, answer.status().as_u16(), &reason);
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let extra = self
             .host_routes
             .as_ref()
@@ -78,38 +96,14 @@ impl Router {
     async fn call_component(&self, request: Request<Bytes>) -> Answer {
         let timer = InferenceTimer::start(request.uri().path());
         let receipts = Receipts::default();
-        let answer = match self.admission.acquire().await {
-            Some(_permit) => self.invoke(request, receipts.clone()).await,
-            None => return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
+        let Some(answer) = self.component.admit(request, receipts.clone()).await else {
+            return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
         };
         let appends = receipts.take();
         let served = appends.first().map(|append| (append.model.clone(), append.version));
         let answer = commit(appends).await.map_or_else(log_unavailable, |()| answer);
         timer.finish(answer.status(), served.as_ref().map(|(model, version)| (model.as_str(), *version)));
         answer
-    }
-
-    async fn invoke(&self, request: Request<Bytes>, receipts: Receipts) -> Answer {
-        let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-        let response = match self.handler.handle(receipts, request).await {
-            Ok(response) => response,
-            Err(error) => return component_error(&error),
-        };
-        let (mut head, body) = response.into_parts();
-        match body.collect().await {
-            Ok(body) => {
-                head.headers.remove(header::CONTENT_LENGTH);
-                head.headers.remove(header::TRANSFER_ENCODING);
-                Response::from_parts(head, Full::new(body.to_bytes()))
-            }
-            Err(error) => {
-                tracing::error!("an answer broke off: {error}");
-                error_response(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the component failed while it answered; the failure is in the log",
-                )
-            }
-        }
     }
 }
 
@@ -182,18 +176,6 @@ fn log_unavailable() -> Answer {
     )
 }
 
-fn component_error(error: &wasmtime::Error) -> Answer {
-    let slow = error.is::<ExpirationError>() || error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::Interrupt);
-    tracing::error!("a request failed: {error:#}");
-    if slow {
-        return error_response(StatusCode::GATEWAY_TIMEOUT, "the request took longer than it may");
-    }
-    error_response(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "the component failed on this request; the failure is in the log",
-    )
-}
-
 /// Reads a whole body, or answers why it cannot.
 async fn read_body(mut body: Incoming, most: usize) -> Result<Bytes, Answer> {
     match Limited::new(&mut body, most).collect().await {
@@ -231,7 +213,7 @@ fn too_large(most: usize, is_drained: bool) -> Answer {
     answer
 }
 
-fn error_response(status: StatusCode, message: &str) -> Answer {
+pub(super) fn error_response(status: StatusCode, message: &str) -> Answer {
     let mut response = Response::new(Full::new(serde_json::json!({ "error": message }).to_string().into()));
     *response.status_mut() = status;
     response

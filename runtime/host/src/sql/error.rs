@@ -73,6 +73,16 @@ pub(super) fn from_duckdb(error: &duckdb::Error, placed: &[Arc<CachedFile>]) -> 
     }
 }
 
+/// The line that a message marks, from 1, and the text of that line from the mark on, as far as the message shows it.
+pub(super) fn marked_place(message: &str) -> Option<(usize, &str)> {
+    let (_, quoted) = message.rsplit_once("\nLINE ")?;
+    let (line, below) = quoted.split_once('\n')?;
+    let (number, _) = line.split_once(": ")?;
+    let column = below.find('^')?.checked_sub("LINE ".len())?;
+    let rest = line.get(column..)?.trim_end_matches("...");
+    Some((number.parse().ok()?, rest))
+}
+
 /// Whether DuckDB's parser refused a statement because it is not a SELECT. `error_type` and `error_message` come from its JSON.
 pub(super) fn is_not_select(error_type: &str, error_message: &str) -> bool {
     error_type == "not implemented" || error_message.contains("Only SELECT")

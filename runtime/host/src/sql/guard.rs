@@ -108,10 +108,7 @@ pub(super) struct QueryShape {
 
 /// Refuses everything but one harmless SELECT over `tables`. `aggregates` are the names of all DuckDB aggregates.
 pub(super) fn check(connection: &Connection, sql: &str, tables: &BTreeSet<String>, aggregates: &BTreeSet<String>) -> Result<QueryShape> {
-    let text: String = connection
-        .query_row("SELECT json_serialize_sql(?::VARCHAR)", [sql], |row| row.get(0))
-        .map_err(|e| error::from_duckdb(&e, &[]))?;
-    let parsed: Value = serde_json::from_str(&text).map_err(|e| Error::bug(format!("DuckDB's parse of a query is not JSON: {e}")))?;
+    let parsed = parse(connection, sql)?;
     if parsed["error"] == Value::Bool(true) {
         return Err(parse_error(sql, &parsed));
     }
@@ -134,6 +131,21 @@ pub(super) fn check(connection: &Connection, sql: &str, tables: &BTreeSet<String
     Ok(QueryShape {
         is_orderless: walk.is_orderless(&statement["node"]),
     })
+}
+
+fn parse(connection: &Connection, sql: &str) -> Result<Value> {
+    let text: String = connection
+        .query_row("SELECT json_serialize_sql(?::VARCHAR)", [sql], |row| row.get(0))
+        .map_err(|e| error::from_duckdb(&e, &[]))?;
+    serde_json::from_str(&text).map_err(|e| Error::bug(format!("DuckDB's parse of a query is not JSON: {e}")))
+}
+
+/// Where a query stops being SQL, in bytes; `None` if it can be parsed.
+pub(super) fn syntax_error_offset(connection: &Connection, sql: &str) -> Option<usize> {
+    let parsed = parse(connection, sql).ok()?;
+    // DuckDB counts characters.
+    let position: usize = parsed["position"].as_str()?.parse().ok()?;
+    sql.char_indices().nth(position).map(|(at, _)| at)
 }
 
 fn parse_error(sql: &str, parsed: &Value) -> Error {

@@ -26,6 +26,7 @@ mod csv;
 mod error;
 mod export;
 mod guard;
+mod plan;
 mod quotes;
 mod reader;
 mod session;
@@ -36,6 +37,7 @@ mod utf8;
 use cache::Cache;
 pub(crate) use cache::CachedFile;
 pub use export::ParquetFile;
+pub use plan::{PlanError, TableShape};
 pub use reader::SqlReader;
 use session::Session;
 

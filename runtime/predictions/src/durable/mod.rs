@@ -70,6 +70,7 @@ impl Receipt {
 }
 
 struct Shared {
+    models: sealer::Models,
     queue: Arc<CommitQueue>,
     sealer: mpsc::Sender<sealer::Command>,
     /// Held as long as the log is open.
@@ -103,15 +104,22 @@ impl DurableLog {
             wal::truncate_torn_tail(&path).map_err(io_error)?;
         }
         let active = ActiveFile::default();
-        let sealer = sealer::start(folder.to_owned(), active.clone(), store, models, handle);
+        let models = Arc::new(Mutex::new(models));
+        let sealer = sealer::start(folder.to_owned(), active.clone(), store, models.clone(), handle);
         let queue = writer::start(folder.to_owned(), active, options, sealer.clone());
         let _started = sealer.send(sealer::Command { reply: None });
         let shared = Shared {
+            models,
             queue,
             sealer,
             _lock: lock,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Cuts rows into other windows from now on, also those that are not sealed yet: [`seal`](Self::seal) them before.
+    pub fn set_models(&self, models: BTreeMap<String, LoggedModel>) {
+        *self.shared.models.lock() = models;
     }
 
     /// Appends a request's rows, and returns when they are on the disk.

@@ -5,10 +5,11 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tidemill_core::{Error, PutResult, Result, pipeline::deployment::LoggedModel};
 use tidemill_store::{Store, sync_parent_dir};
 use tokio::{runtime::Handle, sync::oneshot};
@@ -19,18 +20,15 @@ use crate::segment::build_segments;
 /// How soon sealing is tried again after the store refused.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How each model's rows are cut into windows.
+pub(super) type Models = Arc<Mutex<BTreeMap<String, LoggedModel>>>;
+
 /// Seals all closed files, and sends the result.
 pub(super) struct Command {
     pub(super) reply: Option<oneshot::Sender<Result<()>>>,
 }
 
-pub(super) fn start(
-    folder: PathBuf,
-    active: ActiveFile,
-    store: Store,
-    models: BTreeMap<String, LoggedModel>,
-    handle: Handle,
-) -> mpsc::Sender<Command> {
+pub(super) fn start(folder: PathBuf, active: ActiveFile, store: Store, models: Models, handle: Handle) -> mpsc::Sender<Command> {
     let (sender, commands) = mpsc::channel();
     let sealer = Sealer {
         folder,
@@ -60,7 +58,7 @@ struct Sealer {
     folder: PathBuf,
     active: ActiveFile,
     store: Store,
-    models: BTreeMap<String, LoggedModel>,
+    models: Models,
     handle: Handle,
 }
 
@@ -98,7 +96,8 @@ impl Sealer {
         let bytes = std::fs::read(path).map_err(|e| write_error(path, &e))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let (records, _) = wal::read_records(&bytes);
-        let segments = build_segments(&name, records, &self.models)
+        let models = self.models.lock().clone();
+        let segments = build_segments(&name, records, &models)
             .map_err(|error| Error::new(error.kind, format!("`{}`: {}", path.display(), error.message)))?;
         for segment in segments {
             let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
