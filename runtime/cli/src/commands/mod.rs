@@ -101,7 +101,7 @@ impl Arguments {
         if WITHOUT_PROJECT.contains(&name)
             && let Some(id) = ["project", "store"].iter().find(is_given)
         {
-            let message = format!("`tidemill {name}` works on no project, so `--{id}` has no effect: leave it out");
+            let message = format!("`tidemill {name}` works on no project: leave out `--{id}`");
             command.error(ErrorKind::ArgumentConflict, message).exit()
         }
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
