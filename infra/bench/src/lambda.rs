@@ -15,7 +15,7 @@ use tidemill_core::{
     pipeline::{NodeSettings, deployment::ServingConfig},
     record::ModelVersion,
 };
-use tidemill_demo::lambda::{Emulators, deployment::pipeline};
+use tidemill_demo_targets::lambda::{Emulators, deployment::pipeline};
 use tidemill_harness::flights;
 use tidemill_host::Store;
 use tidemill_run::Ledger;

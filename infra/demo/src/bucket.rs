@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use tidemill_core::Digest;
+use tidemill_demo::months::Year;
 use tidemill_harness::{
     outages::{self, OutageCounts},
     proxy::Proxy,
@@ -18,8 +19,6 @@ use tidemill_harness::{
     server::{STORE_VARIABLE, Server},
     snapshot,
 };
-
-use crate::months::Year;
 
 /// The duration of an outage, and of the pause after it.
 const FAULT_DURATION: std::time::Duration = std::time::Duration::from_secs(4);

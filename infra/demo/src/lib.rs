@@ -1,7 +1,4 @@
-//! The parts of the demo, for its two programs and for the measurements.
+//! The demo on other targets: over a real S3 server, and through Lambda's functions on emulators.
 
 pub mod bucket;
-pub mod control;
 pub mod lambda;
-pub mod months;
-pub mod swap;

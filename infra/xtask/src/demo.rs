@@ -10,14 +10,17 @@ use crate::{
     lambda,
     machine::{Machine, Profile, run_to_exit_code},
     tools,
-    wheel::SEAWEEDFS,
+    wheel::{SEAWEEDFS, Wheel},
 };
 
 /// `cargo xtask demo`: the arguments are the demo's.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
-    match without_target(arguments, "lambda") {
-        Some(rest) => lambda::demo(machine, &rest),
-        None => one_process(machine, arguments),
+    if let Some(rest) = without_target(arguments, "lambda") {
+        return lambda::demo(machine, &rest);
+    }
+    match without_target(arguments, "s3") {
+        Some(rest) => run_program(machine, &[&SEAWEEDFS], ("tidemill-demo-s3", &[]), "demo-s3", &rest),
+        None => run_program(machine, &[], ("tidemill", &["demo"]), "demo", arguments),
     }
 }
 
@@ -33,16 +36,27 @@ fn without_target(arguments: &[String], target: &str) -> Option<Vec<String>> {
     Some(rest)
 }
 
-fn one_process(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
-    let needs_s3 = without_target(arguments, "s3").is_some();
-    let (mut environment, wasm) = tools::prepare(machine, if needs_s3 { &[&SEAWEEDFS] } else { &[] })?;
-    let names = ["tidemill", "tidemill-demo"];
+/// Builds and runs a program with its first arguments. Its projects are in a folder of the target folder, unless the arguments name one.
+fn run_program(
+    machine: &Machine,
+    tools: &[&Wheel],
+    (program, first): (&str, &[&str]),
+    folder: &str,
+    arguments: &[String],
+) -> Result<ExitCode> {
+    let (mut environment, wasm) = tools::prepare(machine, tools)?;
+    let mut names = vec!["tidemill", program];
+    names.dedup();
     let mut cargo = build::cargo(machine, &environment, Profile::Dev, &names);
     let components = (&Selection::Stages, Profile::Dev);
     build::all(machine, &mut environment, &wasm, components, (&names.join(", "), &mut cargo))?;
-    let mut command = machine.command(machine.programs(Profile::Dev).join("tidemill-demo"));
+    let mut command = machine.command(machine.programs(Profile::Dev).join(program));
     environment.apply(&mut command);
-    run_to_exit_code(command.args(arguments).args(folder_of(machine, arguments)))
+    command.args(first).args(arguments);
+    if !arguments.iter().any(|a| a == "--dir" || a.starts_with("--dir=")) {
+        command.arg("--dir").arg(machine.target.join(folder));
+    }
+    run_to_exit_code(&mut command)
 }
 
 /// `cargo xtask run <command>`.
@@ -82,12 +96,4 @@ pub(crate) fn shell(machine: &Machine) -> Result<ExitCode> {
     }
     println!("export PATH='{}':\"$PATH\"", machine.programs(Profile::Dev).display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// The demo's projects go under the target folder, wherever that is.
-fn folder_of(machine: &Machine, arguments: &[String]) -> Vec<String> {
-    if arguments.iter().any(|a| a == "--dir" || a.starts_with("--dir=")) {
-        return Vec::new();
-    }
-    vec!["--dir".into(), machine.target.join("demo").display().to_string()]
 }

@@ -3,11 +3,10 @@
 //!
 //! Nothing here is linked into a product: programs are started, and asked over HTTP.
 
-pub mod flights;
 pub mod http;
 pub mod outages;
 pub mod proxy;
-pub mod reader;
 pub mod seaweedfs;
-pub mod server;
 pub mod snapshot;
+
+pub use tidemill_demo::{flights, reader, server};

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use serde::Serialize;
 use tidemill_core::Digest;
-use tidemill_demo::lambda::{Deployment, deployment::Programs};
+use tidemill_demo_targets::lambda::{Deployment, deployment::Programs};
 use tidemill_harness::{flights, server::Server, snapshot};
 
 /// Runs the demo on Lambda's emulator.

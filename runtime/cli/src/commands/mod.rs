@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod demo;
 mod deploy;
 mod dev;
 mod doctor;
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// Commands that work on no project: `--project` and `--store` are not offered there.
-const WITHOUT_PROJECT: [&str; 2] = ["new", "completions"];
+const WITHOUT_PROJECT: [&str; 3] = ["demo", "new", "completions"];
 
 /// The tide turns the mill: data in, models out, watched and trained again.
 #[derive(Parser)]
@@ -56,6 +57,8 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Play a year of real flights: train, serve, monitor, retrain.
+    Demo(demo::Demo),
     /// Create a project.
     New(new::New),
     /// Check `tidemill.toml` and draw the pipeline.
@@ -136,6 +139,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     match command {
+        Command::Demo(command) => command.run(output).await?,
         Command::New(command) => command.run(output)?,
         Command::Check(command) => command.run(&project()?, output)?,
         Command::Up(command) => command.run(arguments.project.as_deref(), store, output).await?,

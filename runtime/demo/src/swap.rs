@@ -6,7 +6,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use tidemill_harness::{flights, server::Server};
+
+use crate::{flights, server::Server};
 
 /// The observations of clients while the champion changed.
 pub struct Swaps {

@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use jiff::{ToSpan as _, civil::Date};
 use tidemill_core::{Digest, Host as _, Table};
-use tidemill_harness::reader::open_reader;
-use tidemill_harness::{
+
+use crate::{
     flights::{self, month_of},
+    months::{self, Year},
+    reader::open_reader,
     server::Server,
 };
-
-use crate::months::{self, Year};
 
 /// The result of the control. Any number but 0 is a false alarm.
 #[derive(Default)]

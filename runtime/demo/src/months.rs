@@ -8,14 +8,15 @@ use tidemill_core::{
     ColumnValues, Host as _, ObjectsExt as _, Table,
     record::{ModelVersion, MonitoringReport, RetrainAction, RetrainDecision},
 };
-use tidemill_harness::{
+use tidemill_ml::{Columns, Transform};
+use tidemill_nn::{BackendChoice, open_backend};
+use tidemill_scoring::Scorer;
+
+use crate::{
     flights::{self, month_of, raw_key, window},
     reader::open_reader,
     server::Server,
 };
-use tidemill_ml::{Columns, Transform};
-use tidemill_nn::{BackendChoice, open_backend};
-use tidemill_scoring::Scorer;
 
 /// A line of the table: a month and its monitoring report.
 #[derive(Debug, Clone, Serialize)]
@@ -181,48 +182,4 @@ pub fn auc_gain(months: &[Month]) -> f64 {
         .filter_map(|m| Some(m.auc_live? - m.auc_static?))
         .collect();
     gains.iter().sum::<f64>() / gains.len().max(1) as f64
-}
-
-/// Renders the table.
-pub fn render_table(months: &[Month], retrainings: &[Retraining]) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
-    table.set_header([
-        "month",
-        "rows",
-        "drifted columns",
-        "champion",
-        "AUC live",
-        "AUC never retrained",
-        "then",
-    ]);
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
-    for month in months {
-        let then: Vec<String> = retrainings
-            .iter()
-            .filter(|r| r.month == month.month)
-            .map(|r| {
-                format!(
-                    "retrained for {} → {}",
-                    r.cause,
-                    r.version.map_or("not admitted".into(), |v| format!("v{v}"))
-                )
-            })
-            .collect();
-        let better = matches!((month.auc_live, month.auc_static), (Some(live), Some(frozen)) if live <= frozen);
-        table.add_row([
-            month.month.clone(),
-            month.rows.to_string(),
-            month.drifted.to_string(),
-            month.champion.map_or("–".into(), |v| format!("v{v}")),
-            number(month.auc_live),
-            format!(
-                "{}{}",
-                number(month.auc_static),
-                if better && month.champion != Some(1) { " (no worse)" } else { "" }
-            ),
-            then.join("; "),
-        ]);
-    }
-    table.to_string()
 }

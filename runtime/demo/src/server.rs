@@ -50,7 +50,7 @@ impl Server {
         }
         std::fs::create_dir_all(project.parent().context("the project needs a folder")?)?;
         run(Command::new(tidemill).args(["new", "--template", "flights"]).arg(project))?;
-        run(Command::new(tidemill).arg("check").current_dir(project))?;
+        run(Command::new(tidemill).arg("check").env_remove(STORE_VARIABLE).current_dir(project))?;
         Self::up(tidemill, project, environment)
     }
 
@@ -71,6 +71,8 @@ impl Server {
                     .map_or("127.0.0.1:0", |(_, at)| at),
             ])
             .current_dir(project)
+            // A store of the caller's is not the demo's.
+            .env_remove(STORE_VARIABLE)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -151,6 +153,7 @@ impl Server {
         let environment = self.environment.iter().map(|(name, value)| (name, value));
         run(Command::new(&self.tidemill)
             .args(arguments)
+            .env_remove(STORE_VARIABLE)
             .envs(environment)
             .current_dir(&self.project))
     }
