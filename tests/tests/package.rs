@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 use tidemill_core::pipeline::StageKind;
 use tidemill_harness::server::Server;
 
+/// How the archive's name begins; that of the programs for Lambda begins otherwise.
+const ARCHIVE: &str = concat!("tidemill-", env!("CARGO_PKG_VERSION"));
+
 /// The folder of the package, or `None` where there is none and nobody insists.
 fn find_package() -> Option<PathBuf> {
     let folder = std::env::var_os("TIDEMILL_PACKAGE").map(PathBuf::from);
@@ -112,7 +115,7 @@ fn its_files_are_what_its_lists_say() -> Result<()> {
         "each file has a checksum: {sums}"
     );
 
-    let main = verify(&folder, "tidemill-", "tidemill-0")?;
+    let main = verify(&folder, "tidemill-", ARCHIVE)?;
     for path in [
         "bin/tidemill",
         "lib/tidemill/libduckdb.so",
@@ -159,7 +162,7 @@ fn what_is_inside_is_named_with_its_licence() -> Result<()> {
     let unpacked = tempfile::tempdir()?;
     let mut tar = Command::new("tar");
     tar.arg("-xzf")
-        .arg(file(&folder, "tidemill-0", ".tar.gz")?)
+        .arg(file(&folder, ARCHIVE, ".tar.gz")?)
         .args(["--strip-components=1", "--wildcards"]);
     said(
         tar.arg("-C")
@@ -220,7 +223,7 @@ impl Installed {
     fn unpacked(package: &Path, folder: &Path) -> Result<Self> {
         let prefix = folder.join("unpacked");
         fs::create_dir_all(&prefix)?;
-        unpack(&file(package, "tidemill-0", ".tar.gz")?, &prefix)?;
+        unpack(&file(package, ARCHIVE, ".tar.gz")?, &prefix)?;
         Self::new(prefix, folder)
     }
 

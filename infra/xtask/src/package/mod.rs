@@ -23,13 +23,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use self::{
-    arch::Arch,
-    archive::Packing,
-    elf::Glibc,
-    inside::Inside,
-    tree::{Libraries, Tree},
-};
+use self::{arch::Arch, archive::Packing, elf::Glibc, inside::Inside, tree::Libraries};
 use crate::{
     build, duckdb,
     guests::Selection,

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(bytes, std::fs::read(&path).unwrap());
         let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
         let names: Vec<String> = (0..archive.len())
-            .map(|at| archive.by_index(at).unwrap().name().to_owned())
+            .map(|at| archive.by_index(at).unwrap().name().unwrap().into_owned())
             .collect();
         assert_eq!(
             names,
