@@ -203,10 +203,12 @@ mod tests {
         }
     }
 
+    type Damage = fn(&mut Summary);
+
     #[test]
     fn each_claim_is_checked() {
         summary(12).check().unwrap();
-        let broken: [(&str, fn(&mut Summary)); 6] = [
+        let broken: [(&str, Damage); 6] = [
             ("3 requests failed", |s| s.failed_requests = 3),
             ("+0.0100", |s| s.live_over_static = 0.01),
             ("never retrained", |s| s.retrainings.clear()),

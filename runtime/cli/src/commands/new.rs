@@ -55,7 +55,7 @@ impl New {
         if self.list {
             return output.print(&all()?, |templates| render_templates(templates));
         }
-        let (template, dir, set) = self.choose(output)?;
+        let Choice { template, dir, set } = self.choose(output)?;
         let values = template.resolve_values(&set)?;
         check_empty(&dir)?;
         let mut files = template.render(&project_name(&dir)?, &values)?;
@@ -81,11 +81,14 @@ impl New {
         })
     }
 
-    /// The template, the folder and the parameters: the arguments, and the answers to what they leave open.
-    fn choose(&self, output: Output) -> anyhow::Result<(Template, PathBuf, Vec<(String, String)>)> {
+    fn choose(&self, output: Output) -> anyhow::Result<Choice> {
         let named = |name: &Option<String>| find(name.as_deref().unwrap_or(DEFAULT_TEMPLATE));
+        let given = |dir: &PathBuf| {
+            let (template, dir, set) = (named(&self.template)?, dir.clone(), self.set.clone());
+            anyhow::Ok(Choice { template, dir, set })
+        };
         if let (Some(dir), Some(_)) = (&self.dir, &self.template) {
-            return Ok((named(&self.template)?, dir.clone(), self.set.clone()));
+            return given(dir);
         }
         if ask::is_terminal() && !output.json {
             let template = match &self.template {
@@ -94,13 +97,21 @@ impl New {
             };
             let dir = self.dir.clone().map_or_else(|| ask::folder(&template.id), Ok)?;
             let set = ask::parameters(&template, &self.set)?;
-            return Ok((template, dir, set));
+            return Ok(Choice { template, dir, set });
         }
         match &self.dir {
-            Some(dir) => Ok((named(&self.template)?, dir.clone(), self.set.clone())),
+            Some(dir) => given(dir),
             None => missing_folder(),
         }
     }
+}
+
+/// What is made: from the arguments, and the answers to what they leave open.
+struct Choice {
+    template: Template,
+    dir: PathBuf,
+    /// Values of the template's parameters, by name.
+    set: Vec<(String, String)>,
 }
 
 /// Says that the folder is not named as clap would.
