@@ -75,13 +75,13 @@ impl Demo {
 
 fn render(summary: &Summary, project: &str) -> String {
     let columns = [
-        Column::word("MONTH"),
-        Column::word("FLIGHTS"),
-        Column::word("DRIFTED"),
-        Column::word("CHAMPION"),
-        Column::word("AUC"),
-        Column::word("AUC OF V1"),
-        Column::text("THEN"),
+        Column::word("month"),
+        Column::number("flights"),
+        Column::number("drifted"),
+        Column::word("champion"),
+        Column::number("auc"),
+        Column::number("auc of v1"),
+        Column::text("then"),
     ];
     let rows = summary.months.iter().map(|month| row(month, &summary.retrainings)).collect();
     let mut text = table(&columns, rows, "no month was played");

@@ -142,13 +142,21 @@ fn render_metrics(metrics: &Metrics, evaluation: Option<&Evaluation>) -> String 
         columns.push(Column::number(&before));
     }
     let row = |(name, value): (&String, &f64)| {
-        let mut row = vec![name.clone(), format!("{value:.4}")];
+        let mut row = vec![name.clone(), format_value(*value)];
         if let Some(champion) = champion {
-            row.push(champion.get(name).map(|value| format!("{value:.4}")).unwrap_or_default());
+            row.push(champion.get(name).map(|value| format_value(*value)).unwrap_or_default());
         }
         row
     };
     table(&columns, metrics.iter().map(row).collect(), "it has no metrics")
+}
+
+/// Four decimals, or none for a count.
+fn format_value(value: f64) -> String {
+    match value.fract() == 0.0 && value.abs() > 1.0 {
+        true => format!("{value:.0}"),
+        false => format!("{value:.4}"),
+    }
 }
 
 const GATES: [Column<'static>; 4] = [
@@ -159,7 +167,7 @@ const GATES: [Column<'static>; 4] = [
 ];
 
 fn gate_cells(gate: &GateResult) -> Vec<String> {
-    let number = |value: Option<f64>| value.map(|value| format!("{value:.4}")).unwrap_or_default();
+    let number = |value: Option<f64>| value.map(format_value).unwrap_or_default();
     let result = match gate.passed {
         Some(true) => "pass",
         Some(false) => "fail",
