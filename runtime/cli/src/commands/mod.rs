@@ -114,10 +114,10 @@ impl Arguments {
     pub(crate) fn default_log_filter(&self) -> &'static str {
         match self.command {
             // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
-            // What becomes a dead letter is a line of its own.
+            // What a run decided, and what becomes a dead letter, are lines of their own.
             Some(Command::Up(_) | Command::Dev(_)) => {
                 "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info,\
-                 tidemill_run::delivery=off"
+                 tidemill_run::delivery=off,tidemill_run::attempt=warn"
             }
             _ => "error,wasmtime_wasi_nn=off",
         }
