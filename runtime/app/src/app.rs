@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use crate::{
     ComponentRunner, ModelState, Project, RunningApp, ServeSettings,
     champions::{list_models, sample_request},
-    components::read_onnx,
+    components::{ComponentDigests, read_onnx},
     run_environment,
     running::Parts,
     windows,
@@ -106,6 +106,7 @@ impl App {
         self.warm_up(project, &server.component()).await;
         let sql = project.sql_engine(None)?;
         let runner = Arc::new(ComponentRunner::new(project.clone(), self.engine.clone()));
+        let components = read_components(&runner).await?;
         let flow = Flow::start(self.flow_setup(project, &runner, &sql, &log, &settings)).await?;
         let _first = slot.set(flow.clone());
         RunningApp::new(Parts {
@@ -119,6 +120,7 @@ impl App {
             log,
             sql,
             runner,
+            components,
             queue,
         })
     }
@@ -203,6 +205,12 @@ impl App {
             },
         }
     }
+}
+
+async fn read_components(runner: &Arc<ComponentRunner>) -> Result<ComponentDigests> {
+    let runner = runner.clone();
+    let read = tokio::task::spawn_blocking(move || runner.read_all()).await;
+    read.map_err(|e| Error::bug(format!("reading the components failed: {e}")))
 }
 
 /// Makes the models known to the metrics.

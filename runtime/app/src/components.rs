@@ -1,7 +1,7 @@
 //! The components of a project as the flow's runner: each is read and compiled at its first run or before, then kept.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -16,6 +16,9 @@ use tidemill_observe::Run;
 use tidemill_run::AccessLog;
 
 use crate::Project;
+
+/// The components of a project by name, as they were last read; `None` for one that was not there.
+pub(crate) type ComponentDigests = BTreeMap<String, Option<Digest>>;
 
 /// Runs the stages of a project as components.
 pub struct ComponentRunner {
@@ -63,27 +66,30 @@ impl ComponentRunner {
         nodes.filter(|name| seen.insert(name.as_str())).cloned().collect()
     }
 
+    /// Reads all components that are there, and returns the SHA-256 of each; `None` for one that cannot be read.
+    pub(crate) fn read_all(&self) -> ComponentDigests {
+        let digest = |name: String| {
+            let digest = self.digest(&name).ok();
+            (name, digest)
+        };
+        self.names().into_iter().map(digest).collect()
+    }
+
     /// The SHA-256 of a component's bytes, which are read now if they were not yet.
     pub(crate) fn digest(&self, name: &str) -> Result<Digest> {
         Ok(self.load(name)?.digest.clone())
     }
 
-    /// The SHA-256 of a component that was read before.
-    pub(crate) fn known_digest(&self, name: &str) -> Option<Digest> {
-        Some(self.loaded.lock().get(name)?.digest.clone())
-    }
-
-    /// Reads and compiles all components, one after the other, until `cancelled`. One that fails is left to its first run, which says why.
+    /// Compiles the components that were read, one after the other, until `cancelled`. One that fails is left to its first run, which says
+    /// why; one that was not there may be built until then.
     pub(crate) fn compile_all(&self, cancelled: &AtomicBool) {
-        let names = self.names();
-        for name in &names {
-            let _left = self.load(name);
-        }
-        for name in names {
+        for name in self.names() {
             if cancelled.load(Relaxed) {
                 return;
             }
-            let _left = self.compile(&name);
+            if self.loaded.lock().contains_key(&name) {
+                let _left = self.compile(&name);
+            }
         }
     }
 

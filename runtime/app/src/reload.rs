@@ -14,6 +14,7 @@ use tidemill_predictions::DurableLog;
 use crate::{
     ComponentRunner, PROJECT_FILE, Project, RunningApp,
     app::{declare_models, read_predict, start_exporter},
+    components::ComponentDigests,
     difference::{ComponentChange, describe},
     running::stop_exporter,
 };
@@ -22,6 +23,7 @@ use crate::{
 pub struct CheckedProject {
     project: Project,
     runner: Arc<ComponentRunner>,
+    components: ComponentDigests,
     /// The component that answers requests, if it is another one.
     predict: Option<(Digest, Arc<ServedComponent>)>,
     changes: Vec<String>,
@@ -43,31 +45,38 @@ impl RunningApp {
         let old = self.project();
         check_store(old, &project)?;
         let runner = Arc::new(ComponentRunner::new(project.clone(), self.parts.app.engine().clone()));
-        let (checked, sql, before, after) = (project.clone(), self.parts.sql.clone(), self.parts.runner.clone(), runner.clone());
+        let (checked, sql, before, after) = (
+            project.clone(),
+            self.parts.sql.clone(),
+            self.parts.components.clone(),
+            runner.clone(),
+        );
         let checking = tokio::task::spawn_blocking(move || {
             checked.check_queries(&sql)?;
-            let components = check_components(&before, &after)?;
-            Ok::<_, Error>((components, read_predict(&checked)?))
+            let components = after.read_all();
+            let changes = check_components(&before, &components, &after)?;
+            Ok::<_, Error>((components, changes, read_predict(&checked)?))
         });
         let checked = checking
             .await
             .map_err(|e| Error::bug(format!("the check of the project ended: {e}")))?;
-        let (mut components, bytes) = checked?;
+        let (components, mut changed, bytes) = checked?;
         let digest = Digest::sha256(&bytes);
         let mut predict = None;
         if digest != self.parts.predict {
             let component = self.parts.server.compile(bytes).await?;
             self.parts.app.warm_up(&project, &component).await;
-            components.push(ComponentChange {
+            changed.push(ComponentChange {
                 name: project.pipeline.predict_component.clone(),
                 digest: Some(digest.clone()),
             });
             predict = Some((digest, component));
         }
-        let changes = describe(old, &project, &self.models().await?, &components);
+        let changes = describe(old, &project, &self.models().await?, &changed);
         Ok(CheckedProject {
             project,
             runner,
+            components,
             predict,
             changes,
         })
@@ -79,7 +88,11 @@ impl RunningApp {
     /// What the store answers. The configuration before goes on then, or, if the store does not answer that either, no stage runs.
     pub async fn switch(&mut self, checked: CheckedProject) -> Result<()> {
         let CheckedProject {
-            project, runner, predict, ..
+            project,
+            runner,
+            components,
+            predict,
+            ..
         } = checked;
         let parts = &self.parts;
         let setup = |project: &Project, runner: &Arc<ComponentRunner>, log: &DurableLog| {
@@ -103,6 +116,7 @@ impl RunningApp {
         self.serve_flow(&project, flow, predict);
         let is_other_export = self.project().observe != project.observe;
         self.parts.runner = runner;
+        self.parts.components = components;
         self.parts.app.set_project(project);
         self.compile_components();
         if is_other_export {
@@ -141,30 +155,28 @@ fn check_store(old: &Project, new: &Project) -> Result<()> {
     }
 }
 
-/// Reads and compiles the components; returns those with other bytes than before. One that was never there may be built later.
-fn check_components(before: &ComponentRunner, after: &ComponentRunner) -> Result<Vec<ComponentChange>> {
+/// Compiles the components that have other bytes than before, and returns them. One that was never there may be built later.
+fn check_components(before: &ComponentDigests, now: &ComponentDigests, runner: &ComponentRunner) -> Result<Vec<ComponentChange>> {
     let mut changes = Vec::new();
-    for name in after.names() {
-        let earlier = before.known_digest(&name);
-        let digest = match after.digest(&name) {
-            Ok(digest) => digest,
-            Err(error) if earlier.is_some() => return Err(error.context("what was loaded goes on")),
-            Err(_) => {
-                // Said when the stage appears, not at each further edit.
-                if !before.names().contains(&name) {
-                    changes.push(ComponentChange { name, digest: None });
-                }
-                continue;
-            }
-        };
-        if earlier.as_ref() == Some(&digest) {
+    for (name, digest) in now {
+        let (is_known, earlier) = (before.contains_key(name), before.get(name).and_then(Option::as_ref));
+        if digest.as_ref() == earlier && is_known {
             continue;
         }
-        after.compile(&name)?;
-        if earlier.is_some() || before.names().contains(&name) {
+        match digest {
+            Some(_) => drop(runner.compile(name)?),
+            None if earlier.is_some() => {
+                return Err(Error::config(format!(
+                    "the component `{name}` is not there any more: build it, or correct `component` in {PROJECT_FILE}"
+                )));
+            }
+            None => {}
+        }
+        // A stage that is new with its component is described as such.
+        if is_known || digest.is_none() {
             changes.push(ComponentChange {
-                name,
-                digest: Some(digest),
+                name: name.clone(),
+                digest: digest.clone(),
             });
         }
     }

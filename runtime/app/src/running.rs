@@ -17,7 +17,7 @@ use tidemill_predictions::DurableLog;
 use tidemill_store::MessageQueue;
 use tokio::task::JoinHandle;
 
-use crate::{App, ComponentRunner, ModelState, Project, ServeSettings, app::follow};
+use crate::{App, ComponentRunner, ModelState, Project, ServeSettings, app::follow, components::ComponentDigests};
 
 /// What a served project consists of.
 pub(crate) struct Parts {
@@ -30,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) log: DurableLog,
     pub(crate) sql: SqlEngine,
     pub(crate) runner: Arc<ComponentRunner>,
+    /// The components as this configuration found them.
+    pub(crate) components: ComponentDigests,
     pub(crate) queue: Option<Arc<MessageQueue>>,
     pub(crate) follower: Option<JoinHandle<()>>,
     pub(crate) exporter: Option<otlp::Exporter>,
