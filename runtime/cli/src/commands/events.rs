@@ -82,8 +82,7 @@ fn render_text(listing: &Listing) -> String {
     };
     let columns = [
         Column::word("dead letter"),
-        Column::word("stage"),
-        Column::word("resource"),
+        Column::key("stage"),
         Column::key("object"),
         Column::text("why"),
     ];
@@ -95,8 +94,7 @@ fn letter_cells(letter: &DeadLetter) -> Vec<String> {
     let state = if letter.dropped { "dropped, " } else { "" };
     vec![
         letter.id.chars().take(12).collect(),
-        letter.stage.clone(),
-        letter.resource.clone(),
+        format!("{}:{}", letter.stage, letter.resource),
         letter.trigger.key.clone(),
         format!("{state}{}: {}", letter.kind, letter.message),
     ]

@@ -24,8 +24,7 @@ pub(crate) fn fetch_queue(project: &Project) -> Option<Vec<Value>> {
 pub(crate) fn render_queue(items: &[Value], empty: &str) -> String {
     let columns = [
         Column::word("now"),
-        Column::word("stage"),
-        Column::word("resource"),
+        Column::key("stage"),
         Column::key("object"),
         Column::number("attempt"),
         Column::text("waits for"),
@@ -39,8 +38,7 @@ fn cells(item: &Value) -> Vec<String> {
     let is_running = item["running"] == true;
     vec![
         if is_running { "running" } else { "waiting" }.to_owned(),
-        text("stage"),
-        text("resource"),
+        format!("{}:{}", text("stage"), text("resource")),
         text("key"),
         // Of failed deliveries there is a number: this is the next one.
         (item["attempt"].as_u64().unwrap_or(0) + 1).to_string(),

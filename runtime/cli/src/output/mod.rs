@@ -29,14 +29,11 @@ impl Output {
         let text = if self.json {
             serde_json::to_string_pretty(value)?
         } else {
-            wrap(&render_text(value), result_width(), INDENT).join("\n")
+            wrapping::wrap_prose(&render_text(value), result_width()).join("\n")
         };
         write_stdout(format!("{}\n", text.trim_end()).as_bytes())
     }
 }
-
-/// By how much the lines that follow from a long one are indented.
-const INDENT: usize = 2;
 
 /// Writes to the standard output.
 pub(crate) fn write_stdout(bytes: &[u8]) -> anyhow::Result<()> {
@@ -112,7 +109,7 @@ pub(crate) fn report_error(error: &anyhow::Error, json: bool) -> ExitCode {
         let hint = reported.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
         let text = format!("error: {}{hint}", reported.message);
         match terminal::error_width() {
-            Some(width) => eprintln!("{}", wrap(&text, width, INDENT).join("\n")),
+            Some(width) => eprintln!("{}", wrapping::wrap_prose(&text, width).join("\n")),
             None => eprintln!("{text}"),
         }
     }

@@ -8,6 +8,17 @@ pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     text.lines().flat_map(|line| wrap_line(line, width, indent)).collect()
 }
 
+/// The lines of a text of a command. Below a label (`hint: …`) they are indented; other prose is not.
+pub(super) fn wrap_prose(text: &str, width: usize) -> Vec<String> {
+    let is_labelled = |line: &str| {
+        line.split_whitespace()
+            .next()
+            .is_some_and(|word| word.ends_with(':') || word == "-")
+    };
+    let indent = |line: &str| if is_labelled(line) { 2 } else { 0 };
+    text.lines().flat_map(|line| wrap_line(line, width, indent(line))).collect()
+}
+
 fn wrap_line(line: &str, width: usize, indent: usize) -> Vec<String> {
     if display_width(line) <= width {
         return vec![line.trim_end().to_owned()];
@@ -67,6 +78,14 @@ mod tests {
         assert_eq!(wrap("  - a-b c-d e-f g-h i-j", 18, 2), ["  - a-b c-d e-f", "    g-h i-j"]);
         assert_eq!(wrap("0123456789", 4, 0), ["0123", "4567", "89"], "a word that is too wide");
         assert_eq!(wrap("", 4, 0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn prose_is_indented_below_a_label_only() {
+        assert_eq!(
+            wrap_prose("one two three four\nhint: five six seven", 16),
+            ["one two three", "four", "hint: five six", "  seven"]
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `tidemill models show`: a version with its lineage, gates and metrics, and the history of the model's aliases.
 
+use std::collections::BTreeSet;
+
 use tidemill_catalog::{AliasMove, Catalog, GateResult, ParentRun, VersionDetail};
 use tidemill_core::{
     Error, Result,
@@ -48,6 +50,8 @@ fn render_text(detail: &VersionDetail) -> String {
     } else {
         detail.aliases.join(", ")
     };
+    // One version of them, unless Tidemill was updated between two of the runs.
+    let engines: BTreeSet<&str> = detail.lineage.runs.iter().map(|run| run.engines.as_str()).collect();
     let head = fields(&[
         ("model", format!("{} version {} ({aliases})", version.model, version.version)),
         ("data until", version.as_of.to_string()),
@@ -57,6 +61,7 @@ fn render_text(detail: &VersionDetail) -> String {
         ("transform", format!("{} {}", version.transform_digest.short(), version.transform)),
         ("onnx", format!("{} {}", version.onnx_digest.short(), version.onnx)),
         ("trainer", evaluation.map(render_trainer).unwrap_or_default()),
+        ("engines", engines.into_iter().collect::<Vec<_>>().join("; ")),
         (
             "inputs",
             version
@@ -176,12 +181,11 @@ fn gate_cells(gate: &GateResult) -> Vec<String> {
     vec![gate.gate.clone(), number(gate.value), number(gate.threshold), result.to_owned()]
 }
 
-const RUNS: [Column<'static>; 5] = [
+const RUNS: [Column<'static>; 4] = [
     Column::word("parent run"),
     Column::word("started utc"),
     Column::word("id"),
     Column::key("code"),
-    Column::text("engines"),
 ];
 
 fn run_cells(run: &ParentRun) -> Vec<String> {
@@ -190,7 +194,6 @@ fn run_cells(run: &ParentRun) -> Vec<String> {
         run.started.map(|at| at.strftime("%F %R").to_string()).unwrap_or_default(),
         short_id(&run.id),
         run.component.short().to_owned(),
-        run.engines.clone(),
     ]
 }
 
