@@ -151,7 +151,7 @@ fn the_installed_package_makes_the_folder_complete() -> Result<()> {
     ensure!(written["missing"] == json!([]) && written.get("advice").is_none(), "{written}");
     ensure!(written["built-for-another"] == json!([]), "{written}");
     ensure!(
-        written["command"].to_string().contains("sam deploy --stack-name mine-dev"),
+        written["command"].to_string().contains("sam deploy --stack-name flights-dev"),
         "{written}"
     );
     let template = String::from_utf8(bytes("template.yaml")?)?;
@@ -331,7 +331,9 @@ fn a_project_is_written_for_spin() -> Result<()> {
         Path::new(&components).join("tidemill_register.wasm"),
         mine.join("stages/geocode.wasm"),
     )?;
-    let plan = said(&run(&["deploy", "spin", "--plan"])?);
+    // Where its lines are broken depends on the width.
+    let flat = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let plan = flat(said(&run(&["deploy", "spin", "--plan"])?));
     ensure!(
         plan.contains("tool.tidemill.stages: + geocode") && plan.contains("TIDEMILL_CONFIG.nodes[geocode:geocode]: + "),
         "{plan}"
@@ -339,10 +341,7 @@ fn a_project_is_written_for_spin() -> Result<()> {
     ensure!(plan.contains("0 to add, 3 to change, 0 to remove"), "{plan}");
 
     let elsewhere = run(&["--store", "s3://my-bucket/flights", "deploy", "spin", "--plan"])?;
-    ensure!(
-        said(&elsewhere).contains("bucket") && said(&elsewhere).contains("default: + my-bucket"),
-        "{}",
-        said(&elsewhere)
-    );
+    let elsewhere = flat(said(&elsewhere));
+    ensure!(elsewhere.contains("default: + my-bucket"), "{elsewhere}");
     Ok(())
 }

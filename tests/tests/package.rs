@@ -290,7 +290,7 @@ fn request() -> Value {
         input("site", "BYTES", json!("north")),
         input("temperature", "FP64", json!(67.8)),
         input("vibration", "FP64", json!(7.02)),
-        input("age", "FP64", json!(1.0)),
+        input("age", "INT64", json!(1)),
     ]})
 }
 
