@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    build,
+    build, demo,
     guests::Selection,
     lambda,
     machine::{Environment, Machine, Profile, capture, run_command},
@@ -152,7 +152,7 @@ fn python(machine: &Machine, script: &str, packages: &[&str]) -> Result<Command>
     let mut command = machine.command(python_with(machine, packages)?);
     command
         .arg(machine.root.join("infra/bench").join(script))
-        .arg(machine.target.join("demo/flights/.tidemill/store"));
+        .arg(machine.target.join(demo::FOLDER).join("flights/.tidemill/store"));
     Ok(command)
 }
 

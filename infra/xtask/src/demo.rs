@@ -13,6 +13,10 @@ use crate::{
     wheel::{SEAWEEDFS, Wheel},
 };
 
+/// The folder of the demo's projects, in the target folder. Not `demo`: there, earlier versions left projects without the mark that lets the
+/// demo remove them.
+pub(crate) const FOLDER: &str = "tidemill-demo";
+
 /// `cargo xtask demo`: the arguments are the demo's.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     if let Some(rest) = without_target(arguments, "lambda") {
@@ -20,7 +24,7 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     }
     match without_target(arguments, "s3") {
         Some(rest) => run_program(machine, &[&SEAWEEDFS], ("tidemill-demo-s3", &[]), "demo-s3", &rest),
-        None => run_program(machine, &[], ("tidemill", &["demo"]), "demo", arguments),
+        None => run_program(machine, &[], ("tidemill", &["demo"]), FOLDER, arguments),
     }
 }
 
