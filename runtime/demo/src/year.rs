@@ -25,7 +25,7 @@ const CONTROL_BEGINS_AFTER: usize = 3;
 pub struct Demo {
     /// The `tidemill` program.
     pub tidemill: PathBuf,
-    /// The folder of the demo's projects, `flights` and `control`; it is emptied first, see [`folder::prepare`].
+    /// The folder of the demo's projects, `flights` and `control`; what an earlier demo made there is removed, see [`folder::prepare`].
     pub folder: PathBuf,
     /// The folder with the twelve months of flights.
     pub data: PathBuf,
@@ -68,7 +68,7 @@ impl Demo {
         let files = &files[..self.months.clamp(1, files.len())];
         folder::prepare(&self.folder)?;
         step("months of flights pass through `tidemill up` in order");
-        let server = Server::start(&self.tidemill, &self.folder.join("flights"), &[])?;
+        let server = Server::start(&self.tidemill, &folder::flights_project(&self.folder), &[])?;
         let mut year = Year::default();
         for file in files {
             let month = year.play(&server, file)?;
@@ -107,7 +107,7 @@ impl Demo {
             return Ok(Control::default());
         }
         step("the control: from April on, days drawn from January to March");
-        let control = control::run(&self.tidemill, &self.folder.join("control"), files, step)?;
+        let control = control::run(&self.tidemill, &folder::control_project(&self.folder), files, step)?;
         step(&format!(
             "control: {} windows drifted, {} retrainings",
             control.drifted, control.retrainings

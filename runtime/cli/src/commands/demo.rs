@@ -7,6 +7,7 @@ use clap::Args;
 use tidemill_app::Installation;
 use tidemill_core::Error;
 use tidemill_demo::{
+    folder::flights_project,
     months::{Month, Retraining},
     year::{Demo as Year, Summary},
 };
@@ -19,7 +20,7 @@ const DATA_OF_CHECKOUT: &str = "templates/flights/data";
 /// Plays a year of real flights: train, serve, monitor, retrain.
 #[derive(Args)]
 pub(crate) struct Demo {
-    /// The folder of the demo's projects; it is emptied first, if the demo made it.
+    /// The folder of the demo's projects; what an earlier demo made there is removed.
     #[arg(long, value_name = "FOLDER", default_value = "tidemill-demo")]
     dir: PathBuf,
     /// The folder with the twelve months of flights; default: the installed one.
@@ -52,7 +53,7 @@ impl Demo {
         match output.json {
             // In one line: what reads it may look for the last one.
             true => write_stdout(format!("{}\n", serde_json::to_string(&summary)?).as_bytes())?,
-            false => output.print(&summary, |summary| render(summary, &folder.join("flights").display().to_string()))?,
+            false => output.print(&summary, |summary| render(summary, &flights_project(&folder).display().to_string()))?,
         }
         summary.check()
     }
