@@ -233,6 +233,5 @@ pub(crate) fn follow(flow: Flow, queue: Arc<MessageQueue>) -> JoinHandle<()> {
 
 /// The bytes of the component that answers requests.
 pub(crate) fn read_predict(project: &Project) -> Result<Vec<u8>> {
-    let path = project.component_path(&project.pipeline.predict_component)?;
-    std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))
+    project.read_component(&project.pipeline.predict_component)
 }

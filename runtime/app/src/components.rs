@@ -9,7 +9,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tidemill_core::{Decision, Digest, Error, Finding, Host as _, Outcome, Result, Severity, Trigger, pipeline::Node};
+use tidemill_core::{Decision, Digest, Finding, Host as _, Outcome, Result, Severity, Trigger, pipeline::Node};
 use tidemill_engine::{Engine, StageComponent};
 use tidemill_host::{RunHost, Runner, Usage};
 use tidemill_observe::Run;
@@ -48,8 +48,7 @@ impl ComponentRunner {
         if let Some(found) = loaded.get(name) {
             return Ok(found.clone());
         }
-        let path = self.project.component_path(name)?;
-        let bytes = std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))?;
+        let bytes = self.project.read_component(name)?;
         let fresh = Arc::new(LoadedComponent {
             digest: Digest::sha256(&bytes),
             bytes,
@@ -128,10 +127,9 @@ fn first_finding(outcome: &Outcome) -> Option<&str> {
 
 /// Reads the ONNX engine's component, which only models from elsewhere need.
 pub(crate) fn read_onnx(project: &Project) -> Result<Vec<u8>> {
-    let path = project
-        .component_path("tidemill:onnx")
-        .map_err(|e| e.context("a model from elsewhere is scored by the ONNX engine"))?;
-    std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))
+    project
+        .read_component("tidemill:onnx")
+        .map_err(|e| e.context("a model from elsewhere is scored by the ONNX engine"))
 }
 
 impl Runner for ComponentRunner {

@@ -206,28 +206,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-
-    const TOML: &str = r#"
-[project]
-name = "small"
-[dataset.readings]
-contract = "contract.toml"
-time = "at"
-key = ["id"]
-[features.alarm]
-dataset = "readings"
-sql = "alarm.sql"
-label = "alarm"
-[model.alarm]
-features = "alarm"
-task = "binary"
-gates = ["auc >= 0.6"]
-[[stage]]
-name = "sum"
-component = "sum.wasm"
-on = "drop/**"
-"#;
-    const CONTRACT: &str = "[columns]\nid = { type = \"integer\" }\nat = { type = \"timestamp\" }\nalarm = { type = \"integer\" }\n";
+    use crate::fixture::{CONTRACT, TOML};
 
     fn project(toml: &str, contract: &str, sql: &str) -> Project {
         let read = |path: &str| {

@@ -1,4 +1,5 @@
-//! What is installed beside the program: components, the demo's data, the SDK, the package for Lambda, ONNX Runtime's library.
+//! What is installed beside the program: components, the demo's data, the SDK, the package for Lambda. ONNX Runtime's library is found where it
+//! is opened: see `tidemill_nn::find_onnxruntime`.
 //!
 //! A package has the program at `<prefix>/bin/tidemill` and its files under `<prefix>/share/tidemill` and `<prefix>/lib/tidemill`. Environment
 //! variables go first: a build in a checkout has no such folders and is told where its files are.
@@ -8,8 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidemill_nn::installed_onnxruntime;
-
 /// What is installed beside the program.
 #[derive(Debug, Clone, Default)]
 pub struct Installation {
@@ -18,7 +17,6 @@ pub struct Installation {
     components: Option<PathBuf>,
     lambda: Option<PathBuf>,
     sdk: Option<PathBuf>,
-    onnx_runtime: Option<PathBuf>,
 }
 
 impl Installation {
@@ -36,7 +34,6 @@ impl Installation {
             components: path("TIDEMILL_COMPONENTS"),
             lambda: path("TIDEMILL_LAMBDA"),
             sdk: path("TIDEMILL_SDK"),
-            onnx_runtime: path("ORT_DYLIB_PATH"),
         }
     }
 
@@ -71,12 +68,6 @@ impl Installation {
     pub fn sdk(&self) -> Option<PathBuf> {
         let named = self.sdk.clone().filter(|folder| folder.is_dir());
         named.or_else(|| self.shared("sdk"))
-    }
-
-    /// ONNX Runtime's library: `ORT_DYLIB_PATH`, or the package's.
-    pub fn onnx_runtime(&self) -> Option<PathBuf> {
-        let named = self.onnx_runtime.clone().filter(|file| file.is_file());
-        named.or_else(|| installed_onnxruntime(self.folder.as_deref()?))
     }
 
     /// What to do where one of the package's own files is missing.

@@ -23,6 +23,8 @@ mod app;
 mod champions;
 mod components;
 mod difference;
+#[cfg(test)]
+mod fixture;
 mod install;
 mod listen;
 mod project;

@@ -150,6 +150,12 @@ impl Project {
             })
     }
 
+    /// The bytes of a component.
+    pub(crate) fn read_component(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.component_path(name)?;
+        std::fs::read(&path).map_err(|e| Error::config(format!("`{}` cannot be read: {e}", path.display())))
+    }
+
     /// Where Tidemill's own components may be: those of the installation, then `components` in the project.
     pub fn component_dirs(&self) -> Vec<PathBuf> {
         let mut folders = Installation::of_this_program().component_dirs();

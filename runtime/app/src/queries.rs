@@ -102,20 +102,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-
-    const TOML: &str = r#"
-[project]
-name = "small"
-[dataset.readings]
-contract = "contract.toml"
-time = "at"
-key = ["id"]
-[features.alarm]
-dataset = "readings"
-sql = "alarm.sql"
-label = "alarm"
-"#;
-    const CONTRACT: &str = "[columns]\nid = { type = \"integer\" }\nat = { type = \"timestamp\" }\nalarm = { type = \"integer\" }\n";
+    use crate::fixture::{CONTRACT, TOML};
 
     fn check(folder: &Path, contract: &str, query: &str) -> Result<()> {
         for (name, text) in [("tidemill.toml", TOML), ("contract.toml", contract), ("alarm.sql", query)] {

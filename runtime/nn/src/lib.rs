@@ -68,7 +68,7 @@ pub use choice::{BackendChoice, open_backend};
 pub use metadata::{ModelMetadata, TensorInfo};
 pub use native::NativeFirst;
 #[cfg(feature = "onnxruntime")]
-pub use onnxruntime::{OnnxRuntime, find_onnxruntime, installed_onnxruntime};
+pub use onnxruntime::{OnnxRuntime, find_onnxruntime};
 pub use tensor::{ElementType, Tensor, arrange};
 #[cfg(feature = "tract")]
 pub use tract::Tract;

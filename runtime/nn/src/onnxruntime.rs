@@ -39,7 +39,7 @@ pub fn find_onnxruntime() -> Option<PathBuf> {
 }
 
 /// The library of the package whose programs are in this folder: `lib/tidemill` beside it.
-pub fn installed_onnxruntime(programs: &Path) -> Option<PathBuf> {
+fn installed_onnxruntime(programs: &Path) -> Option<PathBuf> {
     let file = programs.parent()?.join("lib/tidemill").join(FILE);
     file.is_file().then_some(file)
 }

@@ -57,17 +57,9 @@ pub(super) struct Zip {
 
 impl Zip {
     pub(super) fn create(path: &Path, packing: &Packing) -> Result<Self> {
-        let Time {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            ..
-        } = packing.time;
-        let time = DateTime::from_date_and_time(year, month, day, hour, minute, second)
-            .with_context(|| format!("{} is no time for a zip archive", packing.time.rfc3339()))?;
+        let at = packing.time;
+        let time = DateTime::from_date_and_time(at.year, at.month, at.day, at.hour, at.minute, at.second)
+            .with_context(|| format!("{} is no time for a zip archive", at.rfc3339()))?;
         let options = SimpleFileOptions::default()
             .system(System::Unix)
             .compression_method(CompressionMethod::Deflated)
@@ -128,15 +120,7 @@ pub(super) mod tests {
     pub(in crate::package) fn packing() -> Packing {
         Packing {
             level: 6,
-            time: Time {
-                seconds: 1_796_081_296,
-                year: 2026,
-                month: 11,
-                day: 30,
-                hour: 23,
-                minute: 28,
-                second: 16,
-            },
+            time: Time::new(1_796_081_296),
         }
     }
 

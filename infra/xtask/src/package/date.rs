@@ -32,7 +32,7 @@ pub(super) fn of_commit(machine: &Machine) -> Result<Time> {
 
 impl Time {
     /// Zip archives know no time before 1980.
-    fn new(seconds: u64) -> Self {
+    pub(super) fn new(seconds: u64) -> Self {
         let seconds = seconds.max(315_532_800);
         let (days, rest) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = date(days);
