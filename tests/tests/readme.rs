@@ -120,6 +120,11 @@ fn the_page_on_the_package_works() -> Result<()> {
     run("docs/package.md")
 }
 
+#[test]
+fn the_page_on_images_works() -> Result<()> {
+    run("docs/image.md")
+}
+
 /// Links to files of the checkout lead somewhere.
 #[test]
 fn links_lead_somewhere() -> Result<()> {
@@ -129,6 +134,7 @@ fn links_lead_somewhere() -> Result<()> {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "docs/aws.md",
+        "docs/image.md",
         "docs/package.md",
         "docs/s3.md",
         "templates/README.md",

@@ -105,12 +105,12 @@ fn unpack(machine: &Machine, file: &Path, name: &str, layer: &mut Layer, certifi
 }
 
 fn is_wanted(path: &str) -> bool {
-    let is_below = |folder: &&str| path == **folder || path.strip_prefix(*folder).is_some_and(|rest| rest.starts_with(['/', '.']));
+    let is_below = |folder: &&str| path == *folder || path.strip_prefix(*folder).is_some_and(|rest| rest.starts_with(['/', '.']));
     // Converters of character sets, which nothing here calls.
     let is_converter = path.split('/').any(|part| part == "gconv");
     // Of a package's documentation, its licence; the folder's name may be a link to another package's.
-    let is_licence = match path.strip_prefix("usr/share/doc/") {
-        Some(rest) => rest.ends_with("/copyright") || !rest.contains('/'),
+    let is_licence = match path.strip_prefix("usr/share/doc/").and_then(|rest| rest.split_once('/')) {
+        Some((_, file)) => file == "copyright",
         None => true,
     };
     !path.is_empty() && !is_converter && is_licence && !LEFT_OUT.iter().any(is_below)

@@ -1,6 +1,5 @@
 //! What images and artifacts say of themselves, and how a container runtime starts the program.
 
-use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use super::{

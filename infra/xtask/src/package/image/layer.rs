@@ -144,20 +144,6 @@ impl Layer {
         header.set_size(bytes.len() as u64);
         Ok(archive.append_data(&mut header, path, bytes.as_slice())?)
     }
-
-    /// The bytes of a file, if they are in memory.
-    #[cfg(test)]
-    pub(super) fn bytes(&self, path: &str) -> Option<&[u8]> {
-        match &self.entries.get(path)?.content {
-            Content::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn paths(&self) -> Vec<&str> {
-        self.entries.keys().map(String::as_str).collect()
-    }
 }
 
 /// Passes bytes on, and digests them.

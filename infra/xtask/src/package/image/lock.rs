@@ -105,6 +105,8 @@ impl Lock {
         if file.is_file() && digest_of(&file)? == package.sha256 {
             return Ok(file);
         }
+        // apt would resume it.
+        fs::remove_file(&file).ok();
         let mut problems = Vec::new();
         for address in self.addresses(package) {
             match apt::download(machine, &address, &file, &package.sha256) {
@@ -269,7 +271,7 @@ mod tests {
     #[test]
     fn a_listing_must_have_all() {
         let block = |name: &&str| format!("Package: {name}\nFilename: pool/{name}_1_all.deb\nSHA256: 00\n\n");
-        let all: String = PACKAGES.iter().map(|name| block(&name)).collect();
+        let all: String = PACKAGES.iter().map(block).collect();
         assert_eq!(parse_listing(&all).unwrap().len(), PACKAGES.len());
         let error = parse_listing(&all.replace("libc6_", "other_")).unwrap_err().to_string();
         assert!(error.contains("`libc6`"), "{error}");
