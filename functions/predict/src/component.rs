@@ -98,6 +98,7 @@ impl PredictHost for Guest {
     async fn append(&self, record: Record) -> Result<()> {
         predictions::append(record.into_bytes()).await.map_err(|refused| match refused {
             predictions::AppendError::TooLarge(message) => Error::limit(message),
+            predictions::AppendError::Rejected(message) => Error::input(message),
             predictions::AppendError::Unavailable(message) => Error::transient(message),
             predictions::AppendError::Invalid(message) => Error::bug(message),
         })
