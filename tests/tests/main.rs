@@ -15,6 +15,8 @@ mod crash;
 mod deploy;
 /// `tidemill dev`: edits take effect or are refused with their place, and nothing is lost.
 mod dev;
+/// Who may ask `tidemill up`, how slowly and how much; and that every answer arrives.
+mod front_door;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.

@@ -51,13 +51,13 @@ mod tests {
         let (token, lines) = (file("token", "Bearer s3cr3t\n"), file("lines", "a\nb\n"));
         let header = |value: &str| [("authorization".to_owned(), value.to_owned())];
         let resolved = |granted: &[SecretRef], value: &str| resolve_headers(granted, &header(value)).map(|headers| headers[0].1.clone());
-        assert_eq!(resolved(&[token.clone()], &token.to_string()).unwrap(), "Bearer s3cr3t");
-        assert_eq!(resolved(&[token.clone()], "env:HOME").unwrap(), "env:HOME", "as it is");
+        assert_eq!(resolved(std::slice::from_ref(&token), &token.to_string()).unwrap(), "Bearer s3cr3t");
+        assert_eq!(resolved(std::slice::from_ref(&token), "env:HOME").unwrap(), "env:HOME", "as it is");
         assert_eq!(resolved(&[], &token.to_string()).unwrap(), token.to_string());
-        let error = resolved(&[lines.clone()], &lines.to_string()).unwrap_err();
+        let error = resolved(std::slice::from_ref(&lines), &lines.to_string()).unwrap_err();
         assert!(error.message.contains("not one line"), "{error}");
         let missing = SecretRef::Variable("TIDEMILL_NO_SUCH_VARIABLE".into());
-        let error = resolved(&[missing.clone()], &missing.to_string()).unwrap_err();
+        let error = resolved(std::slice::from_ref(&missing), &missing.to_string()).unwrap_err();
         assert!(
             error.message.contains("the header `authorization`") && error.message.contains("`TIDEMILL_NO_SUCH_VARIABLE`"),
             "{error}"

@@ -17,7 +17,7 @@ use crate::output::{Output, with_hint, write_stdout};
 /// Between two counts of failures that repeat.
 const COUNT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs the project.
+/// Runs the project. The limits of requests and connections: docs/limits.md.
 #[derive(Args)]
 pub(crate) struct Up {
     /// Address and port; port 0 takes a free one.
