@@ -17,6 +17,8 @@ mod deploy;
 mod dev;
 /// What `cargo xtask image` makes.
 mod image;
+/// Who may ask `tidemill up`, how slowly and how much; and that every answer arrives.
+mod front_door;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.

@@ -1,15 +1,20 @@
 //! Files from a URL. The server's content type takes precedence over the URL's extension.
 
-use tidemill_core::{Error, FetchResponse, Host, Result};
+use std::collections::BTreeMap;
+
+use tidemill_core::{Error, FetchResponse, Host, Result, text::redact_url};
 
 use crate::{rows, write_once};
 
 /// Fetches the file and returns the key that was written, if the file is new.
-pub(crate) fn collect_url(dataset: &str, url: &str, host: &dyn Host) -> Result<Vec<String>> {
+pub(crate) fn collect_url(dataset: &str, url: &str, headers: BTreeMap<String, String>, host: &dyn Host) -> Result<Vec<String>> {
     let accept = "text/csv, application/x-ndjson, application/vnd.apache.parquet, */*;q=0.1";
-    let answer = host.fetch(url, &[("accept".to_owned(), accept.to_owned())])?;
-    check_status(url, answer.status)?;
-    let (ending, bytes) = rows::to_file(&detect_content_type(url, &answer), &answer.body).map_err(|e| e.context(format!("`{url}`")))?;
+    let mut headers: Vec<(String, String)> = headers.into_iter().collect();
+    headers.push(("accept".to_owned(), accept.to_owned()));
+    let answer = host.fetch(url, &headers)?;
+    let shown = redact_url(url);
+    check_status(&shown, answer.status)?;
+    let (ending, bytes) = rows::to_file(&detect_content_type(url, &answer), &answer.body).map_err(|e| e.context(format!("`{shown}`")))?;
     Ok(write_once(dataset, ending, &bytes, host)?.into_iter().collect())
 }
 
@@ -18,7 +23,7 @@ fn check_status(url: &str, status: u16) -> Result<()> {
         200 => Ok(()),
         429 | 500..=599 => Err(Error::transient(format!("`{url}` answered {status}"))),
         _ => Err(Error::input(format!(
-            "`{url}` answered {status}; 200 was expected: look at the address in `collect`"
+            "`{url}` answered {status}; 200 was expected: look at the address and the headers in `collect`"
         ))),
     }
 }

@@ -11,6 +11,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use tidemill_core::{Digest, Error, Host, Outcome, PutResult, Result, Stage, Trigger, layout};
 
@@ -22,6 +24,9 @@ pub struct Config {
     pub dataset: String,
     /// The source of the rows.
     pub source: CollectSource,
+    /// Headers of the request to a URL. Their values are references, which the host replaces.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// A source of rows.
@@ -44,9 +49,10 @@ impl Stage for Collect {
     const SQL: bool = false;
 
     /// Collects once. The outcome's result lists the `keys` that were written.
-    fn run(_: &Trigger, Config { dataset, source }: Config, host: &dyn Host) -> Result<Outcome> {
+    fn run(_: &Trigger, config: Config, host: &dyn Host) -> Result<Outcome> {
+        let Config { dataset, source, headers } = config;
         let written = match &source {
-            CollectSource::Url(url) => fetch::collect_url(&dataset, url, host)?,
+            CollectSource::Url(url) => fetch::collect_url(&dataset, url, headers, host)?,
             CollectSource::Prefix(prefix) => prefix::collect_prefix(&dataset, prefix, host)?,
         };
         if written.is_empty() {

@@ -62,7 +62,15 @@ fn run(store: &Store, source: CollectSource, fetch: &str) -> Result<Outcome> {
         handle: runtime().handle().clone(),
     });
     let dataset = "readings".to_owned();
-    Collect::run(&scheduled_event(), Config { dataset, source }, &host as &dyn Host)
+    Collect::run(
+        &scheduled_event(),
+        Config {
+            dataset,
+            source,
+            headers: Default::default(),
+        },
+        &host as &dyn Host,
+    )
 }
 
 fn scheduled_event() -> Trigger {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Maximum number of rows in a request.
-const MOST_ROWS: usize = 100_000;
+pub const MAX_ROWS: usize = 100_000;
 
 /// The rows of a request, in the signature's order.
 #[derive(Debug, PartialEq)]
@@ -85,8 +85,8 @@ impl<'a> Inputs<'a> {
             }
         }
         match first {
-            Some((_, rows)) if (1..=MOST_ROWS as i64).contains(&rows) => Ok(rows as usize),
-            Some((_, rows)) => Err(Error::input(format!("a request has 1 to {MOST_ROWS} rows, not {rows}"))),
+            Some((_, rows)) if (1..=MAX_ROWS as i64).contains(&rows) => Ok(rows as usize),
+            Some((_, rows)) => Err(Error::input(format!("a request has 1 to {MAX_ROWS} rows, not {rows}"))),
             None => Err(Error::input("`inputs` is empty: send one named tensor a column")),
         }
     }

@@ -52,15 +52,15 @@ async fn serve(request: Request) -> impl IntoResponse {
 }
 
 fn respond(head: &http::request::Parts, status: StatusCode, json: String) -> http::Response<FullBody<Bytes>> {
+    // Without a length the body's end is a packet of its own, which waits for the client to acknowledge the first one.
+    let length = http::HeaderValue::from(json.len());
     let mut response = http::Response::new(FullBody::new(Bytes::from(json)));
     *response.status_mut() = status;
-    let json = http::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
-    if status == StatusCode::METHOD_NOT_ALLOWED
-        && let Some(allowed) = crate::allowed_method(head.uri.path())
-        && let Ok(allowed) = http::HeaderValue::from_str(allowed.as_str())
-    {
-        response.headers_mut().insert(http::header::ALLOW, allowed);
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    headers.insert(http::header::CONTENT_LENGTH, length);
+    if let Some((name, value)) = crate::explaining_header(status, head.uri.path(), &head.headers) {
+        headers.insert(name, value);
     }
     response
 }
@@ -98,6 +98,7 @@ impl PredictHost for Guest {
     async fn append(&self, record: Record) -> Result<()> {
         predictions::append(record.into_bytes()).await.map_err(|refused| match refused {
             predictions::AppendError::TooLarge(message) => Error::limit(message),
+            predictions::AppendError::Rejected(message) => Error::input(message),
             predictions::AppendError::Unavailable(message) => Error::transient(message),
             predictions::AppendError::Invalid(message) => Error::bug(message),
         })

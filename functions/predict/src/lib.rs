@@ -25,7 +25,7 @@ use tidemill_nn::Graph;
 use tidemill_predictions::Record;
 
 pub use models::Server;
-pub use router::{MAX_BODY_BYTES, allowed_method, error_response, handle};
+pub use router::{MAX_BODY_BYTES, allowed_method, error_response, explaining_header, handle};
 
 /// The environment of `predict`: objects, ONNX models, the prediction log, a clock and ids. Implemented over a component's imports, and
 /// natively.

@@ -8,6 +8,9 @@ use serde::{
 };
 use tidemill_core::{Digest, Error, Result};
 
+/// Longest id of a request.
+pub const MAX_ID_BYTES: usize = 200;
+
 /// `POST …/infer`.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "an object with `inputs`")]
@@ -57,9 +60,9 @@ impl<'a> InferRequest<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self> {
         let request: Self = serde_json::from_slice(body).map_err(|e| unreadable(body, &e))?;
         match &request.id {
-            Some(id) if id.is_empty() || id.len() > 200 || id.chars().any(char::is_control) => {
-                Err(Error::input("`id` must be 1 to 200 printable characters, or be left out"))
-            }
+            Some(id) if id.is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) => Err(Error::input(format!(
+                "`id` must be 1 to {MAX_ID_BYTES} bytes of printable text, or be left out"
+            ))),
             _ => Ok(request),
         }
     }

@@ -1,10 +1,10 @@
 //! Routing of requests, and errors as JSON. No other file knows paths.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tidemill_core::{
     Error, Result,
-    ingest::{self, UnsupportedMedia},
+    ingest::{check_encoding, is_json, media_type},
 };
 
 use crate::{PredictHost, Server, infer, models, protocol};
@@ -36,19 +36,21 @@ pub async fn handle(
         method
     };
     if method != allowed {
-        return (
-            StatusCode::METHOD_NOT_ALLOWED,
-            json!({ "error": format!("`{path}` does not take `{method}`; it takes {allowed}") }).to_string(),
-        );
+        let allowed = allowed_methods(&allowed);
+        let message = format!("`{path}` does not take `{method}`; it takes {allowed}");
+        return (StatusCode::METHOD_NOT_ALLOWED, json!({ "error": message }).to_string());
     }
-    // Checked before the content type, which is `application/octet-stream` in this case: the client must send tensors another way.
-    if allowed == Method::POST && has_binary_tensors(headers, body.len()) {
-        return error_response(&protocol::binary_tensor_error());
-    }
-    if allowed == Method::POST
-        && let Some(unsupported) = unsupported_media_type(headers)
-    {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": unsupported }).to_string());
+    if allowed == Method::POST {
+        let unsupported = |message: &str| (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": message }).to_string());
+        if let Err(media) = check_encoding(&text(headers, header::CONTENT_ENCODING).unwrap_or_default()) {
+            return unsupported(media.message());
+        }
+        if has_binary_tensors(headers, body.len()) {
+            return error_response(&protocol::binary_tensor_error());
+        }
+        if let Some(message) = unsupported_media_type(headers) {
+            return unsupported(&message);
+        }
     }
     match route(server, method, path, body).await {
         Ok(body) => (StatusCode::OK, body),
@@ -75,20 +77,41 @@ fn has_binary_tensors(headers: &HeaderMap, size: usize) -> bool {
         .is_some_and(|value| json(value) != Some(size))
 }
 
-/// The reason why a body with these headers cannot be read. A body without a content type is JSON.
+/// The reason why a body of this type is not read.
+///
+/// What has no type is JSON: tritonclient's names none. A browser says whence such a request comes; and `application/octet-stream`, which
+/// clients with and without tensors in binary use for either, it sends to another origin only if it may.
 fn unsupported_media_type(headers: &HeaderMap) -> Option<String> {
-    let text = |name| {
-        headers
-            .get(name)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase())
-    };
-    if let Err(UnsupportedMedia(message)) = ingest::check_encoding(&text(header::CONTENT_ENCODING).unwrap_or_default()) {
-        return Some(message);
+    let kind = text(headers, header::CONTENT_TYPE)
+        .map(|kind| media_type(&kind))
+        .unwrap_or_default();
+    let is_from_page = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    let is_read = is_json(&kind) || kind == "application/octet-stream" || kind.is_empty() && !is_from_page;
+    (!is_read).then(|| format!("the content type is `{kind}`; send `application/json`"))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn allowed_methods(allowed: &Method) -> &'static str {
+    match *allowed {
+        Method::GET => "GET, HEAD",
+        _ => "POST",
     }
-    let kind = text(header::CONTENT_TYPE)?;
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    let json = matches!(essence, "" | "application/json") || essence.starts_with("application/") && essence.ends_with("+json");
-    (!json).then(|| format!("the content type is `{kind}`; send `application/json`"))
+}
+
+/// The header that says what would have been taken, where an answer has one.
+pub fn explaining_header(status: StatusCode, path: &str, request: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => Some((header::ALLOW, HeaderValue::from_static(allowed_methods(&allowed_method(path)?)))),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let media = check_encoding(&text(request, header::CONTENT_ENCODING)?).err()?;
+            Some((header::ACCEPT_ENCODING, HeaderValue::from_static(media.accept_encoding()?)))
+        }
+        _ => None,
+    }
 }
 
 /// An error as status and JSON.

@@ -235,11 +235,58 @@ fn binary_tensors_are_refused_and_binary_answers_are_json() {
         status == StatusCode::BAD_REQUEST && said.contains("send the values of each input as JSON"),
         "{said}"
     );
-    // A header that says "all of it is JSON" changes nothing.
-    assert_eq!(answer(&headers, json.as_bytes()).0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    // A header that says "all of it is JSON": no values are there.
+    let (status, said) = answer(&headers, json.as_bytes());
+    assert!(status == StatusCode::BAD_REQUEST && said.contains("binary_data=False"), "{said}");
+    headers.insert(http::header::CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
+    assert_eq!(answer(&headers, &body).0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (name, value) = crate::explaining_header(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/v2/models/late/infer", &headers).unwrap();
+    assert_eq!(
+        (name, value),
+        (http::header::ACCEPT_ENCODING, http::HeaderValue::from_static("identity"))
+    );
     let asked = json!({ "inputs": [], "parameters": { "binary_data_output": true },
                         "outputs": [{ "name": "score", "parameters": { "binary_data": true } }] });
     assert!(InferRequest::parse(asked.to_string().as_bytes()).is_ok());
+}
+
+#[test]
+fn what_a_page_can_send_unasked_is_not_read() {
+    let status = |headers: &[(&'static str, &'static str)]| {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)))
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let server = Server::new(Memory::default());
+        let answer = crate::handle(&server, &Method::POST, "/v2/models/late/infer", &headers, b"{\"inputs\": []}");
+        runtime.block_on(answer).0.as_u16()
+    };
+    for read in [
+        &[][..],
+        &[("content-type", "application/json; charset=utf-8"), ("origin", "http://localhost")],
+        &[("content-type", "application/octet-stream")],
+    ] {
+        assert_eq!(status(read), 404, "{read:?}: there is no model");
+    }
+    for refused in [
+        &[("content-type", "application/x-www-form-urlencoded")][..],
+        &[("content-type", "text/plain")],
+        &[("origin", "https://evil.example")],
+        &[("sec-fetch-site", "cross-site")],
+    ] {
+        assert_eq!(status(refused), 415, "{refused:?}");
+    }
+    let head = explain_allow("/v2/health/ready");
+    assert_eq!(
+        (head.as_str(), explain_allow("/v2/models/late/infer").as_str()),
+        ("GET, HEAD", "POST")
+    );
+}
+
+fn explain_allow(path: &str) -> String {
+    let (_, value) = crate::explaining_header(StatusCode::METHOD_NOT_ALLOWED, path, &http::HeaderMap::new()).unwrap();
+    value.to_str().unwrap().to_owned()
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl Connection {
         self.request.clear();
         write!(
             self.request,
-            "POST /v2/models/late/infer HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )?;
         self.stream.write_all(&self.request).await?;

@@ -11,7 +11,7 @@ pub(crate) enum ApiError {
     /// The status follows from the kind.
     Failure(Error),
     /// 415.
-    UnsupportedMedia(String),
+    UnsupportedMedia(UnsupportedMedia),
 }
 
 impl From<Error> for ApiError {
@@ -21,15 +21,22 @@ impl From<Error> for ApiError {
 }
 
 impl From<UnsupportedMedia> for ApiError {
-    fn from(UnsupportedMedia(message): UnsupportedMedia) -> Self {
-        Self::UnsupportedMedia(message)
+    fn from(media: UnsupportedMedia) -> Self {
+        Self::UnsupportedMedia(media)
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::UnsupportedMedia(message) => error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, &message),
+            Self::UnsupportedMedia(media) => {
+                let mut response = error_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, media.message());
+                if let Some(accepted) = media.accept_encoding() {
+                    let accepted = HeaderValue::from_static(accepted);
+                    response.headers_mut().insert(header::ACCEPT_ENCODING, accepted);
+                }
+                response
+            }
             Self::Failure(error) if error.kind == ErrorKind::Bug => {
                 tracing::error!("{error}");
                 error_response(

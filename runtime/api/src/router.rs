@@ -98,6 +98,7 @@ async fn list_events(State(state): State<ApiState>) -> Result<Response, ApiError
 async fn notify(State(state): State<ApiState>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
     let flow = state.flow()?;
     let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+    notification::check_media(&header)?;
     let events = notification::parse_http(&header, &body)?;
     let looked_at = flow.handle_events(&events).await?;
     Ok(json_response(StatusCode::ACCEPTED, &json!({ "looked-at": looked_at })))

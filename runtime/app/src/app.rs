@@ -7,7 +7,7 @@ use tidemill_control::Control;
 use tidemill_core::{Digest, Error, Result, pipeline::deployment::ServingConfig};
 use tidemill_engine::{
     Engine, EngineOptions,
-    serve::{HostRoutes, ServeLimits, ServeOptions, ServedComponent, Server},
+    serve::{HostRoutes, ServeOptions, ServedComponent, Server},
 };
 use tidemill_flow::{Flow, FlowOptions, FlowSetup};
 use tidemill_host::SqlEngine;
@@ -21,6 +21,7 @@ use crate::{
     ComponentRunner, ModelState, Project, RunningApp, ServeSettings,
     champions::{list_models, sample_request},
     components::{ComponentDigests, read_onnx},
+    limits::server_limits,
     run_environment,
     running::Parts,
     windows,
@@ -102,7 +103,9 @@ impl App {
         let routes = self.host_routes(project, slot.clone());
         let component = read_predict(project)?;
         let predict = Digest::sha256(&component);
-        let server = self.start_server(listener, component, log.clone(), Some(routes)).await?;
+        let server = self
+            .start_server(listener, component, log.clone(), settings.hosts(project), Some(routes))
+            .await?;
         self.warm_up(project, &server.component()).await;
         let sql = project.sql_engine(None)?;
         let runner = Arc::new(ComponentRunner::new(project.clone(), self.engine.clone()));
@@ -127,7 +130,8 @@ impl App {
 
     /// Serves the predict component, without routes of the host.
     pub(crate) async fn serve_predictions(&self, listener: TcpListener, log: DurableLog) -> Result<Server> {
-        self.start_server(listener, read_predict(&self.project)?, log, None).await
+        self.start_server(listener, read_predict(&self.project)?, log, Vec::new(), None)
+            .await
     }
 
     async fn start_server(
@@ -135,8 +139,10 @@ impl App {
         listener: TcpListener,
         component: Vec<u8>,
         log: DurableLog,
+        hosts: Vec<String>,
         host_routes: Option<HostRoutes>,
     ) -> Result<Server> {
+        let (limits, http) = server_limits(&self.project.serve)?;
         Server::start(ServeOptions {
             cache_dir: self.project.compile_cache_dir(),
             component,
@@ -144,7 +150,9 @@ impl App {
             log,
             nn: open_backend(BackendChoice::OnnxRuntime),
             listener,
-            limits: ServeLimits::default(),
+            hosts,
+            limits,
+            http,
             host_routes,
         })
         .await

@@ -31,6 +31,9 @@ pub(crate) fn describe(old: &Project, new: &Project, models: &[ModelState], comp
     if (&old.observe, old.settings.poll_seconds) != (&new.observe, new.settings.poll_seconds) {
         lines.push(format!("`{PROJECT_FILE}`: `poll-seconds` and `[observe]` hold as they are now"));
     }
+    if old.serve != new.serve {
+        lines.push(format!("`{PROJECT_FILE}`: `[serve]` holds from the next start"));
+    }
     let header = |project: &Project| (project.pipeline.project.clone(), project.pipeline.max_depth);
     if header(old) != header(new) {
         let (name, depth) = header(new);

@@ -26,6 +26,7 @@ mod difference;
 #[cfg(test)]
 mod fixture;
 mod install;
+mod limits;
 mod listen;
 mod project;
 mod queries;
@@ -41,7 +42,7 @@ pub use champions::ModelState;
 pub use components::ComponentRunner;
 pub use install::Installation;
 pub use listen::{DEFAULT_ADDRESS, ListenError, listen, serving_address};
-pub use project::{ObserveSettings, PROJECT_FILE, Project, SourceFiles, StoreSettings, read_error, run_environment};
+pub use project::{ObserveSettings, PROJECT_FILE, Project, ServerSettings, SourceFiles, StoreSettings, read_error, run_environment};
 pub use reload::CheckedProject;
 pub use running::RunningApp;
 pub use settings::ServeSettings;

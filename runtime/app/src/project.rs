@@ -29,11 +29,13 @@ pub struct Project {
     pub settings: StoreSettings,
     /// Where metrics are pushed.
     pub observe: ObserveSettings,
+    /// How it is served over HTTP.
+    pub serve: ServerSettings,
     /// The files that `tidemill.toml` names.
     pub sources: SourceFiles,
 }
 
-pub use tidemill_core::project::{ObserveSettings, PROJECT_FILE, SourceFiles, StoreSettings};
+pub use tidemill_core::project::{ObserveSettings, PROJECT_FILE, ServerSettings, SourceFiles, StoreSettings};
 
 impl Project {
     /// The project of `dir` (default: here), looking upwards; its store is at `store`, or else where `tidemill.toml` says.
@@ -68,6 +70,7 @@ impl Project {
             pipeline,
             store: settings,
             observe,
+            serve,
             sources,
         } = project::Project::parse(&text, read)?;
         Ok(Self {
@@ -80,6 +83,7 @@ impl Project {
             },
             settings,
             observe,
+            serve,
             sources,
         })
     }

@@ -21,6 +21,8 @@ const MIN_PUSH_INTERVAL: Duration = Duration::from_millis(100);
 pub struct ServeSettings {
     /// Seconds between two listings of the prefixes where objects appear; before `poll-seconds` of `tidemill.toml`.
     pub poll_seconds: Option<u64>,
+    /// Names under which the server is asked, beside those of `[serve]`.
+    pub hosts: Vec<String>,
     /// Base URL of a collector; before `[observe]` of `tidemill.toml`. See [`from_environment`](Self::from_environment).
     pub otlp_endpoint: Option<String>,
     /// Time between two pushes; before `[observe]`.
@@ -49,6 +51,11 @@ impl ServeSettings {
             interval: self.otlp_interval.unwrap_or(default).max(MIN_PUSH_INTERVAL),
             service: project.pipeline.project.clone(),
         })
+    }
+
+    /// All names under which the server is asked.
+    pub(crate) fn hosts(&self, project: &Project) -> Vec<String> {
+        self.hosts.iter().chain(&project.serve.hosts).cloned().collect()
     }
 
     pub(crate) fn poll_interval(&self, project: &Project, store: &Store) -> Duration {

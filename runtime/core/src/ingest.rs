@@ -7,7 +7,37 @@ use crate::{Digest, Error, Result, layout, text::quoted_list};
 
 /// Why a request's body cannot be read: HTTP status 415.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnsupportedMedia(pub String);
+pub enum UnsupportedMedia {
+    /// It is encoded; the answer says `Accept-Encoding: identity`.
+    Encoding(String),
+    /// It is of another type.
+    Type(String),
+}
+
+impl UnsupportedMedia {
+    /// The message for the client.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Encoding(message) | Self::Type(message) => message,
+        }
+    }
+
+    /// The value of `Accept-Encoding` in the answer, if it has that header.
+    pub fn accept_encoding(&self) -> Option<&'static str> {
+        matches!(self, Self::Encoding(_)).then_some("identity")
+    }
+}
+
+/// A content type without its parameters, in lower case.
+pub fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether a content type is one of JSON: `application/json`, or `application/…+json`.
+pub fn is_json(content_type: &str) -> bool {
+    let kind = media_type(content_type);
+    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
+}
 
 /// Rejects a body that is compressed or otherwise encoded.
 ///
@@ -18,7 +48,7 @@ pub fn check_encoding(content_encoding: &str) -> Result<(), UnsupportedMedia> {
     if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
         return Ok(());
     }
-    Err(UnsupportedMedia(format!(
+    Err(UnsupportedMedia::Encoding(format!(
         "the body is encoded as `{}`; send it as it is, without a content encoding",
         encoding.to_ascii_lowercase()
     )))
@@ -30,18 +60,17 @@ pub fn check_encoding(content_encoding: &str) -> Result<(), UnsupportedMedia> {
 /// use tidemill_core::ingest::extension;
 ///
 /// assert_eq!(extension("text/csv; charset=utf-8"), Ok("csv"));
-/// assert!(extension("application/json").unwrap_err().0.contains("send `text/csv`"));
+/// assert!(extension("application/json").unwrap_err().message().contains("send `text/csv`"));
 /// ```
 ///
 /// # Errors
 /// If it is not one of the formats that a dataset can have.
 pub fn extension(content_type: &str) -> Result<&'static str, UnsupportedMedia> {
-    let kind = content_type.trim().to_ascii_lowercase();
-    match kind.split(';').next().unwrap_or_default().trim() {
+    match media_type(content_type).as_str() {
         "text/csv" | "application/csv" => Ok("csv"),
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok("jsonl"),
         "application/vnd.apache.parquet" | "application/x-parquet" => Ok("parquet"),
-        _ => Err(UnsupportedMedia(format!(
+        kind => Err(UnsupportedMedia::Type(format!(
             "the content type is `{kind}`; send `text/csv`, `application/x-ndjson` or `application/vnd.apache.parquet`"
         ))),
     }
@@ -87,9 +116,11 @@ mod tests {
     #[test]
     fn content_types_and_encodings() {
         assert_eq!(extension("application/x-ndjson"), Ok("jsonl"));
-        assert!(extension("").unwrap_err().0.contains("send `text/csv`"));
+        assert!(extension("").unwrap_err().message().contains("send `text/csv`"));
         assert_eq!(check_encoding("Identity"), Ok(()));
-        assert!(check_encoding("gzip").unwrap_err().0.contains("`gzip`"));
+        assert!(check_encoding("gzip").unwrap_err().message().contains("`gzip`"));
+        assert!(is_json("Application/JSON; charset=utf-8") && is_json("application/cloudevents+json"));
+        assert!(!is_json("text/plain") && !is_json(""));
     }
 
     #[test]

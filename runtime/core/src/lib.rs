@@ -15,6 +15,7 @@ mod outcome;
 pub mod pipeline;
 pub mod project;
 pub mod record;
+pub mod secret;
 pub mod spec;
 pub mod sql;
 mod stage;

@@ -15,6 +15,28 @@ pub fn quoted_list(names: impl IntoIterator<Item = impl Display>) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
+/// A URL without what may be a secret: a name and a password, and the query.
+///
+/// ```
+/// use tidemill_core::text::redact_url;
+///
+/// assert_eq!(redact_url("https://me:pw@example.org/a.csv?token=x#y"), "https://example.org/a.csv?…");
+/// assert_eq!(redact_url("https://example.org/a@b.csv"), "https://example.org/a@b.csv");
+/// ```
+pub fn redact_url(url: &str) -> String {
+    let (plain, secret) = match url.find(['?', '#']) {
+        Some(at) => (&url[..at], "?…"),
+        None => (url, ""),
+    };
+    let (scheme, rest) = plain
+        .split_once("://")
+        .map_or(("", plain), |(scheme, rest)| (&plain[..scheme.len() + 3], rest));
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}{host}{path}{secret}")
+}
+
 /// A number with its noun, in the plural unless there is one; for nouns whose plural ends in `s`.
 ///
 /// ```

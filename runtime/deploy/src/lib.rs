@@ -7,5 +7,6 @@
 pub mod cost;
 pub mod difference;
 pub mod sam;
+mod secrets;
 pub mod spin;
 mod yaml;

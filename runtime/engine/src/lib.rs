@@ -23,7 +23,7 @@ pub use component::StageComponent;
 pub use engine::{Engine, EngineOptions};
 pub use epoch::{register as register_epoch, to_ticks};
 pub use expiration::Expiration;
-pub use http_server::ServerHandle;
+pub use http_server::{HttpLimits, MAX_HEAD_BYTES, MAX_HEADERS, MAX_STREAMS, ServerHandle};
 pub use imports::StageHost;
 pub use limits::Limits;
 pub use onnx::OnnxSource;

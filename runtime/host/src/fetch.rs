@@ -2,12 +2,15 @@
 
 use std::{io::Read, time::Duration};
 
-use tidemill_core::{Error, FetchResponse, Result};
+use tidemill_core::{Error, FetchResponse, Result, secret::SecretRef, text::redact_url};
 use tidemill_run::{Grants, MAX_FETCH_BYTES, fetch, response_too_large};
 use ureq::Agent;
 
+use crate::secrets::resolve_headers;
+
 /// Fetches a URL.
-pub(crate) fn get(grants: &Grants, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
+pub(crate) fn get(grants: &Grants, secrets: &[SecretRef], url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
+    let headers = resolve_headers(secrets, headers)?;
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -15,7 +18,7 @@ pub(crate) fn get(grants: &Grants, url: &str, headers: &[(String, String)]) -> R
         .user_agent("tidemill")
         .build()
         .into();
-    fetch(grants, url, headers, |url, headers| fetch_once(&agent, url, headers))
+    fetch(grants, url, &headers, |url, headers| fetch_once(&agent, url, headers))
 }
 
 fn fetch_once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
@@ -33,7 +36,7 @@ fn fetch_once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<
         .take(MAX_FETCH_BYTES + 1);
     reader
         .read_to_end(&mut body)
-        .map_err(|e| Error::transient(format!("`{url}` broke off: {e}; it is tried again")))?;
+        .map_err(|e| Error::transient(format!("`{}` broke off: {e}; it is tried again", redact_url(url))))?;
     if body.len() as u64 > MAX_FETCH_BYTES {
         return Err(response_too_large(url));
     }
@@ -50,10 +53,13 @@ fn fetch_once(agent: &Agent, url: &str, headers: &[(String, String)]) -> Result<
 }
 
 fn fetch_error(url: &str, error: &ureq::Error) -> Error {
+    let shown = redact_url(url);
     match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Error::input(format!("`{url}` cannot be fetched: {error}")),
+        // Its text has the whole URL.
+        ureq::Error::BadUri(_) => Error::input(format!("`{shown}` cannot be fetched: it is no URL that the HTTP client takes")),
+        ureq::Error::Http(_) => Error::input(format!("`{shown}` cannot be fetched: {error}")),
         ureq::Error::BodyExceedsLimit(_) => response_too_large(url),
-        _ => Error::transient(format!("`{url}` cannot be fetched: {error}; it is tried again")),
+        _ => Error::transient(format!("`{shown}` cannot be fetched: {error}; it is tried again")),
     }
 }
 
@@ -81,9 +87,9 @@ mod tests {
             fetch: vec![address.clone()],
             ..Grants::default()
         };
-        let error = get(&grants, &format!("http://{address}/"), &[]).unwrap_err();
+        let error = get(&grants, &[], &format!("http://{address}/"), &[]).unwrap_err();
         assert!(error.message.contains("may not fetch from `127.0.0.2:1`"), "{error}");
-        let answer = get(&grants, &format!("http://{address}/"), &[]).unwrap();
+        let answer = get(&grants, &[], &format!("http://{address}/"), &[]).unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]));
         server.join().unwrap();
     }

@@ -6,6 +6,7 @@
 mod fetch;
 mod parallel;
 mod run;
+mod secrets;
 pub mod sql;
 
 pub use run::{ProgressFn, RunHost, RunSetup, Runner, Usage};

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io::Read as _, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tidemill_core::{
     Batches, Digest, Error, ErrorKind, ExportedFile, FetchResponse, Format, Host, Level, Objects, Outcome, PutResult, Result, RunContext,
-    Sql, Table, Trigger, pipeline::Node, record::ReadRecord,
+    Sql, Table, Trigger, pipeline::Node, record::ReadRecord, secret::SecretRef,
 };
 use tidemill_run::{AccessLog, Attempt, Grants, ScopedObjects};
 use tidemill_store::{BlockingStore, Store};
@@ -83,6 +83,8 @@ pub struct RunHost {
     sql: Option<SqlEngine>,
     context: RunContext,
     progress: ProgressSink,
+    /// What the host puts into the stage's requests.
+    secrets: Vec<SecretRef>,
     /// Within a run, what was bound to a table stays as it was then.
     cached: Mutex<BTreeMap<String, Arc<sql::CachedFile>>>,
 }
@@ -104,6 +106,7 @@ impl RunHost {
             sql: Some(setup.sql),
             context: setup.context,
             progress: ProgressSink(setup.progress),
+            secrets: Vec::new(),
             cached: Mutex::default(),
         }
     }
@@ -117,6 +120,7 @@ impl RunHost {
             sql: sql.into(),
             context: attempt.context().clone(),
             progress: ProgressSink(progress),
+            secrets: attempt.node().secrets(),
             cached: Mutex::default(),
         }
     }
@@ -200,7 +204,7 @@ impl Host for RunHost {
         }
     }
     fn fetch(&self, url: &str, headers: &[(String, String)]) -> Result<FetchResponse> {
-        fetch::get(self.objects.grants(), url, headers)
+        fetch::get(self.objects.grants(), &self.secrets, url, headers)
     }
 }
 

@@ -46,8 +46,10 @@ fn installed_onnxruntime(programs: &Path) -> Option<PathBuf> {
 
 fn find_in_python() -> Option<PathBuf> {
     let script = "import importlib.util as u; print(u.find_spec('onnxruntime').submodule_search_locations[0])";
+    // Isolated and from the root: a folder `onnxruntime` where the user stands, which may be anybody's project, is not looked into.
     let output = Command::new("python3")
-        .args(["-c", script])
+        .args(["-I", "-c", script])
+        .current_dir("/")
         .output()
         .ok()
         .filter(|o| o.status.success())?;

@@ -18,6 +18,7 @@ use tidemill_store::Store;
 use crate::{
     Record,
     segment::{build_segments, unique_name},
+    window_limits::check_windows,
 };
 
 /// Writes predictions straight to the store. Cheap to clone.
@@ -43,13 +44,16 @@ impl DirectLog {
     ///
     /// # Errors
     /// `Transient` if the store does not take them: nothing was acknowledged, and a later append may work. `Config` if the model has no
-    /// configuration: in windows of a guessed length no monitor would find the rows.
+    /// configuration: in windows of a guessed length no monitor would find the rows. `Input` if the rows are in too many windows, or in
+    /// the future.
     pub async fn append(&self, mut record: Record) -> Result<()> {
         let Some((model, config)) = self.models.get_key_value(record.model()) else {
             return Err(self.unknown_model(record.model()));
         };
-        record.set_served_at(jiff::Timestamp::now().as_microsecond());
+        let now = jiff::Timestamp::now();
+        record.set_served_at(now.as_microsecond());
         let models = BTreeMap::from([(model.clone(), config.clone())]);
+        check_windows(&record, &models, now)?;
         let name = unique_name("direct", self.count.fetch_add(1, Ordering::Relaxed));
         for segment in build_segments(&name, [record.as_bytes()], &models)? {
             match self.store.create(&segment.key, segment.bytes.into()).await {

@@ -4,7 +4,8 @@
 //! Records become [`Segment`]s, one for each model, window and version. `DirectLog` writes segments before the request is answered;
 //! `DurableLog` writes records to a local file first, shares one fsync among concurrent requests, and seals files into segments later.
 //!
-//! An id may be in the log more than once, because a client may repeat a request. Readers count each id once.
+//! An id may be in the log more than once, because a client may repeat a request. Readers count each id once, so that clients of one model
+//! must not share ids.
 //!
 //! ```
 //! use tidemill_core::ColumnValues;
@@ -35,6 +36,8 @@ mod segment;
 mod summary;
 #[cfg(all(test, feature = "segments"))]
 mod tests;
+#[cfg(feature = "segments")]
+mod window_limits;
 
 #[cfg(feature = "segments")]
 pub use direct::DirectLog;
@@ -45,3 +48,5 @@ pub use record::{PredictionBatch, Record};
 pub use segment::{Segment, build_segments};
 #[cfg(feature = "segments")]
 pub use summary::summarize_window;
+#[cfg(feature = "segments")]
+pub use window_limits::MAX_WINDOWS;

@@ -82,7 +82,7 @@ impl<'a> Tables<'a> {
     fn push_record(&mut self, record: &'a [u8]) -> Result<()> {
         let mut reader = RecordReader::new(record);
         let header = reader.read_header().ok_or_else(invalid_record)?;
-        let times = self.event_times(&header, reader.clone()).ok_or_else(invalid_record)?;
+        let times = event_times(&header, self.models.get(header.model), reader.clone()).ok_or_else(invalid_record)?;
         let mut rows = Vec::with_capacity(header.rows);
         for (row, time) in times.into_iter().enumerate() {
             let table = self.table_for(header.model, header.version, time);
@@ -98,29 +98,6 @@ impl<'a> Tables<'a> {
             }
         }
         reader.finish().ok_or_else(invalid_record)
-    }
-
-    /// The event time of each row in microseconds, from the model's time column; where there is none, the time of serving.
-    fn event_times(&self, header: &RecordHeader<'_>, mut columns: RecordReader<'_>) -> Option<Vec<i64>> {
-        let mut times = vec![header.served_at; header.rows];
-        let Some(model) = self.models.get(header.model) else {
-            return Some(times);
-        };
-        for _ in 0..columns.read_count()? {
-            let (name, kind) = columns.read_column()?;
-            let is_time = name == model.time && kind == ColumnType::Timestamp;
-            for time in &mut times {
-                if let Some(Value::Timestamp(value)) = columns.read_value(kind)?
-                    && is_time
-                {
-                    *time = value;
-                }
-            }
-            if is_time {
-                break;
-            }
-        }
-        Some(times)
     }
 
     /// The table for a row of that event time.
@@ -142,6 +119,29 @@ impl<'a> Tables<'a> {
         self.last = Some((segment, window.next_window(start), table));
         table
     }
+}
+
+/// The event time of each row in microseconds, from the model's time column; where there is none, the time of serving.
+pub(crate) fn event_times(header: &RecordHeader<'_>, model: Option<&LoggedModel>, mut columns: RecordReader<'_>) -> Option<Vec<i64>> {
+    let mut times = vec![header.served_at; header.rows];
+    let Some(model) = model else {
+        return Some(times);
+    };
+    for _ in 0..columns.read_count()? {
+        let (name, kind) = columns.read_column()?;
+        let is_time = name == model.time && kind == ColumnType::Timestamp;
+        for time in &mut times {
+            if let Some(Value::Timestamp(value)) = columns.read_value(kind)?
+                && is_time
+            {
+                *time = value;
+            }
+        }
+        if is_time {
+            break;
+        }
+    }
+    Some(times)
 }
 
 /// The rows of one model version in one window, gathered column by column from records.
@@ -247,7 +247,7 @@ impl Column<'_> {
     }
 }
 
-fn invalid_record() -> Error {
+pub(crate) fn invalid_record() -> Error {
     Error::bug("the prediction log holds a record of another version of Tidemill")
 }
 

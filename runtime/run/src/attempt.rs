@@ -79,6 +79,11 @@ impl Attempt {
         &self.context
     }
 
+    /// The node that runs.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// The node's grants.
     pub fn grants(&self) -> Grants {
         Grants {

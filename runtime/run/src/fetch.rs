@@ -2,7 +2,7 @@
 //!
 //! Hosts and redirects are read by the `url` crate, as browsers and HTTP clients read them: a difference would be a way around the grants.
 
-use tidemill_core::{Error, FetchResponse, Result};
+use tidemill_core::{Error, FetchResponse, Result, text::redact_url};
 use url::Url;
 
 use crate::Grants;
@@ -22,12 +22,12 @@ pub fn fetch(
     send: impl Fn(&str, &[(String, String)]) -> Result<FetchResponse>,
 ) -> Result<FetchResponse> {
     let mut url = parse(url)?;
-    let first = host(&url);
+    let first = url.origin();
     for _ in 0..=MAX_REDIRECTS {
         let here = host(&url);
         grants.check_fetch(&here)?;
-        // A header may be a credential: it is for the host of the URL, not for where that redirects.
-        let headers = if here == first { headers } else { &[] };
+        // A header may be a credential: it is for the host of the URL and its scheme, not for where that redirects.
+        let headers = if url.origin() == first { headers } else { &[] };
         let response = send(url.as_str(), headers)?;
         match location(&response) {
             Some(next) => url = resolve(&url, next)?,
@@ -35,13 +35,18 @@ pub fn fetch(
         }
     }
     Err(Error::input(format!(
-        "`{url}` redirects more than {MAX_REDIRECTS} times; give the address where it ends"
+        "`{}` redirects more than {MAX_REDIRECTS} times; give the address where it ends",
+        redact_url(url.as_str())
     )))
 }
 
 /// The error for a body of more than [`MAX_FETCH_BYTES`].
 pub fn response_too_large(url: &str) -> Error {
-    Error::limit(format!("`{url}` answers with more than 256 MiB; fetch it in parts"))
+    Error::limit(format!(
+        "`{}` answers with more than {} MiB; fetch it in parts",
+        redact_url(url),
+        MAX_FETCH_BYTES >> 20
+    ))
 }
 
 fn location(response: &FetchResponse) -> Option<&str> {
@@ -65,8 +70,12 @@ fn resolve(base: &Url, next: &str) -> Result<Url> {
 
 fn check(url: Option<Url>, text: &str) -> Result<Url> {
     let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-    url.filter(is_web)
-        .ok_or_else(|| Error::input(format!("`{text}` is not a URL: write it like `https://example.org/data.csv`")))
+    url.filter(is_web).ok_or_else(|| {
+        Error::input(format!(
+            "`{}` is not a URL: write it like `https://example.org/data.csv`",
+            redact_url(text)
+        ))
+    })
 }
 
 /// The host, with its port where that is not the scheme's, and without a name and a password.
@@ -90,6 +99,57 @@ mod tests {
         assert_eq!(host("https://Example.org:443/").unwrap(), "example.org");
         assert!(host("file:///etc/passwd").unwrap_err().message.contains("is not a URL"));
         assert!(host("example.org/x").unwrap_err().message.contains("is not a URL"));
+    }
+
+    #[test]
+    fn credentials_go_to_the_first_origin_only() {
+        let grants = Grants {
+            fetch: vec!["a.org".into(), "b.org".into()],
+            ..Grants::default()
+        };
+        let headers = [("authorization".to_owned(), "s3cr3t".to_owned())];
+        let sent_with = |path: &str, next: &'static str| {
+            let seen = std::cell::RefCell::new(Vec::new());
+            let answer = fetch(&grants, path, &headers, |url, headers| {
+                seen.borrow_mut().push(headers.len());
+                let is_first = seen.borrow().len() == 1;
+                Ok(FetchResponse {
+                    status: if is_first { 302 } else { 200 },
+                    headers: vec![("location".to_owned(), next.to_owned())],
+                    body: url.as_bytes().to_vec(),
+                })
+            });
+            answer.unwrap();
+            seen.into_inner()
+        };
+        assert_eq!(sent_with("https://a.org/x", "/y"), [1, 1]);
+        assert_eq!(sent_with("https://a.org/x", "https://a.org:443/y"), [1, 1]);
+        for elsewhere in ["http://a.org/x", "https://b.org/x"] {
+            assert_eq!(sent_with("https://a.org/x", elsewhere), [1, 0], "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn messages_have_no_secrets() {
+        let grants = Grants {
+            fetch: vec!["a.org".into()],
+            ..Grants::default()
+        };
+        let again = |_: &str, _: &[(String, String)]| {
+            Ok(FetchResponse {
+                status: 302,
+                headers: vec![("location".to_owned(), "/x?token=s3cr3t".to_owned())],
+                body: Vec::new(),
+            })
+        };
+        for url in [
+            "https://me:s3cr3t@a.org/x",
+            "https://me:s3cr3t@b.org/?s3cr3t",
+            "ftp://me:s3cr3t@a.org",
+        ] {
+            let error = fetch(&grants, url, &[], again).unwrap_err();
+            assert!(!error.message.contains("s3cr3t") && error.message.contains(".org"), "{error}");
+        }
     }
 
     #[test]

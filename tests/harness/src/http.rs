@@ -52,7 +52,7 @@ impl Connection {
 
     /// Sends a request and reads its response. `headers` are lines without a line end.
     pub fn request(&mut self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Response> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: tidemill\r\ncontent-length: {}\r\n", body.len());
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
         for header in headers {
             head += &format!("{header}\r\n");
         }

@@ -26,7 +26,7 @@ mod template;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tidemill_core::{Digest, Error, Result};
-use tidemill_engine::{Compiler, ServerHandle, serve::new_engine};
+use tidemill_engine::{Compiler, HttpLimits, ServerHandle, serve::new_engine};
 use tokio::net::TcpListener;
 use wasmtime_wasi_http::handler::ProxyHandler;
 
@@ -82,7 +82,7 @@ pub async fn start(options: SpinOptions) -> Result<ServerHandle> {
     }
     let front = Arc::new(front::Front { routes, handlers });
     chain.close(&front);
-    ServerHandle::start(options.listener, move |request| {
+    ServerHandle::start(options.listener, HttpLimits::default(), move |request| {
         let front = front.clone();
         async move { front.answer(request).await }
     })

@@ -356,9 +356,9 @@ fn misdirected(connection: &mut Connection) -> Result<()> {
         (
             "POST",
             INFER,
-            &["content-type: application/octet-stream"],
+            &["content-type: application/x-www-form-urlencoded"],
             415,
-            &["`application/octet-stream`"],
+            &["`application/x-www-form-urlencoded`", "`application/json`"],
         ),
         (
             "POST",

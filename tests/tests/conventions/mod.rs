@@ -2,5 +2,6 @@
 
 mod directions;
 mod documents;
+mod limits;
 mod names;
 pub(crate) mod sources;

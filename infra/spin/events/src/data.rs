@@ -23,7 +23,7 @@ pub(crate) fn ingest(dataset: &str, headers: &HeaderMap, body: Bytes) -> Result<
     ingest::check_dataset(dataset, datasets())?;
     let extension = match body_extension(headers) {
         Ok(extension) => extension,
-        Err(UnsupportedMedia(message)) => return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": message }))),
+        Err(media) => return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": media.message() }))),
     };
     let key = ingest::upload_key(dataset, datasets(), extension, &body)?;
     let new = store::put(&key, &body).map_err(error_from_wit)?;

@@ -30,7 +30,7 @@ use spin_sdk::{
     http::{FullBody, IntoResponse, Request, body::IncomingBodyExt as _},
     http_service,
 };
-use tidemill_core::{Error, ErrorKind, Result};
+use tidemill_core::{Error, ErrorKind, Result, notification};
 
 use bindings::tidemill::runs::pipeline::{self, StageResult};
 use convert::error_from_wit;
@@ -43,8 +43,12 @@ async fn serve(request: Request) -> impl IntoResponse {
         Err(_) => Err(Error::input("the body did not arrive whole")),
     };
     let (status, json) = answered.unwrap_or_else(|error| error_response(&error));
-    let mut response = http::Response::new(FullBody::new(Bytes::from(format!("{json}\n"))));
+    let body = Bytes::from(format!("{json}\n"));
+    // Without a length the body's end is a packet of its own, which waits for the client to acknowledge the first one.
+    let length = http::HeaderValue::from(body.len());
+    let mut response = http::Response::new(FullBody::new(body));
     *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
@@ -74,6 +78,10 @@ fn answer(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Resu
 /// The decisions of the stages by key. A run that must be retried fails the whole request; when it is sent again, the other runs change
 /// nothing.
 fn handle_events(headers: &HeaderMap, body: &[u8]) -> (StatusCode, Value) {
+    let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+    if let Err(media) = notification::check_media(&header) {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, json!({ "error": media.message() }));
+    }
     let headers: Vec<(String, String)> = headers
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))

@@ -1,7 +1,7 @@
 //! HTTP GET over wasi:http, for stages with granted hosts. The manifest allows those hosts for the component, and this module for the
 //! stage.
 
-use tidemill_core::{Error, FetchResponse, Result};
+use tidemill_core::{Error, FetchResponse, Result, text::redact_url};
 use tidemill_run::{Grants, MAX_FETCH_BYTES, fetch, response_too_large};
 
 /// Fetches a URL.
@@ -15,7 +15,7 @@ fn fetch_once(url: &str, headers: &[(String, String)]) -> Result<FetchResponse> 
         request = request.header(name, value);
     }
     let request = request.body(Default::default());
-    let request = request.map_err(|e| Error::input(format!("`{url}` cannot be fetched: {e}")))?;
+    let request = request.map_err(|e| Error::input(format!("`{}` cannot be fetched: {e}", redact_url(url))))?;
     let (parts, body) = tidemill_store::send(request)?.into_parts();
     if body.len() as u64 > MAX_FETCH_BYTES {
         return Err(response_too_large(url));

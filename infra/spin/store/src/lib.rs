@@ -84,12 +84,13 @@ fn refused(refusal: &ReadError) -> objects::GetError {
 
 impl predictions::Guest for Component {
     async fn append(record: Vec<u8>) -> Result<(), predictions::AppendError> {
-        let append = async { opened()?.log.append(Record::parse(record)?).await };
+        let record = Record::parse(record).map_err(|error| predictions::AppendError::Invalid(error.message))?;
+        let append = async { opened()?.log.append(record).await };
         append.await.map_err(|error| {
             eprintln!("{error}");
             match error.kind {
                 ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
-                ErrorKind::Input => predictions::AppendError::Invalid(error.message),
+                ErrorKind::Input => predictions::AppendError::Rejected(error.message),
                 // Clients must not learn the bucket, nor what is wrong with it.
                 _ => predictions::AppendError::Unavailable(
                     "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why"

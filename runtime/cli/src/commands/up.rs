@@ -17,12 +17,17 @@ use crate::output::{Output, with_hint, write_stdout};
 /// Between two counts of failures that repeat.
 const COUNT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs the project.
+/// Runs the project. The limits of requests and connections: docs/limits.md.
 #[derive(Args)]
 pub(crate) struct Up {
     /// Address and port; port 0 takes a free one.
     #[arg(long, default_value = DEFAULT_ADDRESS)]
     addr: String,
+    /// A name under which the server is asked, such as `ml.example.org`; also the host of pages that may send it requests. Repeatable.
+    /// Listening on this machine alone, it answers to its address and to names of this machine only; otherwise to every name, unless some
+    /// are given.
+    #[arg(long = "host", value_name = "NAME", env = "TIDEMILL_HOSTS", value_delimiter = ',')]
+    hosts: Vec<String>,
     /// Seconds between two listings of the prefixes where objects appear; default: 5 in a folder, 30 in a bucket. Own writes and
     /// notifications don't wait for it.
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_POLL")]
@@ -70,6 +75,7 @@ impl Up {
     fn settings(&self) -> ServeSettings {
         ServeSettings {
             poll_seconds: self.poll,
+            hosts: self.hosts.clone(),
             ..ServeSettings::from_environment()
         }
     }

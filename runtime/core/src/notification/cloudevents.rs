@@ -6,7 +6,30 @@
 use serde_json::{Map, Value};
 
 use super::{EventKind, ObjectEvent, decode_key, excerpt, parse_events, s3, text, unknown_payload};
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    ingest::{UnsupportedMedia, check_encoding, is_json},
+};
+
+/// Rejects a request whose body is not declared as JSON. `header` returns the value of a header by its lower-case name.
+///
+/// A page in a browser can send what has no type, or that of a form or of plain text, to any server without asking it first. It cannot set the
+/// headers of SNS, which sends plain text, or of a CloudEvent, which may have no body.
+///
+/// # Errors
+/// If the body is encoded, or of another type.
+pub fn check_media(header: &dyn Fn(&str) -> Option<String>) -> Result<(), UnsupportedMedia> {
+    check_encoding(&header("content-encoding").unwrap_or_default())?;
+    let kind = header("content-type").unwrap_or_default();
+    let is_from_sns = header("x-amz-sns-message-type").is_some();
+    let is_event_without_body = kind.is_empty() && header("ce-specversion").is_some();
+    if is_json(&kind) || is_from_sns || is_event_without_body {
+        return Ok(());
+    }
+    Err(UnsupportedMedia::Type(format!(
+        "the content type is `{kind}`; send `application/json`, `application/cloudevents+json` or `application/cloudevents-batch+json`"
+    )))
+}
 
 /// Parses the object events of an HTTP request. `header` returns the value of a header by its lower-case name.
 pub fn parse_http(header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<Vec<ObjectEvent>> {

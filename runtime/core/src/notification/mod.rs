@@ -13,7 +13,7 @@ mod tests;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use cloudevents::parse_http;
+pub use cloudevents::{check_media, parse_http};
 pub use queue::{QueueMessage, parse_messages};
 
 use crate::{Error, Result};

@@ -230,6 +230,36 @@ fn cloud_events_in_three_modes() {
 }
 
 #[test]
+fn what_a_page_can_send_unasked_is_no_event() {
+    let is_taken = |headers: &[(&str, &str)]| {
+        let header = |name: &str| {
+            headers
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        check_media(&header).is_ok()
+    };
+    for kind in [
+        "application/json; charset=utf-8",
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+    ] {
+        assert!(is_taken(&[("content-type", kind)]), "{kind}");
+    }
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
+        assert!(!is_taken(&[("content-type", kind)]), "{kind}");
+    }
+    assert!(!is_taken(&[]));
+    assert!(!is_taken(&[("content-type", "application/json"), ("content-encoding", "gzip")]));
+    assert!(is_taken(&[
+        ("content-type", "text/plain; charset=UTF-8"),
+        ("x-amz-sns-message-type", "Notification")
+    ]));
+    assert!(is_taken(&[("ce-specversion", "1.0")]));
+}
+
+#[test]
 fn what_is_none_is_taught() {
     let message = |payload: Value| parse_events(&payload).unwrap_err().message;
     for (payload, says) in [

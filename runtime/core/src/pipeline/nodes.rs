@@ -8,6 +8,7 @@ use super::{Node, Pipeline, StageKind};
 use crate::{
     Error, Result,
     layout::{self, Prefix},
+    secret::SecretRef,
     spec::{Collect, CollectSource, Dataset, Features, Model, TrainerKind},
 };
 
@@ -17,6 +18,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const LONG_TIMEOUT: Duration = Duration::from_secs(1800);
 const TRAINING_TIMEOUT: Duration = Duration::from_secs(3600);
 const GIB: u64 = 1 << 30;
+/// The field of `collect`'s configuration that holds references to secrets.
+const COLLECT_HEADERS: &str = "headers";
 
 /// The nodes that follow from the datasets and models of a pipeline.
 pub(crate) fn builtin_nodes(pipeline: &Pipeline) -> Result<Vec<Node>> {
@@ -65,6 +68,14 @@ impl Node {
         }
     }
 
+    /// The secrets that the host puts into its requests.
+    pub fn secrets(&self) -> Vec<SecretRef> {
+        let is_collect = self.stage == StageKind::Collect.name();
+        let headers = self.config.get(COLLECT_HEADERS).and_then(Value::as_object).filter(|_| is_collect);
+        let values = headers.into_iter().flat_map(|headers| headers.values());
+        values.filter_map(|value| SecretRef::parse(value.as_str()?).ok()).collect()
+    }
+
     fn builtin(kind: StageKind, resource: &str, config: Value) -> Self {
         Self::new(kind.name(), resource, config)
     }
@@ -81,13 +92,17 @@ fn collect_node(dataset: &Dataset, collect: &Collect) -> Result<Node> {
             vec![],
         ),
     };
+    let mut config = json!({ "dataset": name, "source": source });
+    if !collect.header.is_empty() {
+        config[COLLECT_HEADERS] = json!(collect.header);
+    }
     Ok(Node {
         on: vec![layout::schedule_pattern(StageKind::Collect.name(), name)],
         reads,
         writes: vec![layout::collected_pattern(name)],
         fetch,
         every: collect.every,
-        ..Node::builtin(StageKind::Collect, name, json!({ "dataset": name, "source": source }))
+        ..Node::builtin(StageKind::Collect, name, config)
     })
 }
 

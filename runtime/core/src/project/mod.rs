@@ -30,6 +30,8 @@ pub struct Project {
     pub store: StoreSettings,
     /// Where its metrics are pushed.
     pub observe: ObserveSettings,
+    /// How it is served over HTTP.
+    pub serve: ServerSettings,
     /// The files that it names.
     pub sources: SourceFiles,
 }
@@ -63,6 +65,21 @@ pub struct ObserveSettings {
     pub otlp: Option<String>,
     /// Seconds between two pushes.
     pub interval_seconds: Option<u64>,
+}
+
+/// `[serve]`: the HTTP server of `tidemill up`. Its other limits are fixed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ServerSettings {
+    /// Names under which it is asked, beside its address: `ml.example.org`, or with a port. Also the hosts whose pages may send requests.
+    pub hosts: Vec<String>,
+    /// How long a connection is kept without a request.
+    pub idle_seconds: Option<u64>,
+    /// Open connections.
+    pub maximum_connections: Option<usize>,
+    /// From the signal to stop, when it says that it is not ready, to the last connection that it accepts: as long as a balancer takes to
+    /// send requests elsewhere.
+    pub stop_delay_seconds: Option<u64>,
 }
 
 impl Project {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use super::{ObserveSettings, Project, Source, SourceFiles, StoreSettings, invalid};
+use super::{ObserveSettings, Project, ServerSettings, Source, SourceFiles, StoreSettings, invalid};
 use crate::{
     Result,
     gate::Gate,
@@ -26,6 +26,8 @@ struct RawProject {
     store: StoreSettings,
     #[serde(default)]
     observe: ObserveSettings,
+    #[serde(default)]
+    serve: ServerSettings,
     #[serde(default)]
     dataset: BTreeMap<String, RawDataset>,
     #[serde(default)]
@@ -178,6 +180,7 @@ pub(super) fn resolve(source: &Source<'_>, read: Read<'_>) -> Result<Project> {
         pipeline,
         store: raw.store,
         observe: raw.observe,
+        serve: raw.serve,
         sources,
     })
 }

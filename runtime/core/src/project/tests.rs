@@ -138,6 +138,24 @@ fn mistakes_in_tables_are_named_with_their_place() {
         ),
         (
             "key = [\"id\"]",
+            "key = [\"id\"]\ncollect = { url = \"https://me:pw@x.org/a.csv\" }",
+            "7:1",
+            "`https://x.org/a.csv` has a name and a password",
+        ),
+        (
+            "key = [\"id\"]",
+            "key = [\"id\"]\ncollect = { url = \"https://x.org/a.csv\", header = { host = \"env:A\" } }",
+            "7:1",
+            "`header` cannot set `host`",
+        ),
+        (
+            "key = [\"id\"]",
+            "key = [\"id\"]\ncollect = { prefix = \"inbox\", header = { authorization = \"env:A\" } }",
+            "7:1",
+            "`header` is for `url`",
+        ),
+        (
+            "key = [\"id\"]",
             "key = [\"id\"]\ncollect = {}",
             "7:1",
             "exactly one of `url` and `prefix`",

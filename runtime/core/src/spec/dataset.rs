@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Severity, time::Span};
+use crate::{Severity, secret::SecretRef, text::redact_url, time::Span};
 
 /// `[dataset.<name>]`, with its contract file loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Collect {
     pub url: Option<String>,
     /// A prefix of the store.
     pub prefix: Option<String>,
+    /// Headers of the request to `url`, such as `authorization`, each by the place of its value: `env:NAME` or `file:/path`.
+    #[serde(default)]
+    pub header: BTreeMap<String, SecretRef>,
     /// How often `collect` runs.
     pub every: Option<Span>,
 }
@@ -52,17 +55,53 @@ pub enum CollectSource<'a> {
 impl Collect {
     /// Returns the source, or the reason why the table is invalid.
     pub fn source(&self) -> Result<CollectSource<'_>, String> {
+        self.check_headers()?;
         match (&self.url, &self.prefix) {
             (Some(url), None) => {
                 let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
                 let host = rest
                     .and_then(|rest| rest.split(['/', '?', '#']).next())
                     .filter(|host| !host.is_empty());
-                let host = host.ok_or_else(|| format!("`{url}` is not an http or https URL"))?;
+                let host = host.ok_or_else(|| format!("`{}` is not an http or https URL", redact_url(url)))?;
+                if host.contains('@') {
+                    return Err(format!(
+                        "`{}` has a name and a password, which would be in the store: take them out, and send them by \
+                         `header = {{ authorization = \"env:NAME\" }}`",
+                        redact_url(url)
+                    ));
+                }
                 Ok(CollectSource::Url { url, host })
             }
             (None, Some(prefix)) => Ok(CollectSource::Prefix(prefix)),
             _ => Err("it needs exactly one of `url` and `prefix`".to_owned()),
+        }
+    }
+}
+
+/// Headers that are the client's own, or the connection's.
+const FIXED_HEADERS: [&str; 7] = [
+    "accept",
+    "connection",
+    "content-length",
+    "host",
+    "te",
+    "transfer-encoding",
+    "user-agent",
+];
+
+impl Collect {
+    fn check_headers(&self) -> Result<(), String> {
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+        for name in self.header.keys() {
+            if !is_name(name) || FIXED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+                return Err(format!(
+                    "`header` cannot set `{name}`: name another one, such as `authorization`, by letters, digits and `-`"
+                ));
+            }
+        }
+        match self.header.is_empty() || self.url.is_some() {
+            true => Ok(()),
+            false => Err("`header` is for `url`; a prefix of the store is read without".to_owned()),
         }
     }
 }

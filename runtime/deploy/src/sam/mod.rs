@@ -17,6 +17,8 @@ mod trigger;
 
 use tidemill_core::{Result, pipeline::Pipeline};
 
+use crate::secrets::refuse_secrets;
+
 pub use architecture::Architecture;
 use build::Build;
 pub(crate) use build::PREDICT_PROGRAM;
@@ -25,6 +27,7 @@ pub use build::{DUCKDB, ENGINES_FOLDER, FUNCTIONS, ONNX_RUNTIME, Options, Sam};
 /// Writes the template: the store, then each stage in the pipeline's order, then what tells the time and what answers. Errors are
 /// `Config`: what AWS does not take of this project, and what to change.
 pub fn render(pipeline: &Pipeline, options: &Options) -> Result<Sam> {
+    refuse_secrets(pipeline, "a function on Lambda")?;
     let mut build = Build::new(pipeline, options);
     parameters::add(&mut build.template, options.architecture);
     let tags = build.tags("store");

@@ -86,6 +86,7 @@ const HOSTED: [&str; 5] = ["types", "run-context", "objects", "progress", "fetch
 /// # Errors
 /// `Config`, with the part of the project that Spin does not accept and the change that it needs.
 pub fn render(pipeline: &Pipeline, options: &Options, part: &dyn Fn(&str) -> Result<Part>) -> Result<Spin> {
+    crate::secrets::refuse_secrets(pipeline, "a component on Spin")?;
     let mut spin = Spin {
         manifest: Manifest {
             spin_manifest_version: 2,

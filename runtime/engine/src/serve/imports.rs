@@ -89,7 +89,7 @@ impl<U> predictions::HostWithStore<U> for Serve {
         // The request's answer waits for the receipt, the instance does not: it is free for the next request meanwhile.
         accessor.with(|mut access| {
             let state = access.get();
-            let record = Record::parse(record).map_err(append_error)?;
+            let record = Record::parse(record).map_err(|error| predictions::AppendError::Invalid(error.message))?;
             if state.receipts.is_discarding {
                 return Ok(());
             }
@@ -109,6 +109,7 @@ impl<U> predictions::HostWithStore<U> for Serve {
 fn append_error(error: Error) -> predictions::AppendError {
     match error.kind {
         ErrorKind::Limit => predictions::AppendError::TooLarge(error.message),
+        ErrorKind::Input => predictions::AppendError::Rejected(error.message),
         ErrorKind::Transient => predictions::AppendError::Unavailable(error.message),
         _ => predictions::AppendError::Invalid(error.message),
     }

@@ -44,21 +44,38 @@ const GRACE_PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Admission {
     cores: Semaphore,
     instances: Semaphore,
+    /// Of requests that wait or run.
+    places: Semaphore,
+    most_waiting: usize,
+    timeout: Duration,
     pool: Arc<InstancePool>,
+}
+
+/// Why a request does not run.
+pub(super) enum NotAdmitted {
+    /// The server is closed.
+    Stopping,
+    /// There are too many.
+    Overloaded(String),
 }
 
 /// Released when it is dropped.
 pub(super) struct Permit<'a> {
     _core: Option<SemaphorePermit<'a>>,
     _instance: SemaphorePermit<'a>,
+    _place: SemaphorePermit<'a>,
 }
 
 impl Admission {
-    pub(super) fn new(instances: usize) -> Self {
+    pub(super) fn new(limits: &ServeLimits) -> Self {
+        let instances = limits.instances;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             cores: Semaphore::new(cores.min(instances)),
             instances: Semaphore::new(instances),
+            places: Semaphore::new(instances + limits.waiting),
+            most_waiting: limits.waiting,
+            timeout: limits.timeout,
             pool: Arc::new(InstancePool {
                 minimum: instances.min(cores * INSTANCES_PER_CORE),
                 alive: AtomicUsize::new(0),
@@ -68,8 +85,12 @@ impl Admission {
         }
     }
 
-    /// Waits for a permit; `None` once the server is closed.
-    pub(super) async fn acquire(&self) -> Option<Permit<'_>> {
+    /// Waits for a permit.
+    pub(super) async fn acquire(&self) -> Result<Permit<'_>, NotAdmitted> {
+        let place = self
+            .places
+            .try_acquire()
+            .map_err(|_| NotAdmitted::Overloaded(format!("{} requests wait, which is the most", self.most_waiting)))?;
         let core = match self.cores.try_acquire() {
             Ok(core) => Some(core),
             Err(_) => tokio::time::timeout(CORE_WAIT_TIMEOUT, self.cores.acquire())
@@ -80,9 +101,17 @@ impl Admission {
         if core.is_none() {
             self.pool.last_contended.store(self.pool.now(), Relaxed);
         }
-        Some(Permit {
+        let instance = match self.instances.try_acquire() {
+            Ok(instance) => instance,
+            Err(_) => match tokio::time::timeout(self.timeout, self.instances.acquire()).await {
+                Ok(instance) => instance.map_err(|_| NotAdmitted::Stopping)?,
+                Err(_) => return Err(NotAdmitted::Overloaded(format!("no instance was free within {:?}", self.timeout))),
+            },
+        };
+        Ok(Permit {
             _core: core,
-            _instance: self.instances.acquire().await.ok()?,
+            _instance: instance,
+            _place: place,
         })
     }
 

@@ -1,9 +1,11 @@
 //! Serves an HTTP component: hyper in front, reused instances behind, each with one request in flight, so that a trap fails one request.
 //! A response waits until the predictions in it are in the log. Stopping is graceful: accepted requests are answered.
 
+mod body;
 mod component;
 mod imports;
 mod instances;
+mod origin;
 mod router;
 mod served;
 mod state;
@@ -17,10 +19,18 @@ use tidemill_predictions::DurableLog;
 use tidemill_store::{ServingView, Store};
 use tokio::net::TcpListener;
 
-use self::{router::Router, state::ServerState};
-use crate::{Compiler, http_server::ServerHandle};
+use self::{
+    router::{Router, RouterState},
+    state::ServerState,
+};
+use crate::{
+    Compiler,
+    http_server::{HttpLimits, ServerHandle},
+};
 
+pub use body::MIN_BODY_BYTES_PER_SECOND;
 pub use component::new_engine;
+pub use origin::HostPolicy;
 pub use router::{HostRoutes, RouteFilter, RouteHandler};
 pub use served::ServedComponent;
 
@@ -35,8 +45,18 @@ pub struct ServeLimits {
     pub body_bytes: usize,
     /// Body of a request to [`HostRoutes`].
     pub host_body_bytes: usize,
+    /// Between two parts of a body.
+    pub body_idle: Duration,
+    /// Bodies of all requests to the component that are under way.
+    pub body_bytes_together: usize,
+    /// Bodies of all requests to [`HostRoutes`] that are under way.
+    pub host_body_bytes_together: usize,
     /// Instances, and so requests that run concurrently; more wait.
     pub instances: usize,
+    /// Requests that wait; more are answered with 503.
+    pub waiting: usize,
+    /// From the call of [`Server::stop`], when the server says that it is not ready, to its last connection.
+    pub stop_delay: Duration,
 }
 
 impl Default for ServeLimits {
@@ -46,7 +66,12 @@ impl Default for ServeLimits {
             memory_bytes: 512 << 20,
             body_bytes: 8 << 20,
             host_body_bytes: 256 << 20,
+            body_idle: Duration::from_secs(30),
+            body_bytes_together: 256 << 20,
+            host_body_bytes_together: 512 << 20,
             instances: 32,
+            waiting: 1024,
+            stop_delay: Duration::ZERO,
         }
     }
 }
@@ -65,8 +90,12 @@ pub struct ServeOptions {
     pub nn: Arc<dyn Backend>,
     /// Bound before anything else is opened.
     pub listener: TcpListener,
+    /// Names under which the server is asked, beside its address; see [`HostPolicy`].
+    pub hosts: Vec<String>,
     /// Limits of requests.
     pub limits: ServeLimits,
+    /// Limits of connections.
+    pub http: HttpLimits,
     /// Routes that the host answers itself.
     pub host_routes: Option<HostRoutes>,
 }
@@ -96,13 +125,16 @@ impl Server {
             graphs: Arc::new(GraphCache::new(options.nn)),
         });
         let component = compile(compiler.clone(), shared.clone(), options.limits, options.component).await?;
+        let addr = options.listener.local_addr();
+        let addr = addr.map_err(|e| Error::bug(format!("a listener does not know its address: {e}")))?;
+        let policy = HostPolicy::new(addr, &options.hosts);
         let router = Arc::new(RwLock::new(Arc::new(Router {
             component,
-            limits: options.limits,
             host_routes: options.host_routes,
+            shared: Arc::new(RouterState::new(policy, &options.limits)),
         })));
         let current = router.clone();
-        let http = ServerHandle::start(options.listener, move |request| {
+        let http = ServerHandle::start(options.listener, options.http, move |request| {
             let router = current.read().clone();
             async move { router.handle(request).await }
         })?;
@@ -135,15 +167,19 @@ impl Server {
 
     /// Answers requests by this component and these routes from now on. Requests that have begun finish on those before.
     pub fn replace(&self, component: Arc<ServedComponent>, host_routes: Option<HostRoutes>) {
-        *self.router.write() = Arc::new(Router {
+        let mut router = self.router.write();
+        *router = Arc::new(Router {
             component,
-            limits: self.limits,
             host_routes,
+            shared: router.shared.clone(),
         });
     }
 
-    /// Accepts no more requests, waits at most ten seconds for those that it has accepted, and ends.
+    /// Says that it is not ready, accepts no more connections after [`ServeLimits::stop_delay`], answers the requests that it has accepted
+    /// as far as [`HttpLimits::drain`] suffices, and ends.
     pub async fn stop(self) {
+        self.router.read().shared.stop();
+        tokio::time::sleep(self.limits.stop_delay).await;
         self.http.stop().await;
     }
 }

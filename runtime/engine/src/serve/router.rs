@@ -1,16 +1,26 @@
-//! Routes requests to the host or to the component. A body is read whole and bounded before a component gets it; a response is complete
-//! before a client does. Each inference request is counted and timed.
+//! Routes requests to the host or to the component. Who asks is checked first; a body is read whole and bounded before a component gets it; a
+//! response is complete before a client does. Each inference request is counted and timed.
 
-use std::{pin::Pin, sync::Arc, time::Instant};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 
 use super::{
-    ServeLimits, ServedComponent,
+    HostPolicy, ServeLimits, ServedComponent,
+    body::{self, BodyLimits, read_body},
     imports::{Append, Receipts},
+    instances::NotAdmitted,
     served::error_message,
 };
 
@@ -33,13 +43,41 @@ pub type RouteHandler = Arc<dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output 
 
 pub(super) struct Router {
     pub(super) component: Arc<ServedComponent>,
-    pub(super) limits: ServeLimits,
     pub(super) host_routes: Option<HostRoutes>,
+    pub(super) shared: Arc<RouterState>,
 }
 
-/// Bytes of a too large body that are read and dropped, for a client that is still sending does not read the response. Beyond them the
-/// connection is closed.
-const MAX_DRAINED_BYTES: usize = 64 << 20;
+/// What stays when a [`Router`] is replaced.
+pub(super) struct RouterState {
+    policy: HostPolicy,
+    component_bodies: BodyLimits,
+    host_bodies: BodyLimits,
+    is_stopping: AtomicBool,
+}
+
+impl RouterState {
+    pub(super) fn new(policy: HostPolicy, limits: &ServeLimits) -> Self {
+        let bodies = |most, all| BodyLimits {
+            most,
+            idle: limits.body_idle,
+            budget: Arc::new(Semaphore::new(all)),
+        };
+        Self {
+            policy,
+            component_bodies: bodies(limits.body_bytes, limits.body_bytes_together),
+            host_bodies: bodies(limits.host_body_bytes, limits.host_body_bytes_together),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on the server says that it is not ready.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Relaxed);
+    }
+}
+
+/// Where balancers ask whether the server is ready.
+const READY_PATHS: [&str; 2] = ["/v2/health/ready", "/healthz"];
 
 impl Router {
     pub(super) async fn handle(&self, request: Request<Incoming>) -> Answer {
@@ -63,32 +101,27 @@ impl Router {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let extra = self
-            .host_routes
-            .as_ref()
-            .filter(|extra| (extra.matches)(request.method(), request.uri().path()));
-        let most = if extra.is_some() {
-            self.limits.host_body_bytes
-        } else {
-            self.limits.body_bytes
-        };
         let (head, body) = request.into_parts();
-        let announced = head
-            .headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > most as u64) {
-            // A client that expects a `100 Continue` has not sent anything yet.
-            let asks = head.headers.contains_key(header::EXPECT);
-            return too_large(most, !asks && drain(body).await);
+        if let Err((status, reason)) = self.shared.policy.check(&head) {
+            return body::last(error_response(status, &reason));
         }
-        let body = match read_body(body, most).await {
+        if self.shared.is_stopping.load(Relaxed) && READY_PATHS.contains(&head.uri.path()) {
+            return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        }
+        let routes = self.host_routes.as_ref();
+        let extra = routes.filter(|extra| (extra.matches)(&head.method, head.uri.path()));
+        let limits = match extra {
+            Some(_) => &self.shared.host_bodies,
+            None => &self.shared.component_bodies,
+        };
+        let body = match read_body(&head, body, limits).await {
             Ok(body) => body,
             Err(answer) => return answer,
         };
+        let request = Request::from_parts(head, body.bytes.clone());
         match extra {
-            Some(extra) => (extra.handle)(Request::from_parts(head, body)).await.map(Full::new),
-            None => self.call_component(Request::from_parts(head, body)).await,
+            Some(extra) => (extra.handle)(request).await.map(Full::new),
+            None => self.call_component(request).await,
         }
     }
 
@@ -96,8 +129,10 @@ impl Router {
     async fn call_component(&self, request: Request<Bytes>) -> Answer {
         let timer = InferenceTimer::start(request.uri().path());
         let receipts = Receipts::default();
-        let Some(answer) = self.component.admit(request, receipts.clone()).await else {
-            return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        let answer = match self.component.admit(request, receipts.clone()).await {
+            Ok(answer) => answer,
+            Err(NotAdmitted::Stopping) => return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
+            Err(NotAdmitted::Overloaded(why)) => return body::overloaded(&why),
         };
         let appends = receipts.take();
         let served = appends.first().map(|append| (append.model.clone(), append.version));
@@ -174,43 +209,6 @@ fn log_unavailable() -> Answer {
         StatusCode::SERVICE_UNAVAILABLE,
         "the prediction log cannot be written, and predictions are refused until it can; the server's own log says why",
     )
-}
-
-/// Reads a whole body, or answers why it cannot.
-async fn read_body(mut body: Incoming, most: usize) -> Result<Bytes, Answer> {
-    match Limited::new(&mut body, most).collect().await {
-        Ok(read) => Ok(read.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(most, drain(body).await)),
-        Err(_) => Err(error_response(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
-    }
-}
-
-/// Reads and drops the rest of a body; returns whether it ended.
-async fn drain(mut body: Incoming) -> bool {
-    let mut left = MAX_DRAINED_BYTES;
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return false };
-        let size = frame.data_ref().map_or(0, Bytes::len);
-        match left.checked_sub(size) {
-            Some(less) => left = less,
-            None => return false,
-        }
-    }
-    true
-}
-
-fn too_large(most: usize, is_drained: bool) -> Answer {
-    let message = format!(
-        "the body is larger than {} MiB, which is the most that is taken: send it in parts",
-        most >> 20
-    );
-    let mut answer = error_response(StatusCode::PAYLOAD_TOO_LARGE, &message);
-    if !is_drained {
-        answer
-            .headers_mut()
-            .insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    }
-    answer
 }
 
 pub(super) fn error_response(status: StatusCode, message: &str) -> Answer {

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::handler::{ExpirationError, ProxyHandler, ProxyPre};
 use super::{
     ServeLimits,
     imports::Receipts,
-    instances::{Admission, Instances},
+    instances::{Admission, Instances, NotAdmitted},
     router::{Answer, error_response},
     state::{InstanceState, ServerState},
 };
@@ -24,7 +24,7 @@ pub struct ServedComponent {
 
 impl ServedComponent {
     pub(super) fn new(engine: wasmtime::Engine, pre: ProxyPre<InstanceState>, shared: Arc<ServerState>, limits: ServeLimits) -> Self {
-        let admission = Admission::new(limits.instances);
+        let admission = Admission::new(&limits);
         let instances = Instances {
             engine,
             pre,
@@ -65,10 +65,10 @@ impl ServedComponent {
         Ok(())
     }
 
-    /// Waits for a core or a free instance, and calls the component; `None` once the server is closed.
-    pub(super) async fn admit(&self, request: Request<Bytes>, receipts: Receipts) -> Option<Answer> {
+    /// Waits for a core or a free instance, and calls the component.
+    pub(super) async fn admit(&self, request: Request<Bytes>, receipts: Receipts) -> Result<Answer, NotAdmitted> {
         let _permit = self.admission.acquire().await?;
-        Some(self.call(request, receipts).await)
+        Ok(self.call(request, receipts).await)
     }
 
     async fn call(&self, request: Request<Bytes>, receipts: Receipts) -> Answer {

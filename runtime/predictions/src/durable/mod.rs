@@ -23,7 +23,7 @@ use tidemill_store::Store;
 use tokio::sync::oneshot;
 
 use self::writer::{CommitQueue, PendingAppend};
-use crate::Record;
+use crate::{Record, window_limits::check_windows};
 
 /// When a write-ahead file is closed and sealed.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +133,7 @@ impl DurableLog {
     /// Hands a request's rows over, to be written together with those of others. They are acknowledged by [`Receipt::wait`] alone.
     ///
     /// # Errors
-    /// `Limit` if the record is larger than the log takes.
+    /// `Limit` if the record is larger than the log takes, `Input` if its rows are in too many windows, or in the future.
     pub fn enqueue(&self, mut record: Record) -> Result<Receipt> {
         let rows = record.rows();
         if rows == 0 {
@@ -147,7 +147,9 @@ impl DurableLog {
                 wal::MAX_RECORD_SIZE >> 20
             )));
         }
-        record.set_served_at(jiff::Timestamp::now().as_microsecond());
+        let now = jiff::Timestamp::now();
+        record.set_served_at(now.as_microsecond());
+        check_windows(&record, &self.shared.models.lock(), now)?;
         let (reply, answer) = oneshot::channel();
         let record = record.into_bytes();
         self.shared.queue.enqueue(PendingAppend { record, rows, reply });

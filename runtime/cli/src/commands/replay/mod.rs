@@ -242,7 +242,15 @@ impl Replayer<'_> {
         if let Some(found) = self.components.get(digest) {
             return Ok(found.clone());
         }
-        let bytes = self.store.get(&layout::component(&outcome.component)).await?;
+        let key = layout::component(&outcome.component);
+        let bytes = self.store.get(&key).await?;
+        let found = tidemill_core::Digest::sha256(&bytes);
+        if found != outcome.component {
+            return Err(Error::input(format!(
+                "`{key}` is not what its name says: its SHA-256 is `{found}`; it is not run, restore the component of then"
+            ))
+            .into());
+        }
         let component = std::sync::Arc::new(self.engine.component(&bytes)?);
         self.components.insert(digest.to_owned(), component.clone());
         Ok(component)
