@@ -15,10 +15,10 @@ mod crash;
 mod deploy;
 /// `tidemill dev`: edits take effect or are refused with their place, and nothing is lost.
 mod dev;
-/// What `cargo xtask image` makes.
-mod image;
 /// Who may ask `tidemill up`, how slowly and how much; and that every answer arrives.
 mod front_door;
+/// What `cargo xtask image` makes.
+mod image;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.
