@@ -129,6 +129,7 @@ fn links_lead_somewhere() -> Result<()> {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "docs/aws.md",
+        "docs/limits.md",
         "docs/package.md",
         "docs/s3.md",
         "templates/README.md",
