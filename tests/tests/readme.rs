@@ -135,6 +135,7 @@ fn links_lead_somewhere() -> Result<()> {
         "CONTRIBUTING.md",
         "docs/aws.md",
         "docs/image.md",
+        "docs/limits.md",
         "docs/package.md",
         "docs/s3.md",
         "templates/README.md",

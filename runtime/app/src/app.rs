@@ -97,6 +97,7 @@ impl App {
             ServingConfig::from_pipeline(&project.pipeline).models,
             LogOptions::default(),
         )?;
+        windows::read_closed(&log, &self.store, &project.pipeline).await;
         declare_models(project);
         let slot = FlowSlot::default();
         // Before the flow: a request while it starts gets 503 and not a refused connection.
