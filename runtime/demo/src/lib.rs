@@ -8,6 +8,7 @@ pub mod control;
 pub mod flights;
 pub mod folder;
 pub mod months;
+pub mod process;
 pub mod reader;
 pub mod server;
 pub mod swap;
