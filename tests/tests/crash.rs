@@ -61,7 +61,7 @@ impl Driver {
 
     fn server(&mut self) -> Result<&Server> {
         for _ in 0..100 {
-            if self.server.as_mut().is_some_and(Server::is_running) {
+            if self.server.as_ref().is_some_and(Server::is_running) {
                 break;
             }
             self.kills += usize::from(self.server.take().is_some());
@@ -90,7 +90,7 @@ impl Driver {
                 Ok(done) => return Ok(done),
                 Err(e) => {
                     std::thread::sleep(Duration::from_millis(100));
-                    if self.server.as_mut().is_some_and(Server::is_running) {
+                    if self.server.as_ref().is_some_and(Server::is_running) {
                         return Err(e);
                     }
                 }
