@@ -23,7 +23,7 @@ const TESTS: [(&str, fn()); 9] = [
     ("a hang is ended at its deadline", a_hang_is_ended_at_its_deadline),
     ("a crash costs its run alone", a_crash_costs_its_run_alone),
     ("a run has many results open in one child", a_run_has_many_results_open_in_one_child),
-    ("what nobody reads on is ended", what_nobody_reads_on_is_ended),
+    ("a result that is dropped ends its query", a_result_that_is_dropped_ends_its_query),
     ("children end with their parent", children_end_with_their_parent),
     ("the zone of the machine is in no result", the_zone_of_the_machine_is_in_no_result),
 ];
@@ -296,7 +296,7 @@ fn a_run_has_many_results_open_in_one_child() {
     assert_eq!(children_of(std::process::id()).len(), 1);
 }
 
-fn what_nobody_reads_on_is_ended() {
+fn a_result_that_is_dropped_ends_its_query() {
     let bench = Bench::new();
     let children = bench.children(1, 60.0);
     let started = Instant::now();

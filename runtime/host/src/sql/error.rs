@@ -50,7 +50,7 @@ pub(super) fn from_duckdb(error: &duckdb::Error, sources: &[SourceFile]) -> Erro
         .iter()
         .find(|(word, _)| first.starts_with(word))
         .map_or(ErrorKind::Input, |(_, kind)| *kind);
-    if let Some(message) = functions::refusal_of_call(&first).or_else(|| too_deep(&first)) {
+    if let Some(message) = functions::refusal_of_call(&first).or_else(|| depth_message(&first)) {
         return Error::config(message);
     }
     if is_damaged(&first) {
@@ -101,7 +101,7 @@ pub(super) fn is_not_select(error_type: &str, error_message: &str) -> bool {
 }
 
 /// What to say instead of DuckDB's message that an expression is nested too deeply.
-pub(super) fn too_deep(message: &str) -> Option<String> {
+pub(super) fn depth_message(message: &str) -> Option<String> {
     let is_meant = message.contains("Max expression depth limit");
     is_meant.then(|| "a query nests expressions more than 1000 levels deep: name parts of it in a `WITH`, or sum a list".to_owned())
 }

@@ -97,7 +97,7 @@ impl Violation {
         };
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let message = format!("{}; it stands in line {line}, column {column} of the query", self.error.message);
+        let message = format!("{}; it is in line {line}, column {column} of the query", self.error.message);
         Error::new(self.error.kind, message)
     }
 }
@@ -150,7 +150,7 @@ fn parse_error(sql: &str, parsed: &Value) -> Violation {
             abbreviate(sql)
         ));
     }
-    let message = error::too_deep(message).unwrap_or_else(|| format!("a query cannot be parsed: {message}"));
+    let message = error::depth_message(message).unwrap_or_else(|| format!("a query cannot be parsed: {message}"));
     // DuckDB counts characters here, and bytes elsewhere.
     let position = parsed["position"].as_str().and_then(|position| position.parse().ok());
     Violation {

@@ -77,7 +77,7 @@ impl Lease {
             None => self.place.pool.start_child()?,
         };
         let replied = child.call(request, what, deadline);
-        let accepted = replied.and_then(|(reply, body)| accept(reply, body, child.id).map_err(|reply| child.unexpected(&reply)));
+        let accepted = replied.and_then(|(reply, body)| accept(reply, body, child.id).map_err(|reply| child.reply_error(&reply)));
         // One that may have been harmed has no further request, not even of this run.
         *place = child.is_healthy().then_some(child);
         accepted

@@ -109,12 +109,12 @@ impl ChildProcess {
         if !self.is_ready {
             let (reply, _) = self.receive(what, Instant::now() + START_TIME)?;
             if !matches!(reply, Reply::Ready) {
-                return Err(self.unexpected(&reply));
+                return Err(self.reply_error(&reply));
             }
             self.is_ready = true;
         }
         if wire::write(&mut self.requests, request, &[]).is_err() {
-            return Err(self.ended(what));
+            return Err(self.end_error(what));
         }
         self.receive(what, deadline)
     }
@@ -138,17 +138,17 @@ impl ChildProcess {
                     self.timeout.as_secs_f64()
                 )))
             }
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(self.ended(what)),
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(self.end_error(what)),
         }
     }
 
-    pub(super) fn unexpected(&mut self, reply: &Reply) -> Error {
+    pub(super) fn reply_error(&mut self, reply: &Reply) -> Error {
         self.retire();
         Error::bug(format!("a process for SQL gave the wrong reply: {reply:?}"))
     }
 
     /// The error of a child that ended by itself.
-    fn ended(&mut self, what: &str) -> Error {
+    fn end_error(&mut self, what: &str) -> Error {
         self.retire();
         // It closed its output: whatever it still does, it is at its end.
         let _ = self.process.kill();
