@@ -16,7 +16,7 @@ use tidemill_core::{Error, ErrorKind, Result};
 
 use super::{
     SQL_WORKER,
-    limits::MAX_FILES,
+    limits::{MAX_FILES, stack_bytes},
     wire::{self, Reply, Request, Setup},
 };
 
@@ -38,6 +38,8 @@ pub(super) struct ChildProcess {
     is_ready: bool,
     is_healthy: bool,
     memory_bytes: u64,
+    /// Greatest size of its stacks.
+    stack_bytes: u64,
     timeout: Duration,
     /// Its data that did not fit its memory.
     _spill: TempDir,
@@ -89,6 +91,7 @@ impl ChildProcess {
             is_ready: false,
             is_healthy: true,
             memory_bytes: setup.memory_bytes,
+            stack_bytes: stack_bytes(setup.threads),
             timeout: setup.timeout,
             _spill: spill,
         })
@@ -97,6 +100,13 @@ impl ChildProcess {
     /// Whether it runs, and nothing was seen that may have harmed it.
     pub(super) fn is_healthy(&mut self) -> bool {
         self.is_healthy && matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Whether another run may have it: it is healthy, and most of its memory is free. Neither DuckDB nor the allocator gives back all that a
+    /// query took, and the next one must not fail for that.
+    pub(super) fn is_reusable(&mut self) -> bool {
+        let most = self.memory_bytes / 2 + self.stack_bytes;
+        self.is_healthy() && data_bytes(self.process.id()).is_none_or(|bytes| bytes < most)
     }
 
     /// Makes it the last request.
@@ -181,6 +191,14 @@ impl Drop for ChildProcess {
     }
 }
 
+/// Memory of a process that counts as data, where the system says so.
+fn data_bytes(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kilobytes << 10)
+}
+
 fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -189,6 +207,8 @@ fn command(program: &Path) -> Command {
         .envs(VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         // By default mimalloc takes a gigabyte of pages that can be written, and uses them little by little: it would count as data.
         .env("MIMALLOC_ARENA_RESERVE", "0")
+        // By default glibc's heap takes over large blocks bit by bit, and keeps them.
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     #[cfg(unix)]
