@@ -12,17 +12,18 @@ pub(super) const MAX_FILES: u64 = 16_384;
 const STACKS_BYTES: u64 = 128 << 20;
 const THREAD_STACK_BYTES: u64 = 8 << 20;
 
+/// Memory for all stacks of a child whose two instances have so many threads each.
+pub(super) fn stack_bytes(threads: usize) -> u64 {
+    STACKS_BYTES + 2 * threads as u64 * THREAD_STACK_BYTES
+}
+
 /// Limits memory, files and dumps of this process.
 #[cfg(unix)]
 pub(super) fn limit_process(memory_bytes: u64, threads: usize) -> io::Result<()> {
     use rustix::process::Resource;
     lower(Resource::Core, 0)?;
     lower(Resource::Nofile, MAX_FILES)?;
-    // The threads of two instances.
-    lower(
-        Resource::Data,
-        memory_bytes + STACKS_BYTES + 2 * threads as u64 * THREAD_STACK_BYTES,
-    )
+    lower(Resource::Data, memory_bytes + stack_bytes(threads))
 }
 
 /// Sets a limit, unless it is lower already; a soft limit below is raised to it.

@@ -84,7 +84,7 @@ impl Pool {
         loop {
             // A child that ended while it was idle costs nobody a query.
             while let Some((mut child, _)) = state.idle.pop() {
-                if child.is_healthy() {
+                if child.is_reusable() {
                     state.leased += 1;
                     return Ok(Some(child));
                 }
@@ -105,15 +105,15 @@ impl Pool {
 
     /// Gives a place back, with its child, and starts another one if that is at its end.
     pub(super) fn give_back(&self, child: Option<ChildProcess>) {
-        let mut healthy = child.and_then(|mut child| child.is_healthy().then_some(child));
+        let mut reusable = child.and_then(|mut child| child.is_reusable().then_some(child));
         {
             let mut state = self.state.lock();
             state.leased -= 1;
-            if healthy.is_none() && state.leased + state.idle.len() == 0 {
+            if reusable.is_none() && state.leased + state.idle.len() == 0 {
                 // A failure will be said by the next query.
-                healthy = self.start_child().ok();
+                reusable = self.start_child().ok();
             }
-            state.idle.extend(healthy.map(|child| (child, Instant::now())));
+            state.idle.extend(reusable.map(|child| (child, Instant::now())));
         }
         self.freed.notify_one();
     }
