@@ -16,16 +16,23 @@ use tempfile::TempDir;
 use tidemill_core::{Digest, Error, ErrorKind, Format, Objects as _, PutResult, RunContext, Sql as _, Table, Trigger};
 use tidemill_host::{Grants, RunHost, RunSetup, SQL_WORKER, SqlChildren, SqlEngine, SqlOptions, Store, run_sql_worker};
 
-const TESTS: [(&str, fn()); 9] = [
-    ("results are those of this process", results_are_those_of_this_process),
-    ("the guard holds in a child", the_guard_holds_in_a_child),
-    ("a list of gigabytes costs its query", a_list_of_gigabytes_costs_its_query),
-    ("a hang is ended at its deadline", a_hang_is_ended_at_its_deadline),
-    ("a crash costs its run alone", a_crash_costs_its_run_alone),
-    ("a run has many results open in one child", a_run_has_many_results_open_in_one_child),
-    ("a result that is dropped ends its query", a_result_that_is_dropped_ends_its_query),
-    ("children end with their parent", children_end_with_their_parent),
-    ("the zone of the machine is in no result", the_zone_of_the_machine_is_in_no_result),
+/// A test by its name.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        &[$((stringify!($name), $name as fn())),*]
+    };
+}
+
+const TESTS: &[(&str, fn())] = tests![
+    results_are_those_of_this_process,
+    the_guard_holds_in_a_child,
+    a_list_of_gigabytes_costs_its_query,
+    a_hang_is_ended_at_its_deadline,
+    a_crash_costs_its_run_alone,
+    a_run_has_many_results_open_in_one_child,
+    a_result_that_is_dropped_ends_its_query,
+    children_end_with_their_parent,
+    the_zone_of_the_machine_is_in_no_result,
 ];
 
 fn main() -> ExitCode {
@@ -34,14 +41,36 @@ fn main() -> ExitCode {
         Some(SQL_WORKER) => return run_sql_worker(),
         Some("hold") => hold(),
         Some("zone") => zone(),
-        _ => {
-            for (name, test) in TESTS {
+        _ => run_tests(&arguments),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs or lists the tests as the arguments of a test program say.
+fn run_tests(arguments: &[String]) {
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let is_meant = |test: &str| {
+        let is_named = |name: &&String| {
+            if has("--exact") {
+                test == name.as_str()
+            } else {
+                test.contains(name.as_str())
+            }
+        };
+        names.is_empty() || names.iter().any(is_named)
+    };
+    for (name, test) in TESTS {
+        match (has("--list"), has("--ignored")) {
+            (_, true) => {}
+            (true, _) => println!("{name}: test"),
+            (false, _) if is_meant(name) => {
                 println!("test {name}");
                 test();
             }
+            _ => {}
         }
     }
-    ExitCode::SUCCESS
 }
 
 /// A query that notices no interrupt for minutes.

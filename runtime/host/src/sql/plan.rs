@@ -126,7 +126,7 @@ mod tests {
         for (sql, part, marked) in [
             ("SELECT id,\n  lvel * 2 AS x\nFROM readings", "lvel", Some("lvel")),
             ("SELECT id\nFROM reading", "", Some("reading")),
-            ("SELECT nofun(id)\nFROM readings", "nofun does not exist", Some("nofun")),
+            ("SELECT nofun(id)\nFROM readings", "`nofun` does not exist", Some("nofun")),
             ("SELECT (id\nFROM readings", "syntax error", Some("FROM")),
             ("SELECT now() FROM readings", "clock", Some("now")),
             (

@@ -63,7 +63,7 @@ impl Drop for Place {
 }
 
 impl Lease {
-    /// Sends a request to the child, which is started if there is none. `accept` gives the wrong reply back.
+    /// Sends a request to the child. `accept` gives the wrong reply back.
     fn call<T>(
         &self,
         request: &Request,
@@ -72,9 +72,10 @@ impl Lease {
         accept: impl FnOnce(Reply, Vec<u8>, u64) -> std::result::Result<T, Reply>,
     ) -> Result<T> {
         let mut place = self.place.child.lock();
-        let mut child = match place.take() {
-            Some(child) => child,
-            None => self.place.pool.start_child()?,
+        let Some(mut child) = place.take() else {
+            return Err(Error::limit(format!(
+                "the process of a query ended with another query of its run: it is {what}"
+            )));
         };
         let replied = child.call(request, what, deadline);
         let accepted = replied.and_then(|(reply, body)| accept(reply, body, child.id).map_err(|reply| child.reply_error(&reply)));
@@ -83,9 +84,16 @@ impl Lease {
         accepted
     }
 
-    /// The deadline of `steps` queries in one request.
-    fn deadline(&self, steps: u32) -> Instant {
-        Instant::now() + self.place.pool.timeout() * steps + GRACE
+    /// The deadline of `steps` queries in one request, from when there is a child that is ready.
+    fn deadline(&self, steps: u32) -> Result<Instant> {
+        let mut place = self.place.child.lock();
+        let mut child = match place.take() {
+            Some(child) => child,
+            None => self.place.pool.start_child()?,
+        };
+        child.wait_until_ready()?;
+        *place = Some(child);
+        Ok(Instant::now() + self.place.pool.timeout() * steps + GRACE)
     }
 
     fn convert(&self, request: &Request, sources: &[SourceFile], steps: u32) -> Result<()> {
@@ -108,7 +116,7 @@ fn quote(sql: &str) -> String {
 
 impl Executor for Lease {
     fn query(&self, job: QueryJob) -> Result<RowStream> {
-        let (what, deadline) = (quote(&job.sql), self.deadline(1));
+        let (what, deadline) = (quote(&job.sql), self.deadline(1)?);
         let (child, reader) = self.call(&Request::Query(job), &what, deadline, |reply, _, child| match reply {
             Reply::Opened { reader } => Ok((child, reader)),
             other => Err(other),
@@ -126,7 +134,7 @@ impl Executor for Lease {
     fn export(&self, job: QueryJob, to: &Path) -> Result<u64> {
         let what = quote(&job.sql);
         let request = Request::Export { job, to: to.to_owned() };
-        self.call(&request, &what, self.deadline(1), |reply, _, _| match reply {
+        self.call(&request, &what, self.deadline(1)?, |reply, _, _| match reply {
             Reply::Exported { rows } => Ok(rows),
             other => Err(other),
         })
@@ -137,7 +145,7 @@ impl Executor for Lease {
             sql: sql.to_owned(),
             tables,
         };
-        self.call(&request, &quote(sql), self.deadline(1), |reply, _, _| match reply {
+        self.call(&request, &quote(sql), self.deadline(1)?, |reply, _, _| match reply {
             Reply::Planned(planned) => Ok(planned),
             other => Err(other),
         })?

@@ -35,10 +35,8 @@ pub struct SqlChildren {
 impl SqlChildren {
     /// Two children that run this very program, also if its file has been replaced since.
     pub fn of_this_program() -> std::io::Result<Self> {
-        let program = match cfg!(target_os = "linux") {
-            true => PathBuf::from("/proc/self/exe"),
-            false => std::env::current_exe()?,
-        };
+        let here = PathBuf::from("/proc/self/exe");
+        let program = if here.exists() { here } else { std::env::current_exe()? };
         Ok(Self { program, count: 2 })
     }
 }

@@ -114,15 +114,20 @@ impl ChildProcess {
         self.is_healthy = false;
     }
 
-    /// Sends a request and waits for the reply, until the deadline. `what` names it in messages.
-    pub(super) fn call(&mut self, request: &Request, what: &str, deadline: Instant) -> Result<(Reply, Vec<u8>)> {
+    /// Waits until it has opened the library.
+    pub(super) fn wait_until_ready(&mut self) -> Result<()> {
         if !self.is_ready {
-            let (reply, _) = self.receive(what, Instant::now() + START_TIME)?;
+            let (reply, _) = self.receive("its start", Instant::now() + START_TIME)?;
             if !matches!(reply, Reply::Ready) {
                 return Err(self.reply_error(&reply));
             }
             self.is_ready = true;
         }
+        Ok(())
+    }
+
+    /// Sends a request to a child that is ready, and waits for the reply, until the deadline. `what` names it in messages.
+    pub(super) fn call(&mut self, request: &Request, what: &str, deadline: Instant) -> Result<(Reply, Vec<u8>)> {
         if wire::write(&mut self.requests, request, &[]).is_err() {
             return Err(self.end_error(what));
         }
@@ -205,8 +210,9 @@ fn command(program: &Path) -> Command {
         .arg(SQL_WORKER)
         .env_clear()
         .envs(VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
-        // By default mimalloc takes a gigabyte of pages that can be written, and uses them little by little: it would count as data.
-        .env("MIMALLOC_ARENA_RESERVE", "0")
+        // By default mimalloc takes a gigabyte of pages that can be written, then 32 MiB for each thread, and uses them little by little:
+        // they would count as data.
+        .envs([("MIMALLOC_ARENA_RESERVE", "0"), ("MIMALLOC_EAGER_COMMIT", "0")])
         // By default glibc's heap takes over large blocks bit by bit, and keeps them.
         .env("MALLOC_TRIM_THRESHOLD_", "131072")
         .stdin(Stdio::piped())
