@@ -132,7 +132,7 @@ mod tests {
             (
                 "SELECT id,\n  current_date AS today FROM readings",
                 "`current_date`: it sees the clock",
-                Some("current_date"),
+                None,
             ),
             ("DROP VIEW readings", "exactly one SELECT", None),
         ] {

@@ -87,7 +87,8 @@ impl Lease {
     /// The deadline of `steps` queries in one request, from when there is a child that is ready.
     fn deadline(&self, steps: u32) -> Result<Instant> {
         let mut place = self.place.child.lock();
-        let mut child = match place.take() {
+        let running = place.take().and_then(|mut child| child.is_healthy().then_some(child));
+        let mut child = match running {
             Some(child) => child,
             None => self.place.pool.start_child()?,
         };
@@ -101,7 +102,7 @@ impl Lease {
         self.call(
             request,
             &format!("the reading of `{key}`"),
-            self.deadline(steps),
+            self.deadline(steps)?,
             |reply, _, _| match reply {
                 Reply::Done => Ok(()),
                 other => Err(other),
