@@ -37,6 +37,8 @@ mod readme;
 mod s3;
 /// The components composed for Spin, on hosts of others.
 mod spin;
+/// What SQL takes of the machine, and what it sees of it.
+mod sql;
 /// What `tidemill new` generates: projects that build, pass their tests and run.
 mod templates;
 /// What the commands print, at two widths of the terminal.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tidemill_core::{Digest, Error, Result, pipeline::Pipeline, project};
-use tidemill_host::{SqlEngine, SqlOptions};
+use tidemill_host::{SqlChildren, SqlEngine, SqlOptions};
 use tidemill_store::Store;
 
 use crate::Installation;
@@ -33,6 +33,8 @@ pub struct Project {
     pub serve: ServerSettings,
     /// The files that `tidemill.toml` names.
     pub sources: SourceFiles,
+    /// The processes that run its SQL; `None`: this one.
+    pub sql: Option<SqlChildren>,
 }
 
 pub use tidemill_core::project::{ObserveSettings, PROJECT_FILE, ServerSettings, SourceFiles, StoreSettings};
@@ -85,6 +87,7 @@ impl Project {
             observe,
             serve,
             sources,
+            sql: None,
         })
     }
 
@@ -118,14 +121,28 @@ impl Project {
         }
     }
 
+    /// The same project with its SQL in children of this process. For a program that calls
+    /// [`run_sql_worker`](tidemill_host::run_sql_worker) when it is started as one.
+    pub fn with_sql_in_children(self) -> Result<Self> {
+        let children = SqlChildren::of_this_program().map_err(|e| Error::config(format!("this program's file is not known: {e}")))?;
+        Ok(Self {
+            sql: Some(children),
+            ..self
+        })
+    }
+
     /// SQL for stages.
     pub fn sql_engine(&self, threads: Option<usize>) -> Result<SqlEngine> {
-        SqlEngine::new(SqlOptions {
+        let options = SqlOptions {
             cache_dir: self.state_path("cache/sql"),
             memory_bytes: 2 << 30,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             timeout: Duration::from_secs(600),
-        })
+        };
+        match &self.sql {
+            Some(children) => SqlEngine::in_children(options, children.clone()),
+            None => SqlEngine::new(options),
+        }
     }
 
     /// The file of a component: `tidemill:<stage>`, or a path from the project's folder.

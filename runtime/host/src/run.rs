@@ -103,7 +103,7 @@ impl RunHost {
     pub fn new(setup: RunSetup) -> Self {
         Self {
             objects: ScopedObjects::new(setup.store.blocking_on(setup.handle), setup.grants, setup.trigger),
-            sql: Some(setup.sql),
+            sql: Some(setup.sql.for_run()),
             context: setup.context,
             progress: ProgressSink(setup.progress),
             secrets: Vec::new(),
@@ -117,7 +117,7 @@ impl RunHost {
         let objects = store.blocking_on(tokio::runtime::Handle::current());
         Self {
             objects: ScopedObjects::new(objects, attempt.grants(), attempt.trigger().clone()),
-            sql: sql.into(),
+            sql: sql.into().map(|sql: SqlEngine| sql.for_run()),
             context: attempt.context().clone(),
             progress: ProgressSink(progress),
             secrets: attempt.node().secrets(),

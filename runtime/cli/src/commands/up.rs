@@ -54,7 +54,7 @@ impl Up {
         store: Option<&str>,
         output: Output,
     ) -> anyhow::Result<(Started, impl Future<Output = ()> + use<>)> {
-        let project = Project::find(dir, store)?;
+        let project = Project::find(dir, store)?.with_sql_in_children()?;
         // Before anything is opened: a start that fails leaves nothing behind.
         let listener = listen(&self.addr).await.map_err(|error| self.listen_error(&project, error))?;
         let app = App::open(project)?;

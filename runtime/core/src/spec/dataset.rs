@@ -194,7 +194,7 @@ pub enum ColumnType {
     Text,
     /// True or false.
     Boolean,
-    /// Microseconds, UTC; a time without a zone is read as UTC.
+    /// Microseconds, UTC. As text: a date, or a date and a time, which is UTC unless it has an offset (`2013-05-01T12:00:00+02:00`).
     Timestamp,
 }
 

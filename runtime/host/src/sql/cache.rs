@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Hasher, Objects as _, Result};
 use tidemill_store::BlockingStore;
 
-use super::{cache_dir::CacheDir, utf8::Utf8Check};
+use super::{cache_dir::CacheDir, job::SourceFile, utf8::Utf8Check};
 
 /// Default size limit of the cache: above it, files that no query uses are removed, least recently used first.
 pub(super) const DEFAULT_MAX_BYTES: u64 = 32 << 30;
@@ -35,6 +35,14 @@ pub(crate) struct CachedFile {
 impl CachedFile {
     pub(super) fn path(&self) -> &Path {
         &self.entry.path
+    }
+
+    /// The object for an executor.
+    pub(super) fn source(&self) -> SourceFile {
+        SourceFile {
+            key: self.key.clone(),
+            path: self.entry.path.clone(),
+        }
     }
 
     /// Size of the object in bytes.

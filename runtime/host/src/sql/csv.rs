@@ -9,7 +9,7 @@ use std::{
 
 use tidemill_core::{Error, Result, sql::quote_string};
 
-use super::cache::CachedFile;
+use super::job::SourceFile;
 
 /// The delimiter and the columns of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +19,10 @@ pub(super) struct Header {
 }
 
 /// Reads the header.
-pub(super) fn read_header(placed: &CachedFile) -> Result<Header> {
-    let key = &placed.key;
+pub(super) fn read_header(source: &SourceFile) -> Result<Header> {
+    let key = &source.key;
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
-    let mut reader = BufReader::new(File::open(placed.path()).map_err(failed)?);
+    let mut reader = BufReader::new(File::open(&source.path).map_err(failed)?);
     let mut line = String::new();
     // A quoted name may contain a line break: the header ends where the number of quotes is even.
     while line.is_empty() || line.matches('"').count() % 2 == 1 {
@@ -95,7 +95,7 @@ fn split_header(line: &str, delimiter: char) -> Vec<String> {
 }
 
 /// The table function call that reads the file.
-pub(super) fn read_csv_call(placed: &CachedFile, header: &Header) -> String {
+pub(super) fn read_csv_call(source: &SourceFile, header: &Header) -> String {
     let columns: Vec<String> = header
         .columns
         .iter()
@@ -103,8 +103,8 @@ pub(super) fn read_csv_call(placed: &CachedFile, header: &Header) -> String {
         .collect();
     format!(
         "read_csv({}, auto_detect = false, header = true, columns = {{{}}}, delim = {}, quote = '\"', escape = '\"', \
-         ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
-        quote_string(&placed.path().to_string_lossy()),
+         hive_partitioning = false, ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
+        quote_string(&source.path.to_string_lossy()),
         columns.join(", "),
         quote_string(&header.delimiter.to_string()),
     )

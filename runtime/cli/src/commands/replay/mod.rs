@@ -74,7 +74,7 @@ impl Replay {
         let mut again = Replayer {
             project,
             engine: App::open(project.clone())?.engine().clone(),
-            sql: project.sql_engine(self.threads)?,
+            sql: project.clone().with_sql_in_children()?.sql_engine(self.threads)?,
             store: store.clone(),
             components: BTreeMap::new(),
             done: BTreeMap::new(),
