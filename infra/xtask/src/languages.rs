@@ -2,12 +2,11 @@
 //!
 //! The versions are those that the templates name; `tests/tests/templates` compares them.
 
-use std::path::PathBuf;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{
-    machine::{Environment, Machine, capture, is_installed},
+    machine::{Environment, Machine},
+    npm,
     step::step,
     venv,
 };
@@ -15,6 +14,7 @@ use crate::{
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.0";
 /// Parses `/metrics` in a test.
 const PROMETHEUS: &str = "prometheus_client==0.26.0";
+/// 340 MB, for it brings several engines.
 const JCO: &str = "@bytecodealliance/jco@1.35.0";
 
 /// Both, and what the tests are told of them.
@@ -23,28 +23,8 @@ pub(crate) fn prepare(machine: &Machine, environment: &mut Environment) -> Resul
     environment.set("TIDEMILL_COMPONENTIZE_PY", python);
     let prometheus = step("prometheus_client", || venv::packages(machine, "prometheus", &[PROMETHEUS]))?;
     environment.set("TIDEMILL_PROMETHEUS", prometheus);
-    environment.set("TIDEMILL_JCO", step("jco", || jco(machine))?);
+    environment.set("TIDEMILL_JCO", step("jco", || npm::package(machine, "jco", JCO))?);
     // A Rust stage is built in this machine's way, which xtask knows.
     environment.set("TIDEMILL_XTASK", std::env::current_exe()?);
     Ok(())
-}
-
-/// The folder whose `node_modules` holds jco: 340 MB, for it brings several engines.
-fn jco(machine: &Machine) -> Result<(PathBuf, String)> {
-    let folder = machine.target.join("jco");
-    // Written last: what was left half done is installed again.
-    let stamp = folder.join("installed");
-    if std::fs::read_to_string(&stamp).is_ok_and(|there| there == JCO) {
-        return Ok((folder, "there".into()));
-    }
-    if !is_installed("npm") {
-        bail!(
-            "jco comes from npm, and there is no `npm` here\nhint: install Node 20 or later (Debian: `apt-get install npm`; macOS: `brew install node`)"
-        );
-    }
-    std::fs::create_dir_all(&folder)?;
-    let npm = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
-    capture(machine.command("npm").args(npm).arg(&folder).arg(JCO))?;
-    std::fs::write(&stamp, JCO)?;
-    Ok((folder, JCO.into()))
 }

@@ -14,6 +14,7 @@ mod guests;
 mod lambda;
 mod languages;
 mod machine;
+mod npm;
 mod package;
 mod step;
 mod test;

@@ -13,7 +13,7 @@ use crate::{
     guests::Selection,
     languages,
     machine::{Environment, Machine, Profile, capture, run_command, run_to_exit_code},
-    package,
+    npm, package,
     step::{note, print_table, step},
     tools, venv,
     wheel::{HADOLINT, NEXTEST},
@@ -22,6 +22,11 @@ use crate::{
 /// The checks of templates for AWS: the linter, and SAM's transformation. Half a minute and 230 MB; `sam` itself and `checkov` take a
 /// hundred seconds each and are left to people.
 const AWS_LINT: [&str; 2] = ["cfn-lint==1.58.0", "aws-sam-translator==1.115.0"];
+
+/// The schemas of Kubernetes' API, and what validates objects by them.
+const K8S_LINT: &str = "kubernetes-validate==1.37.0";
+/// The types of the Prometheus Operator, which validate themselves. 30 MB.
+const K8S_MODELS: &str = "@kubernetes-models/prometheus-operator@6.0.0";
 
 /// What is compiled for the tests: each program, each test and each example of the workspace.
 const TARGETS: [&str; 3] = ["--workspace", "--all-targets", "--quiet"];
@@ -109,6 +114,12 @@ fn tools_of_tests(machine: &Machine) -> Result<Environment> {
     let lint = step("checks of templates for AWS", || venv::packages(machine, "aws-lint", &AWS_LINT))?;
     environment.set("TIDEMILL_AWS_LINT", lint);
     tools::fetch(machine, &mut environment, &HADOLINT);
+    let lint = step("schemas of Kubernetes", || venv::packages(machine, "k8s-lint", &[K8S_LINT]))?;
+    environment.set("TIDEMILL_K8S_LINT", lint);
+    let models = step("types of the Prometheus Operator", || {
+        npm::package(machine, "k8s-models", K8S_MODELS)
+    })?;
+    environment.set("TIDEMILL_K8S_MODELS", models);
     languages::prepare(machine, &mut environment).context("the tools of stages in other languages")?;
     Ok(environment)
 }

@@ -9,9 +9,12 @@
 //! | `GET /events`, `POST /events` | what waits; a bucket's notifications |
 //! | `GET /status`, `GET /healthz` | the flow's state; 200 as soon as it runs |
 //! | `GET /metrics` | Prometheus text |
+//!
+//! A server of predictions alone has `GET /healthz` and `GET /metrics`, and says where the others are: see [`prediction_router`].
 
 mod data;
 mod error;
 mod router;
 
-pub use router::{ApiState, FlowSlot, is_host_path, respond, router};
+pub use axum::Router;
+pub use router::{ApiState, FlowSlot, is_host_path, prediction_router, respond, router};

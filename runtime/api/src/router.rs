@@ -62,6 +62,20 @@ pub fn router(state: ApiState) -> Router {
         // The engine's server reads bodies whole, and limits them, before they come here.
         .layer(DefaultBodyLimit::disable())
         .with_state(state);
+    explain_methods(routes)
+}
+
+/// The host's routes of a server that answers predictions alone: it has no flow.
+pub fn prediction_router() -> Router {
+    let routes = Router::new()
+        // The server in front answers in its place until it is ready, and when it stops.
+        .route("/healthz", get(healthy))
+        .route("/metrics", get(metrics))
+        .fallback(not_here);
+    explain_methods(routes)
+}
+
+fn explain_methods(routes: Router) -> Router {
     // axum adds `Allow` outside of a router's own layers.
     Router::new().fallback_service(routes).layer(middleware::from_fn(explain_method))
 }
@@ -76,7 +90,11 @@ pub async fn respond(router: Router, request: http::Request<Bytes>) -> http::Res
 
 async fn health(State(state): State<ApiState>) -> Result<Response, ApiError> {
     state.flow()?;
-    Ok(json_response(StatusCode::OK, &json!({ "status": "ok" })))
+    Ok(healthy().await)
+}
+
+async fn healthy() -> Response {
+    json_response(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
 async fn status(State(state): State<ApiState>) -> Result<Response, ApiError> {
@@ -113,6 +131,13 @@ async fn not_found(method: Method, uri: Uri) -> ApiError {
     let path = uri.path();
     ApiError::from(Error::not_found(format!(
         "there is no `{method} {path}`; there is GET /healthz, GET /status, GET /metrics, GET and POST /events, and POST /data/<dataset>"
+    )))
+}
+
+async fn not_here(method: Method, uri: Uri) -> ApiError {
+    let path = uri.path();
+    ApiError::from(Error::not_found(format!(
+        "this server answers predictions alone, and GET /healthz and GET /metrics: send `{method} {path}` to the `tidemill up` of the project"
     )))
 }
 
@@ -155,8 +180,12 @@ mod tests {
     }
 
     async fn ask(method: &str, path: &str) -> (u16, String, String) {
+        ask_of(api(), method, path).await
+    }
+
+    async fn ask_of(router: Router, method: &str, path: &str) -> (u16, String, String) {
         let request = http::Request::builder().method(method).uri(path).body(Bytes::new()).unwrap();
-        let response = respond(api(), request).await;
+        let response = respond(router, request).await;
         let allow = response
             .headers()
             .get(header::ALLOW)
@@ -175,6 +204,25 @@ mod tests {
         assert!(!is_host_path("/v2/models"));
         let (status, _, body) = ask("GET", "/nowhere").await;
         assert!(status == 404 && body.contains("GET /healthz"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_server_of_predictions_says_where_the_others_are() {
+        for (method, path, expected) in [
+            ("GET", "/healthz", 200),
+            ("GET", "/metrics", 200),
+            ("POST", "/metrics", 405),
+            ("GET", "/status", 404),
+            ("POST", "/events", 404),
+            ("POST", "/data/flights", 404),
+        ] {
+            let (status, _, body) = ask_of(prediction_router(), method, path).await;
+            assert_eq!(status, expected, "{method} {path}: {body}");
+            assert!(
+                status != 404 || body.contains(&format!("`{method} {path}`")) && body.contains("`tidemill up`"),
+                "{body}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidemill_api::{ApiState, FlowSlot};
 use tidemill_control::Control;
-use tidemill_core::{Digest, Error, Result, pipeline::deployment::ServingConfig};
+use tidemill_core::{Error, Result};
 use tidemill_engine::{
     Engine, EngineOptions,
     serve::{HostRoutes, ServeOptions, ServedComponent, Server},
@@ -12,8 +12,7 @@ use tidemill_engine::{
 use tidemill_flow::{Flow, FlowOptions, FlowSetup};
 use tidemill_host::SqlEngine;
 use tidemill_nn::{BackendChoice, open_backend};
-use tidemill_observe::otlp;
-use tidemill_predictions::{DurableLog, LogOptions};
+use tidemill_predictions::DurableLog;
 use tidemill_store::{MessageQueue, Store};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -24,11 +23,22 @@ use crate::{
     limits::server_limits,
     run_environment,
     running::Parts,
-    windows,
+    serving::{Serving, start_exporter},
+    windows::LogWindows,
 };
 
 /// How long a start waits for a champion to be loaded.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a server is started with.
+pub(crate) struct StartServer<'a> {
+    pub(crate) listener: TcpListener,
+    /// The predict component.
+    pub(crate) component: Vec<u8>,
+    pub(crate) log: DurableLog,
+    pub(crate) settings: &'a ServeSettings,
+    pub(crate) host_routes: Option<HostRoutes>,
+}
 
 /// An open project. Opening starts nothing, so that any number of processes may have one project open.
 #[derive(Clone)]
@@ -91,37 +101,24 @@ impl App {
     pub async fn serve(&self, listener: TcpListener, settings: ServeSettings) -> Result<RunningApp> {
         let project = &self.project;
         let queue = project.settings.queue.as_deref().map(MessageQueue::open).transpose()?.map(Arc::new);
-        let log = DurableLog::open(
-            &project.state_path("log"),
-            self.store.clone(),
-            ServingConfig::from_pipeline(&project.pipeline).models,
-            LogOptions::default(),
-        )?;
-        windows::read_closed(&log, &self.store, &project.pipeline).await;
-        declare_models(project);
         let slot = FlowSlot::default();
         // Before the flow: a request while it starts gets 503 and not a refused connection.
-        let routes = self.host_routes(project, slot.clone());
-        let component = read_predict(project)?;
-        let predict = Digest::sha256(&component);
-        let server = self
-            .start_server(listener, component, log.clone(), settings.hosts(project), Some(routes))
-            .await?;
-        self.warm_up(project, &server.component()).await;
+        let serving = Serving::start(self, listener, &settings, self.host_routes(project, slot.clone())).await?;
         let sql = project.sql_engine(None)?;
         let runner = Arc::new(ComponentRunner::new(project.clone(), self.engine.clone()));
         let components = read_components(&runner).await?;
-        let flow = Flow::start(self.flow_setup(project, &runner, &sql, &log, &settings)).await?;
+        let windows = self.windows(&serving.log, &settings);
+        let flow = Flow::start(self.flow_setup(project, &runner, &sql, &windows, &settings)).await?;
         let _first = slot.set(flow.clone());
+        serving.server.set_ready();
         RunningApp::new(Parts {
             follower: queue.clone().map(|queue| follow(flow.clone(), queue)),
             exporter: start_exporter(project, &settings),
             app: self.clone(),
             settings,
-            server,
-            predict,
+            serving,
             flow,
-            log,
+            windows,
             sql,
             runner,
             components,
@@ -129,32 +126,20 @@ impl App {
         })
     }
 
-    /// Serves the predict component, without routes of the host.
-    pub(crate) async fn serve_predictions(&self, listener: TcpListener, log: DurableLog) -> Result<Server> {
-        self.start_server(listener, read_predict(&self.project)?, log, Vec::new(), None)
-            .await
-    }
-
-    async fn start_server(
-        &self,
-        listener: TcpListener,
-        component: Vec<u8>,
-        log: DurableLog,
-        hosts: Vec<String>,
-        host_routes: Option<HostRoutes>,
-    ) -> Result<Server> {
-        let (limits, http) = server_limits(&self.project.serve)?;
+    /// Starts to answer by a component. The server says that it is not ready until [`Server::set_ready`].
+    pub(crate) async fn start_server(&self, start: StartServer<'_>) -> Result<Server> {
+        let (limits, http) = server_limits(&self.project.serve, start.settings)?;
         Server::start(ServeOptions {
             cache_dir: self.project.compile_cache_dir(),
-            component,
+            component: start.component,
             store: self.store.clone(),
-            log,
+            log: start.log,
             nn: open_backend(BackendChoice::OnnxRuntime),
-            listener,
-            hosts,
+            listener: start.listener,
+            hosts: start.settings.hosts(&self.project),
             limits,
             http,
-            host_routes,
+            host_routes: start.host_routes,
         })
         .await
     }
@@ -181,15 +166,21 @@ impl App {
 
     /// The API's routes over a project and its flow.
     pub(crate) fn host_routes(&self, project: &Project, flow: FlowSlot) -> HostRoutes {
-        let router = tidemill_api::router(ApiState {
+        answer_by(tidemill_api::router(ApiState {
             pipeline: project.pipeline.clone(),
             control: Control::new(self.store.clone(), project.pipeline.clone()),
             flow,
-        });
-        HostRoutes {
-            matches: Arc::new(|_, path| tidemill_api::is_host_path(path)),
-            handle: Arc::new(move |request| Box::pin(tidemill_api::respond(router.clone(), request))),
-        }
+        }))
+    }
+
+    /// The API's routes of a server that answers predictions alone.
+    pub(crate) fn prediction_routes(&self) -> HostRoutes {
+        answer_by(tidemill_api::prediction_router())
+    }
+
+    /// The windows of a log, for a flow that begins.
+    pub(crate) fn windows(&self, log: &DurableLog, settings: &ServeSettings) -> Arc<LogWindows> {
+        Arc::new(LogWindows::new(log.clone(), self.store.clone(), settings.window_delay))
     }
 
     pub(crate) fn flow_setup(
@@ -197,7 +188,7 @@ impl App {
         project: &Project,
         runner: &Arc<ComponentRunner>,
         sql: &SqlEngine,
-        log: &DurableLog,
+        windows: &Arc<LogWindows>,
         settings: &ServeSettings,
     ) -> FlowSetup {
         FlowSetup {
@@ -205,7 +196,7 @@ impl App {
             store: self.store.clone(),
             sql: sql.clone(),
             runner: runner.clone(),
-            windows: Arc::new(windows::LogWindows::new(log.clone(), self.store.clone())),
+            windows: windows.clone(),
             options: FlowOptions {
                 poll_interval: settings.poll_interval(project, &self.store),
                 queue_path: Some(project.queue_file()),
@@ -222,17 +213,12 @@ async fn read_components(runner: &Arc<ComponentRunner>) -> Result<ComponentDiges
     read.map_err(|e| Error::bug(format!("reading the components failed: {e}")))
 }
 
-/// Makes the models known to the metrics.
-pub(crate) fn declare_models(project: &Project) {
-    for model in project.pipeline.models.keys() {
-        tidemill_observe::global().declare_model(model);
+/// The host's routes, answered by a router.
+fn answer_by(router: tidemill_api::Router) -> HostRoutes {
+    HostRoutes {
+        matches: Arc::new(|_, path| tidemill_api::is_host_path(path)),
+        handle: Arc::new(move |request| Box::pin(tidemill_api::respond(router.clone(), request))),
     }
-}
-
-/// Pushes metrics where the project says, if it says so.
-pub(crate) fn start_exporter(project: &Project, settings: &ServeSettings) -> Option<otlp::Exporter> {
-    let settings = settings.otlp(project)?;
-    Some(otlp::Exporter::start(settings, tidemill_observe::global()))
 }
 
 /// Takes in a bucket's notifications until the task is aborted.

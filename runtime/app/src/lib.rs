@@ -2,7 +2,8 @@
 //!
 //! [`Project::find`] reads a project, [`App::open`] opens its store and engines, [`App::serve`] starts the flow and the HTTP server, and
 //! [`RunningApp::shutdown`] drains both. [`RunningApp::check`] and [`RunningApp::switch`] replace the configuration of what runs by an
-//! edited one. One process at a time serves a project; any number may have it open.
+//! edited one. One process at a time runs a project's stages; any number may have it open, or answer predictions beside it
+//! ([`App::serve_predictions`]), each with a folder of its own ([`Project::with_state`]).
 //!
 //! ```
 //! use tidemill_app::{App, Project};
@@ -28,10 +29,12 @@ mod fixture;
 mod install;
 mod limits;
 mod listen;
+mod prediction_server;
 mod project;
 mod queries;
 mod reload;
 mod running;
+mod serving;
 mod settings;
 mod sources;
 mod trial;
@@ -42,6 +45,7 @@ pub use champions::ModelState;
 pub use components::ComponentRunner;
 pub use install::Installation;
 pub use listen::{DEFAULT_ADDRESS, ListenError, listen, serving_address};
+pub use prediction_server::PredictionServer;
 pub use project::{ObserveSettings, PROJECT_FILE, Project, ServerSettings, SourceFiles, StoreSettings, read_error, run_environment};
 pub use reload::CheckedProject;
 pub use running::RunningApp;

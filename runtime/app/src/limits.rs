@@ -1,17 +1,18 @@
-//! The limits of a project's HTTP server: defaults, then `[serve]` of `tidemill.toml`, then a variable for tests, which cannot wait for a minute.
+//! The limits of a project's HTTP server: defaults, then `[serve]` of `tidemill.toml`, then what the caller decides, then a variable for
+//! tests, which cannot wait for a minute.
 
 use std::time::Duration;
 
 use tidemill_core::{Error, Result};
 use tidemill_engine::{HttpLimits, serve::ServeLimits};
 
-use crate::ServerSettings;
+use crate::{ServeSettings, ServerSettings};
 
 /// For tests: `idle=900 connections=4`, times in milliseconds.
 const LIMITS_VARIABLE: &str = "TIDEMILL_TEST_LIMITS";
 
 /// Limits of requests and of connections.
-pub(crate) fn server_limits(settings: &ServerSettings) -> Result<(ServeLimits, HttpLimits)> {
+pub(crate) fn server_limits(settings: &ServerSettings, caller: &ServeSettings) -> Result<(ServeLimits, HttpLimits)> {
     let (mut serve, mut http) = (ServeLimits::default(), HttpLimits::default());
     if let Some(seconds) = settings.idle_seconds {
         http.idle = Duration::from_secs(seconds.max(1));
@@ -19,9 +20,8 @@ pub(crate) fn server_limits(settings: &ServerSettings) -> Result<(ServeLimits, H
     if let Some(connections) = settings.maximum_connections {
         http.connections = connections.max(1);
     }
-    if let Some(seconds) = settings.stop_delay_seconds {
-        serve.stop_delay = Duration::from_secs(seconds);
-    }
+    let stop_delay = caller.stop_delay.or(settings.stop_delay_seconds.map(Duration::from_secs));
+    serve.stop_delay = stop_delay.unwrap_or(serve.stop_delay);
     override_limits(&std::env::var(LIMITS_VARIABLE).unwrap_or_default(), &mut serve, &mut http)?;
     Ok((serve, http))
 }

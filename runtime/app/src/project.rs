@@ -1,7 +1,7 @@
 //! The project that a command works on: `tidemill.toml` here or in a folder above, its store, its components.
 //!
-//! Everything that the flow keeps beside the store (queue, caches, the prediction log) is under `.tidemill/`; of these only the log holds anything
-//! that is not in the store yet.
+//! Everything that a process keeps beside the store (queue, caches, the prediction log) is in one folder, `.tidemill/` unless another one is
+//! named; of these only the log holds anything that is not in the store yet.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use tidemill_core::{Digest, Error, Result, pipeline::Pipeline, project};
+use tidemill_core::{
+    Digest, Error, Result,
+    pipeline::{Pipeline, deployment::SQL_MEMORY_BYTES},
+    project,
+};
 use tidemill_host::{SqlChildren, SqlEngine, SqlOptions};
 use tidemill_store::Store;
 
@@ -21,6 +25,8 @@ use crate::Installation;
 pub struct Project {
     /// The folder with `tidemill.toml`.
     pub root: PathBuf,
+    /// The folder of what a process keeps beside the store.
+    pub state: PathBuf,
     /// The checked project file.
     pub pipeline: Arc<Pipeline>,
     /// A folder, or `s3://bucket/prefix`.
@@ -77,6 +83,7 @@ impl Project {
         } = project::Project::parse(&text, read)?;
         Ok(Self {
             root: root.to_owned(),
+            state: root.join(".tidemill"),
             pipeline: Arc::new(pipeline),
             location: match store {
                 // As typed, from where it was typed.
@@ -103,9 +110,19 @@ impl Project {
             .map_or_else(|| self.state_path("cache/components"), |folder| folder.join("tidemill/components"))
     }
 
-    /// A file or folder that the flow keeps.
+    /// The same project with its files beside the store in this folder, if one is named. Processes of one project that run together need
+    /// one each.
+    #[must_use]
+    pub fn with_state(mut self, folder: Option<&Path>) -> Self {
+        if let Some(folder) = folder {
+            self.state = folder.to_owned();
+        }
+        self
+    }
+
+    /// A file or folder that a process keeps beside the store.
     pub fn state_path(&self, name: &str) -> PathBuf {
-        self.root.join(".tidemill").join(name)
+        self.state.join(name)
     }
 
     /// The store.
@@ -135,7 +152,7 @@ impl Project {
     pub fn sql_engine(&self, threads: Option<usize>) -> Result<SqlEngine> {
         let options = SqlOptions {
             cache_dir: self.state_path("cache/sql"),
-            memory_bytes: 2 << 30,
+            memory_bytes: SQL_MEMORY_BYTES,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             timeout: Duration::from_secs(600),
         };

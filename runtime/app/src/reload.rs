@@ -9,14 +9,14 @@ use std::sync::Arc;
 use tidemill_api::FlowSlot;
 use tidemill_core::{Digest, Error, Result, pipeline::deployment::ServingConfig};
 use tidemill_engine::serve::ServedComponent;
-use tidemill_predictions::DurableLog;
 
 use crate::{
     ComponentRunner, PROJECT_FILE, Project, RunningApp,
-    app::{declare_models, read_predict, start_exporter},
+    app::read_predict,
     components::ComponentDigests,
     difference::{ComponentChange, describe},
-    running::stop_exporter,
+    serving::{declare_models, start_exporter, stop_exporter},
+    windows::LogWindows,
 };
 
 /// A configuration that was checked, for [`RunningApp::switch`].
@@ -63,8 +63,8 @@ impl RunningApp {
         let (components, mut changed, bytes) = checked?;
         let digest = Digest::sha256(&bytes);
         let mut predict = None;
-        if digest != self.parts.predict {
-            let component = self.parts.server.compile(bytes).await?;
+        if digest != self.parts.serving.predict {
+            let component = self.parts.serving.server.compile(bytes).await?;
             self.parts.app.warm_up(&project, &component).await;
             changed.push(ComponentChange {
                 name: project.pipeline.predict_component.clone(),
@@ -95,23 +95,29 @@ impl RunningApp {
             ..
         } = checked;
         let parts = &self.parts;
-        let setup = |project: &Project, runner: &Arc<ComponentRunner>, log: &DurableLog| {
-            parts.app.flow_setup(project, runner, &parts.sql, log, &parts.settings)
+        let log = &parts.serving.log;
+        let windows = parts.app.windows(log, &parts.settings);
+        let setup = |project: &Project, runner: &Arc<ComponentRunner>, windows: &Arc<LogWindows>| {
+            parts.app.flow_setup(project, runner, &parts.sql, windows, &parts.settings)
         };
+        parts.windows.stop();
         parts.flow.stop().await?;
         // What was predicted so far is filed by the windows of its time. Where the store does not answer, it is by those of now.
-        let _later = parts.log.seal().await;
-        parts.log.set_models(ServingConfig::from_pipeline(&project.pipeline).models);
-        let flow = match parts.flow.replace(setup(&project, &runner, &parts.log)).await {
+        let _later = log.seal().await;
+        log.set_models(ServingConfig::from_pipeline(&project.pipeline).models);
+        let replaced = parts.flow.replace(setup(&project, &runner, &windows)).await;
+        let flow = match replaced {
             Ok(flow) => flow,
             Err(error) => {
                 let old = parts.app.project().clone();
-                parts.log.set_models(ServingConfig::from_pipeline(&old.pipeline).models);
-                let flow = parts.flow.replace(setup(&old, &parts.runner, &parts.log)).await?;
+                log.set_models(ServingConfig::from_pipeline(&old.pipeline).models);
+                let flow = parts.flow.replace(setup(&old, &parts.runner, &windows)).await?;
+                self.parts.windows = windows;
                 self.serve_flow(&old, flow, None);
                 return Err(error);
             }
         };
+        self.parts.windows = windows;
         declare_models(&project);
         self.serve_flow(&project, flow, predict);
         let is_other_export = self.project().observe != project.observe;
@@ -133,12 +139,12 @@ impl RunningApp {
         let routes = self.parts.app.host_routes(project, slot);
         let component = match predict {
             Some((digest, component)) => {
-                self.parts.predict = digest;
+                self.parts.serving.predict = digest;
                 component
             }
-            None => self.parts.server.component(),
+            None => self.parts.serving.server.component(),
         };
-        self.parts.server.replace(component, Some(routes));
+        self.parts.serving.server.replace(component, Some(routes));
         self.set_flow(flow);
     }
 }

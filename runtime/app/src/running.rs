@@ -1,33 +1,36 @@
 //! A served project, and its end.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
-use tidemill_core::{Digest, Error, Result};
-use tidemill_engine::serve::Server;
+use tidemill_core::{Error, Result};
 use tidemill_flow::Flow;
 use tidemill_host::SqlEngine;
 use tidemill_observe::{Recorder, Sampler, otlp};
-use tidemill_predictions::DurableLog;
 use tidemill_store::MessageQueue;
 use tokio::task::JoinHandle;
 
-use crate::{App, ComponentRunner, ModelState, Project, ServeSettings, app::follow, components::ComponentDigests};
+use crate::{
+    App, ComponentRunner, ModelState, Project, ServeSettings,
+    app::follow,
+    components::ComponentDigests,
+    serving::{Serving, start_sampler, stop_exporter},
+    windows::LogWindows,
+};
 
 /// What a served project consists of.
 pub(crate) struct Parts {
     pub(crate) app: App,
     pub(crate) settings: ServeSettings,
-    pub(crate) server: Server,
-    /// The SHA-256 of the component that answers requests.
-    pub(crate) predict: Digest,
+    pub(crate) serving: Serving,
     pub(crate) flow: Flow,
-    pub(crate) log: DurableLog,
+    /// The windows of the flow.
+    pub(crate) windows: Arc<LogWindows>,
     pub(crate) sql: SqlEngine,
     pub(crate) runner: Arc<ComponentRunner>,
     /// The components as this configuration found them.
@@ -50,15 +53,14 @@ impl RunningApp {
     /// Writes the address where commands find it.
     pub(crate) fn new(parts: Parts) -> Result<Self> {
         let address_file = parts.app.project().state_path("address");
-        std::fs::write(&address_file, format!("http://{}", parts.server.addr()))
+        std::fs::write(&address_file, format!("http://{}", parts.serving.server.addr()))
             .map_err(|e| Error::config(format!("cannot write `{}`: {e}", address_file.display())))?;
         let app = Self {
-            sampler: sampler(parts.flow.clone(), parts.app.project().state_path("log")),
+            sampler: sample(parts.app.project(), parts.flow.clone()),
             parts,
             address_file,
             cancelled: Arc::default(),
         };
-        tidemill_observe::global().register_sampler(&app.sampler);
         app.compile_components();
         Ok(app)
     }
@@ -71,8 +73,7 @@ impl RunningApp {
 
     /// Takes the place of the flow before: in the metrics, and where a bucket's notifications go.
     pub(crate) fn set_flow(&mut self, flow: Flow) {
-        self.sampler = sampler(flow.clone(), self.project().state_path("log"));
-        tidemill_observe::global().register_sampler(&self.sampler);
+        self.sampler = sample(self.project(), flow.clone());
         let parts = &mut self.parts;
         if let Some(follower) = parts.follower.take() {
             follower.abort();
@@ -83,7 +84,7 @@ impl RunningApp {
 
     /// The server's URL, `http://<address>:<port>`.
     pub fn address(&self) -> String {
-        format!("http://{}", self.parts.server.addr())
+        format!("http://{}", self.parts.serving.server.addr())
     }
 
     /// The project that is served.
@@ -104,7 +105,7 @@ impl RunningApp {
         &self.parts.flow
     }
 
-    /// Accepts no more requests, lets accepted requests and running stages finish, and seals the prediction log.
+    /// Accepts no more requests, answers those that were accepted, seals the prediction log, and lets running stages finish.
     ///
     /// # Errors
     /// `Transient` if the log cannot be sealed: the next start seals it.
@@ -115,37 +116,23 @@ impl RunningApp {
         if let Some(follower) = parts.follower {
             follower.abort();
         }
-        parts.server.stop().await;
+        // Before the stages: a process that waits for an hour of training may be killed before that ends.
+        let sealed = parts.serving.stop().await;
+        parts.windows.stop();
         parts.flow.stop().await?;
-        parts.log.seal().await?;
         stop_exporter(parts.exporter).await;
-        Ok(())
-    }
-}
-
-/// Pushes the last metrics, and ends.
-pub(crate) async fn stop_exporter(exporter: Option<otlp::Exporter>) {
-    if let Some(exporter) = exporter {
-        let _panicked = tokio::task::spawn_blocking(|| exporter.stop()).await;
+        sealed
     }
 }
 
 /// Sets the gauges that follow from the queue and the log's folder.
-fn sampler(flow: Flow, log: PathBuf) -> Arc<Sampler> {
-    Arc::new(move |recorder: &Recorder| {
+fn sample(project: &Project, flow: Flow) -> Arc<Sampler> {
+    start_sampler(project, move |recorder: &Recorder| {
         let items = flow.items();
         let running = items.iter().filter(|(_, running)| *running).count();
         let held = items.iter().filter(|(item, _)| item.held).count();
         recorder.set_queue_depth("running", running);
         recorder.set_queue_depth("held", held);
         recorder.set_queue_depth("queued", items.len() - running - held);
-        recorder.set_unsealed_bytes(unsealed_bytes(&log));
     })
-}
-
-/// The size of the write-ahead files. Files that vanish meanwhile are sealed.
-fn unsealed_bytes(log: &Path) -> u64 {
-    let files = std::fs::read_dir(log).into_iter().flatten().filter_map(Result::ok);
-    let wal = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "wal"));
-    wal.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }

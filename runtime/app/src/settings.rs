@@ -23,6 +23,11 @@ pub struct ServeSettings {
     pub poll_seconds: Option<u64>,
     /// Names under which the server is asked, beside those of `[serve]`.
     pub hosts: Vec<String>,
+    /// From the signal to stop to the last connection that is accepted; before `stop-delay-seconds` of `[serve]`.
+    pub stop_delay: Option<Duration>,
+    /// How long the closing of a window waits for what other servers have logged: longer than they keep rows to themselves. Zero where
+    /// there is no other server.
+    pub window_delay: Duration,
     /// Base URL of a collector; before `[observe]` of `tidemill.toml`. See [`from_environment`](Self::from_environment).
     pub otlp_endpoint: Option<String>,
     /// Time between two pushes; before `[observe]`.

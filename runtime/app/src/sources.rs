@@ -22,6 +22,7 @@ pub struct SourceWatch {
     root: PathBuf,
     /// The location of the store that was named beside the project, if one was.
     store: Option<String>,
+    state: PathBuf,
     files: BTreeMap<PathBuf, Option<FileState>>,
 }
 
@@ -39,6 +40,7 @@ impl SourceWatch {
         let mut watch = Self {
             root: project.root.clone(),
             store: store.map(str::to_owned),
+            state: project.state.clone(),
             files: BTreeMap::new(),
         };
         watch.watch_all(paths(project));
@@ -74,7 +76,7 @@ impl SourceWatch {
             named.borrow_mut().insert(self.root.join(path));
             read(&self.root, path)
         };
-        let project = Project::open_with(&self.root, self.store.as_deref(), &reader);
+        let project = Project::open_with(&self.root, self.store.as_deref(), &reader).map(|project| project.with_state(Some(&self.state)));
         self.watch_all(named.into_inner());
         if let Ok(project) = &project {
             self.watch_all(paths(project));

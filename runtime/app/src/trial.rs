@@ -8,7 +8,11 @@ use tidemill_engine::serve::Server;
 use tidemill_predictions::{DurableLog, LogOptions};
 use tidemill_store::Store;
 
-use crate::{App, listen};
+use crate::{
+    App, ServeSettings,
+    app::{StartServer, read_predict},
+    listen,
+};
 
 /// Serves the predict component on a free local port. Predictions go to a log that is dropped.
 pub struct TrialServer {
@@ -24,9 +28,17 @@ impl TrialServer {
     pub async fn start(app: &App) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(|e| Error::transient(format!("there is no room for temporary files: {e}")))?;
         let log = DurableLog::open(folder.path(), Store::memory(), BTreeMap::new(), LogOptions::default())?;
-        let listener = listen("127.0.0.1:0").await?;
+        let start = StartServer {
+            listener: listen("127.0.0.1:0").await?,
+            component: read_predict(app.project())?,
+            log,
+            settings: &ServeSettings::default(),
+            host_routes: None,
+        };
+        let server = app.start_server(start).await?;
+        server.set_ready();
         Ok(Self {
-            server: app.serve_predictions(listener, log).await?,
+            server,
             _log_folder: folder,
         })
     }

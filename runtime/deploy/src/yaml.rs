@@ -27,6 +27,13 @@ fn block(text: &mut String, value: &Value, indent: usize) {
                         text.push('\n');
                         block(text, field, indent);
                     }
+                    Value::String(lines) if is_literal(lines) => {
+                        text.push_str(if lines.ends_with('\n') { " |\n" } else { " |-\n" });
+                        for line in lines.lines() {
+                            let margin = if line.is_empty() { 0 } else { indent + 2 };
+                            text.push_str(&format!("{:margin$}{line}\n", ""));
+                        }
+                    }
                     _ => text.push_str(&format!(" {}\n", flat(field))),
                 }
             }
@@ -41,6 +48,16 @@ fn block(text: &mut String, value: &Value, indent: usize) {
         }
         _ => text.push_str(&format!("{margin}{}\n", flat(value))),
     }
+}
+
+/// Whether lines can be written as they are: a literal block keeps them, if its indentation shows in the first line and its end in the last.
+fn is_literal(text: &str) -> bool {
+    let is_printable = |c: char| c == '\n' || c == '\t' || !c.is_control() && !"\u{85}\u{2028}\u{2029}\u{feff}".contains(c);
+    text.trim_end_matches('\n').contains('\n')
+        && !text.starts_with([' ', '\t', '\n'])
+        && !text.ends_with("\n\n")
+        && text.chars().all(is_printable)
+        && text.lines().all(|line| line.is_empty() || !line.trim().is_empty())
 }
 
 /// What stands on one line.
@@ -77,11 +94,16 @@ mod tests {
     fn every_reader_reads_the_same() {
         let value = json!({
             "Version": "2010-09-09", "yes": ["no", "on", true, 3, ""], "Arn": "${Store.Arn}/raw/*", "Empty": {}, "None": [],
+            "Lines": "a: 1\n\n  # b\tc \nd\n", "Cut": "a\n b", "One": "a\n", "Odd": [" a\nb", "a\nb\n\n", "a\r\nb", "a\n \nb"],
             "Nested": [[1, [2]], { "a": { "b": "c: d" }, "e": "arn:aws:s3:::x" }], "*": "- not a list", "Last": "colon:", "Quote": "\"#\""
         });
         let text = document(&value);
         assert!(
             text.contains("Version: \"2010-09-09\"\n\"yes\":\n- \"no\"\n- \"on\"\n- true\n- 3\n- \"\"\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Lines: |\n  a: 1\n\n    # b\tc \n  d\nCut: |-\n  a\n   b\nOne: \"a\\n\"\n"),
             "{text}"
         );
         assert!(text.contains("Arn: ${Store.Arn}/raw/*\nEmpty: {}\nNone: []\n"), "{text}");

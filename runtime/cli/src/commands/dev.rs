@@ -1,13 +1,15 @@
 //! `tidemill dev`: `up` that follows the project's files. An edit that is right takes effect and is explained; one that is wrong is refused
 //! with its place, and what ran goes on.
 
-use std::path::Path;
-
 use clap::Args;
 use tidemill_app::{CheckedProject, SourceWatch};
 use tidemill_core::text::quoted_list;
 
-use super::up::{Started, Up, say};
+use super::{
+    ProjectPlace,
+    start::say,
+    up::{Started, Up},
+};
 use crate::output::Output;
 
 /// Runs the project, and follows its files.
@@ -18,9 +20,9 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    pub(crate) async fn run(&self, dir: Option<&Path>, store: Option<&str>, output: Output) -> anyhow::Result<()> {
-        let (mut started, stop) = self.up.start(dir, store, output).await?;
-        let mut watch = SourceWatch::new(started.app.project(), store);
+    pub(crate) async fn run(&self, place: ProjectPlace<'_>, output: Output) -> anyhow::Result<()> {
+        let (mut started, stop) = self.up.start(place, output).await?;
+        let mut watch = SourceWatch::new(started.app.project(), place.store);
         if let Err(error) = check(&mut watch, &started).await {
             say(&format!("✗ {error}"));
         }

@@ -17,10 +17,15 @@ mod replay;
 mod run;
 mod runs;
 mod sdk;
+mod serve;
+mod start;
 mod suggest;
 mod up;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind, parser::ValueSource};
 use tidemill_control::Control;
@@ -30,8 +35,10 @@ use crate::{
     project::Project,
 };
 
-/// Commands that work on no project: `--project` and `--store` are not offered there.
+/// Commands that work on no project: [`PROJECT_OPTIONS`] are not offered there.
 const WITHOUT_PROJECT: [&str; 3] = ["demo", "new", "completions"];
+/// The options that say which project is meant.
+const PROJECT_OPTIONS: [&str; 3] = ["project", "store", "state"];
 
 /// The tide turns the mill: data in, models out, watched and trained again.
 #[derive(Parser)]
@@ -51,6 +58,9 @@ pub(crate) struct Arguments {
     /// The store: a folder, or `s3://bucket/prefix`; default: what `tidemill.toml` says, or `.tidemill/store`.
     #[arg(long, global = true, value_name = "LOCATION", env = "TIDEMILL_STORE")]
     store: Option<String>,
+    /// The folder of what is kept beside the store: queue, caches, the log of predictions; default: `.tidemill` in the project.
+    #[arg(long, global = true, value_name = "FOLDER", env = "TIDEMILL_STATE")]
+    state: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -67,6 +77,8 @@ enum Command {
     Up(up::Up),
     /// Run the project as `up` does, and apply edits of its files while it runs.
     Dev(dev::Dev),
+    /// Answer predictions, beside `up`: any number of servers over one store.
+    Serve(serve::Serve),
     /// Store data files of a dataset.
     Put(put::Put),
     /// Request a run of a stage.
@@ -81,7 +93,7 @@ enum Command {
     Predict(predict::Predict),
     /// Rebuild models from their records and compare the bytes.
     Replay(replay::Replay),
-    /// Write the deployment for another target: AWS SAM or Spin.
+    /// Write the deployment for another target: AWS SAM, Spin or Kubernetes.
     Deploy(deploy::Deploy),
     /// Check this machine and this project.
     Doctor(doctor::Doctor),
@@ -94,7 +106,7 @@ impl Arguments {
     pub(crate) fn from_command_line() -> Self {
         let hidden = |id: &'static str| Arg::new(id).long(id).hide(true);
         let hide = |command: clap::Command| match WITHOUT_PROJECT.contains(&command.get_name()) {
-            true => command.args(["project", "store"].map(hidden)),
+            true => command.args(PROJECT_OPTIONS.map(hidden)),
             false => command,
         };
         let mut command = Self::command().term_width(result_width()).mut_subcommands(hide);
@@ -102,7 +114,7 @@ impl Arguments {
         let name = matches.subcommand_name().unwrap_or_default();
         let is_given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
         if WITHOUT_PROJECT.contains(&name)
-            && let Some(id) = ["project", "store"].iter().find(is_given)
+            && let Some(id) = PROJECT_OPTIONS.iter().find(is_given)
         {
             let message = format!("`tidemill {name}` works on no project: leave out `--{id}`");
             command.error(ErrorKind::ArgumentConflict, message).exit()
@@ -115,12 +127,30 @@ impl Arguments {
         match self.command {
             // Not finding a graph by name is how `predict` learns that it must load it: wasi:nn calls that an error.
             // What a run decided, and what becomes a dead letter, are lines of their own.
-            Some(Command::Up(_) | Command::Dev(_)) => {
+            Some(Command::Up(_) | Command::Dev(_) | Command::Serve(_)) => {
                 "warn,wasmtime_wasi_nn=off,tidemill=info,tidemill_flow=info,tidemill_host=info,tidemill_engine=info,\
                  tidemill_run::delivery=off,tidemill_run::attempt=warn"
             }
             _ => "error,wasmtime_wasi_nn=off",
         }
+    }
+}
+
+/// Which project a command works on, as it was typed.
+#[derive(Clone, Copy)]
+pub(crate) struct ProjectPlace<'a> {
+    /// Its folder, or one below.
+    dir: Option<&'a Path>,
+    /// The location of its store.
+    store: Option<&'a str>,
+    /// The folder of what is kept beside the store.
+    state: Option<&'a Path>,
+}
+
+impl ProjectPlace<'_> {
+    /// Reads the project.
+    fn find(&self) -> tidemill_core::Result<Project> {
+        Ok(Project::find(self.dir, self.store)?.with_state(self.state))
     }
 }
 
@@ -132,18 +162,23 @@ fn control(project: &Project) -> tidemill_core::Result<Control> {
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = Output { json: arguments.json };
-    let store = arguments.store.as_deref();
-    let project = || Project::find(arguments.project.as_deref(), store);
+    let place = ProjectPlace {
+        dir: arguments.project.as_deref(),
+        store: arguments.store.as_deref(),
+        state: arguments.state.as_deref(),
+    };
+    let project = || place.find();
     let Some(command) = arguments.command else {
-        overview::run(arguments.project.as_deref(), store, output).await?;
+        overview::run(place, output).await?;
         return Ok(ExitCode::SUCCESS);
     };
     match command {
         Command::Demo(command) => command.run(output).await?,
         Command::New(command) => command.run(output)?,
         Command::Check(command) => command.run(&project()?, output)?,
-        Command::Up(command) => command.run(arguments.project.as_deref(), store, output).await?,
-        Command::Dev(command) => command.run(arguments.project.as_deref(), store, output).await?,
+        Command::Up(command) => command.run(place, output).await?,
+        Command::Dev(command) => command.run(place, output).await?,
+        Command::Serve(command) => command.run(place, output).await?,
         Command::Put(command) => command.run(&project()?, output).await?,
         Command::Run(command) => command.run(&project()?, output).await?,
         Command::Runs(command) => command.run(&project()?, output).await?,

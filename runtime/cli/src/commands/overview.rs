@@ -1,7 +1,5 @@
 //! `tidemill` alone: where one is, and what to type next.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use tidemill_app::{PROJECT_FILE, serving_address};
@@ -9,7 +7,7 @@ use tidemill_catalog::{Catalog, RunEntry, RunQuery};
 use tidemill_core::Decision;
 use tidemill_registry::CHAMPION;
 
-use super::runs::decision_name;
+use super::{ProjectPlace, runs::decision_name};
 use crate::{
     output::{Output, fields},
     project::Project,
@@ -75,10 +73,10 @@ fn step(command: impl Into<String>, why: impl Into<String>) -> Step {
 }
 
 /// Describes the project of `dir`. Outside of a project that is no mistake, unless a folder was named.
-pub(super) async fn run(dir: Option<&Path>, store: Option<&str>, output: Output) -> anyhow::Result<()> {
-    let overview = match dir.is_none() && !is_in_project() {
+pub(super) async fn run(place: ProjectPlace<'_>, output: Output) -> anyhow::Result<()> {
+    let overview = match place.dir.is_none() && !is_in_project() {
         true => Overview::outside(),
-        false => Overview::of_project(&Project::find(dir, store)?).await?,
+        false => Overview::of_project(&place.find()?).await?,
     };
     output.print(&overview, Overview::render_text)
 }

@@ -3,35 +3,33 @@
 //!
 //! The standard output says what was found, and that the project is up; what happens afterwards is on the standard error, a line each.
 
-use std::{collections::BTreeSet, io::Write as _, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
-use tidemill_app::{App, DEFAULT_ADDRESS, ListenError, ModelState, Project, RunningApp, ServeSettings, listen, serving_address};
+use tidemill_app::{App, ListenError, ModelState, Project, RunningApp, ServeSettings, listen, serving_address};
 use tidemill_core::{Error, layout::Prefix, text::quoted_list};
-use tidemill_observe::{Activity, ActivityLines};
+use tidemill_observe::ActivityLines;
 
+use super::{
+    ProjectPlace,
+    start::{Listening, describe_model, stop_signal, watch_activity},
+};
 use crate::output::{Output, with_hint, write_stdout};
-
-/// Between two counts of failures that repeat.
-const COUNT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs the project. The limits of requests and connections: docs/limits.md.
 #[derive(Args)]
 pub(crate) struct Up {
-    /// Address and port; port 0 takes a free one.
-    #[arg(long, default_value = DEFAULT_ADDRESS)]
-    addr: String,
-    /// A name under which the server is asked, such as `ml.example.org`; also the host of pages that may send it requests. Repeatable.
-    /// Listening on this machine alone, it answers to its address and to names of this machine only; otherwise to every name, unless some
-    /// are given.
-    #[arg(long = "host", value_name = "NAME", env = "TIDEMILL_HOSTS", value_delimiter = ',')]
-    hosts: Vec<String>,
+    #[command(flatten)]
+    listening: Listening,
     /// Seconds between two listings of the prefixes where objects appear; default: 5 in a folder, 30 in a bucket. Own writes and
     /// notifications don't wait for it.
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_POLL")]
     poll: Option<u64>,
+    /// Seconds that the closing of a monitoring window waits for the predictions of other servers of the same store (`tidemill serve`): each
+    /// stores what it logged within 30 seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    window_delay: u64,
 }
 
 /// A started project, and the lines that say what happens in it.
@@ -41,8 +39,8 @@ pub(super) struct Started {
 }
 
 impl Up {
-    pub(crate) async fn run(&self, dir: Option<&Path>, store: Option<&str>, output: Output) -> anyhow::Result<()> {
-        let (started, stop) = self.start(dir, store, output).await?;
+    pub(crate) async fn run(&self, place: ProjectPlace<'_>, output: Output) -> anyhow::Result<()> {
+        let (started, stop) = self.start(place, output).await?;
         stop.await;
         started.stop().await
     }
@@ -50,13 +48,14 @@ impl Up {
     /// Starts the project and says so. The future completes when the process is asked to stop.
     pub(super) async fn start(
         &self,
-        dir: Option<&Path>,
-        store: Option<&str>,
+        place: ProjectPlace<'_>,
         output: Output,
     ) -> anyhow::Result<(Started, impl Future<Output = ()> + use<>)> {
-        let project = Project::find(dir, store)?.with_sql_in_children()?;
+        let project = place.find()?.with_sql_in_children()?;
         // Before anything is opened: a start that fails leaves nothing behind.
-        let listener = listen(&self.addr).await.map_err(|error| self.listen_error(&project, error))?;
+        let listener = listen(&self.listening.addr)
+            .await
+            .map_err(|error| self.listen_error(&project, error))?;
         let app = App::open(project)?;
         // A store that doesn't answer is said by the start itself.
         let overview = Overview::new(app.project(), app.models().await.unwrap_or_default());
@@ -75,14 +74,14 @@ impl Up {
     fn settings(&self) -> ServeSettings {
         ServeSettings {
             poll_seconds: self.poll,
-            hosts: self.hosts.clone(),
-            ..ServeSettings::from_environment()
+            window_delay: Duration::from_secs(self.window_delay),
+            ..self.listening.settings()
         }
     }
 
     fn listen_error(&self, project: &Project, error: ListenError) -> anyhow::Error {
         match (already_running_error(project), error) {
-            (Some(already), _) if project.running_address().is_some_and(|at| at.ends_with(&self.addr)) => already,
+            (Some(already), _) if project.running_address().is_some_and(|at| at.ends_with(&self.listening.addr)) => already,
             (_, ListenError::InUse(error)) => with_hint(error, "another port: `tidemill up --addr 127.0.0.1:0` takes a free one"),
             (_, ListenError::Invalid(error)) => error.into(),
         }
@@ -106,25 +105,6 @@ fn already_running_error(project: &Project) -> Option<anyhow::Error> {
         error,
         "use that one, or stop it first: one process at a time writes a project's log and queue",
     ))
-}
-
-/// Writes what happens to the standard error from now on.
-fn watch_activity() -> Arc<ActivityLines> {
-    let lines = Arc::new(ActivityLines::new(say));
-    let (watching, counting) = (lines.clone(), lines.clone());
-    tidemill_observe::global().set_observer(Arc::new(move |activity: &Activity<'_>| watching.add(activity)));
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(COUNT_INTERVAL).await;
-            counting.flush();
-        }
-    });
-    lines
-}
-
-/// Writes a line to the standard error. One that cannot be written is lost: what is served must not end for that.
-pub(super) fn say(line: &str) {
-    let _lost = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// What a project consists of, as `up` says it.
@@ -173,11 +153,7 @@ impl Overview {
         }
         add("stages", self.stages.join(", "));
         for model in &self.models {
-            let state = match model.champion {
-                Some(version) => format!("version {version} is the champion"),
-                None => "no model yet".to_owned(),
-            };
-            add("model", format!("{}: {state}", model.name));
+            add("model", describe_model(model));
         }
         for component in &self.missing {
             add(
@@ -227,26 +203,4 @@ fn print_ready(address: &str, overview: &Overview, output: Output) -> anyhow::Re
         }
     };
     write_stdout(text.as_bytes())
-}
-
-/// Completes when the process is asked to stop. Signals are caught from this call on, not from the first poll.
-#[cfg(unix)]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let catch = |kind| signal(kind).context("signals cannot be caught");
-    let (mut terminate, mut interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Completes when the process is asked to stop.
-#[cfg(not(unix))]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    Ok(async {
-        let _stop = tokio::signal::ctrl_c().await;
-    })
 }

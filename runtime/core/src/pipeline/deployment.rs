@@ -13,6 +13,13 @@ use crate::{
     time::Span,
 };
 
+/// How long a server that logs predictions on a disk keeps rows there: then they go to the store. What closes windows beside several servers
+/// waits longer than that.
+pub const LOG_SEAL_SECONDS: u64 = 30;
+
+/// Memory of SQL in a process that runs stages, for all queries together.
+pub const SQL_MEMORY_BYTES: u64 = 2 << 30;
+
 /// The keys that a deployed program touches, as patterns: those that it was granted, and those of its host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {

@@ -69,7 +69,7 @@ fn identity(element: &Json) -> Option<String> {
     let named = |field: &str| element.get(field)?.as_str();
     // A node of the pipeline has two names.
     let node = || Some(format!("{}:{}", named("stage")?, named("resource")?));
-    let name = ["Sid", "Id", "Key", "PolicyName", "Name"].into_iter().find_map(named);
+    let name = ["Sid", "Id", "Key", "PolicyName", "Name", "name"].into_iter().find_map(named);
     name.map(str::to_owned).or_else(node)
 }
 

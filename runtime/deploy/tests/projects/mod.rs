@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidemill_core::{Error, Result, pipeline::Pipeline};
+use tidemill_core::{Error, Result, pipeline::Pipeline, project::PROJECT_FILE};
 
 /// A project, and the folders where its template and its manifest are committed.
 pub(crate) struct Project {
@@ -58,9 +58,18 @@ pub(crate) fn root() -> PathBuf {
 impl Project {
     /// The pipeline, with more in `tidemill.toml`.
     pub(crate) fn pipeline(&self, more: &str) -> Result<Pipeline> {
-        let folder = root().join(self.folder);
-        let read = |path: &str| fs::read_to_string(folder.join(path)).map_err(|e| Error::not_found(format!("`{path}`: {e}")));
-        Ok(tidemill_core::project::Project::parse(&format!("{}{more}", read("tidemill.toml")?), &read)?.pipeline)
+        Ok(self.parse(more)?.pipeline)
+    }
+
+    /// The project, with more in `tidemill.toml`.
+    pub(crate) fn parse(&self, more: &str) -> Result<tidemill_core::project::Project> {
+        let text = format!("{}{more}", self.read(PROJECT_FILE)?);
+        tidemill_core::project::Project::parse(&text, &|path| self.read(path))
+    }
+
+    /// A file of its folder.
+    pub(crate) fn read(&self, path: &str) -> Result<String> {
+        fs::read_to_string(root().join(self.folder).join(path)).map_err(|e| Error::not_found(format!("`{path}`: {e}")))
     }
 }
 

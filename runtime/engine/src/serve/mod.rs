@@ -175,6 +175,11 @@ impl Server {
         });
     }
 
+    /// Says that it is ready: what it serves is loaded. Until then the paths that balancers ask answer 503, all others as they will.
+    pub fn set_ready(&self) {
+        self.router.read().shared.set_ready();
+    }
+
     /// Says that it is not ready, accepts no more connections after [`ServeLimits::stop_delay`], answers the requests that it has accepted
     /// as far as [`HttpLimits::drain`] suffices, and ends.
     pub async fn stop(self) {

@@ -52,6 +52,7 @@ pub(super) struct RouterState {
     policy: HostPolicy,
     component_bodies: BodyLimits,
     host_bodies: BodyLimits,
+    is_ready: AtomicBool,
     is_stopping: AtomicBool,
 }
 
@@ -66,13 +67,28 @@ impl RouterState {
             policy,
             component_bodies: bodies(limits.body_bytes, limits.body_bytes_together),
             host_bodies: bodies(limits.host_body_bytes, limits.host_body_bytes_together),
+            is_ready: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
         }
+    }
+
+    /// From now on the server says that it is ready.
+    pub(super) fn set_ready(&self) {
+        self.is_ready.store(true, Relaxed);
     }
 
     /// From now on the server says that it is not ready.
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Relaxed);
+    }
+
+    /// Why the server is not ready; `None` if it is.
+    fn unready_reason(&self) -> Option<&'static str> {
+        match (self.is_stopping.load(Relaxed), self.is_ready.load(Relaxed)) {
+            (true, _) => Some("the server is stopping"),
+            (false, false) => Some("the server is starting; retry in a moment"),
+            (false, true) => None,
+        }
     }
 }
 
@@ -107,8 +123,10 @@ impl Router {
         if let Err((status, reason)) = self.shared.policy.check(&head) {
             return body::last(error_response(status, &reason));
         }
-        if self.shared.is_stopping.load(Relaxed) && READY_PATHS.contains(&head.uri.path()) {
-            return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        if READY_PATHS.contains(&head.uri.path())
+            && let Some(reason) = self.shared.unready_reason()
+        {
+            return error_response(StatusCode::SERVICE_UNAVAILABLE, reason);
         }
         let routes = self.host_routes.as_ref();
         let extra = routes.filter(|extra| (extra.matches)(&head.method, head.uri.path()));

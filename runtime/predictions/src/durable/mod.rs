@@ -19,7 +19,10 @@ use std::{
 use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tidemill_core::{Error, Result, pipeline::deployment::LoggedModel};
+use tidemill_core::{
+    Error, Result,
+    pipeline::deployment::{LOG_SEAL_SECONDS, LoggedModel},
+};
 use tidemill_store::Store;
 use tokio::sync::oneshot;
 
@@ -39,7 +42,7 @@ impl Default for LogOptions {
     fn default() -> Self {
         Self {
             seal_rows: 50_000,
-            seal_age: Duration::from_secs(30),
+            seal_age: Duration::from_secs(LOG_SEAL_SECONDS),
         }
     }
 }
@@ -217,7 +220,7 @@ fn lock_folder(folder: &Path) -> Result<File> {
     match FileExt::try_lock_exclusive(&file) {
         Ok(true) => Ok(file),
         Ok(false) => Err(Error::config(format!(
-            "the prediction log `{}` is open in another process: stop it, or give this one a folder of its own",
+            "the prediction log `{}` is open in another process: stop it, or give this one a folder of its own (`--state`)",
             folder.display()
         ))),
         Err(e) => Err(write_error(&path, &e)),

@@ -2,6 +2,7 @@
 //! again at any time; `--plan` shows the changes first.
 
 mod folder;
+mod k8s;
 mod lambda_package;
 mod sam;
 mod spin;
@@ -30,6 +31,8 @@ enum Target {
     Sam(sam::Sam),
     /// Spin: a manifest and its components.
     Spin(spin::Spin),
+    /// Kubernetes: manifests of one coordinator and any number of servers.
+    K8s(k8s::K8s),
 }
 
 impl Deploy {
@@ -37,6 +40,7 @@ impl Deploy {
         match &self.target {
             Target::Sam(sam) => sam.run(project, output),
             Target::Spin(spin) => spin.run(project, output),
+            Target::K8s(k8s) => k8s.run(project, output),
         }
     }
 }
