@@ -43,6 +43,9 @@ pub struct QueueItem {
     pub due: i64,
     /// Held back by the daily budget.
     pub held: bool,
+    /// Starts of a delivery that did not come back: the process ended meanwhile.
+    #[serde(default)]
+    pub starts: u32,
     /// The reason why it waits.
     pub waits_for: Option<String>,
 }
@@ -59,6 +62,7 @@ impl QueueItem {
             retries: 0,
             due: 0,
             held: false,
+            starts: 0,
             waits_for: None,
         }
     }
@@ -74,6 +78,7 @@ impl QueueItem {
         }
     }
 
+    /// The event of an item that was taken: this start is the last of its `starts`.
     pub(crate) fn to_event(&self) -> Event {
         Event {
             id: self.trigger_id(),
@@ -89,6 +94,7 @@ impl QueueItem {
             count: DeliveryCount {
                 attempt: self.attempt + 1,
                 failures: self.retries,
+                unfinished: self.starts.saturating_sub(1),
             },
         }
     }
@@ -247,16 +253,26 @@ impl Queue {
         failpoint!("queue-put");
     }
 
-    /// Takes the next item that is due and may run now; `limit` is the most concurrent runs of the item's node.
+    /// Takes the next item that is due and may run now; `limit` is the most concurrent runs of the item's node. The start is in the file
+    /// when this returns. Of items whose last start did not come back one runs at a time: if it ends the process, the others are not
+    /// blamed for it.
     pub(crate) fn take_next(&self, now: i64, limit: &dyn Fn(&QueueItem) -> usize) -> Option<QueueItem> {
+        let item = self.start_next(now, limit)?;
+        self.write(std::slice::from_ref(&item), None, None);
+        Some(item)
+    }
+
+    fn start_next(&self, now: i64, limit: &dyn Fn(&QueueItem) -> usize) -> Option<QueueItem> {
         let mut state = self.state();
         let mut running: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut is_suspect_running = false;
         for (item, _) in state.entries.values().filter(|(_, is_running)| *is_running) {
             *running.entry((&item.stage, &item.resource)).or_default() += 1;
+            is_suspect_running |= item.starts > 1;
         }
         let is_ready = |item: &QueueItem| {
             let runs = running.get(&(item.stage.as_str(), item.resource.as_str())).copied().unwrap_or(0);
-            item.due <= now && runs < limit(item)
+            item.due <= now && runs < limit(item) && !(is_suspect_running && item.starts > 0)
         };
         let ready = state.entries.iter().filter(|(_, (item, is_running))| !is_running && is_ready(item));
         let first = ready.min_by(|(_, (a, _)), (_, (b, _))| (a.due, &a.key).cmp(&(b.due, &b.key)));
@@ -264,6 +280,7 @@ impl Queue {
         let (item, is_running) = state.entries.get_mut(&id)?;
         *is_running = true;
         (item.held, item.waits_for) = (false, None);
+        item.starts = item.starts.saturating_add(1);
         Some(item.clone())
     }
 
@@ -284,8 +301,9 @@ impl Queue {
         self.state().settled.recent.extend(ids);
     }
 
-    /// Puts an item back, changed: one that was taken, or that of a dead letter.
-    pub(crate) fn give_back(&self, item: QueueItem) {
+    /// Puts an item back, changed: one that was taken, or that of a dead letter. Its start came back.
+    pub(crate) fn give_back(&self, mut item: QueueItem) {
+        item.starts = 0;
         let id = item.trigger_id();
         let mut state = self.state();
         state.settled.remove(&id);

@@ -16,6 +16,9 @@ use tidemill_store::Store;
 
 use crate::{Attempt, Budget, DeadLetter, Ledger, TriggerRef, training_order, write_dead_letter};
 
+/// After this many deliveries that ended the process there is no further one: the trigger gets a dead letter instead.
+const MAX_UNFINISHED: u32 = 2;
+
 /// The state that a delivery is decided over.
 #[derive(Debug, Clone, Copy)]
 pub struct DeliveryContext<'a> {
@@ -36,14 +39,17 @@ pub struct DeliveryCount {
     pub attempt: u32,
     /// Failed deliveries that count against `max-deliveries`.
     pub failures: u32,
+    /// Deliveries before this one that did not come back: the process ended meanwhile.
+    pub unfinished: u32,
 }
 
 impl DeliveryCount {
-    /// The count of a queue that numbers its deliveries from 1.
+    /// The count of a queue that numbers its deliveries from 1. It does not say how the ones before ended.
     pub fn from_receive_count(count: u32) -> Self {
         Self {
             attempt: count,
             failures: count.saturating_sub(1),
+            unfinished: 0,
         }
     }
 }
@@ -146,7 +152,12 @@ impl Delivery {
             let known = Self::new(context.node, trigger, digest.clone(), count);
             match known.find_disposition(context).await {
                 Ok(Some(disposition)) => return Ok(Admission::Settled(disposition)),
-                Ok(None) => {}
+                // Before the object is read: that may be what ends the process.
+                Ok(None) => {
+                    if let Err(error) = known.check_unfinished(context.node) {
+                        return known.settle(context, Err(error)).await.map(Admission::Settled);
+                    }
+                }
                 Err(error) => return known.settle(context, Err(error)).await.map(Admission::Settled),
             }
         }
@@ -192,6 +203,7 @@ impl Delivery {
             return Ok(Some(Admission::Settled(disposition)));
         }
         let (node, depth) = (context.node, self.depth);
+        self.check_unfinished(node)?;
         if depth >= node.max_depth {
             return Err(Error::limit(format!(
                 "after {depth} steps this chain of events is taken for a loop through {}:{}; break it, or raise `max-depth` in [project]",
@@ -204,6 +216,18 @@ impl Delivery {
         }
         let wait = training_order::find_wait(context, policy, &self.trigger.key, &self.id).await?;
         Ok(wait.map(Admission::Waiting))
+    }
+
+    /// What ended the process again and again is not tried once more.
+    fn check_unfinished(&self, node: &NodeSettings) -> Result<()> {
+        if self.count.unfinished < MAX_UNFINISHED {
+            return Ok(());
+        }
+        Err(Error::limit(format!(
+            "{} deliveries of this event to {}:{} had no answer: the process ended while it worked on `{}`, most often for want of \
+             memory; give it more, or replace the object, then try the event again",
+            self.count.unfinished, node.stage, node.resource, self.trigger.key
+        )))
     }
 
     async fn find_disposition(&self, context: DeliveryContext<'_>) -> Result<Option<Disposition>> {
