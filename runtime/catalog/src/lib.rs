@@ -56,7 +56,7 @@ impl Catalog {
 
     /// A record; `None` if it is not there.
     async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        match self.store.get(key).await {
+        match self.store.get_record(key).await {
             Ok(bytes) => {
                 let record = serde_json::from_slice(&bytes);
                 record

@@ -92,7 +92,9 @@ impl FlowState {
             self.queue.mark_settled([letter.id.clone()]);
             self.mark_dead(letter);
         }
-        let reads = outcomes.iter().map(|meta| async move { (meta, self.store.get(&meta.key).await) });
+        let reads = outcomes
+            .iter()
+            .map(|meta| async move { (meta, self.store.get_record(&meta.key).await) });
         let mut read = stream::iter(reads).buffered(READ_CONCURRENCY);
         while let Some((meta, bytes)) = read.next().await {
             let bytes = bytes?;
@@ -237,7 +239,7 @@ impl FlowState {
             if self.nodes.iter().any(|node| node.is_triggered_by(key)) {
                 let digest = match named.or(digest.as_ref()) {
                     Some(digest) => digest.clone(),
-                    None => Digest::sha256(&self.store.get(key).await?),
+                    None => self.store.digest(key).await?.digest,
                 };
                 self.route_object(key, &digest, record.depth, None);
             }

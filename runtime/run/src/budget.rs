@@ -20,7 +20,7 @@ impl Budget {
         let prefix = layout::run_prefix(StageKind::Featurize.name(), model);
         for meta in store.list(&prefix, None, usize::MAX).await? {
             if !self.started.lock().contains_key(&meta.key)
-                && let Ok(run) = serde_json::from_slice::<RunRecord>(&store.get(&meta.key).await?)
+                && let Ok(run) = serde_json::from_slice::<RunRecord>(&store.get_record(&meta.key).await?)
             {
                 self.started.lock().insert(meta.key, run.started);
             }

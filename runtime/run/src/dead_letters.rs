@@ -54,7 +54,7 @@ pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<Dea
     let key = letter.key();
     let stored = match store.create(&key, letter.to_bytes()?.into()).await? {
         PutResult::Written | PutResult::Unchanged => None,
-        PutResult::Conflict => serde_json::from_slice(&store.get(&key).await?).ok(),
+        PutResult::Conflict => serde_json::from_slice(&store.get_record(&key).await?).ok(),
     };
     Ok(stored.unwrap_or_else(|| letter.clone()))
 }
@@ -63,7 +63,7 @@ pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<Dea
 pub async fn list_dead_letters(store: &Store) -> Result<Vec<DeadLetter>> {
     let mut letters = Vec::new();
     for meta in store.list(&Prefix::Dead.root(), None, usize::MAX).await? {
-        match store.get(&meta.key).await {
+        match store.get_record(&meta.key).await {
             Ok(bytes) => {
                 letters
                     .push(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{}` is not a dead letter: {e}", meta.key)))?);
@@ -82,7 +82,7 @@ pub async fn retry_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()>
 
 /// Marks the letter as dropped: its event stays failed, and no longer counts.
 pub async fn drop_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
-    let old = store.get(&letter.key()).await?;
+    let old = store.get_record(&letter.key()).await?;
     let dropped = DeadLetter {
         dropped: true,
         ..letter.clone()

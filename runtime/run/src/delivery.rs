@@ -133,13 +133,17 @@ pub struct Delivery {
     count: DeliveryCount,
 }
 
-/// The digest of an object, and the `as-of` time of a run that it triggers. Only records are read into memory, data is not.
-async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
-    if !key.ends_with(".json") {
-        return Ok((store.digest(key).await?.digest, parse_as_of(key, &[])));
+/// The digest of an object, and the `as-of` time of a run that it triggers. Only what may be a record is read into memory, data is not.
+pub async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
+    if key.ends_with(".json") {
+        match store.get_record(key).await {
+            Ok(bytes) => return Ok((Digest::sha256(&bytes), parse_as_of(key, &bytes))),
+            // A record is never so large.
+            Err(error) if error.kind == ErrorKind::Limit => {}
+            Err(error) => return Err(error),
+        }
     }
-    let bytes = store.get(key).await?;
-    Ok((Digest::sha256(&bytes), parse_as_of(key, &bytes)))
+    Ok((store.digest(key).await?.digest, parse_as_of(key, &[])))
 }
 
 impl Delivery {
@@ -236,7 +240,7 @@ impl Delivery {
             return Ok(Some(Disposition::Committed(Box::new(record))));
         }
         let key = layout::dead_letter(&node.stage, &node.resource, &self.id);
-        let stored = match context.store.get(&key).await {
+        let stored = match context.store.get_record(&key).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             other => other?,
         };

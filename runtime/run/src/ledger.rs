@@ -35,7 +35,7 @@ impl Ledger {
 
     /// The outcome of a trigger, if it has one.
     pub async fn find(&self, stage: &str, resource: &str, trigger_id: &str) -> Result<Option<OutcomeRecord>> {
-        match self.store.get(&layout::outcome(stage, resource, trigger_id)).await {
+        match self.store.get_record(&layout::outcome(stage, resource, trigger_id)).await {
             Ok(bytes) => parse_outcome(&layout::outcome(stage, resource, trigger_id), &bytes).map(Some),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -48,9 +48,10 @@ impl Ledger {
         let key = layout::outcome(&record.stage, &record.resource, &id);
         match self.store.create(&key, to_json(&key, record)?.into()).await? {
             PutResult::Written => Ok(Commit::New),
-            PutResult::Unchanged | PutResult::Conflict => {
-                Ok(Commit::Existing(Box::new(parse_outcome(&key, &self.store.get(&key).await?)?)))
-            }
+            PutResult::Unchanged | PutResult::Conflict => Ok(Commit::Existing(Box::new(parse_outcome(
+                &key,
+                &self.store.get_record(&key).await?,
+            )?))),
         }
     }
 
@@ -71,7 +72,7 @@ impl Ledger {
         };
         let listed = self.store.list(&prefix, None, usize::MAX).await?;
         let about = listed.into_iter().filter(|meta| is_for_resource(&meta.key, resource));
-        let each = about.map(|meta| async move { parse_outcome(&meta.key, &self.store.get(&meta.key).await?) });
+        let each = about.map(|meta| async move { parse_outcome(&meta.key, &self.store.get_record(&meta.key).await?) });
         stream::iter(each).buffered(READ_CONCURRENCY).try_collect().await
     }
 

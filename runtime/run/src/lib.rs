@@ -25,7 +25,7 @@ pub use access::{AccessLog, Grants, ScopedObjects};
 pub use attempt::{Attempt, RunReport};
 pub use budget::Budget;
 pub use dead_letters::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
-pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait};
+pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait, identify_object};
 pub use fetch::{MAX_FETCH_BYTES, fetch, response_too_large};
 pub use ledger::{Commit, Ledger};
 pub use schedule::{ScheduledEvent, scheduled_event_key, write_scheduled_event};

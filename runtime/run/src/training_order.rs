@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use tidemill_core::{
-    Decision, Digest, Result, layout,
+    Decision, Result, layout,
     pipeline::{StageKind, StagePolicy, TrainingStep},
     spec::Model,
     trigger_id,
@@ -46,7 +46,7 @@ async fn find_unfinished_stage(context: DeliveryContext<'_>, request: &str) -> R
     let (store, model) = (context.store, &context.node.resource);
     let mut key = request.to_owned();
     for stage in StageKind::TRAINING.map(StageKind::name) {
-        let id = trigger_id(stage, model, &key, &Digest::sha256(&store.get(&key).await?));
+        let id = trigger_id(stage, model, &key, &store.digest(&key).await?.digest);
         match context.ledger.find(stage, model, &id).await? {
             Some(record) if record.decision == Decision::Done => key = layout::outcome(stage, model, &id),
             Some(_) => return Ok(None),
