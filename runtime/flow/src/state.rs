@@ -3,10 +3,14 @@
 //! What is at rest is decided here alone. An event stays in the queue until what came of it is known here, and a dead letter stays known
 //! until its event is back in the queue, so a reader that finds nothing to do missed nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tidemill_core::{
+    Error,
     layout::Prefix,
     pipeline::{NodeSettings, Pipeline, StagePolicy},
 };
@@ -44,6 +48,10 @@ struct Inner {
     /// By trigger id.
     dead: BTreeMap<String, DeadLetter>,
     windows: Windows,
+    /// Outcomes that could not be read at the start.
+    unread: BTreeSet<String>,
+    /// Prefixes whose objects were not all taken in at the start.
+    unlisted: BTreeSet<String>,
     is_stopping: bool,
 }
 
@@ -99,6 +107,34 @@ impl FlowState {
         let mut inner = self.inner.lock();
         self.queue.give_back(QueueItem::from_dead_letter(letter));
         inner.dead.remove(&letter.id);
+    }
+
+    /// Remembers an outcome that could not be read, if the error may pass.
+    pub(crate) fn mark_unread(&self, key: &str, error: &Error) {
+        if error.kind.is_retryable() {
+            self.inner.lock().unread.insert(key.to_owned());
+        }
+    }
+
+    pub(crate) fn mark_read(&self, key: &str) {
+        self.inner.lock().unread.remove(key);
+    }
+
+    pub(crate) fn unread_outcomes(&self) -> BTreeSet<String> {
+        self.inner.lock().unread.clone()
+    }
+
+    /// Remembers whether the objects under a prefix were taken in.
+    pub(crate) fn mark_listed(&self, prefix: &str, is_complete: bool) {
+        let mut inner = self.inner.lock();
+        match is_complete {
+            true => inner.unlisted.remove(prefix),
+            false => inner.unlisted.insert(prefix.to_owned()),
+        };
+    }
+
+    pub(crate) fn is_unlisted(&self, prefix: &str) -> bool {
+        self.inner.lock().unlisted.contains(prefix)
     }
 
     /// Windows are to be closed again.

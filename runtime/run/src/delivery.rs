@@ -14,7 +14,7 @@ use tidemill_core::{
 };
 use tidemill_store::Store;
 
-use crate::{Attempt, Budget, DeadLetter, Ledger, TriggerRef, training_order, write_dead_letter};
+use crate::{Attempt, Budget, DeadLetter, Ledger, TriggerRef, note_unjudged_window, training_order, write_dead_letter};
 
 /// After this many deliveries that ended the process there is no further one: the trigger gets a dead letter instead.
 const MAX_UNFINISHED: u32 = 2;
@@ -296,6 +296,8 @@ impl Delivery {
         }
         let letter = self.dead_letter(context.node, &error);
         tracing::error!("{} {} failed for `{}`: {error}", letter.stage, letter.resource, letter.trigger.key);
+        // Before the letter: after it, nobody comes back to this event.
+        note_unjudged_window(context.store, &letter).await?;
         let letter = Box::new(write_dead_letter(context.store, &letter).await?);
         Ok(Disposition::Failed { error, letter })
     }

@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use tidemill_core::{
-    Decision, Result, layout,
+    Decision, Result,
+    layout::{self, Key},
     pipeline::{StageKind, StagePolicy, TrainingStep},
     spec::Model,
     trigger_id,
@@ -38,7 +39,9 @@ pub(crate) async fn find_wait(context: DeliveryContext<'_>, policy: StagePolicy,
 async fn previous_request(context: DeliveryContext<'_>, key: &str) -> Result<Option<String>> {
     let folder = key.rfind('/').map_or("", |end| &key[..=end]);
     let listed = context.store.list(folder, None, usize::MAX).await?;
-    Ok(listed.into_iter().map(|meta| meta.key).filter(|other| other.as_str() < key).max())
+    let requests = listed.into_iter().map(|meta| meta.key);
+    let requests = requests.filter(|other| matches!(Key::parse(other), Some(Key::Request { .. })));
+    Ok(requests.filter(|other| other.as_str() < key).max())
 }
 
 /// The first stage of the training for `request` that has neither an outcome nor a dead letter, if more is to come of the request.

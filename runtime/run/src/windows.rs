@@ -139,8 +139,9 @@ impl WindowCloser<'_> {
 
     /// The start of the last closed window.
     async fn last_closed(&self, model: &str) -> Result<Option<Timestamp>> {
-        let last = self.store.list(&Prefix::Windows.under(model), None, usize::MAX).await?.pop();
-        Ok(last.and_then(|meta| window_start(&meta.key)))
+        let listed = self.store.list(&Prefix::Windows.under(model), None, usize::MAX).await?;
+        // A stray file may sort behind all windows.
+        Ok(listed.iter().rev().find_map(|meta| window_start(&meta.key)))
     }
 }
 
