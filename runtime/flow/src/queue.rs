@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -16,8 +17,14 @@ use tidemill_run::{DeadLetter, DeliveryCount, TriggerRef, failpoint};
 use tidemill_worker::{Event, EventBody};
 use tokio::sync::Notify;
 
+use crate::clock;
+
 /// Ids of settled items that are kept at least; of more, the oldest are forgotten.
 const MAX_SETTLED_IDS: usize = 100_000;
+/// Longest time between two deliveries of an event that failed.
+pub(crate) const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Longest time that an event is held back by a daily budget.
+const MAX_HOLD: Duration = Duration::from_secs(86_400);
 const ITEMS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
 const SEEN: TableDefinition<&str, &[u8]> = TableDefinition::new("seen");
 
@@ -39,8 +46,11 @@ pub struct QueueItem {
     pub attempt: u32,
     /// Failed deliveries since the last progress of its resource: this drives the backoff.
     pub retries: u32,
-    /// Unix milliseconds, wall clock.
+    /// Unix milliseconds. It is not trusted when it is read back: the clock may have been wrong.
     pub due: i64,
+    /// When the trigger became known, in Unix milliseconds.
+    #[serde(default)]
+    pub arrived: i64,
     /// Held back by the daily budget.
     pub held: bool,
     /// Starts of a delivery that did not come back: the process ended meanwhile.
@@ -61,6 +71,7 @@ impl QueueItem {
             attempt: 0,
             retries: 0,
             due: 0,
+            arrived: clock::now(),
             held: false,
             starts: 0,
             waits_for: None,
@@ -172,8 +183,9 @@ impl Queue {
         // Opens the tables, so that a new file has them.
         write_transaction(&database, &[], None, None)?;
         let items = read_table(&database, ITEMS)?.into_iter();
+        let now = clock::now();
         let state = State {
-            entries: items.map(|(id, item)| (id, (item, false))).collect(),
+            entries: items.map(|(id, item)| (id, (clamp_times(item, now), false))).collect(),
             seen: read_table(&database, SEEN)?,
             settled: SettledIds::default(),
         };
@@ -353,6 +365,13 @@ impl Queue {
             .cloned()
     }
 
+    /// When the oldest of the matching items became known.
+    pub(crate) fn oldest_arrival(&self, predicate: impl Fn(&QueueItem) -> bool) -> Option<i64> {
+        let state = self.state();
+        let matching = state.entries.values().map(|(item, _)| item).filter(|item| predicate(item));
+        matching.map(|item| item.arrived).min()
+    }
+
     pub(crate) fn seen(&self, key: &str) -> Option<SeenObject> {
         self.state().seen.get(key).cloned()
     }
@@ -364,6 +383,16 @@ impl Queue {
             self.write(&[], Some(&item.trigger_id()), None);
             self.state().entries.remove(&item.trigger_id());
         }
+    }
+}
+
+/// The item with no time that only another clock could have written.
+fn clamp_times(item: QueueItem, now: i64) -> QueueItem {
+    let longest = if item.held { MAX_HOLD } else { MAX_BACKOFF };
+    QueueItem {
+        due: item.due.min(now.saturating_add(longest.as_millis() as i64)),
+        arrived: item.arrived.min(now),
+        ..item
     }
 }
 

@@ -29,6 +29,8 @@ use crate::{
 
 /// Concurrent reads at the start: a store may be far away.
 const READ_CONCURRENCY: usize = 16;
+/// How long a folder is listed after it was made.
+const FOLDER_AGE: Duration = Duration::from_secs(1);
 /// Between two checks of the schedules, and after windows could not be closed.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,7 @@ pub(crate) async fn schedule(
             log_error(flow.scan(false).await);
             next_scan = Instant::now() + flow.options.poll_interval;
         }
+        log_error(flow.list_young_folders().await);
         if !flow.settling.is_empty() {
             log_error(flow.recheck_settling().await);
         }
@@ -62,7 +65,7 @@ pub(crate) async fn schedule(
             log_error(closed);
         }
         let mut wait = next_scan.min(next_schedule).saturating_duration_since(Instant::now());
-        if !flow.settling.is_empty() {
+        if !flow.settling.is_empty() || !flow.young_folders.lock().is_empty() {
             wait = wait.min(STABILITY_INTERVAL);
         }
         if flow.are_windows_due() {
@@ -304,22 +307,51 @@ impl FlowState {
             FileEvent::Complete(key) => self.inspect_key(&key, true).await,
             FileEvent::Touched(key) if Prefix::Dead.contains(&key) => self.revive_dead_letters().await,
             FileEvent::Touched(key) => self.inspect_key(&key, false).await,
+            FileEvent::Folder(key) => {
+                let folder = format!("{key}/");
+                let prefixes = external_prefixes(&self.nodes);
+                if prefixes
+                    .iter()
+                    .any(|prefix| prefix.starts_with(&folder) || folder.starts_with(prefix))
+                {
+                    self.young_folders.lock().insert(folder, Instant::now());
+                }
+                Ok(())
+            }
         }
     }
 
-    /// Closes the windows that can be closed. Those of a dataset that is being validated stay due.
+    /// Lists the folders that were made a moment ago, until they are watched.
+    async fn list_young_folders(&self) -> Result<()> {
+        let folders = self.young_folders.lock().clone();
+        let mut result = Ok(());
+        for (prefix, made) in folders {
+            if made.elapsed() > FOLDER_AGE {
+                self.young_folders.lock().remove(&prefix);
+            }
+            result = result.and(self.scan_prefix(&prefix, false).await);
+        }
+        result
+    }
+
+    /// Closes the windows that can be closed: an upload that is not settled holds back the files that came after it, and no others. What is
+    /// held back stays due.
     async fn close_windows(&self) -> Result<()> {
         self.begin_closing();
         let (mut is_complete, mut result) = (true, Ok(()));
         for dataset in self.coordinator.datasets() {
-            if self.is_validating(&dataset) {
+            let Some(held_back) = self.held_back_files(&dataset) else {
                 is_complete = false;
                 continue;
-            }
+            };
+            is_complete &= held_back.is_empty();
             let mut closed = Vec::new();
-            let closing = self.coordinator.close_windows(&dataset, &mut closed).await;
+            let closing = self.coordinator.close_windows(&dataset, &held_back, &mut closed).await;
             for key in closed {
                 result = result.and(self.ingest(&key).await);
+            }
+            if closing.is_ok() {
+                self.note_closed(&dataset, &held_back);
             }
             result = result.and(closing);
         }

@@ -3,7 +3,7 @@
 //! `windows/<model>/<start>.json` names the window's predictions by content. The files that hold them are listed in
 //! `logs/<model>/<start>.json` instead: how the log was cut into files is not reproducible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -55,7 +55,7 @@ pub struct WindowPolicy {
     pub block: Span,
 }
 
-/// Closes windows. The caller makes sure that no file of the dataset is being validated.
+/// Closes windows of a dataset's models.
 pub struct WindowCloser<'a> {
     /// The objects.
     pub store: &'a Store,
@@ -63,6 +63,8 @@ pub struct WindowCloser<'a> {
     pub ledger: &'a Ledger,
     /// The prediction log.
     pub windows: &'a dyn WindowSource,
+    /// Keys of data files that close no window yet: uploads that came before theirs are not settled.
+    pub held_back: &'a BTreeSet<String>,
 }
 
 impl WindowCloser<'_> {
@@ -70,7 +72,8 @@ impl WindowCloser<'_> {
     /// where a later one fails.
     pub async fn close_model(&self, model: &str, policy: WindowPolicy, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
         let files = self.data_files(dataset).await?;
-        let Some(watermark) = files.iter().map(|file| file.until).max() else {
+        let passing = files.iter().filter(|file| !self.held_back.contains(&file.data));
+        let Some(watermark) = passing.map(|file| file.until).max() else {
             return Ok(());
         };
         let last = self.last_closed(model).await?;

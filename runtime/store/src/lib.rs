@@ -32,6 +32,8 @@ mod bucket;
 #[cfg(not(target_family = "wasm"))]
 pub mod conformance;
 mod error;
+#[cfg(not(target_family = "wasm"))]
+mod identity;
 mod key;
 mod listing;
 #[cfg_attr(target_family = "wasm", path = "local_unsupported.rs")]
@@ -48,6 +50,8 @@ mod variables;
 #[cfg(not(target_family = "wasm"))]
 pub use blocking::BlockingStore;
 pub use bucket::Bucket;
+#[cfg(not(target_family = "wasm"))]
+pub use identity::StoreLock;
 use local::Local;
 #[cfg(not(target_family = "wasm"))]
 pub use local::sync_parent_dir;

@@ -277,6 +277,27 @@ impl Local {
         Ok(())
     }
 
+    /// A lock for a whole process; `None` where the file system has none.
+    pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>> {
+        let path = self.locks.join(name);
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| self.io_error("locked", name, &e))?;
+        match FileExt::try_lock_exclusive(&file) {
+            Ok(true) => Ok(Some(file)),
+            Ok(false) => Err(Error::config(format!(
+                "the store `{}` is in use: another `tidemill up` works on it, of this project or of another one; stop it first",
+                self.root.display()
+            ))),
+            Err(e) => {
+                tracing::warn!(
+                    "`{}` cannot be locked ({e}): make sure that one `tidemill up` at a time works on it",
+                    self.root.display()
+                );
+                Ok(None)
+            }
+        }
+    }
+
     fn lock(&self, key: &str) -> Result<File> {
         self.lock_file(key).map_err(|e| self.io_error("locked", key, &e))
     }

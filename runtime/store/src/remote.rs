@@ -228,6 +228,40 @@ impl Remote {
         }
     }
 
+    /// Tries conditions that must not hold, on an object with this key.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) async fn check_conditional_writes(&self, key: &str) -> Result<()> {
+        let probed = self.probe(key).await;
+        let removed = self.delete(key).await;
+        if let Some(header) = probed? {
+            return Err(Error::config(format!(
+                "{} writes an object although its condition {header} does not hold: two programs would overwrite each other's records there; \
+                 use a server that has conditional writes",
+                self.endpoint.server
+            )));
+        }
+        removed
+    }
+
+    /// The header of the first condition that is ignored.
+    #[cfg(not(target_family = "wasm"))]
+    async fn probe(&self, key: &str) -> Result<Option<&'static str>> {
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        self.create(key, bytes("first")).await?;
+        if self.create(key, bytes("second")).await? != PutResult::Conflict {
+            return Ok(Some("`If-None-Match: *`"));
+        }
+        let Some((_, old)) = self.get_version(key).await? else {
+            return Err(not_found(key));
+        };
+        self.replace(key, bytes("third")).await?;
+        match self.put(key, &bytes("fourth"), PutMode::Update(old)).await {
+            Ok(()) => Ok(Some("`If-Match`")),
+            Err(RemoteError::Precondition { .. }) => Ok(None),
+            Err(error) => Err(self.map_error("written", key, error)),
+        }
+    }
+
     /// Repeats a conditional write until it is known what became of it.
     async fn write<F>(&self, key: &str, attempt: impl FnMut() -> F) -> Result<PutResult>
     where
