@@ -432,14 +432,31 @@ fn open_file(path: &Path) -> Result<Database> {
             "`{}` is in use: another `tidemill up` runs on this store; stop it first",
             path.display()
         ))),
-        Err(error) => {
+        Err(error) if is_damaged(&error) => {
+            let aside = path.with_extension("redb.damaged");
             tracing::warn!(
-                "the queue's file `{}` is damaged ({error}); it is rebuilt from the store",
-                path.display()
+                "the queue's file `{}` is damaged ({error}); it is put aside as `{}`, and rebuilt from the store",
+                path.display(),
+                aside.display()
             );
-            std::fs::remove_file(path).map_err(file_error)?;
+            std::fs::rename(path, aside).map_err(file_error)?;
             Database::create(path).map_err(file_error)
         }
+        Err(error) => Err(Error::config(format!(
+            "the queue's file `{}` cannot be opened: {error}; correct that, or remove the file: it is rebuilt from the store",
+            path.display()
+        ))),
+    }
+}
+
+/// Whether the file is no queue that this program can read; any other error may pass, and the file is good.
+fn is_damaged(error: &redb::DatabaseError) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        redb::DatabaseError::UpgradeRequired(_) | redb::DatabaseError::RepairAborted => true,
+        redb::DatabaseError::Storage(redb::StorageError::Corrupted(_)) => true,
+        redb::DatabaseError::Storage(redb::StorageError::Io(error)) => matches!(error.kind(), InvalidData | UnexpectedEof),
+        _ => false,
     }
 }
 

@@ -16,7 +16,7 @@ use tidemill_core::{Digest, Error, ErrorKind, Hasher, ObjectMeta, PutResult, Res
 
 use crate::{
     Bucket, ChangeToken, ListedObject, MAX_OBJECT_SIZE, ObjectDigest,
-    error::{Endpoint, is_indeterminate, not_found, too_large},
+    error::{Endpoint, is_clock_skew, is_indeterminate, not_found, too_large},
     listing::ListingOrder,
 };
 
@@ -111,7 +111,7 @@ impl Remote {
     }
 
     pub(super) async fn get(&self, key: &str, limit: u64) -> Result<Bytes> {
-        let open = async { self.store.get(&self.path(key)?).await };
+        let open = self.sign_again(|| async { self.store.get(&self.path(key)?).await });
         let found = open.await.map_err(|e| self.map_error("read", key, e))?;
         if found.meta.size > limit {
             return Err(too_large(key, found.meta.size, limit));
@@ -132,7 +132,7 @@ impl Remote {
             range: Some(range),
             ..GetOptions::default()
         };
-        let read = async { self.store.get_opts(&self.path(key)?, options).await?.bytes().await };
+        let read = self.sign_again(|| async { self.store.get_opts(&self.path(key)?, options.clone()).await?.bytes().await });
         let error = match read.await {
             Ok(bytes) => return Ok(bytes),
             Err(error) => error,
@@ -149,7 +149,7 @@ impl Remote {
 
     /// Copies an object to `to`, piece by piece.
     pub(super) async fn copy_to(&self, key: &str, to: &mut (impl Write + Send)) -> Result<ObjectDigest> {
-        let open = async { self.store.get(&self.path(key)?).await };
+        let open = self.sign_again(|| async { self.store.get(&self.path(key)?).await });
         let found = open.await.map_err(|e| self.map_error("read", key, e))?;
         let (mut hash, mut size, stamp) = (Hasher::default(), 0, change_token(&found.meta));
         let mut stream = found.into_stream();
@@ -174,7 +174,7 @@ impl Remote {
         if let Ok(found) = head.await {
             return Ok(meta(found.size));
         }
-        let get = async { self.store.get(&self.path(key)?).await };
+        let get = self.sign_again(|| async { self.store.get(&self.path(key)?).await });
         match get.await.map_err(|e| self.map_error("read", key, e)) {
             Ok(found) => Ok(meta(found.meta.size)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
@@ -275,18 +275,18 @@ impl Remote {
     }
 
     pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
-        let put = async {
+        let put = self.sign_again(|| async {
             let options = PutOptions::from(PutMode::Overwrite);
             self.store
-                .put_opts(&self.path(key)?, PutPayload::from(bytes), options)
+                .put_opts(&self.path(key)?, PutPayload::from(bytes.clone()), options)
                 .await
                 .map(drop)
-        };
+        });
         put.await.map_err(|e| self.map_error("written", key, e))
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
-        let delete = async { self.store.delete(&self.path(key)?).await };
+        let delete = self.sign_again(|| async { self.store.delete(&self.path(key)?).await });
         match delete.await {
             Ok(()) | Err(RemoteError::NotFound { .. }) => Ok(()),
             Err(e) => Err(self.map_error("removed", key, e)),
@@ -297,7 +297,7 @@ impl Remote {
         if limit == 0 || after.is_some_and(|after| after > prefix && !after.starts_with(prefix)) {
             return Ok(Vec::new());
         }
-        let read = async {
+        let read = self.sign_again(|| async {
             let under = Path::parse(format!("{}{prefix}", self.prefix))?;
             let under = Some(&under).filter(|under| !under.as_ref().is_empty());
             let stream = match after.and_then(|after| self.order.start_offset(prefix, after)) {
@@ -306,7 +306,7 @@ impl Remote {
             };
             let listed = stream.try_filter_map(|meta| async move { Ok(self.to_listed(prefix, &meta)) });
             self.order.collect_page(listed, prefix, after, limit).await
-        };
+        });
         read.await.map_err(|e| self.map_error("listed", prefix, e))
     }
 
@@ -323,7 +323,7 @@ impl Remote {
     }
 
     async fn get_version(&self, key: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
-        let read = async {
+        let read = self.sign_again(|| async {
             let result = self.store.get(&self.path(key)?).await?;
             let size = result.meta.size;
             if size > MAX_OBJECT_SIZE {
@@ -334,14 +334,29 @@ impl Remote {
                 version: result.meta.version.clone(),
             };
             Ok(Ok((result.bytes().await?, version)))
-        };
+        });
         match read.await.map_err(|e| self.map_error("read", key, e)).flatten() {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
     }
 
+    /// Makes a request, and once more with a new signature if its time was refused: the machine may have slept in between.
+    async fn sign_again<T, F: Future<Output = object_store::Result<T>>>(&self, request: impl Fn() -> F) -> object_store::Result<T> {
+        match request().await {
+            Err(error) if is_clock_skew(&error) => {
+                tracing::warn!("{}; the request is signed again", self.map_error("asked", "", error));
+                request().await
+            }
+            other => other,
+        }
+    }
+
     async fn put(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
+        self.sign_again(|| self.put_once(key, bytes, mode.clone())).await
+    }
+
+    async fn put_once(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
         let path = self.path(key)?;
         match self.multipart.as_deref().filter(|multipart| multipart.applies_to(bytes.len())) {
             Some(multipart) => multipart.put(&path, bytes, &mode).await,

@@ -172,6 +172,7 @@ impl Records {
             quarantine: None,
             from: at(&format!("2024-01-{day:02}T00:00:00Z")),
             until: at(&format!("2024-01-{day:02}T23:58:30Z")),
+            spans: Vec::new(),
         };
         let trigger = layout::raw("readings", &format!("day-{day}.csv"));
         let mut run = Run::done("validate", "readings", trigger, "960 good rows, 0 in quarantine", &file)?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{Error, Result};
 
 pub use audit::{AuditAction, AuditRecord, AuditResult};
-pub use data::{ColumnProfile, DataFile, FeatureSet, Profile, ProfileKind, Signature, SignatureColumn};
+pub use data::{ColumnProfile, DataFile, FeatureSet, Profile, ProfileKind, RowSpan, Signature, SignatureColumn};
 pub use ledger::{OutcomeRecord, OutputObject, ReadRecord, RunRecord};
 pub use model::{
     ColumnDrift, Evaluation, MetricSlice, ModelAlias, ModelVersion, MonitoringReport, MonitoringWindow, Registration, RetrainAction,
