@@ -154,8 +154,10 @@ impl Cache {
         let place = || {
             let temporary = self.create_temporary()?;
             fs::remove_file(temporary.path())?;
-            if fs::hard_link(file, temporary.path()).is_err() {
-                fs::copy(file, temporary.path())?;
+            // A symbolic link in the store is not linked itself: its target may be named from where it stands.
+            let file = fs::canonicalize(file)?;
+            if fs::hard_link(&file, temporary.path()).is_err() {
+                fs::copy(&file, temporary.path())?;
             }
             Ok(temporary)
         };
@@ -317,6 +319,20 @@ mod tests {
         drop(place("e"));
         assert_eq!(paths.map(|path| path.exists()), [false, false]);
         used.verify().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_relative_link_is_followed_from_where_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        let store = Store::local(&root).unwrap();
+        fs::create_dir_all(root.join("raw/d")).unwrap();
+        fs::write(folder.path().join("large.csv"), "a\n1\n").unwrap();
+        std::os::unix::fs::symlink("../../../large.csv", root.join("raw/d/x.csv")).unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), || 100).unwrap();
+        let placed = cache.insert(&store.blocking(), "raw/d/x.csv", Format::Csv).unwrap();
+        assert_eq!(fs::read(placed.path()).unwrap(), b"a\n1\n");
     }
 
     #[test]
