@@ -15,6 +15,8 @@ mod crash;
 mod deploy;
 /// `tidemill dev`: edits take effect or are refused with their place, and nothing is lost.
 mod dev;
+/// Objects that do not belong where they are.
+mod faults;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.
