@@ -15,6 +15,8 @@ mod crash;
 mod deploy;
 /// `tidemill dev`: edits take effect or are refused with their place, and nothing is lost.
 mod dev;
+/// Objects that do not belong where they are.
+mod faults;
 /// Who may ask `tidemill up`, how slowly and how much; and that every answer arrives.
 mod front_door;
 /// What `cargo xtask image` makes.

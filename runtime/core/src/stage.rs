@@ -126,7 +126,7 @@ pub trait Objects {
         let bytes = self.get(key)?;
         match bytes.len() as u64 {
             size if size > limit => Err(Error::limit(format!(
-                "`{key}` has {size} bytes, and at most {limit} are read at once here"
+                "`{key}` has {size} bytes, and at most {limit} are read here in one piece"
             ))),
             _ => Ok(bytes),
         }

@@ -221,7 +221,7 @@ impl<O: Objects> Objects for ScopedObjects<O> {
             let rest = size.saturating_sub(offset).min(length);
             if rest > self.max_read {
                 return Err(Error::limit(format!(
-                    "`{key}` has {rest} bytes from {offset} on, and the stage may read {} at once; read it in pieces, or by SQL",
+                    "`{key}` has {rest} bytes from {offset} on, and the stage may read {} in one piece; read it in several, or by SQL",
                     self.max_read
                 )));
             }

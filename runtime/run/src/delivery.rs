@@ -9,6 +9,7 @@ use tidemill_core::{
     Digest, Error, ErrorKind, Result, Trigger, layout,
     pipeline::{Node, NodeSettings},
     record::OutcomeRecord,
+    text::shorten,
     time::parse_as_of,
     trigger_id,
 };
@@ -18,6 +19,9 @@ use crate::{Attempt, Budget, DeadLetter, Ledger, TriggerRef, note_unjudged_windo
 
 /// After this many deliveries that ended the process there is no further one: the trigger gets a dead letter instead.
 const MAX_UNFINISHED: u32 = 2;
+
+/// Characters of an error that a dead letter holds: a stage may put anything into its message.
+const MAX_MESSAGE_LENGTH: usize = 10_000;
 
 /// The state that a delivery is decided over.
 #[derive(Debug, Clone, Copy)]
@@ -262,7 +266,7 @@ impl Delivery {
             resource: node.resource.clone(),
             trigger: self.trigger.clone(),
             kind: error.kind,
-            message: error.message.clone(),
+            message: shorten(&error.message, MAX_MESSAGE_LENGTH),
             attempt: self.count.attempt,
             depth: self.depth,
             dropped: false,

@@ -7,7 +7,7 @@ use tidemill_core::{
     record::{OutcomeRecord, RunRecord},
     trigger_id,
 };
-use tidemill_store::Store;
+use tidemill_store::{MAX_RECORD_SIZE, Store};
 
 use crate::warn_passed_over;
 
@@ -48,7 +48,17 @@ impl Ledger {
     pub async fn commit(&self, record: &OutcomeRecord) -> Result<Commit> {
         let id = trigger_id(&record.stage, &record.resource, &record.trigger.key, &record.trigger.digest);
         let key = layout::outcome(&record.stage, &record.resource, &id);
-        match self.store.create(&key, to_json(&key, record)?.into()).await? {
+        let bytes = to_json(&key, record)?;
+        if bytes.len() as u64 > MAX_RECORD_SIZE {
+            return Err(Error::limit(format!(
+                "the outcome of {} for `{}` has {} bytes, and a record may have {MAX_RECORD_SIZE}; the stage must write what is large as an \
+                 object of its own",
+                record.stage,
+                record.trigger.key,
+                bytes.len()
+            )));
+        }
+        match self.store.create(&key, bytes.into()).await? {
             PutResult::Written => Ok(Commit::New),
             PutResult::Unchanged | PutResult::Conflict => Ok(Commit::Existing(Box::new(parse_outcome(
                 &key,

@@ -302,7 +302,7 @@ pub(crate) fn not_found(key: &str) -> Error {
 /// The object has more bytes than its reader takes.
 pub(crate) fn too_large(key: &str, size: u64, limit: u64) -> Error {
     Error::limit(format!(
-        "`{key}` has {size} bytes, and at most {limit} are read at once here; remove it if it does not belong there, or put it in parts"
+        "`{key}` has {size} bytes, and at most {limit} are read here in one piece; remove it if it does not belong there, or put it in parts"
     ))
 }
 
