@@ -26,6 +26,7 @@ mod csv;
 mod error;
 mod export;
 mod guard;
+mod numbered;
 mod plan;
 mod quotes;
 mod reader;
@@ -122,7 +123,7 @@ impl SqlEngine {
         let deadline = Instant::now() + self.inner.timeout;
         let shape = self.check(sql, tables)?;
         let mut session = self.session(shape.is_orderless)?;
-        self.bind(&mut session, tables)?;
+        self.bind(&mut session, sql, tables)?;
         SqlReader::start(session, sql.to_owned(), all_files(tables), deadline, self.inner.timeout)
     }
 
@@ -135,7 +136,7 @@ impl SqlEngine {
     pub(crate) fn export(&self, sql: &str, tables: &[BoundTable]) -> Result<(NamedTempFile, u64)> {
         self.check(sql, tables)?;
         let mut session = self.session(false)?;
-        self.bind(&mut session, tables)?;
+        self.bind(&mut session, sql, tables)?;
         let file = self
             .inner
             .cache
@@ -177,8 +178,10 @@ impl SqlEngine {
                     table.name
                 )));
             }
-            if table.format == Format::Csv {
-                names.insert(format!("{}__rejects", table.name.to_lowercase()));
+            match table.format {
+                Format::Csv => _ = names.insert(format!("{}__rejects", table.name.to_lowercase())),
+                Format::Parquet => _ = names.insert(numbered::name(&table.name).to_lowercase()),
+                Format::JsonLines => {}
             }
         }
         let id = digest_json(&(sql, &names));
@@ -197,7 +200,7 @@ impl SqlEngine {
     }
 
     /// Creates the tables as views that only this connection sees.
-    fn bind(&self, session: &mut Session, tables: &[BoundTable]) -> Result<()> {
+    fn bind(&self, session: &mut Session, sql: &str, tables: &[BoundTable]) -> Result<()> {
         for table in tables {
             if table.objects.is_empty() {
                 return Err(Error::input(format!(
@@ -206,10 +209,11 @@ impl SqlEngine {
                 )));
             }
             let run = |session: &Session, view: &str, paths: &[&Path]| {
-                let sql = format!("CREATE TEMP VIEW {} AS {}", quote_identifier(view), select_parquet(paths));
+                let sql = format!("CREATE TEMP VIEW {} AS {}", quote_identifier(view), select_parquet("*", paths));
                 session.execute_batch(&sql).map_err(|e| error::from_duckdb(&e, &table.objects))
             };
             match table.format {
+                Format::Parquet if numbered::is_named(sql, &table.name) => numbered::bind(session, sql, table)?,
                 Format::Parquet => run(session, &table.name, &paths(&table.objects))?,
                 Format::JsonLines => {
                     let rows = self.convert_json_lines(&table.objects)?;
@@ -311,7 +315,7 @@ fn path_list(paths: &[&Path]) -> String {
         .join(", ")
 }
 
-fn select_parquet(paths: &[&Path]) -> String {
+fn select_parquet(columns: &str, paths: &[&Path]) -> String {
     let union = if paths.len() > 1 { ", union_by_name = true" } else { "" };
-    format!("SELECT * FROM read_parquet([{}]{union})", path_list(paths))
+    format!("SELECT {columns} FROM read_parquet([{}]{union})", path_list(paths))
 }
