@@ -4,9 +4,10 @@
 //! If two data files have a row with the same key, the row of the later file is kept: by greatest event time, then by digest. If one file
 //! has two rows with the same key, both are kept, in a total order. Rows without a key are left out.
 
+use jiff::Timestamp;
 use tidemill_core::{
     Error, Result, Table,
-    record::{DataFile, TrainingRequest},
+    record::DataFile,
     sql::{quote_identifier, quote_identifiers, timestamp_literal},
 };
 
@@ -21,16 +22,17 @@ pub(crate) struct FeatureSource {
     pub(crate) tables: Vec<Table>,
 }
 
-pub(crate) fn build_source(request: &TrainingRequest, config: &Config) -> Result<FeatureSource> {
+/// The rows of these files that are older than `as_of`.
+pub(crate) fn build_source(files: &[DataFile], as_of: Timestamp, config: &Config) -> Result<FeatureSource> {
     let dataset = &config.dataset;
-    if let Some(file) = request.data_files.iter().find(|file| file.dataset != dataset.name) {
+    if let Some(file) = files.iter().find(|file| file.dataset != dataset.name) {
         let (found, wanted) = (&file.dataset, &dataset.name);
         return Err(Error::input(format!(
             "the request names a data file of `{found}`, and the features are made from `{wanted}`"
         )));
     }
     let (key, time) = (quote_identifiers(&dataset.key), quote_identifier(&dataset.time));
-    let (name, as_of) = (quote_identifier(&dataset.name), timestamp_literal(request.as_of));
+    let (name, as_of) = (quote_identifier(&dataset.name), timestamp_literal(as_of));
     let (event, label) = (quote_identifier(&config.features.time), quote_identifier(&config.features.label));
     let select = config.features.sql.trim().trim_end_matches(';');
     let with = format!(
@@ -39,7 +41,7 @@ pub(crate) fn build_source(request: &TrainingRequest, config: &Config) -> Result
          _selected AS (\n{select}\n), \
          _features AS (\n    SELECT * FROM _selected WHERE {event} IS NOT NULL AND {label} IS NOT NULL\n)\n"
     );
-    let tables = vec![file_table(&request.data_files)];
+    let tables = vec![file_table(files)];
     Ok(FeatureSource { with, tables })
 }
 

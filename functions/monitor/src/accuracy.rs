@@ -19,6 +19,7 @@ use crate::{
 pub(crate) fn measure(
     served: &PredictionTable,
     window: &MonitoringWindow,
+    files: &[DataFile],
     version: &ModelVersion,
     labels: &[ObjectMeta],
     config: &Config,
@@ -32,7 +33,7 @@ pub(crate) fn measure(
         truths.push(sql);
         tables.extend(bound);
     }
-    if let Some((sql, bound)) = labels_by_key(served, window, config) {
+    if let Some((sql, bound)) = labels_by_key(served, window, files, config) {
         truths.push(sql);
         tables.extend(bound);
     }
@@ -123,10 +124,10 @@ fn labels_by_id(labels: &[ObjectMeta]) -> Option<(String, Vec<Table>)> {
 }
 
 /// The labels by key, or `None` if requests carry no key or the dataset has no rows in the window.
-fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, config: &Config) -> Option<(String, Vec<Table>)> {
+fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, files: &[DataFile], config: &Config) -> Option<(String, Vec<Table>)> {
     let features = &config.features;
     let in_window = |file: &&DataFile| file.until >= window.start && file.from < window.end;
-    let mut files: Vec<&DataFile> = window.data_files.iter().filter(in_window).collect();
+    let mut files: Vec<&DataFile> = files.iter().filter(in_window).collect();
     files.sort_by_key(|file| (file.until, &file.digest));
     files.dedup_by_key(|file| &file.digest);
     if files.is_empty() || features.key.is_empty() || !features.key.iter().all(|k| served.columns.contains(k)) {

@@ -1,18 +1,26 @@
-//! Closes windows when the data has passed them, and writes scheduled events. It keeps no state: all of it follows from the store.
+//! Keeps the manifests of datasets, closes windows when the data has passed them, and writes scheduled events. What it knows is a copy: all
+//! of it follows from the store.
+//!
+//! It is told of each validation, and looks for those that it was not told of when it starts and when [`Coordinator::recheck`] says so: a
+//! file more costs a few requests, however many there are.
 //!
 //! Only one coordinator of a store may close windows at a time: two that close the same window might name different predictions in its
 //! log.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tidemill_core::{
     ObjectMeta, Result,
     layout::{Key, Prefix, is_ignored},
     notification::ObjectEvent,
     pipeline::{StageKind, StagePolicy, deployment::CoordinatorSettings},
 };
-use tidemill_run::{Ledger, WindowCloser, WindowPolicy, WindowSource, created_key, list_dead_letters, write_scheduled_event};
+use tidemill_run::{Ledger, Manifest, WindowCloser, WindowPolicy, WindowSource, created_key, list_dead_letters, write_scheduled_event};
 use tidemill_store::Store;
 
 /// Closes windows and writes scheduled events of one store.
@@ -21,6 +29,18 @@ pub struct Coordinator {
     store: Store,
     ledger: Ledger,
     windows: Arc<dyn WindowSource>,
+    /// By dataset; read while it is locked.
+    manifests: tokio::sync::Mutex<BTreeMap<String, Manifest>>,
+    news: Mutex<BTreeMap<String, News>>,
+}
+
+/// What is not in the manifest of a dataset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct News {
+    /// All outcomes before these were looked for.
+    is_complete: bool,
+    /// Ids of outcomes.
+    outcomes: BTreeSet<String>,
 }
 
 impl Coordinator {
@@ -31,6 +51,8 @@ impl Coordinator {
             ledger: Ledger::new(store.clone()),
             store,
             windows,
+            manifests: tokio::sync::Mutex::default(),
+            news: Mutex::default(),
         }
     }
 
@@ -39,18 +61,31 @@ impl Coordinator {
         self.settings.models.values().map(|model| model.dataset.clone()).collect()
     }
 
-    /// The datasets with a file whose validation was settled, as the events say.
+    /// The datasets with a file whose validation was settled, as the events say. Their outcomes are in the manifest the next time that
+    /// it is asked for.
     pub fn affected_datasets(&self, events: &[ObjectEvent]) -> BTreeSet<String> {
-        let keys = events.iter().filter_map(|event| created_key(&self.store, event));
-        let named = keys.filter_map(|key| match Key::parse(&key)? {
-            Key::Outcome { stage, resource, .. } | Key::DeadLetter { stage, resource, .. } => {
-                let is_validation = StagePolicy::for_stage(stage).advances_watermark;
-                is_validation.then(|| resource.to_owned())
+        let (mut datasets, known) = (BTreeSet::new(), self.datasets());
+        for key in events.iter().filter_map(|event| created_key(&self.store, event)) {
+            let Some(Key::Outcome { stage, resource, id } | Key::DeadLetter { stage, resource, id }) = Key::parse(&key) else {
+                continue;
+            };
+            if StagePolicy::for_stage(stage).advances_watermark && known.contains(resource) {
+                datasets.insert(resource.to_owned());
+                self.note_validation(resource, id);
             }
-            _ => None,
-        });
-        let known = self.datasets();
-        named.filter(|dataset| known.contains(dataset)).collect()
+        }
+        datasets
+    }
+
+    /// Notes that the validation of a file was settled; `id` is that of its outcome. One that does not exist is ignored.
+    pub fn note_validation(&self, dataset: &str, id: &str) {
+        let mut news = self.news.lock();
+        news.entry(dataset.to_owned()).or_default().outcomes.insert(id.to_owned());
+    }
+
+    /// Looks for outcomes that it was not told of when a manifest is needed next.
+    pub fn recheck(&self) {
+        self.news.lock().values_mut().for_each(|news| news.is_complete = false);
     }
 
     /// Writes the scheduled events that are due at `time`; returns the new ones, by key, with their bytes. Of the times that passed while
@@ -66,20 +101,40 @@ impl Coordinator {
     /// Closes all windows of the dataset's models that its data has passed. Their keys go to `closed`, also where a later one fails.
     /// The caller makes sure that no file of the dataset is being validated: see [`undecided_file`](Self::undecided_file).
     pub async fn close_windows(&self, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
+        let mut manifests = self.manifests.lock().await;
+        let manifest = self.update_manifest(&mut manifests, dataset).await?;
         for (name, model) in self.settings.models.iter().filter(|(_, model)| model.dataset == dataset) {
             let policy = WindowPolicy {
                 window: model.window,
                 block: model.block,
             };
-            let closer = WindowCloser {
+            let mut closer = WindowCloser {
                 store: &self.store,
-                ledger: &self.ledger,
+                manifest: &mut *manifest,
                 windows: &*self.windows,
             };
-            let result = closer.close_model(name, policy, dataset, closed).await;
+            let result = closer.close_model(name, policy, closed).await;
             result.map_err(|e| e.context(format!("cannot close windows of `{name}`")))?;
         }
         Ok(())
+    }
+
+    /// The dataset's manifest with all outcomes that are known of.
+    async fn update_manifest<'a>(&self, manifests: &'a mut BTreeMap<String, Manifest>, dataset: &str) -> Result<&'a mut Manifest> {
+        let manifest = manifests
+            .entry(dataset.to_owned())
+            .or_insert_with(|| Manifest::new(self.store.clone(), dataset));
+        let news = self.news.lock().entry(dataset.to_owned()).or_default().clone();
+        let updated = match news.is_complete {
+            true => manifest.add_outcomes(&self.ledger, &news.outcomes).await,
+            false => manifest.add_missing_outcomes(&self.ledger).await,
+        };
+        updated.map_err(|e| e.context(format!("cannot keep the manifest of `{dataset}`")))?;
+        let mut noted = self.news.lock();
+        let now = noted.entry(dataset.to_owned()).or_default();
+        now.is_complete = true;
+        now.outcomes.retain(|id| !news.outcomes.contains(id));
+        Ok(manifest)
     }
 
     /// A file of the dataset that has neither an outcome nor a dead letter. A file that was overwritten after its outcome counts as
@@ -87,15 +142,16 @@ impl Coordinator {
     pub async fn undecided_file(&self, dataset: &str) -> Result<Option<String>> {
         let mut files = self.store.list(&Prefix::Raw.under(dataset), None, usize::MAX).await?;
         files.retain(|meta| !is_ignored(&meta.key));
-        let outcomes = self.ledger.list_outcomes(Some(StageKind::Validate.name()), Some(dataset)).await?;
-        let mut decided: BTreeSet<String> = outcomes.into_iter().map(|outcome| outcome.trigger.key).collect();
-        files.retain(|meta| !decided.contains(&meta.key));
+        let mut manifests = self.manifests.lock().await;
+        let manifest = self.update_manifest(&mut manifests, dataset).await?;
+        files.retain(|meta| !manifest.has_upload(&meta.key));
+        drop(manifests);
         if files.is_empty() {
             return Ok(None);
         }
         let letters = list_dead_letters(&self.store).await?.into_iter();
         let letters = letters.filter(|letter| letter.stage == StageKind::Validate.name() && letter.resource == dataset);
-        decided.extend(letters.map(|letter| letter.trigger.key));
+        let decided: BTreeSet<String> = letters.map(|letter| letter.trigger.key).collect();
         for ObjectMeta { key, size } in files {
             // Consoles write empty objects in place of folders: a listing has them without their last `/`, and no object has that key.
             let is_decided = decided.contains(&key) || (size == 0 && self.store.head(&key).await?.is_none());

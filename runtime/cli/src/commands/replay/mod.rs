@@ -150,7 +150,9 @@ impl Replayer<'_> {
             trained.ok_or_else(|| Error::not_found(format!("no outcome says how version {} of `{model}` was trained", version.version)))?;
         let featurized: OutcomeRecord = self.read_json(&trained.trigger.key).await?;
         let request: TrainingRequest = self.read_json(&featurized.trigger.key).await?;
-        let parts: BTreeSet<String> = request.data_files.into_iter().map(|part| part.data).collect();
+        let objects = self.store.blocking();
+        let files = tokio::task::spawn_blocking(move || request.data_files.read(&objects)).await??;
+        let parts: BTreeSet<String> = files.into_iter().map(|file| file.data).collect();
         let validated = ledger
             .list_outcomes(Some("validate"), None)
             .await?
