@@ -4,7 +4,7 @@
 //! object that a stage may write counts only through an outcome that names it: half a run triggers nothing.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,8 +13,8 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tidemill_core::{
     Digest, ErrorKind, ObjectMeta, Result,
-    layout::{self, Key, Prefix, is_ignored, literal_folder},
-    pipeline::{KeyRole, NodeSettings},
+    layout::{self, Key, Prefix, is_ignored, literal_folder, may_overlap},
+    pipeline::{KeyRole, NodeSettings, StageKind},
     record::OutcomeRecord,
 };
 use tidemill_run::{DeadLetter, failpoint, list_dead_letters, outcome_objects};
@@ -92,6 +92,7 @@ impl FlowState {
             self.queue.mark_settled([letter.id.clone()]);
             self.mark_dead(letter);
         }
+        let outcomes = self.outcomes_with_triggers(outcomes);
         let reads = outcomes.iter().map(|meta| async move { (meta, self.store.get(&meta.key).await) });
         let mut read = stream::iter(reads).buffered(READ_CONCURRENCY);
         while let Some((meta, bytes)) = read.next().await {
@@ -105,6 +106,32 @@ impl FlowState {
         self.scan(true).await?;
         self.mark_windows_due();
         Ok(())
+    }
+
+    /// The outcomes that may trigger a node, themselves or through what their stage may write. The others need not be read: a start does not
+    /// read what became of each file of a dataset.
+    fn outcomes_with_triggers(&self, mut outcomes: Vec<ObjectMeta>) -> Vec<ObjectMeta> {
+        let mut writers: BTreeMap<(String, String), bool> = BTreeMap::new();
+        outcomes.retain(|meta| {
+            let Some(Key::Outcome { stage, resource, .. }) = Key::parse(&meta.key) else {
+                return false;
+            };
+            let writer = writers.entry((stage.to_owned(), resource.to_owned()));
+            *writer.or_insert_with(|| self.may_write_triggers(stage, resource))
+                || self.nodes.iter().any(|node| node.is_triggered_by(&meta.key))
+        });
+        outcomes
+    }
+
+    /// Whether what the stage writes may trigger a node. What a stage that the project adds, or does not have any more, may have written is
+    /// not known.
+    fn may_write_triggers(&self, stage: &str, resource: &str) -> bool {
+        let node = self
+            .pipeline
+            .node(stage, resource)
+            .filter(|_| StageKind::from_name(stage).is_some());
+        let triggers = || self.nodes.iter().flat_map(|node| &node.on);
+        node.is_none_or(|node| node.writes.iter().any(|writes| triggers().any(|on| may_overlap(on, writes))))
     }
 
     /// Lists all external objects. `first`: also routes those that were taken in before.
