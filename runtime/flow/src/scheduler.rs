@@ -17,8 +17,8 @@ use tidemill_core::{
     pipeline::{KeyRole, NodeSettings, StageKind},
     record::OutcomeRecord,
 };
-use tidemill_run::{DeadLetter, failpoint, list_dead_letters, outcome_objects};
-use tidemill_store::ListedObject;
+use tidemill_run::{DeadLetter, failpoint, find_dead_letter, list_dead_letters, outcome_objects};
+use tidemill_store::{ChangeToken, ListedObject};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -228,16 +228,24 @@ impl FlowState {
         if known.is_empty() {
             return Ok(());
         }
-        let stored = list_dead_letters(&self.store).await?;
+        let listed = self.store.list_with_tokens(&Prefix::Dead.root()).await?;
+        let listed: BTreeMap<&str, ChangeToken> = listed.iter().map(|found| (found.meta.key.as_str(), found.change_token)).collect();
         for letter in known {
-            match stored.iter().find(|other| other.id == letter.id) {
-                Some(other) => self.mark_dead(other.clone()),
-                None => {
-                    self.revive(&letter);
-                    self.notify();
-                }
+            let key = layout::dead_letter(&letter.stage, &letter.resource, &letter.id);
+            let Some(token) = listed.get(key.as_str()) else {
+                self.revive(&letter);
+                self.notify();
+                continue;
+            };
+            // Another process may have marked it as dropped. Only what changed is read.
+            if self.letter_tokens.lock().get(&key) != Some(token)
+                && let Some(letter) = find_dead_letter(&self.store, &key).await?
+            {
+                self.mark_dead(letter);
+                self.letter_tokens.lock().insert(key, *token);
             }
         }
+        self.letter_tokens.lock().retain(|key, _| listed.contains_key(key.as_str()));
         Ok(())
     }
 

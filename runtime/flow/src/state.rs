@@ -11,7 +11,7 @@ use tidemill_core::{
     pipeline::{NodeSettings, Pipeline, StagePolicy},
 };
 use tidemill_run::DeadLetter;
-use tidemill_store::Store;
+use tidemill_store::{ChangeToken, Store};
 use tidemill_worker::Coordinator;
 use tokio::sync::Notify;
 
@@ -32,6 +32,8 @@ pub(crate) struct FlowState {
     /// Outlives this flow if another one takes its place.
     pub(crate) queue: Arc<Queue>,
     pub(crate) settling: SettlingFiles,
+    /// The dead letters as they were when they were read, by key.
+    pub(crate) letter_tokens: Mutex<BTreeMap<String, ChangeToken>>,
     /// One scan at a time.
     pub(crate) scanning: tokio::sync::Mutex<()>,
     /// The scheduler has something to do.
@@ -74,6 +76,7 @@ impl FlowState {
             options,
             queue,
             settling: SettlingFiles::default(),
+            letter_tokens: Mutex::default(),
             scanning: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             inner: Mutex::default(),

@@ -63,16 +63,20 @@ pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<Dea
 pub async fn list_dead_letters(store: &Store) -> Result<Vec<DeadLetter>> {
     let mut letters = Vec::new();
     for meta in store.list(&Prefix::Dead.root(), None, usize::MAX).await? {
-        match store.get(&meta.key).await {
-            Ok(bytes) => {
-                letters
-                    .push(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{}` is not a dead letter: {e}", meta.key)))?);
-            }
-            Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        letters.extend(find_dead_letter(store, &meta.key).await?);
     }
     Ok(letters)
+}
+
+/// The dead letter with this key; `None` if it was deleted.
+pub async fn find_dead_letter(store: &Store, key: &str) -> Result<Option<DeadLetter>> {
+    match store.get(key).await {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| Error::input(format!("`{key}` is not a dead letter: {e}"))),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Deletes the letter, so that its event is delivered again: a running flow notices, or the next start does.

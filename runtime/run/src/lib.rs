@@ -26,7 +26,7 @@ mod windows;
 pub use access::{AccessLog, Grants, ScopedObjects};
 pub use attempt::{Attempt, RunReport};
 pub use budget::Budget;
-pub use dead_letters::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
+pub use dead_letters::{DeadLetter, drop_dead_letter, find_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
 pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait};
 pub use fetch::{MAX_FETCH_BYTES, fetch, response_too_large};
 pub use ledger::{Commit, Ledger};

@@ -21,7 +21,7 @@ use crate::Ledger;
 /// Number of entries of a pack.
 const PACK_ENTRIES: usize = 1000;
 /// Maximum number of arrivals of an entry.
-const MAX_ARRIVALS: usize = 1000;
+const MAX_ARRIVALS: usize = 100;
 const READ_CONCURRENCY: usize = 16;
 
 /// A dataset's manifest as far as this process has read it.
