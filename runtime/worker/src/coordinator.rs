@@ -162,3 +162,130 @@ impl Coordinator {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemill_core::{
+        Decision, Digest, Trigger, layout,
+        pipeline::deployment::ModelWindows,
+        record::{DataFile, DataFiles, MonitoringWindow, OutcomeRecord},
+        time::Span,
+        trigger_id,
+    };
+    use tidemill_run::NoPredictions;
+
+    use super::*;
+
+    fn coordinator(store: &Store) -> Coordinator {
+        let span = |text: &str| Span::parse(text).unwrap();
+        let model = ModelWindows {
+            dataset: "d".into(),
+            window: span("1 day"),
+            block: span("1 hour"),
+        };
+        let settings = CoordinatorSettings {
+            models: BTreeMap::from([("m".to_owned(), model)]),
+            schedules: Vec::new(),
+        };
+        Coordinator::new(settings, store.clone(), Arc::new(NoPredictions))
+    }
+
+    /// Commits the outcome of an upload with one hour's data; returns its id.
+    async fn commit(store: &Store, hour: i64, decision: Decision) -> String {
+        let key = layout::raw("d", &format!("{hour}.csv"));
+        store.create(&key, hour.to_string().into()).await.unwrap();
+        let digest = Digest::sha256(hour.to_string().as_bytes());
+        let from = Timestamp::from_second(hour * 3600).unwrap();
+        let until = Timestamp::from_second(hour * 3600 + 3599).unwrap();
+        let file = DataFile {
+            dataset: "d".into(),
+            data: layout::data_file("d", &hour.to_string()),
+            digest: digest.clone(),
+            profile: String::new(),
+            rows: 1,
+            quarantined: 0,
+            quarantine: None,
+            from,
+            until,
+        };
+        let id = trigger_id("validate", "d", &key, &digest);
+        let outcome = OutcomeRecord {
+            stage: "validate".into(),
+            resource: "d".into(),
+            trigger: Trigger { key, digest },
+            run_key: "0".repeat(32),
+            component: Digest::sha256(b"c"),
+            config: Digest::sha256(b"{}"),
+            engines: tidemill_run::ENGINES.into(),
+            as_of: until,
+            decision,
+            reason: String::new(),
+            findings: vec![],
+            error: None,
+            result: serde_json::to_value(file).unwrap(),
+            outputs: vec![],
+            depth: 1,
+        };
+        Ledger::new(store.clone()).commit(&outcome).await.unwrap();
+        id
+    }
+
+    async fn close(coordinator: &Coordinator) -> Vec<String> {
+        let mut closed = Vec::new();
+        coordinator.close_windows("d", &mut closed).await.unwrap();
+        closed
+    }
+
+    async fn window(store: &Store, key: &str) -> MonitoringWindow {
+        serde_json::from_slice(&store.get(key).await.unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn windows_close_with_the_files_that_are_known() {
+        let store = Store::memory();
+        for hour in 0..24 {
+            commit(&store, hour, Decision::Done).await;
+        }
+        let warm = coordinator(&store);
+        let first = close(&warm).await;
+        assert_eq!(first, ["windows/m/1970-01-01T00-00-00Z.json"]);
+        assert_eq!(window(&store, &first[0]).await.data_files.count(), 24);
+        assert!(close(&warm).await.is_empty());
+        for hour in 24..48 {
+            let id = commit(&store, hour, Decision::Done).await;
+            warm.note_validation("d", &id);
+        }
+        let second = close(&warm).await;
+        let files = window(&store, &second[0]).await.data_files;
+        assert!(matches!(&files, DataFiles::Set(set) if set.files == 48), "{files:?}");
+        let blocking = store.blocking();
+        let listed = tokio::task::spawn_blocking(move || files.read(&blocking)).await.unwrap().unwrap();
+        assert_eq!((listed.len(), listed[46].data.as_str()), (48, "datasets/d/46/data.parquet"));
+        assert_eq!(store.list_all("datasets/d/sets/").await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_outcome_that_nothing_told_of_is_found_at_a_recheck_and_a_start() {
+        let store = Store::memory();
+        let warm = coordinator(&store);
+        assert!(close(&warm).await.is_empty());
+        commit(&store, 23, Decision::Done).await;
+        assert!(close(&warm).await.is_empty());
+        warm.recheck();
+        assert_eq!(close(&warm).await.len(), 1);
+        commit(&store, 47, Decision::Done).await;
+        assert_eq!(close(&coordinator(&store)).await, ["windows/m/1970-01-02T00-00-00Z.json"]);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_undecided_until_its_validation_is_settled() {
+        let store = Store::memory();
+        let warm = coordinator(&store);
+        store.create("raw/d/7.csv", "7".into()).await.unwrap();
+        store.create("raw/d/.hidden.csv", "x".into()).await.unwrap();
+        assert_eq!(warm.undecided_file("d").await.unwrap().as_deref(), Some("raw/d/7.csv"));
+        let id = commit(&store, 7, Decision::Rejected).await;
+        warm.note_validation("d", &id);
+        assert_eq!(warm.undecided_file("d").await.unwrap(), None);
+    }
+}
