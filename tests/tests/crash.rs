@@ -47,7 +47,9 @@ struct Driver {
 impl Driver {
     fn new(tidemill: &Path, folder: &Path, environment: &[(&str, &str)], plan: Vec<String>) -> Result<Self> {
         let project = small::project(folder)?;
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        // A planned kill is no fault of the event that it meets, however often that happens.
+        let environment = environment.iter().copied().chain([("TIDEMILL_FORGET_UNFINISHED", "1")]);
+        let environment = environment.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         Ok(Self {
             tidemill: tidemill.to_owned(),
             project,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidemill_api::{ApiState, FlowSlot};
 use tidemill_control::Control;
-use tidemill_core::{Digest, Error, Result, pipeline::deployment::ServingConfig};
+use tidemill_core::{Digest, Error, ErrorKind, Result, pipeline::deployment::ServingConfig};
 use tidemill_engine::{
     Engine, EngineOptions,
     serve::{HostRoutes, ServeLimits, ServeOptions, ServedComponent, Server},
@@ -21,6 +21,7 @@ use crate::{
     ComponentRunner, ModelState, Project, RunningApp, ServeSettings,
     champions::{list_models, sample_request},
     components::{ComponentDigests, read_onnx},
+    places::StorePlaces,
     run_environment,
     running::Parts,
     windows,
@@ -90,8 +91,10 @@ impl App {
     pub async fn serve(&self, listener: TcpListener, settings: ServeSettings) -> Result<RunningApp> {
         let project = &self.project;
         let queue = project.settings.queue.as_deref().map(MessageQueue::open).transpose()?.map(Arc::new);
+        let places = StorePlaces::open(project, &self.store)?;
+        self.check_conditional_writes().await?;
         let log = DurableLog::open(
-            &project.state_path("log"),
+            &places.log,
             self.store.clone(),
             ServingConfig::from_pipeline(&project.pipeline).models,
             LogOptions::default(),
@@ -107,7 +110,7 @@ impl App {
         let sql = project.sql_engine(None)?;
         let runner = Arc::new(ComponentRunner::new(project.clone(), self.engine.clone()));
         let components = read_components(&runner).await?;
-        let flow = Flow::start(self.flow_setup(project, &runner, &sql, &log, &settings)).await?;
+        let flow = Flow::start(self.flow_setup(project, &runner, &sql, &log, &settings, &places)).await?;
         let _first = slot.set(flow.clone());
         RunningApp::new(Parts {
             follower: queue.clone().map(|queue| follow(flow.clone(), queue)),
@@ -122,7 +125,20 @@ impl App {
             runner,
             components,
             queue,
+            places,
         })
+    }
+
+    /// Refuses a store whose conditional writes do not hold. One that cannot be tried now, or not with these rights, is not refused.
+    async fn check_conditional_writes(&self) -> Result<()> {
+        match self.store.check_conditional_writes().await {
+            Err(error) if error.kind == ErrorKind::Config => Err(error),
+            Err(error) => {
+                tracing::warn!("the store's conditional writes were not tried: {error}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Serves the predict component, without routes of the host.
@@ -190,6 +206,7 @@ impl App {
         sql: &SqlEngine,
         log: &DurableLog,
         settings: &ServeSettings,
+        places: &StorePlaces,
     ) -> FlowSetup {
         FlowSetup {
             pipeline: project.pipeline.clone(),
@@ -199,7 +216,7 @@ impl App {
             windows: Arc::new(windows::LogWindows::new(log.clone(), self.store.clone())),
             options: FlowOptions {
                 poll_interval: settings.poll_interval(project, &self.store),
-                queue_path: Some(project.queue_file()),
+                queue_path: Some(places.queue.clone()),
                 environment: run_environment(),
                 ..FlowOptions::default()
             },

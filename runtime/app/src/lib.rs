@@ -27,6 +27,7 @@ mod difference;
 mod fixture;
 mod install;
 mod listen;
+mod places;
 mod project;
 mod queries;
 mod reload;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tidemill_core::{Digest, Error, Result, pipeline::Pipeline, project};
+use tidemill_core::{Error, Result, pipeline::Pipeline, project};
 use tidemill_host::{SqlEngine, SqlOptions};
 use tidemill_store::Store;
 
@@ -76,7 +76,7 @@ impl Project {
             location: match store {
                 // As typed, from where it was typed.
                 Some(store) => store.to_owned(),
-                None => resolve_location(root, settings.path.as_deref().unwrap_or(".tidemill/store")),
+                None => own_location(root, &settings),
             },
             settings,
             observe,
@@ -106,12 +106,9 @@ impl Project {
         Store::open(&self.location)
     }
 
-    /// The file of the flow's queue. What waits is about one store: each bucket has a queue of its own.
-    pub fn queue_file(&self) -> PathBuf {
-        match self.location.contains("://") {
-            true => self.state_path(&format!("queue-{}.redb", Digest::sha256(self.location.as_bytes()).short())),
-            false => self.state_path("queue.redb"),
-        }
+    /// Whether the store is the one that the project file names, not one that was chosen for a command.
+    pub(crate) fn is_own_store(&self) -> bool {
+        self.location == own_location(&self.root, &self.settings)
     }
 
     /// SQL for stages.
@@ -194,6 +191,10 @@ pub(crate) fn read(root: &Path, path: &str) -> Result<String> {
         std::io::ErrorKind::NotFound => Error::not_found(format!("`{path}` is not in `{}`", root.display())),
         _ => Error::config(format!("`{}` cannot be read: {e}", whole.display())),
     })
+}
+
+fn own_location(root: &Path, settings: &StoreSettings) -> String {
+    resolve_location(root, settings.path.as_deref().unwrap_or(".tidemill/store"))
 }
 
 /// A location of `tidemill.toml`: folders are named from the project's.

@@ -96,7 +96,9 @@ impl RunningApp {
         } = checked;
         let parts = &self.parts;
         let setup = |project: &Project, runner: &Arc<ComponentRunner>, log: &DurableLog| {
-            parts.app.flow_setup(project, runner, &parts.sql, log, &parts.settings)
+            parts
+                .app
+                .flow_setup(project, runner, &parts.sql, log, &parts.settings, &parts.places)
         };
         parts.flow.stop().await?;
         // What was predicted so far is filed by the windows of its time. Where the store does not answer, it is by those of now.

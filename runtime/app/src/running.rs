@@ -17,7 +17,7 @@ use tidemill_predictions::DurableLog;
 use tidemill_store::MessageQueue;
 use tokio::task::JoinHandle;
 
-use crate::{App, ComponentRunner, ModelState, Project, ServeSettings, app::follow, components::ComponentDigests};
+use crate::{App, ComponentRunner, ModelState, Project, ServeSettings, app::follow, components::ComponentDigests, places::StorePlaces};
 
 /// What a served project consists of.
 pub(crate) struct Parts {
@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     /// The components as this configuration found them.
     pub(crate) components: ComponentDigests,
     pub(crate) queue: Option<Arc<MessageQueue>>,
+    /// Locks the store as long as it is served.
+    pub(crate) places: StorePlaces,
     pub(crate) follower: Option<JoinHandle<()>>,
     pub(crate) exporter: Option<otlp::Exporter>,
 }
@@ -53,7 +55,7 @@ impl RunningApp {
         std::fs::write(&address_file, format!("http://{}", parts.server.addr()))
             .map_err(|e| Error::config(format!("cannot write `{}`: {e}", address_file.display())))?;
         let app = Self {
-            sampler: sampler(parts.flow.clone(), parts.app.project().state_path("log")),
+            sampler: sampler(parts.flow.clone(), parts.places.log.clone()),
             parts,
             address_file,
             cancelled: Arc::default(),
@@ -71,7 +73,7 @@ impl RunningApp {
 
     /// Takes the place of the flow before: in the metrics, and where a bucket's notifications go.
     pub(crate) fn set_flow(&mut self, flow: Flow) {
-        self.sampler = sampler(flow.clone(), self.project().state_path("log"));
+        self.sampler = sampler(flow.clone(), self.parts.places.log.clone());
         tidemill_observe::global().register_sampler(&self.sampler);
         let parts = &mut self.parts;
         if let Some(follower) = parts.follower.take() {

@@ -95,7 +95,7 @@ impl Manifest {
         let (dataset, stage) = (self.dataset.as_str(), StageKind::Validate.name());
         let each = new
             .into_iter()
-            .map(|id| async move { Ok::<_, Error>((ledger.find(stage, dataset, &id).await?, id)) });
+            .map(|id| async move { Ok::<_, Error>((ledger.find_readable(stage, dataset, &id).await?, id)) });
         let found: Vec<_> = stream::iter(each).buffered(READ_CONCURRENCY).try_collect().await?;
         let found = found.into_iter().filter_map(|(outcome, id)| Some((id, outcome?)));
         let mut arrivals: Vec<_> = found

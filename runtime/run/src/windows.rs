@@ -3,7 +3,7 @@
 //! `windows/<model>/<start>.json` names the window's predictions by content. The files that hold them are listed in
 //! `logs/<model>/<start>.json` instead: how the log was cut into files is not reproducible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -54,7 +54,7 @@ pub struct WindowPolicy {
     pub block: Span,
 }
 
-/// Closes windows. The caller makes sure that no file of the dataset is being validated.
+/// Closes windows of a dataset's models.
 pub struct WindowCloser<'a> {
     /// The objects.
     pub store: &'a Store,
@@ -62,13 +62,16 @@ pub struct WindowCloser<'a> {
     pub manifest: &'a mut Manifest,
     /// The prediction log.
     pub windows: &'a dyn WindowSource,
+    /// Keys of data files that close no window yet: uploads that came before theirs are not settled.
+    pub held_back: &'a BTreeSet<String>,
 }
 
 impl WindowCloser<'_> {
     /// Closes all windows of `model` that the data has passed, in order. Keys of closed windows go to `closed`, also where a later one
     /// fails.
     pub async fn close_model(&mut self, model: &str, policy: WindowPolicy, closed: &mut Vec<String>) -> Result<()> {
-        let Some(watermark) = self.manifest.files().iter().map(|file| file.until).max() else {
+        let passing = self.manifest.files().iter().filter(|file| !self.held_back.contains(&file.data));
+        let Some(watermark) = passing.map(|file| file.until).max() else {
             return Ok(());
         };
         let last = self.last_closed(model).await?;
@@ -116,8 +119,9 @@ impl WindowCloser<'_> {
 
     /// The start of the last closed window.
     async fn last_closed(&self, model: &str) -> Result<Option<Timestamp>> {
-        let last = self.store.list(&Prefix::Windows.under(model), None, usize::MAX).await?.pop();
-        Ok(last.and_then(|meta| window_start(&meta.key)))
+        let listed = self.store.list(&Prefix::Windows.under(model), None, usize::MAX).await?;
+        // A stray file may sort behind all windows.
+        Ok(listed.iter().rev().find_map(|meta| window_start(&meta.key)))
     }
 }
 

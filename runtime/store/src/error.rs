@@ -289,6 +289,13 @@ pub(crate) fn not_found(key: &str) -> Error {
     Error::not_found(format!("`{key}` is not in the store"))
 }
 
+/// The object has more bytes than its reader takes.
+pub(crate) fn too_large(key: &str, size: u64, limit: u64) -> Error {
+    Error::limit(format!(
+        "`{key}` has {size} bytes, and at most {limit} are read at once here; remove it if it does not belong there, or put it in parts"
+    ))
+}
+
 /// Whether a write may have been done although it failed: the request was sent, and no response refused it.
 pub(crate) fn is_indeterminate(error: &RemoteError) -> bool {
     if !matches!(error, RemoteError::Generic { .. }) {

@@ -15,8 +15,8 @@ use object_store::{
 use tidemill_core::{Digest, Error, ErrorKind, Hasher, ObjectMeta, PutResult, Result};
 
 use crate::{
-    Bucket, ChangeToken, ListedObject, ObjectDigest,
-    error::{Endpoint, is_indeterminate, not_found},
+    Bucket, ChangeToken, ListedObject, MAX_OBJECT_SIZE, ObjectDigest,
+    error::{Endpoint, is_indeterminate, not_found, too_large},
     listing::ListingOrder,
 };
 
@@ -110,9 +110,13 @@ impl Remote {
         &self.endpoint
     }
 
-    pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
-        let read = async { self.store.get(&self.path(key)?).await?.bytes().await };
-        read.await.map_err(|e| self.map_error("read", key, e))
+    pub(super) async fn get(&self, key: &str, limit: u64) -> Result<Bytes> {
+        let open = async { self.store.get(&self.path(key)?).await };
+        let found = open.await.map_err(|e| self.map_error("read", key, e))?;
+        if found.meta.size > limit {
+            return Err(too_large(key, found.meta.size, limit));
+        }
+        found.bytes().await.map_err(|e| self.map_error("read", key, e))
     }
 
     /// The server cuts the range at the object's end. Beyond the end it answers with an error, and HEAD tells this from another.
@@ -190,10 +194,13 @@ impl Remote {
         if !is_undecided(&error) {
             return Err(WriteError::Failed(self.map_error("written", key, error)));
         }
-        match self.get_if_exists(key).await.map_err(WriteError::Failed)? {
-            Some(there) if there == bytes => Ok(PutResult::Unchanged),
-            Some(_) => Ok(PutResult::Conflict),
-            None => Err(WriteError::Undecided(error)),
+        // Content that is longer than the new is other content: it is not read.
+        match self.get(key, bytes.len() as u64).await {
+            Ok(there) if there == bytes => Ok(PutResult::Unchanged),
+            Ok(_) => Ok(PutResult::Conflict),
+            Err(found) if found.kind == ErrorKind::Limit => Ok(PutResult::Conflict),
+            Err(found) if found.kind == ErrorKind::NotFound => Err(WriteError::Undecided(error)),
+            Err(found) => Err(WriteError::Failed(found)),
         }
     }
 
@@ -218,6 +225,40 @@ impl Remote {
             Ok(()) => Ok(PutResult::Written),
             Err(error) if is_undecided(&error) => Err(WriteError::Undecided(error)),
             Err(error) => Err(WriteError::Failed(self.map_error("written", key, error))),
+        }
+    }
+
+    /// Tries conditions that must not hold, on an object with this key.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) async fn check_conditional_writes(&self, key: &str) -> Result<()> {
+        let probed = self.probe(key).await;
+        let removed = self.delete(key).await;
+        if let Some(header) = probed? {
+            return Err(Error::config(format!(
+                "{} writes an object although its condition {header} does not hold: two programs would overwrite each other's records there; \
+                 use a server that has conditional writes",
+                self.endpoint.server
+            )));
+        }
+        removed
+    }
+
+    /// The header of the first condition that is ignored.
+    #[cfg(not(target_family = "wasm"))]
+    async fn probe(&self, key: &str) -> Result<Option<&'static str>> {
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        self.create(key, bytes("first")).await?;
+        if self.create(key, bytes("second")).await? != PutResult::Conflict {
+            return Ok(Some("`If-None-Match: *`"));
+        }
+        let Some((_, old)) = self.get_version(key).await? else {
+            return Err(not_found(key));
+        };
+        self.replace(key, bytes("third")).await?;
+        match self.put(key, &bytes("fourth"), PutMode::Update(old)).await {
+            Ok(()) => Ok(Some("`If-Match`")),
+            Err(RemoteError::Precondition { .. }) => Ok(None),
+            Err(error) => Err(self.map_error("written", key, error)),
         }
     }
 
@@ -281,23 +322,20 @@ impl Remote {
         })
     }
 
-    async fn get_if_exists(&self, key: &str) -> Result<Option<Bytes>> {
-        match self.get(key).await {
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
-        }
-    }
-
     async fn get_version(&self, key: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
         let read = async {
             let result = self.store.get(&self.path(key)?).await?;
+            let size = result.meta.size;
+            if size > MAX_OBJECT_SIZE {
+                return Ok(Err(too_large(key, size, MAX_OBJECT_SIZE)));
+            }
             let version = UpdateVersion {
                 e_tag: result.meta.e_tag.clone(),
                 version: result.meta.version.clone(),
             };
-            Ok((result.bytes().await?, version))
+            Ok(Ok((result.bytes().await?, version)))
         };
-        match read.await.map_err(|e| self.map_error("read", key, e)) {
+        match read.await.map_err(|e| self.map_error("read", key, e)).flatten() {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }

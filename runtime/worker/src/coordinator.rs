@@ -98,11 +98,15 @@ impl Coordinator {
         Ok(written)
     }
 
-    /// Closes all windows of the dataset's models that its data has passed. Their keys go to `closed`, also where a later one fails.
-    /// The caller makes sure that no file of the dataset is being validated: see [`undecided_file`](Self::undecided_file).
-    pub async fn close_windows(&self, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
+    /// Closes all windows of the dataset's models that its data has passed. Their keys go to `closed`. One model's trouble does not stop the
+    /// others: the error is the first of them.
+    ///
+    /// The caller makes sure that all uploads are settled that came before a file that may close a window (see
+    /// [`undecided_file`](Self::undecided_file)); data files with the keys `held_back` close none.
+    pub async fn close_windows(&self, dataset: &str, held_back: &BTreeSet<String>, closed: &mut Vec<String>) -> Result<()> {
         let mut manifests = self.manifests.lock().await;
         let manifest = self.update_manifest(&mut manifests, dataset).await?;
+        let mut all = Ok(());
         for (name, model) in self.settings.models.iter().filter(|(_, model)| model.dataset == dataset) {
             let policy = WindowPolicy {
                 window: model.window,
@@ -112,11 +116,12 @@ impl Coordinator {
                 store: &self.store,
                 manifest: &mut *manifest,
                 windows: &*self.windows,
+                held_back,
             };
             let result = closer.close_model(name, policy, closed).await;
-            result.map_err(|e| e.context(format!("cannot close windows of `{name}`")))?;
+            all = all.and(result.map_err(|e| e.context(format!("cannot close windows of `{name}`"))));
         }
-        Ok(())
+        all
     }
 
     /// The dataset's manifest with all outcomes that are known of.
@@ -232,7 +237,7 @@ mod tests {
 
     async fn close(coordinator: &Coordinator) -> Vec<String> {
         let mut closed = Vec::new();
-        coordinator.close_windows("d", &mut closed).await.unwrap();
+        coordinator.close_windows("d", &BTreeSet::new(), &mut closed).await.unwrap();
         closed
     }
 

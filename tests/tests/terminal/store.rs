@@ -297,7 +297,7 @@ impl Records {
         let config = json!({ "model": { "gates": ["auc >= 0.6", "auc >= champion.auc - 0.25"] } });
         let digest = digest_json(&config);
         self.put(&layout::config(&digest), &config)?;
-        let key = layout::evaluation(MODEL, &key_of_run(self.runs));
+        let key = layout::evaluation(MODEL, &key_of_run(self.runs), None);
         let evaluation = Evaluation {
             metrics: metrics(number),
             champion: champion.map(metrics),

@@ -21,7 +21,7 @@ pub use ledger::{OutcomeRecord, OutputObject, ReadRecord, RunRecord};
 pub use manifest::{Arrival, ManifestEntry, ManifestTotals};
 pub use model::{
     ColumnDrift, Evaluation, MetricSlice, ModelAlias, ModelVersion, MonitoringReport, MonitoringWindow, Registration, RetrainAction,
-    RetrainDecision, TrainingRequest, TrainingResult, WindowSegments, WindowSummary,
+    RetrainDecision, TrainingRequest, TrainingResult, UnjudgedWindow, WindowSegments, WindowSummary,
 };
 
 /// Serializes a record as it is stored: pretty JSON with a trailing newline.

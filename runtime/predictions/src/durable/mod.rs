@@ -101,7 +101,7 @@ impl DurableLog {
         std::fs::create_dir_all(folder).map_err(io_error)?;
         let lock = lock_folder(folder)?;
         for path in sealer::list_files(folder).map_err(io_error)? {
-            wal::truncate_torn_tail(&path).map_err(io_error)?;
+            sealer::prepare_file(&path);
         }
         let active = ActiveFile::default();
         let models = Arc::new(Mutex::new(models));
