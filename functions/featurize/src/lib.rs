@@ -56,10 +56,11 @@ impl Stage for Featurize {
             let reason = format!("there is not enough to train `{}` on", config.model.name);
             Ok(Outcome::rejected(reason, findings).with_as_of(request.as_of))
         };
-        if request.data_files.is_empty() {
+        let files = request.data_files.read(host.objects())?;
+        if files.is_empty() {
             return reject(vec![error_finding("rows", "the request names no data file".into(), 0)]);
         }
-        let source = source::build_source(&request, &config)?;
+        let source = source::build_source(&files, request.as_of, &config)?;
         host.report_progress(0.05, "reading the data files");
         let Some(rows) = rows::read_rows(&source, &config, host)? else {
             let message = format!("no row has the label `{}`", config.features.label);

@@ -19,6 +19,7 @@ use crate::{
 pub(crate) fn measure(
     served: &PredictionTable,
     window: &MonitoringWindow,
+    files: &[DataFile],
     version: &ModelVersion,
     labels: &[ObjectMeta],
     config: &Config,
@@ -32,7 +33,7 @@ pub(crate) fn measure(
         truths.push(sql);
         tables.extend(bound);
     }
-    if let Some((sql, bound)) = labels_by_key(served, window, config) {
+    if let Some((sql, bound)) = labels_by_key(served, window, files, config) {
         truths.push(sql);
         tables.extend(bound);
     }
@@ -123,47 +124,42 @@ fn labels_by_id(labels: &[ObjectMeta]) -> Option<(String, Vec<Table>)> {
 }
 
 /// The labels by key, or `None` if requests carry no key or the dataset has no rows in the window.
-fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, config: &Config) -> Option<(String, Vec<Table>)> {
+fn labels_by_key(served: &PredictionTable, window: &MonitoringWindow, files: &[DataFile], config: &Config) -> Option<(String, Vec<Table>)> {
     let features = &config.features;
     let in_window = |file: &&DataFile| file.until >= window.start && file.from < window.end;
-    let mut files: Vec<&DataFile> = window.data_files.iter().filter(in_window).collect();
+    let mut files: Vec<&DataFile> = files.iter().filter(in_window).collect();
     files.sort_by_key(|file| (file.until, &file.digest));
     files.dedup_by_key(|file| &file.digest);
     if files.is_empty() || features.key.is_empty() || !features.key.iter().all(|k| served.columns.contains(k)) {
         return None;
     }
-    let tables: Vec<Table> = (0..)
-        .zip(&files)
-        .map(|(i, file)| Table::parquet(&format!("file{i}"), [&file.data]))
-        .collect();
+    let table = Table::parquet("files", files.iter().map(|file| &file.data));
     let on: Vec<String> = features.key.iter().map(|k| format!("p.{0} = f.{0}", quote_identifier(k))).collect();
     let sql = format!(
         "SELECT p.\"_id\" AS id, CAST(f.{label} AS VARCHAR) AS label, 1 AS place FROM served p JOIN ({truth}) f ON {on}",
         label = quote_identifier(&features.label),
-        truth = labels_sql(config, window, tables.len()),
+        truth = labels_sql(config, window),
         on = on.join(" AND "),
     );
-    Some((sql, tables))
+    Some((sql, vec![table]))
 }
 
 /// The features' SQL over the window's rows. If two data files have a row with the same key, the row of the later file is kept, as in
 /// `featurize`.
-fn labels_sql(config: &Config, window: &MonitoringWindow, files: usize) -> String {
+fn labels_sql(config: &Config, window: &MonitoringWindow) -> String {
     let features = &config.features;
-    let all: Vec<String> = (0..files).map(|i| format!("SELECT *, {i} AS \"_file\" FROM file{i}")).collect();
     let columns = config.dataset.contract.columns.iter();
     let content = columns
         .filter(|(_, column)| !column.optional)
         .map(|(name, _)| quote_identifier(name));
     let order: Vec<String> = std::iter::once("\"_file\" DESC".to_owned()).chain(content).collect();
     format!(
-        "WITH {dataset} AS (SELECT * EXCLUDE (\"_file\") FROM ({all}) WHERE {time} >= {start} AND {time} < {end} \
+        "WITH {dataset} AS (SELECT * EXCLUDE (\"_file\") FROM files__numbered WHERE {time} >= {start} AND {time} < {end} \
          QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {order}) = 1) SELECT * FROM (\n{sql}\n)",
         order = order.join(", "),
         dataset = quote_identifier(&features.dataset),
         time = quote_identifier(&features.time),
         keys = quote_identifiers(&features.key),
-        all = all.join(" UNION ALL BY NAME "),
         start = timestamp_literal(window.start),
         end = timestamp_literal(window.end),
         sql = features.sql.trim().trim_end_matches(';'),

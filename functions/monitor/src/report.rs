@@ -7,7 +7,7 @@ use serde::Serialize;
 use tidemill_core::{
     Error, ErrorKind, Host, Level, ObjectMeta, ObjectsExt, Result, Table, digest_json,
     layout::{self, Key, Prefix},
-    record::{ModelVersion, MonitoringReport, MonitoringWindow, WindowSegments},
+    record::{DataFile, ModelVersion, MonitoringReport, MonitoringWindow, WindowSegments},
     sql::{quote_identifier, quote_identifiers, timestamp_literal},
 };
 
@@ -22,7 +22,8 @@ pub(crate) fn write_report(window: &MonitoringWindow, config: &Config, host: &dy
     host.report_progress(0.1, "reading the window's predictions");
     let served = prediction_table(window, host)?;
     let version = serving_version(window, host)?;
-    let (rows, window_rows) = count_rows(window, config, host)?;
+    let files = window.data_files.read(host.objects())?;
+    let (rows, window_rows) = count_rows(window, &files, config, host)?;
     let mut report = new_report(window, rows, window_rows, report_key(window, &labels));
     report.version = majority_version(window);
     if let Some(version) = version {
@@ -33,7 +34,7 @@ pub(crate) fn write_report(window: &MonitoringWindow, config: &Config, host: &dy
             report.drift = drift::measure(served, &version, &earlier, &config.model, host)?;
             report.drifted = report.drift.iter().any(|c| c.drifted);
             host.report_progress(0.8, "measuring accuracy");
-            (report.labelled, report.metrics) = accuracy::measure(served, window, &version, &labels, config, host)?;
+            (report.labelled, report.metrics) = accuracy::measure(served, window, &files, &version, &labels, config, host)?;
         }
     }
     host.objects().create_json(&report.key, &report)?;
@@ -89,7 +90,7 @@ fn report_key(window: &MonitoringWindow, labels: &[ObjectMeta]) -> String {
         predictions: &'a str,
     }
     let known = Known {
-        data_files: window.data_files.iter().map(|file| file.digest.as_str()).collect(),
+        data_files: window.data_files.digests(),
         labels,
         predictions: window.digest.as_str(),
     };
@@ -135,8 +136,8 @@ fn serving_version(window: &MonitoringWindow, host: &dyn Host) -> Result<Option<
 }
 
 /// The number of distinct keys of the dataset before the window's end, and in the window.
-fn count_rows(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Result<(u64, u64)> {
-    if window.data_files.is_empty() {
+fn count_rows(window: &MonitoringWindow, files: &[DataFile], config: &Config, host: &dyn Host) -> Result<(u64, u64)> {
+    if files.is_empty() {
         return Ok((0, 0));
     }
     let (time, key) = (quote_identifier(&config.dataset.time), &config.dataset.key);
@@ -152,11 +153,7 @@ fn count_rows(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Re
         start = timestamp_literal(window.start),
         end = timestamp_literal(window.end),
     );
-    let batches = read::query(
-        host,
-        &sql,
-        &[Table::parquet("files", window.data_files.iter().map(|file| &file.data))],
-    )?;
+    let batches = read::query(host, &sql, &[Table::parquet("files", files.iter().map(|file| &file.data))])?;
     Ok((read::first_count(&batches, "rows")?, read::first_count(&batches, "within")?))
 }
 

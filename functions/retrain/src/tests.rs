@@ -116,7 +116,7 @@ fn the_first_window_with_enough_rows_trains() {
         decision
     );
     let request: TrainingRequest = read(&host, &decision.request.unwrap());
-    assert_eq!((request.model.as_str(), request.data_files.len()), ("alarm", 1));
+    assert_eq!((request.model.as_str(), request.data_files.count()), ("alarm", 1));
     assert_eq!(request.as_of, day(3).parse().unwrap());
 }
 

@@ -1,6 +1,7 @@
 //! Measurements. Each prints a line and, with `--json`, also a JSON object. None fails because a figure is low.
 
 mod events;
+mod growth;
 mod lambda;
 mod numbers;
 mod project;
@@ -19,6 +20,9 @@ struct Arguments {
     /// Print a JSON object too.
     #[arg(long, global = true)]
     json: bool,
+    /// Measure `growth` with a hundred thousand files too.
+    #[arg(long, global = true)]
+    large: bool,
     /// The folder of projects; it is emptied first.
     #[arg(long, default_value = "target/bench", global = true)]
     dir: PathBuf,
@@ -39,6 +43,8 @@ struct Arguments {
 enum Measurement {
     /// From an object's appearance to the start of its stage.
     Events,
+    /// What one more file, its window and a training cost after many files.
+    Growth,
     /// Cold start, memory and size of each Lambda function, compared with Python's.
     Lambda(Lambda),
     /// Rows per second of validate, train and monitor, as they run in `tidemill up`.
@@ -70,6 +76,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let report = match &arguments.what {
         Measurement::Events => events::run(&arguments)?,
+        Measurement::Growth => growth::run(&arguments)?,
         Measurement::Lambda(lambda) => lambda::run(&arguments, lambda)?,
         Measurement::Stages => stages::run(&arguments)?,
         Measurement::Serve => serve::run(&arguments)?,

@@ -51,6 +51,11 @@ const BENCHES: &[Bench] = &[
         how: Program::Command,
     },
     Bench {
+        name: "growth",
+        what: "one file more, its window and a training, after 100 and 10,000 files; `--large`: after 100,000 too",
+        how: Program::Command,
+    },
+    Bench {
         name: "validate",
         what: "twenty checks on a million rows, beside one DuckDB scan by hand",
         how: Program::Command,
@@ -72,15 +77,15 @@ const BENCHES: &[Bench] = &[
     },
 ];
 
-/// `cargo xtask bench [name …] [--list] [--json]`.
+/// `cargo xtask bench [name …] [--list] [--json] [--large]`.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let (options, names): (Vec<&String>, Vec<&String>) = arguments.iter().partition(|a| a.starts_with("--"));
     if options.iter().any(|o| *o == "--list") {
         BENCHES.iter().for_each(|bench| println!("{:8} {}", bench.name, bench.what));
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(other) = options.iter().find(|o| **o != "--json") {
-        bail!("`{other}` is no option of `cargo xtask bench`: there is --list and --json");
+    if let Some(other) = options.iter().find(|o| !["--json", "--large"].contains(&o.as_str())) {
+        bail!("`{other}` is no option of `cargo xtask bench`: there is --list, --json and --large");
     }
     if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|bench| bench.name != name.as_str())) {
         let known: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
@@ -106,9 +111,7 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
             Program::Command => {
                 let mut command = machine.command(built("tidemill-bench"));
                 command.arg(bench.name).arg("--dir").arg(machine.target.join("bench"));
-                if !options.is_empty() {
-                    command.arg("--json");
-                }
+                command.args(&options);
                 command
             }
             Program::Lambda(script, packages) => {
@@ -119,9 +122,7 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
                 command.arg("--cargo-lambda").arg(emulators.join("cargo-lambda"));
                 command.arg("--python").arg(python_with(machine, packages)?);
                 command.arg("--script").arg(machine.root.join("infra/bench").join(script));
-                if !options.is_empty() {
-                    command.arg("--json");
-                }
+                command.args(&options);
                 command
             }
             Program::Example(example, component) => {

@@ -214,11 +214,13 @@ impl GateResult {
 
 impl DataWindow {
     fn from_request(request: &TrainingRequest) -> Option<Self> {
+        let files = &request.data_files;
+        let (from, until) = files.span()?;
         Some(Self {
-            files: request.data_files.len(),
-            rows: request.data_files.iter().map(|file| file.rows).sum(),
-            from: request.data_files.iter().map(|file| file.from).min()?,
-            until: request.data_files.iter().map(|file| file.until).max()?,
+            files: usize::try_from(files.count()).unwrap_or(usize::MAX),
+            rows: files.rows(),
+            from,
+            until,
         })
     }
 }

@@ -195,7 +195,8 @@ impl<T: Objects + ?Sized> ObjectsExt for T {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// Typed columns.
+    /// Typed columns. The table `<name>__numbered` has the same rows with the column `_file`, the place of the row's object among the
+    /// table's keys, from 0.
     Parquet,
     /// Every column as text. Lines that are not CSV go to the table `<name>__rejects(line, reason, raw)`.
     Csv,

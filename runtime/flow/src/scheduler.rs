@@ -4,7 +4,7 @@
 //! object that a stage may write counts only through an outcome that names it: half a run triggers nothing.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,12 +13,12 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tidemill_core::{
     Digest, Error, ErrorKind, ObjectMeta, Result,
-    layout::{self, Key, Prefix, is_ignored, literal_folder},
-    pipeline::{KeyRole, NodeSettings},
+    layout::{self, Key, Prefix, is_ignored, literal_folder, may_overlap},
+    pipeline::{KeyRole, NodeSettings, StageKind},
     record::OutcomeRecord,
 };
-use tidemill_run::{DeadLetter, failpoint, list_dead_letters, note_unjudged_window, outcome_objects, warn_passed_over};
-use tidemill_store::ListedObject;
+use tidemill_run::{DeadLetter, failpoint, find_dead_letter, list_dead_letters, note_unjudged_window, outcome_objects, warn_passed_over};
+use tidemill_store::{ChangeToken, ListedObject};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -99,6 +99,7 @@ impl FlowState {
             self.queue.mark_settled([letter.id.clone()]);
             self.mark_dead(letter);
         }
+        let outcomes = self.outcomes_with_triggers(outcomes);
         let reads = outcomes
             .iter()
             .map(|meta| async move { (meta, self.store.get_record(&meta.key).await) });
@@ -118,6 +119,32 @@ impl FlowState {
         }
         self.mark_windows_due();
         Ok(())
+    }
+
+    /// The outcomes that may trigger a node, themselves or through what their stage may write. The others need not be read: a start does not
+    /// read what became of each file of a dataset.
+    fn outcomes_with_triggers(&self, mut outcomes: Vec<ObjectMeta>) -> Vec<ObjectMeta> {
+        let mut writers: BTreeMap<(String, String), bool> = BTreeMap::new();
+        outcomes.retain(|meta| {
+            let Some(Key::Outcome { stage, resource, .. }) = Key::parse(&meta.key) else {
+                return false;
+            };
+            let writer = writers.entry((stage.to_owned(), resource.to_owned()));
+            *writer.or_insert_with(|| self.may_write_triggers(stage, resource))
+                || self.nodes.iter().any(|node| node.is_triggered_by(&meta.key))
+        });
+        outcomes
+    }
+
+    /// Whether what the stage writes may trigger a node. What a stage that the project adds, or does not have any more, may have written is
+    /// not known.
+    fn may_write_triggers(&self, stage: &str, resource: &str) -> bool {
+        let node = self
+            .pipeline
+            .node(stage, resource)
+            .filter(|_| StageKind::from_name(stage).is_some());
+        let triggers = || self.nodes.iter().flat_map(|node| &node.on);
+        node.is_none_or(|node| node.writes.iter().any(|writes| triggers().any(|on| may_overlap(on, writes))))
     }
 
     async fn route_stored_outcome(&self, key: &str, bytes: &[u8]) -> Result<()> {
@@ -248,18 +275,29 @@ impl FlowState {
         if known.is_empty() {
             return Ok(());
         }
-        let stored = list_dead_letters(&self.store).await?;
+        let listed = self.store.list_with_tokens(&Prefix::Dead.root()).await?;
+        let listed: BTreeMap<&str, ChangeToken> = listed.iter().map(|found| (found.meta.key.as_str(), found.change_token)).collect();
         for letter in known {
-            match stored.iter().find(|other| other.id == letter.id) {
-                Some(other) => self.mark_dead(other.clone()),
-                // A letter that is damaged, or cannot be read now, was not deleted.
-                None if self.store.head(&letter.key()).await?.is_some() => {}
-                None => {
-                    self.revive(&letter);
-                    self.notify();
+            let key = letter.key();
+            let Some(token) = listed.get(key.as_str()) else {
+                self.revive(&letter);
+                self.notify();
+                continue;
+            };
+            // Another process may have marked it as dropped. Only what changed is read; a letter that is damaged, or cannot be read now, was
+            // not deleted.
+            if self.letter_tokens.lock().get(&key) == Some(token) {
+                continue;
+            }
+            match find_dead_letter(&self.store, &key).await {
+                Ok(found) => {
+                    found.into_iter().for_each(|letter| self.mark_dead(letter));
+                    self.letter_tokens.lock().insert(key, *token);
                 }
+                Err(error) => warn_passed_over(&key, &error),
             }
         }
+        self.letter_tokens.lock().retain(|key, _| listed.contains_key(key.as_str()));
         Ok(())
     }
 

@@ -49,6 +49,7 @@ impl QueueSource {
             Delivered::Settled(Disposition::Committed(record)) => {
                 self.flow.route_outcome(&record, &item.trigger_id(), None).await?;
                 if StagePolicy::for_stage(&item.stage).advances_watermark {
+                    self.flow.coordinator.note_validation(&item.resource, &item.trigger_id());
                     self.flow.note_validated(item, &record);
                     self.flow.mark_windows_due();
                 }

@@ -17,7 +17,7 @@ use tidemill_core::{
     record::OutcomeRecord,
 };
 use tidemill_run::DeadLetter;
-use tidemill_store::Store;
+use tidemill_store::{ChangeToken, Store};
 use tidemill_worker::Coordinator;
 use tokio::sync::Notify;
 
@@ -38,6 +38,8 @@ pub(crate) struct FlowState {
     /// Outlives this flow if another one takes its place.
     pub(crate) queue: Arc<Queue>,
     pub(crate) settling: SettlingFiles,
+    /// The dead letters as they were when they were read, by key.
+    pub(crate) letter_tokens: Mutex<BTreeMap<String, ChangeToken>>,
     /// Folders that may not be watched yet, and when they were made.
     pub(crate) young_folders: Mutex<BTreeMap<String, Instant>>,
     /// One scan at a time.
@@ -88,6 +90,7 @@ impl FlowState {
             options,
             queue,
             settling: SettlingFiles::default(),
+            letter_tokens: Mutex::default(),
             young_folders: Mutex::default(),
             scanning: tokio::sync::Mutex::default(),
             changed: Notify::new(),

@@ -51,6 +51,8 @@ impl CoordinatorHandler {
     pub async fn handle(&self, payload: &Value) -> Result<Value> {
         if let Some(time) = parse_scheduled_time(payload) {
             let written = self.coordinator.write_schedules(time).await?;
+            // An event may have been lost.
+            self.coordinator.recheck();
             let keys: Vec<String> = written.into_iter().map(|(key, _)| key).collect();
             let windows = self.close_windows(&self.coordinator.datasets()).await?;
             return Ok(json!({ "schedules": keys, "windows": windows }));

@@ -73,6 +73,14 @@ pub async fn list_dead_letters(store: &Store) -> Result<Vec<DeadLetter>> {
     Ok(letters)
 }
 
+/// The dead letter with this key; `None` if it was deleted.
+pub async fn find_dead_letter(store: &Store, key: &str) -> Result<Option<DeadLetter>> {
+    match read_dead_letter(store, key).await {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 async fn read_dead_letter(store: &Store, key: &str) -> Result<DeadLetter> {
     let bytes = store.get_record(key).await?;
     let letter: DeadLetter = serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not a dead letter: {e}")))?;

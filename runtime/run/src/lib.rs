@@ -2,7 +2,8 @@
 //!
 //! An event becomes a [`Delivery`], a delivery an [`Attempt`], and an attempt the one outcome of its trigger in the [`Ledger`]. All
 //! transports take these steps, so a run has the same key, and its outcome the same bytes, everywhere. The work beside the stages is here
-//! too: closing windows ([`WindowCloser`]), scheduled events, dead letters, and the order and [`Budget`] of trainings.
+//! too: the [`Manifest`] of a dataset, closing windows ([`WindowCloser`]), scheduled events, dead letters, and the order and [`Budget`] of
+//! trainings.
 //!
 //! This crate builds for WebAssembly: its only I/O is the store's.
 
@@ -16,6 +17,7 @@ mod dead_letters;
 mod delivery;
 mod fetch;
 mod ledger;
+mod manifest;
 mod passed_over;
 mod schedule;
 mod training_order;
@@ -26,10 +28,11 @@ mod windows;
 pub use access::{AccessLog, Grants, ScopedObjects};
 pub use attempt::{Attempt, RunReport};
 pub use budget::Budget;
-pub use dead_letters::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
+pub use dead_letters::{DeadLetter, drop_dead_letter, find_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
 pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait, identify_object};
 pub use fetch::{MAX_FETCH_BYTES, fetch, response_too_large};
 pub use ledger::{Commit, Ledger};
+pub use manifest::Manifest;
 pub use passed_over::warn_passed_over;
 pub use schedule::{ScheduledEvent, scheduled_event_key, write_scheduled_event};
 pub use tidemill_core::record::WindowSummary;

@@ -8,15 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tidemill_core::{
-    Decision, Digest, PutResult, Result,
+    Digest, PutResult, Result,
     layout::{self, Key, Prefix},
-    pipeline::StageKind,
     record::{DataFile, MonitoringWindow, RowSpan, WindowSegments, WindowSummary},
     time::{Span, key_time},
 };
 use tidemill_store::Store;
 
-use crate::{Ledger, ledger::to_json};
+use crate::{Manifest, ledger::to_json};
 
 /// Of the rows of a data file, at most one in so many lies behind all others by mistake.
 const STRAY_DIVISOR: u64 = 100;
@@ -62,8 +61,8 @@ pub struct WindowPolicy {
 pub struct WindowCloser<'a> {
     /// The objects.
     pub store: &'a Store,
-    /// The outcomes in the store.
-    pub ledger: &'a Ledger,
+    /// The data files of the models' dataset.
+    pub manifest: &'a mut Manifest,
     /// The prediction log.
     pub windows: &'a dyn WindowSource,
     /// Keys of data files that close no window yet: uploads that came before theirs are not settled.
@@ -71,34 +70,26 @@ pub struct WindowCloser<'a> {
 }
 
 impl WindowCloser<'_> {
-    /// Closes all windows of `model` that the data of `dataset` has passed, in order. Keys of closed windows go to `closed`, also
-    /// where a later one fails.
-    pub async fn close_model(&self, model: &str, policy: WindowPolicy, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
-        let files = self.data_files(dataset).await?;
-        let passing = files.iter().filter(|file| !self.held_back.contains(&file.data));
+    /// Closes all windows of `model` that the data has passed, in order. Keys of closed windows go to `closed`, also where a later one
+    /// fails.
+    pub async fn close_model(&mut self, model: &str, policy: WindowPolicy, closed: &mut Vec<String>) -> Result<()> {
+        let passing = self.manifest.files().iter().filter(|file| !self.held_back.contains(&file.data));
         let Some(watermark) = passing.map(|file| passed_time(file, policy.window)).max() else {
             return Ok(());
         };
         let last = self.last_closed(model).await?;
         let mut sealed = false;
-        for (start, end, previous) in due_windows(policy, &files, watermark, last) {
+        for (start, end, previous) in due_windows(policy, self.manifest.files(), watermark, last) {
             if !sealed {
                 self.windows.seal(model).await?;
                 sealed = true;
             }
-            closed.push(self.close_window(model, &files, start, end, previous).await?);
+            closed.push(self.close_window(model, start, end, previous).await?);
         }
         Ok(())
     }
 
-    async fn close_window(
-        &self,
-        model: &str,
-        files: &[DataFile],
-        start: Timestamp,
-        end: Timestamp,
-        previous: Option<Timestamp>,
-    ) -> Result<String> {
+    async fn close_window(&mut self, model: &str, start: Timestamp, end: Timestamp, previous: Option<Timestamp>) -> Result<String> {
         let summary = self.windows.summarize(model, start).await?;
         let log = WindowSegments {
             segments: summary.segments,
@@ -120,27 +111,13 @@ impl WindowCloser<'_> {
             predictions: summary.predictions,
             versions: summary.versions,
             digest: summary.digest,
-            data_files: files.iter().filter(|file| file.from < end).cloned().collect(),
+            data_files: self.manifest.name_files_before(end).await?,
         };
         let key = layout::window(model, start);
         self.store.create(&key, to_json("a window", &window)?.into()).await?;
         failpoint!("window-create");
         tracing::info!("closed window {} of `{model}`: {} predictions", key_time(start), window.predictions);
         Ok(key)
-    }
-
-    /// All validated data files, by time, then digest.
-    async fn data_files(&self, dataset: &str) -> Result<Vec<DataFile>> {
-        let outcomes = self.ledger.list_outcomes(Some(StageKind::Validate.name()), Some(dataset)).await?;
-        let mut files: Vec<DataFile> = outcomes
-            .into_iter()
-            .filter(|outcome| outcome.decision == Decision::Done)
-            .filter_map(|outcome| serde_json::from_value(outcome.result).ok())
-            .collect();
-        files.sort_by(|a, b| (a.from, &a.digest).cmp(&(b.from, &b.digest)));
-        // The same rows under two keys are one data file.
-        files.dedup_by(|a, b| a.digest == b.digest && a.data == b.data);
-        Ok(files)
     }
 
     /// The start of the last closed window.

@@ -7,8 +7,9 @@ use tidemill_core::Digest;
 use tidemill_host::Store;
 
 /// Prefixes that are left out: `runs/` holds durations and attempts, `audit/` users and times, `predictions/` the time at which a row was
-/// served and the file that holds it, `logs/` the names of those files. The predictions themselves are covered by the digest in `windows/`.
-pub const EXCLUDED: [&str; 4] = ["runs/", "audit/", "predictions/", "logs/"];
+/// served and the file that holds it, `logs/` the names of those files, `manifests/` the order of arrival. The predictions themselves are
+/// covered by the digest in `windows/`.
+pub const EXCLUDED: [&str; 5] = ["runs/", "audit/", "predictions/", "logs/", "manifests/"];
 
 /// The digests of a store's objects by key.
 pub async fn of_store(store: &Store) -> Result<BTreeMap<String, Digest>> {

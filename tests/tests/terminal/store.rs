@@ -277,7 +277,7 @@ impl Records {
             model: MODEL.to_owned(),
             window,
             as_of: window,
-            data_files: files.to_vec(),
+            data_files: files.to_vec().into(),
         };
         self.put(request, &body)?;
         let key = layout::decision(MODEL, window);

@@ -105,6 +105,31 @@ pub fn data_profile(dataset: &str, run: &str) -> String {
     format!("{}{run}/profile.json", Prefix::Datasets.under(dataset))
 }
 
+/// A node of a set of data files: `datasets/<dataset>/sets/<digest>.json`.
+pub fn data_file_set(dataset: &str, digest: &Digest) -> String {
+    format!("{}sets/{digest}.json", Prefix::Datasets.under(dataset))
+}
+
+/// All nodes of sets of a dataset's files, as a pattern.
+pub fn data_file_set_pattern(dataset: &str) -> String {
+    format!("{}sets/*", Prefix::Datasets.under(dataset))
+}
+
+/// An entry of a dataset's manifest: `manifests/<dataset>/entries/<sequence>.json`. Keys sort by their numbers.
+pub fn manifest_entry(dataset: &str, sequence: u64) -> String {
+    format!("{}{sequence:012}.json", manifest_entry_prefix(dataset))
+}
+
+/// All entries of a dataset's manifest, for listings.
+pub fn manifest_entry_prefix(dataset: &str) -> String {
+    format!("{}entries/", Prefix::Manifests.under(dataset))
+}
+
+/// The bytes of successive entries in one object: `manifests/<dataset>/packs/<sequence of the last>.json`.
+pub fn manifest_pack(dataset: &str, last: u64) -> String {
+    format!("{}packs/{last:012}.json", Prefix::Manifests.under(dataset))
+}
+
 /// The rejected rows of an upload: `quarantine/<dataset>/<run>/rejected.parquet`.
 pub fn quarantine(dataset: &str, run: &str) -> String {
     format!("{}{run}/rejected.parquet", Prefix::Quarantine.under(dataset))

@@ -19,6 +19,8 @@ pub enum Prefix {
     Quarantine,
     /// Validated data files and their profiles, by dataset and run.
     Datasets,
+    /// What became of the uploads, in the order of their arrival, by dataset.
+    Manifests,
     /// Training requests, by model.
     Requests,
     /// Feature sets and their transforms, by model and run.
@@ -73,11 +75,12 @@ pub const STORE_PRIVATE: &str = ".tidemill";
 
 impl Prefix {
     /// Every prefix.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Raw,
         Self::Schedules,
         Self::Quarantine,
         Self::Datasets,
+        Self::Manifests,
         Self::Requests,
         Self::Features,
         Self::Imports,
@@ -114,6 +117,7 @@ impl Prefix {
             Self::Schedules => ("schedules", Writer::User),
             Self::Quarantine => ("quarantine", Writer::Stage("validate")),
             Self::Datasets => ("datasets", Writer::Stage("validate")),
+            Self::Manifests => ("manifests", Writer::Host),
             Self::Requests => ("requests", Writer::Stage("retrain")),
             Self::Features => ("features", Writer::Stage("featurize")),
             Self::Imports => ("imports", Writer::User),
@@ -225,6 +229,7 @@ mod tests {
             "configs",
             "dead",
             "audit",
+            "manifests",
             "windows",
             "logs",
             "predictions",
@@ -232,7 +237,7 @@ mod tests {
         ] {
             assert!(reserved.contains(&name), "{name}");
         }
-        assert_eq!(reserved.len(), 10);
+        assert_eq!(reserved.len(), 11);
     }
 
     #[test]

@@ -147,7 +147,12 @@ impl CoordinatorSettings {
                 Prefix::Dead.everything(),
                 Prefix::Predictions.pattern(name),
             ]);
-            access.writes.extend([Prefix::Windows.objects(name), Prefix::Logs.objects(name)]);
+            access.writes.extend([
+                Prefix::Windows.objects(name),
+                Prefix::Logs.objects(name),
+                Prefix::Manifests.pattern(&model.dataset),
+                layout::data_file_set_pattern(&model.dataset),
+            ]);
         }
         let events = self.schedules.iter();
         let events = events.map(|schedule| layout::schedule_pattern(&schedule.stage, &schedule.resource));

@@ -60,6 +60,13 @@ impl DataFile {
     }
 }
 
+impl DataFile {
+    /// What data files are ordered by: time, then digest. The same rows under two keys of uploads are one data file, of one key.
+    pub fn order(&self) -> (Timestamp, &Digest, &str) {
+        (self.from, &self.digest, &self.data)
+    }
+}
+
 /// The profile of a table: enough to measure drift against it later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

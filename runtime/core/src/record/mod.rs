@@ -5,7 +5,9 @@
 
 mod audit;
 mod data;
+mod data_files;
 mod ledger;
+mod manifest;
 mod model;
 
 use serde::Serialize;
@@ -14,7 +16,9 @@ use crate::{Error, Result};
 
 pub use audit::{AuditAction, AuditRecord, AuditResult};
 pub use data::{ColumnProfile, DataFile, FeatureSet, Profile, ProfileKind, RowSpan, Signature, SignatureColumn};
+pub use data_files::{DataFileSet, DataFiles, SetObject};
 pub use ledger::{OutcomeRecord, OutputObject, ReadRecord, RunRecord};
+pub use manifest::{Arrival, ManifestEntry, ManifestTotals};
 pub use model::{
     ColumnDrift, Evaluation, MetricSlice, ModelAlias, ModelVersion, MonitoringReport, MonitoringWindow, Registration, RetrainAction,
     RetrainDecision, TrainingRequest, TrainingResult, UnjudgedWindow, WindowSegments, WindowSummary,

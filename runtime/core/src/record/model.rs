@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DataFile, Signature};
+use super::{DataFiles, Signature};
 use crate::{Digest, Finding, gate::Metrics, spec::Task};
 
 /// `windows/<model>/<start>.json`: a closed span of event time, which triggers `monitor`.
@@ -32,7 +32,7 @@ pub struct MonitoringWindow {
     /// Order-independent digest over the predictions' ids and scores.
     pub digest: Digest,
     /// Data files of the dataset that have rows before `end`, by time, then digest.
-    pub data_files: Vec<DataFile>,
+    pub data_files: DataFiles,
 }
 
 /// `logs/<model>/<start>.json`: the Parquet files that hold a closed window's predictions.
@@ -91,7 +91,7 @@ pub struct MonitoringReport {
     /// Metrics of the version on its own holdout.
     pub training: Metrics,
     /// Data files, as in the window: those that a retraining would read.
-    pub data_files: Vec<DataFile>,
+    pub data_files: DataFiles,
 }
 
 /// The drift of one column against the reference.
@@ -183,7 +183,7 @@ pub struct TrainingRequest {
     /// The clock of the decision: the training does not see later rows.
     pub as_of: Timestamp,
     /// The data files to train on, by time, then digest.
-    pub data_files: Vec<DataFile>,
+    pub data_files: DataFiles,
 }
 
 /// The result of `train`, also stored at `candidates/<model>/<run>/training.json`.

@@ -21,7 +21,7 @@ use super::{cache_dir::CacheDir, job::SourceFile, utf8::Utf8Check};
 
 /// Default size limit of the cache: above it, files that no query uses are removed, least recently used first.
 pub(super) const DEFAULT_MAX_BYTES: u64 = 32 << 30;
-/// Maximum number of local files whose digests are remembered.
+/// Number of local files whose digests are remembered at least.
 const MAX_HASHED: usize = 100_000;
 
 /// An object as a file that DuckDB can read.
@@ -103,8 +103,30 @@ pub(super) struct Cache {
 struct State {
     /// By path, with the time of the last use. Objects with the same content share one entry.
     files: HashMap<PathBuf, (Arc<CacheEntry>, Instant)>,
-    /// Digests of local files, by path and state.
-    hashed: HashMap<(PathBuf, FileState), Digest>,
+    /// Bytes of all files.
+    total: u64,
+    hashed: HashedFiles,
+}
+
+/// Digests of local files, by path and state.
+#[derive(Debug, Default)]
+struct HashedFiles {
+    recent: HashMap<(PathBuf, FileState), Digest>,
+    older: HashMap<(PathBuf, FileState), Digest>,
+}
+
+impl HashedFiles {
+    fn get(&self, file: &(PathBuf, FileState)) -> Option<Digest> {
+        self.recent.get(file).or_else(|| self.older.get(file)).cloned()
+    }
+
+    /// Of more than are kept, the oldest are forgotten, not all.
+    fn insert(&mut self, file: (PathBuf, FileState), digest: Digest) {
+        if self.recent.len() >= MAX_HASHED {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(file, digest);
+    }
 }
 
 impl Cache {
@@ -145,7 +167,7 @@ impl Cache {
             .map(|data| FileState::of(&data))
             .map_err(|e| self.io_error(key, &e))?;
         let source = (file.to_owned(), stamp);
-        let known = self.lock().hashed.get(&source).cloned();
+        let known = self.lock().hashed.get(&source);
         if let Some(digest) = known
             && let Some(kept) = self.get(&file_name(&digest, format))
         {
@@ -164,11 +186,7 @@ impl Cache {
         let temporary = place().map_err(|e| self.io_error(key, &e))?;
         let (digest, stamp) = digest_file(key, temporary.path(), format)?;
         let kept = self.persist(key, temporary, stamp, &file_name(&digest, format))?;
-        let hashed = &mut self.lock().hashed;
-        if hashed.len() >= MAX_HASHED {
-            hashed.clear();
-        }
-        hashed.insert(source, digest.clone());
+        self.lock().hashed.insert(source, digest.clone());
         Ok((digest, kept))
     }
 
@@ -203,7 +221,7 @@ impl Cache {
             path: path.clone(),
             state: stamp,
         });
-        state.files.insert(path, (Arc::clone(&kept), Instant::now()));
+        state.insert(path, &kept);
         state.evict(self.limit);
         Ok(kept)
     }
@@ -239,16 +257,23 @@ impl State {
         Some(Arc::clone(kept))
     }
 
+    fn insert(&mut self, path: PathBuf, kept: &Arc<CacheEntry>) {
+        self.total += kept.state.length;
+        // A file that was changed in place is made anew.
+        if let Some((changed, _)) = self.files.insert(path, (Arc::clone(kept), Instant::now())) {
+            self.total -= changed.state.length;
+        }
+    }
+
     /// Removes files that no query uses, least recently used first, until the rest takes at most `limit` bytes.
     fn evict(&mut self, limit: u64) {
-        let mut total: u64 = self.files.values().map(|(kept, _)| kept.state.length).sum();
-        while total > limit {
+        while self.total > limit {
             let idle = self.files.iter().filter(|(_, (kept, _))| Arc::strong_count(kept) == 1);
             let Some(path) = idle.min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone()) else {
                 return;
             };
             if let Some((gone, _)) = self.files.remove(&path) {
-                total -= gone.state.length;
+                self.total -= gone.state.length;
                 let _ = fs::remove_file(&path);
             }
         }

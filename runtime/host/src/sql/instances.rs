@@ -24,6 +24,7 @@ use super::{
     functions,
     guard::{self, Catalog, QueryShape},
     job::{EmptyTable, Executor, QueryJob, RowStream, SourceFile, View},
+    numbered,
     plan::{self, PlanError},
     session::{Session, Watchdog},
     stream::{self, QueryStream},
@@ -119,6 +120,9 @@ impl Instances {
             session
                 .execute_batch(&create_view(view))
                 .map_err(|e| error::from_duckdb(&e, &job.sources))?;
+            if view.is_numbered {
+                numbered::check(&session, view)?;
+            }
         }
         Ok(session)
     }
@@ -243,8 +247,9 @@ fn open_instance(options: &InstanceOptions, name: &str, threads: usize) -> Resul
 /// Creates a table as a view that only its connection sees.
 fn create_view(view: &View) -> String {
     let union = if view.files.len() > 1 { ", union_by_name = true" } else { "" };
+    let columns = if view.is_numbered { numbered::COLUMNS } else { "*" };
     format!(
-        "CREATE TEMP VIEW {} AS SELECT * FROM read_parquet([{}], hive_partitioning = false{union})",
+        "CREATE TEMP VIEW {} AS SELECT {columns} FROM read_parquet([{}], hive_partitioning = false{union})",
         quote_identifier(&view.name),
         path_list(view.files.iter().map(PathBuf::as_path))
     )

@@ -20,6 +20,8 @@ pub(super) struct SourceFile {
 pub(super) struct View {
     pub(super) name: String,
     pub(super) files: Vec<PathBuf>,
+    /// Whether each row has the place of its file too.
+    pub(super) is_numbered: bool,
 }
 
 /// A query over files.

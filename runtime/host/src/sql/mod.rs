@@ -20,6 +20,7 @@ mod functions;
 mod guard;
 mod instances;
 mod job;
+mod numbered;
 mod orderless;
 mod plan;
 mod quotes;
@@ -194,10 +195,7 @@ impl SqlEngine {
                 )));
             }
             match table.format {
-                Format::Parquet => job.views.push(View {
-                    name: table.name.clone(),
-                    files: table.objects.iter().map(|object| object.path().to_owned()).collect(),
-                }),
+                Format::Parquet => job.views.extend(numbered::views(sql, table)),
                 Format::JsonLines => {
                     let rows = self.convert_json_lines(executor, &table.objects)?;
                     job.views.push(view(&table.name, std::slice::from_ref(&rows)));
@@ -277,8 +275,10 @@ fn check_names(tables: &[BoundTable]) -> Result<()> {
                 table.name
             )));
         }
-        if table.format == Format::Csv {
-            names.insert(format!("{}__rejects", table.name.to_lowercase()));
+        match table.format {
+            Format::Csv => _ = names.insert(format!("{}__rejects", table.name.to_lowercase())),
+            Format::Parquet => _ = names.insert(numbered::name(&table.name).to_lowercase()),
+            Format::JsonLines => {}
         }
     }
     Ok(())
@@ -288,6 +288,7 @@ fn view(name: &str, files: &[Arc<CacheEntry>]) -> View {
     View {
         name: name.to_owned(),
         files: files.iter().map(|file| file.path.clone()).collect(),
+        is_numbered: false,
     }
 }
 

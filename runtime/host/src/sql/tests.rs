@@ -629,3 +629,35 @@ fn an_interrupt_never_meets_a_closed_connection() {
         error(&host, "SELECT id, error('no') FROM rows", std::slice::from_ref(&rows));
     }
 }
+
+#[test]
+fn a_row_knows_the_place_of_its_object() {
+    let bench = Bench::new();
+    let host = bench.host(2, 60.0);
+    for (name, sql) in [
+        ("a", "SELECT 1 AS id, 'a' AS x"),
+        ("b", "SELECT 1 AS id, 'b' AS x, 2.5::DOUBLE AS more"),
+    ] {
+        host.export(sql, &[], &format!("out/{name}.parquet")).unwrap();
+        let bytes = bench.store.blocking().get(&format!("out/{name}.parquet")).unwrap();
+        bench.put(&format!("in/{name}.parquet"), &bytes);
+    }
+    let table = Table::parquet("t", ["in/b.parquet", "in/a.parquet", "in/b.parquet"]);
+    let rows = texts(&host, "SELECT _file, x FROM T__Numbered ORDER BY _file", from_ref(&table));
+    assert_eq!(rows, ["0|b", "1|a", "2|b"]);
+    let both = "SELECT n.x FROM t__numbered n JOIN t USING (id, x) WHERE n._file = 1";
+    assert_eq!(texts(&host, both, from_ref(&table)), ["a"]);
+    assert_eq!(texts(&host, "SELECT count(*) FROM t WHERE more IS NULL", &[table]), ["1"]);
+}
+
+#[test]
+fn a_column_that_hides_the_place_is_refused() {
+    let bench = Bench::new();
+    let host = bench.host(1, 60.0);
+    host.export("SELECT 7 AS file_index", &[], "out/a.parquet").unwrap();
+    bench.put("in/a.parquet", &bench.store.blocking().get("out/a.parquet").unwrap());
+    let table = Table::parquet("t", ["in/a.parquet"]);
+    assert_eq!(texts(&host, "SELECT file_index::BIGINT FROM t", from_ref(&table)), ["7"]);
+    let error = error(&host, "SELECT * FROM t__numbered", &[table]);
+    assert!(error.message.contains("`t` has a column `file_index`"), "{error}");
+}

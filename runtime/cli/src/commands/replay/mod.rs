@@ -63,6 +63,8 @@ struct Replayer<'a> {
     engine: Engine,
     sql: SqlEngine,
     components: BTreeMap<String, std::sync::Arc<StageComponent>>,
+    /// The outcomes of all validations, each with the key of its data file: read once for all versions.
+    validations: Option<Vec<(String, OutcomeRecord)>>,
     done: BTreeMap<String, StageReplay>,
 }
 
@@ -76,6 +78,7 @@ impl Replay {
             sql: project.clone().with_sql_in_children()?.sql_engine(self.threads)?,
             store: store.clone(),
             components: BTreeMap::new(),
+            validations: None,
             done: BTreeMap::new(),
         };
         let mut rows = Vec::new();
@@ -149,14 +152,18 @@ impl Replayer<'_> {
             trained.ok_or_else(|| Error::not_found(format!("no outcome says how version {} of `{model}` was trained", version.version)))?;
         let featurized: OutcomeRecord = self.read_json(&trained.trigger.key).await?;
         let request: TrainingRequest = self.read_json(&featurized.trigger.key).await?;
-        let parts: BTreeSet<String> = request.data_files.into_iter().map(|part| part.data).collect();
-        let validated = ledger
-            .list_outcomes(Some("validate"), None)
-            .await?
-            .into_iter()
-            .filter(|outcome| serde_json::from_value::<DataFile>(outcome.result.clone()).is_ok_and(|part| parts.contains(&part.data)));
+        let objects = self.store.blocking();
+        let files = tokio::task::spawn_blocking(move || request.data_files.read(&objects)).await??;
+        let parts: BTreeSet<String> = files.into_iter().map(|file| file.data).collect();
+        if self.validations.is_none() {
+            let outcomes = ledger.list_outcomes(Some("validate"), None).await?.into_iter();
+            let with_file = |outcome: OutcomeRecord| Some((serde_json::from_value::<DataFile>(outcome.result.clone()).ok()?.data, outcome));
+            self.validations = Some(outcomes.filter_map(with_file).collect());
+        }
+        let validations = self.validations.iter().flatten().filter(|(data, _)| parts.contains(data));
+        let validated: Vec<OutcomeRecord> = validations.map(|(_, outcome)| outcome.clone()).collect();
         let mut rows = Vec::new();
-        for outcome in validated.chain([featurized, trained]) {
+        for outcome in validated.into_iter().chain([featurized, trained]) {
             let id = trigger_id(&outcome.stage, &outcome.resource, &outcome.trigger.key, &outcome.trigger.digest);
             let row = match self.done.get(&id) {
                 Some(row) => row.clone(),
