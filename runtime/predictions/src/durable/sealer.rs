@@ -90,8 +90,11 @@ impl Sealer {
         let files = list_files(&self.folder).map_err(|e| write_error(&self.folder, &e))?;
         let active = self.active.lock().clone();
         // One file's trouble does not hold back the others.
-        let closed = files.iter().filter(|path| Some(*path) != active.as_ref());
-        closed.fold(Ok(()), |result, path| result.and(self.seal_file(path)))
+        let mut result = Ok(());
+        for path in files.iter().filter(|path| Some(*path) != active.as_ref()) {
+            result = result.and(self.seal_file(path));
+        }
+        result
     }
 
     fn seal_file(&self, path: &Path) -> Result<()> {
