@@ -1,7 +1,7 @@
 //! Evaluates a candidate: its metrics on the holdout, the champion's on the same rows, by slices, and against the gates.
 //!
 //! - *Reads* the outcome of `train` that triggers it, the holdout slice, and the candidate and the champion with their transforms.
-//! - *Writes* `evaluations/<model>/<run>/evaluation.json`.
+//! - *Writes* `evaluations/<model>/<run>/evaluation.json`, or `…/<run>/against-<n>/evaluation.json` where champion `n` was scored too.
 //! - *Decides* `done` with an [`Evaluation`](tidemill_core::record::Evaluation), or `rejected` with the same result if a gate fails.
 //!
 //! Models of Tidemill's own trainer are evaluated in the component, and models from elsewhere by the host's ONNX engine, which is a

@@ -8,7 +8,8 @@
 //!   window is already decided.
 //!
 //! Decisions are a fold over windows: each needs the previous one, and a window is decided once, so that events delivered twice, late or
-//! out of order cause no second training.
+//! out of order cause no second training. A window whose run ended in a dead letter has a note instead of a decision: it is passed over,
+//! and the next decision names it.
 
 mod decide;
 mod policy;

@@ -14,11 +14,11 @@ pub(crate) fn find_spans(scan: &Scan<'_>) -> Result<Vec<RowSpan>> {
     let time = quote_identifier(&scan.dataset.time);
     let sql = format!(
         "WITH {good}, \
-         hours AS (SELECT min(epoch_us({time})) AS low, max(epoch_us({time})) AS high, count(*) AS n FROM good \
+         by_hour AS (SELECT min(epoch_us({time})) AS low, max(epoch_us({time})) AS high, count(*) AS n FROM good \
            WHERE {time} IS NOT NULL GROUP BY epoch_us({time}) // {MAX_GAP}), \
-         gaps AS (SELECT low, low - lag(high) OVER (ORDER BY low) AS gap FROM hours), \
+         gaps AS (SELECT low, low - lag(high) OVER (ORDER BY low) AS gap FROM by_hour), \
          cuts AS (SELECT low FROM gaps WHERE gap > {MAX_GAP} ORDER BY gap DESC, low LIMIT {cuts}), \
-         marked AS (SELECT low, high, n, CASE WHEN low IN (SELECT low FROM cuts) THEN 1 ELSE 0 END AS cut FROM hours), \
+         marked AS (SELECT low, high, n, CASE WHEN low IN (SELECT low FROM cuts) THEN 1 ELSE 0 END AS cut FROM by_hour), \
          placed AS (SELECT low, high, n, sum(cut) OVER (ORDER BY low) AS span FROM marked) \
          SELECT CAST(min(low) AS VARCHAR) || ' ' || CAST(max(high) AS VARCHAR) || ' ' || CAST(sum(n) AS VARCHAR) AS c0 \
          FROM placed GROUP BY span ORDER BY span",

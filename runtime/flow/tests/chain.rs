@@ -219,6 +219,27 @@ async fn dropped_files_are_found_also_those_of_the_time_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_a_folder_that_was_just_made_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::local(folder.path()).unwrap();
+    let runner = Arc::new(Plain::default());
+    let options = FlowOptions {
+        poll_interval: Duration::from_secs(600),
+        ..FlowOptions::default()
+    };
+    let flow = start(CHAIN, &store, &runner, options).await;
+    let deep = folder.path().join("numbers/2013/04");
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(deep.join("1.txt"), "1").unwrap();
+    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    while runner.runs.load(Ordering::SeqCst) < 3 {
+        assert!(std::time::Instant::now() < patience, "nothing listed the store, and no event came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    flow.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_queue_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let queue = folder.path().join("queue.redb");

@@ -284,16 +284,19 @@ impl Store {
         self.list(prefix, None, usize::MAX).await
     }
 
-    /// Lists all objects under `prefix`, ascending by key, each with its change token.
+    /// Lists all objects under `prefix`, ascending by key, each with its change token: for objects that others write. Where these are files,
+    /// a folder that may not be read is passed over with a warning.
     pub async fn list_with_tokens(&self, prefix: &str) -> Result<Vec<ListedObject>> {
+        let prefix = key::normalize_prefix(prefix)?;
         if let Backend::Remote(remote) = &*self.backend {
-            return remote.list(&key::normalize_prefix(prefix)?, None, usize::MAX).await;
+            return remote.list(&prefix, None, usize::MAX).await;
         }
         let stamped = |meta: ObjectMeta| ListedObject {
             change_token: self.file_change_token(&meta.key),
             meta,
         };
-        Ok(self.list(prefix, None, usize::MAX).await?.into_iter().map(stamped).collect())
+        let listed = local!(self, |local| local.list_readable(&prefix))?;
+        Ok(listed.into_iter().map(stamped).collect())
     }
 
     /// Hashes an object piece by piece: it may be larger than memory.

@@ -19,6 +19,13 @@ use crate::{MAX_OBJECT_SIZE, error::too_large, key::RESERVED_DIR};
 /// How much of a file is held while it is hashed, in bytes.
 const CHUNK_SIZE: usize = 1 << 16;
 
+/// What a folder that may not be read does to a listing of the one above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    Fails,
+    IsPassedOver,
+}
+
 /// A folder that holds objects.
 #[derive(Debug)]
 pub(super) struct Local {
@@ -153,20 +160,34 @@ impl Local {
     }
 
     pub(super) fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectMeta>> {
+        self.list_folders(prefix, after, limit, Unreadable::Fails)
+    }
+
+    /// Like [`list`](Self::list) of everything, but a folder that may not be read hides only itself.
+    pub(super) fn list_readable(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        self.list_folders(prefix, None, usize::MAX, Unreadable::IsPassedOver)
+    }
+
+    fn list_folders(&self, prefix: &str, after: Option<&str>, limit: usize, unreadable: Unreadable) -> Result<Vec<ObjectMeta>> {
         let mut found = Vec::new();
-        self.walk(prefix, after.unwrap_or(""), limit, &mut found)
+        self.walk(prefix, after.unwrap_or(""), limit, unreadable, &mut found)
             .map_err(|e| self.io_error("listed", prefix, &e))?;
         Ok(found)
     }
 
     /// Adds the keys under `prefix` in the order of their bytes: a folder sorts as its name with the `/`.
-    fn walk(&self, prefix: &str, after: &str, limit: usize, found: &mut Vec<ObjectMeta>) -> io::Result<()> {
+    fn walk(&self, prefix: &str, after: &str, limit: usize, unreadable: Unreadable, found: &mut Vec<ObjectMeta>) -> io::Result<()> {
         for (key, path) in self.entries(prefix, after)? {
             if found.len() >= limit {
                 return Ok(());
             }
             if key.ends_with('/') {
-                self.walk(&key, after, limit, found)?;
+                match self.walk(&key, after, limit, unreadable, found) {
+                    Err(e) if e.kind() == Io::PermissionDenied && unreadable == Unreadable::IsPassedOver => {
+                        tracing::warn!("passed over: `{key}` may not be read by this process; give its user the right to");
+                    }
+                    walked => walked?,
+                }
             } else if let Ok(data) = fs::metadata(path)
                 && data.is_file()
             {
@@ -399,5 +420,24 @@ mod tests {
         local.create("z", b"").unwrap();
         let keys: Vec<_> = local.list("", None, 10).unwrap().into_iter().map(|m| m.key).collect();
         assert_eq!(keys, ["raw/x.csv", "z"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_may_not_be_read_is_not_empty() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::open(folder.path()).unwrap();
+        local.create("raw/a/x.csv", b"1").unwrap();
+        local.create("raw/b/y.csv", b"1").unwrap();
+        let closed = folder.path().join("raw/a");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        // Root may read everything.
+        if fs::read_dir(&closed).is_err() {
+            assert_eq!(local.list("raw/", None, 10).unwrap_err().kind, ErrorKind::Denied);
+            let keys: Vec<_> = local.list_readable("raw/").unwrap().into_iter().map(|meta| meta.key).collect();
+            assert_eq!(keys, ["raw/b/y.csv"]);
+        }
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
     }
 }

@@ -36,4 +36,5 @@ never! {
     replace(&str, &[u8]) -> Result<()>;
     delete(&str) -> Result<()>;
     list(&str, Option<&str>, usize) -> Result<Vec<ObjectMeta>>;
+    list_readable(&str) -> Result<Vec<ObjectMeta>>;
 }

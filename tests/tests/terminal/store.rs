@@ -268,6 +268,7 @@ impl Records {
             reason: "`level` drifted (0.41 against 0.1), and 1920 new rows have come".to_owned(),
             report: None,
             request: Some(request.to_owned()),
+            passed_over: Vec::new(),
             rows: 960 * files.len() as u64,
             trained_rows: 0,
             trained: None,

@@ -210,7 +210,7 @@ pub struct TrainingResult {
     pub metrics: Metrics,
 }
 
-/// The result of `evaluate`, also stored at `evaluations/<model>/<run>/evaluation.json`.
+/// The result of `evaluate`, also stored where [`layout::evaluation`](crate::layout::evaluation) says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Evaluation {
@@ -262,7 +262,7 @@ pub struct Registration {
 pub struct ModelVersion {
     /// The model's name in `tidemill.toml`.
     pub model: String,
-    /// 1, 2, …, without gaps.
+    /// 1, 2, …; no number is given twice.
     pub version: u32,
     /// The clock of the registration.
     pub as_of: Timestamp,
