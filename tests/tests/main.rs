@@ -17,6 +17,8 @@ mod deploy;
 mod dev;
 /// Who may ask `tidemill up`, how slowly and how much; and that every answer arrives.
 mod front_door;
+/// `tidemill deploy k8s`, and the pods that it describes: `tidemill serve` beside `tidemill up`.
+mod kubernetes;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.

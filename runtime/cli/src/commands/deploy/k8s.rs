@@ -206,7 +206,7 @@ impl Folder<'_> {
             files.write(file.name, file.yaml().as_bytes())?;
         }
         let is_stale = |name: &&str| kubernetes.files.iter().all(|file| file.name != *name) && self.0.join(name).is_file();
-        let stale: Vec<String> = FILES.into_iter().filter(|name| is_stale(&name)).map(str::to_owned).collect();
+        let stale: Vec<String> = FILES.into_iter().filter(|name| is_stale(name)).map(str::to_owned).collect();
         files.commit(&stale)
     }
 }
