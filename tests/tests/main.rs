@@ -15,8 +15,12 @@ mod crash;
 mod deploy;
 /// `tidemill dev`: edits take effect or are refused with their place, and nothing is lost.
 mod dev;
+/// Objects that do not belong where they are.
+mod faults;
 /// Who may ask `tidemill up`, how slowly and how much; and that every answer arrives.
 mod front_door;
+/// What `cargo xtask image` makes.
+mod image;
 /// `tidemill deploy k8s`, and the pods that it describes: `tidemill serve` beside `tidemill up`.
 mod kubernetes;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
@@ -37,6 +41,8 @@ mod readme;
 mod s3;
 /// The components composed for Spin, on hosts of others.
 mod spin;
+/// What SQL takes of the machine, and what it sees of it.
+mod sql;
 /// What `tidemill new` generates: projects that build, pass their tests and run.
 mod templates;
 /// What the commands print, at two widths of the terminal.

@@ -51,7 +51,7 @@ pub(crate) fn run(trigger: &Trigger, model: &Model, host: &dyn Host) -> Result<O
         slices,
         failed,
     };
-    let key = layout::evaluation(&model.name, &host.context().run_key);
+    let key = layout::evaluation(&model.name, &host.context().run_key, evaluation.champion_version);
     host.objects().create_json(&key, &evaluation)?;
     findings.extend(evaluation.failed.iter().cloned());
     let outcome_of = |reason: String| match evaluation.failed.is_empty() {

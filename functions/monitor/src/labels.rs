@@ -2,8 +2,7 @@
 //! report. A label for an open window is read when the window closes.
 
 use tidemill_core::{
-    Error, Format, Host, ObjectsExt, Outcome, Result, Table, Trigger,
-    layout::{self, Prefix},
+    Error, Format, Host, ObjectsExt, Outcome, Result, Table, Trigger, layout,
     record::{MonitoringReport, MonitoringWindow, WindowSegments},
     text::quoted_list,
 };
@@ -25,8 +24,8 @@ pub(crate) fn run(trigger: &Trigger, config: &Config, host: &dyn Host) -> Result
     }
     let mut revised: Option<MonitoringReport> = None;
     let mut count = 0;
-    for meta in host.objects().list_all(&Prefix::Windows.under(&config.model.name))? {
-        let window: MonitoringWindow = host.objects().get_json(&meta.key)?;
+    for window in report::closed_windows(&config.model.name, host)? {
+        let window = window?;
         if contains_predictions(&window, &labels, host)? {
             revised = Some(report::write_report(&window, config, host)?);
             count += 1;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tidemill_core::{
-    Error, Host, ObjectMeta, ObjectsExt, Result, Table, digest_json,
-    layout::{self, Prefix},
+    Error, ErrorKind, Host, Level, ObjectMeta, ObjectsExt, Result, Table, digest_json,
+    layout::{self, Key, Prefix},
     record::{ModelVersion, MonitoringReport, MonitoringWindow, WindowSegments},
     sql::{quote_identifier, quote_identifiers, timestamp_literal},
 };
@@ -24,8 +24,8 @@ pub(crate) fn write_report(window: &MonitoringWindow, config: &Config, host: &dy
     let version = serving_version(window, host)?;
     let (rows, window_rows) = count_rows(window, config, host)?;
     let mut report = new_report(window, rows, window_rows, report_key(window, &labels));
+    report.version = majority_version(window);
     if let Some(version) = version {
-        report.version = Some(version.version);
         report.training = version.metrics.clone();
         if let Some(served) = &served {
             host.report_progress(0.3, "measuring drift");
@@ -49,6 +49,9 @@ pub(crate) fn summarize(report: &MonitoringReport) -> String {
         .map(|c| format!("`{}`", c.column))
         .collect();
     let drift = match (report.version, drifted.is_empty()) {
+        (Some(version), _) if report.training.is_empty() => {
+            format!("version {version}, which has no record any more: neither drift nor accuracy is judged")
+        }
         (None, _) => "no version served".to_owned(),
         (Some(version), true) => format!("version {version}, no drift in {} columns", report.drift.len()),
         (Some(version), false) => format!("version {version}, drift in {}", drifted.join(", ")),
@@ -125,9 +128,10 @@ fn majority_version(window: &MonitoringWindow) -> Option<u32> {
 }
 
 fn serving_version(window: &MonitoringWindow, host: &dyn Host) -> Result<Option<ModelVersion>> {
-    majority_version(window)
-        .map(|version| host.objects().get_json(&layout::version(&window.model, version)))
-        .transpose()
+    match majority_version(window) {
+        Some(version) => host.objects().find_json(&layout::version(&window.model, version)),
+        None => Ok(None),
+    }
 }
 
 /// The number of distinct keys of the dataset before the window's end, and in the window.
@@ -159,8 +163,8 @@ fn count_rows(window: &MonitoringWindow, config: &Config, host: &dyn Host) -> Re
 /// The segments of the version's earliest windows before this one. Windows close in order, so all earlier ones exist.
 fn reference_segments(window: &MonitoringWindow, version: u32, config: &Config, host: &dyn Host) -> Result<Vec<String>> {
     let (mut segments_found, mut blocks) = (Vec::new(), 0);
-    for meta in host.objects().list_all(&Prefix::Windows.under(&window.model))? {
-        let old: MonitoringWindow = host.objects().get_json(&meta.key)?;
+    for old in closed_windows(&window.model, host)? {
+        let old = old?;
         if old.start >= window.start || blocks >= MAX_REFERENCE_BLOCKS {
             break;
         }
@@ -170,6 +174,19 @@ fn reference_segments(window: &MonitoringWindow, version: u32, config: &Config, 
         }
     }
     Ok(segments_found)
+}
+
+/// The closed windows of a model, the earliest first, each read when it is asked for. What is no window is passed over.
+pub(crate) fn closed_windows<'a>(model: &str, host: &'a dyn Host) -> Result<impl Iterator<Item = Result<MonitoringWindow>> + 'a> {
+    let listed = host.objects().list_all(&Prefix::Windows.under(model))?.into_iter();
+    let windows = listed.filter(|meta| matches!(Key::parse(&meta.key), Some(Key::Window { .. })));
+    Ok(windows.filter_map(|meta| match host.objects().get_json(&meta.key) {
+        Err(error) if error.kind == ErrorKind::Input => {
+            host.log(Level::Warning, &format!("passed over: {error}"));
+            None
+        }
+        read => Some(read),
+    }))
 }
 
 fn count_blocks(window: &MonitoringWindow, config: &Config) -> u64 {

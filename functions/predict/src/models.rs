@@ -9,7 +9,7 @@ use lru::LruCache;
 use serde_json::{Value, json};
 use tidemill_core::{
     Digest, Error, ErrorKind, Result,
-    layout::{self, Prefix},
+    layout::{self, Prefix, is_ignored},
     record::{ModelAlias, ModelVersion, SignatureColumn},
     spec::{ColumnType, Task},
     text::quoted_list,
@@ -49,7 +49,7 @@ pub struct LoadedModel {
     pub scorer: Scorer,
 }
 
-/// Lists the names of all models that have a version.
+/// Lists the names of all models that have a version or an alias. Files beside their folders are no models.
 pub async fn list_models(server: &Server<impl PredictHost>) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut after: Option<String> = None;
@@ -59,7 +59,10 @@ pub async fn list_models(server: &Server<impl PredictHost>) -> Result<Vec<String
         let name = first.split('/').nth(1).unwrap_or_default().to_owned();
         // Skips the other keys of this model: `~` sorts after every character of names and numbers.
         after = Some(format!("{}~", Prefix::Models.under(&name)));
-        names.push(name);
+        let has_objects = first.split('/').count() > 2;
+        if has_objects && !is_ignored(&name) && check_name(&name, "model").is_ok() {
+            names.push(name);
+        }
     }
 }
 

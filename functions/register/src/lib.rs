@@ -16,7 +16,7 @@ use tidemill_core::{
     Error, ErrorKind, Finding, Host, ObjectsExt, Outcome, Result, Severity, Stage, Trigger, layout,
     record::{Evaluation, ModelVersion, OutcomeRecord, Registration},
 };
-use tidemill_registry::{CHAMPION, CurrentAlias, Registry, next_version};
+use tidemill_registry::{CHAMPION, CurrentAlias, Registry};
 
 /// Configuration, from `tidemill.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,7 +49,10 @@ impl Stage for Register {
         let champion = registry.current_alias(CHAMPION)?;
         let versions = registry.versions()?;
         let earlier = versions.iter().find(|version| version.evaluation == key);
-        let number = earlier.map_or_else(|| next_version(&versions), |version| version.version);
+        let number = match earlier {
+            Some(version) => version.version,
+            None => registry.next_version()?,
+        };
         let version = version::from_evaluation(&model, number, &evaluation, key, host.context());
         if earlier.is_some() {
             // Writes the same bytes again: a repeated run names the same outputs as the first.

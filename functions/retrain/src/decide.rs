@@ -1,10 +1,12 @@
 //! One decision per window. A run that crashed after writing its decision finds it again and ends with the same outcome; another report for
 //! the same window (revised by late labels) finds the window decided and changes nothing.
 
+use jiff::Timestamp;
 use tidemill_core::{
-    Host, ObjectsExt, Outcome, Result, layout,
+    Finding, Host, ObjectsExt, Outcome, Result, Severity, layout,
     record::{MonitoringReport, RetrainAction, RetrainDecision, TrainingRequest},
     spec::Model,
+    text::{plural, quoted_list},
 };
 
 use crate::{
@@ -23,6 +25,12 @@ pub(crate) fn decide_window(model: &Model, report: &MonitoringReport, host: &dyn
             )));
         }
         return commit_decision(&key, decided, report, host);
+    }
+    if state::is_passed_over(&model.name, report.start, host)? {
+        return Ok(Outcome::skipped(format!(
+            "window {} was not judged in time: later windows are decided without it",
+            report.start
+        )));
     }
     let state = state::state_before(report, host)?;
     let has_version = !host.objects().list(&layout::version_prefix(&model.name), None, 1)?.is_empty();
@@ -49,6 +57,15 @@ pub(crate) fn weigh(
         (false, None) => why.join("; "),
         (false, Some(obstacle)) => format!("{}; but {obstacle}", why.join("; ")),
     };
+    let passed_over: Vec<Timestamp> = state.passed_over.iter().map(|window| window.window).collect();
+    let reason = match passed_over.as_slice() {
+        [] => reason,
+        windows => format!(
+            "{reason}; {} not judged before it: {}",
+            plural(windows.len(), "window"),
+            quoted_list(windows)
+        ),
+    };
     RetrainDecision {
         model: report.model.clone(),
         window: report.start,
@@ -58,6 +75,7 @@ pub(crate) fn weigh(
         reason,
         report: Some(report.key.clone()),
         request: train.then_some(request),
+        passed_over,
         rows: report.rows,
         trained_rows: if train { report.rows } else { state.trained_rows },
         trained: if train { Some(report.start) } else { state.trained.map(|t| t.0) },
@@ -80,5 +98,21 @@ pub(crate) fn commit_decision(key: &str, decision: RetrainDecision, report: &Mon
         RetrainAction::Train => "train",
         RetrainAction::Keep => "keep",
     };
-    Ok(Outcome::done(format!("{verb}: {}", decision.reason), &decision).with_as_of(decision.as_of))
+    let findings = decision
+        .passed_over
+        .iter()
+        .map(|window| unjudged_finding(&decision.model, *window))
+        .collect();
+    let outcome = Outcome::done(format!("{verb}: {}", decision.reason), &decision);
+    Ok(outcome.with_findings(findings).with_as_of(decision.as_of))
+}
+
+fn unjudged_finding(model: &str, window: Timestamp) -> Finding {
+    Finding {
+        check: "not-judged".into(),
+        target: model.into(),
+        severity: Severity::Warning,
+        message: format!("window {window} was not judged: see its dead letter; this decision does not know of it"),
+        count: 0,
+    }
 }

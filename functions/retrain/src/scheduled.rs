@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tidemill_core::{
     Error, Host, ObjectsExt, Outcome, Result, Trigger,
-    layout::{self, Prefix},
+    layout::{self, Key},
     record::{MonitoringReport, RetrainAction, RetrainDecision},
     spec::Model,
 };
@@ -80,23 +80,25 @@ pub(crate) fn decide_event(trigger: &Trigger, model: &Model, host: &dyn Host) ->
 
 /// The decision of the latest window.
 fn latest_decision(model: &str, host: &dyn Host) -> Result<Option<RetrainDecision>> {
-    let keys = host.objects().list_all(&Prefix::Decisions.under(model))?;
-    let scheduled = layout::scheduled_decision_prefix(model);
-    match keys.iter().rfind(|meta| !meta.key.starts_with(&scheduled)) {
-        Some(meta) => host.objects().get_json(&meta.key).map(Some),
-        None => Ok(None),
+    let keys = host.objects().list_all(&layout::decision_prefix(model))?;
+    let windows = keys
+        .iter()
+        .rev()
+        .filter(|meta| matches!(Key::parse(&meta.key), Some(Key::Decision { .. })));
+    for meta in windows {
+        if let Some(decision) = state::read_readable(&meta.key, host)? {
+            return Ok(Some(decision));
+        }
     }
+    Ok(None)
 }
 
-/// The state after the latest window and the scheduled events before the one with this key.
+/// The state after the latest window and the scheduled events before the one whose decision has this key.
 fn state_before_event(model: &str, latest: &RetrainDecision, key: &str, host: &dyn Host) -> Result<state::State> {
     let mut state = state::state_after(latest, host)?;
-    for meta in host.objects().list_all(&layout::scheduled_decision_prefix(model))? {
-        if meta.key.as_str() < key {
-            let decision: RetrainDecision = host.objects().get_json(&meta.key)?;
-            if decision.decision == RetrainAction::Train {
-                state = state::latest_state(state, state::state_after(&decision, host)?);
-            }
+    for decision in state::scheduled_decisions(model, Some(key), host)? {
+        if decision.decision == RetrainAction::Train {
+            state = state::latest_state(state, state::state_after(&decision, host)?);
         }
     }
     Ok(state)

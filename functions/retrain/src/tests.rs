@@ -266,3 +266,55 @@ fn an_event_before_any_window_is_skipped() {
     assert_eq!(outcome.decision, Decision::Skipped);
     assert!(outcome.reason.contains("no window of `alarm`"), "{}", outcome.reason);
 }
+
+#[test]
+fn a_window_that_was_not_judged_is_passed_over_and_named() {
+    let note = json!({
+        "model": "alarm", "window": day(3), "previous": day(2), "stage": "monitor", "reason": "too much memory",
+    });
+    for key in [
+        format!("reports/alarm/{}/not-judged.json", key_day(3)),
+        format!("decisions/alarm/not-judged/{}.json", key_day(3)),
+    ] {
+        let host = with_json(trained(), &key, &note);
+        let (outcome, host) = decide(host, &report(4, 3000, true), &json!({}));
+        let outcome = outcome.unwrap();
+        let decided = decision(&outcome);
+        assert_eq!(
+            (decided.decision, decided.causes.as_slice()),
+            (RetrainAction::Train, ["drift".to_owned()].as_slice())
+        );
+        assert_eq!(decided.passed_over, [day(3).parse().unwrap()]);
+        assert!(
+            outcome.reason.ends_with("1 window not judged before it: `2024-01-03T00:00:00Z`"),
+            "{}",
+            outcome.reason
+        );
+        assert_eq!(outcome.findings[0].check, "not-judged");
+        // Its own event is tried again later: too late for a decision.
+        let (late, _) = decide(host, &report(3, 3000, true), &json!({}));
+        assert_eq!(late.unwrap().decision, Decision::Skipped);
+    }
+    // In time, it is decided like any other.
+    let host = with_json(trained(), &format!("reports/alarm/{}/not-judged.json", key_day(3)), &note);
+    let (outcome, _) = decide(host, &report(3, 3000, true), &json!({}));
+    assert_eq!(decision(&outcome.unwrap()).decision, RetrainAction::Train);
+}
+
+#[test]
+fn stray_files_among_the_decisions_are_passed_over() {
+    let mut host = trained();
+    for name in [
+        ".DS_Store",
+        "note.txt",
+        "schedules/.DS_Store",
+        "schedules/note.json",
+        "schedules/2024-01-01T00-00-00Z.json",
+    ] {
+        host = host.with_object(&format!("decisions/alarm/{name}"), b"x");
+    }
+    let (outcome, host) = decide(host, &report(3, 3000, true), &json!({}));
+    assert_eq!(decision(&outcome.unwrap()).decision, RetrainAction::Train);
+    let (outcome, _) = decide_event(host, &json!({ "as-of": day(9), "cause": "person" }), &json!({}));
+    assert_eq!(decision(&outcome).decision, RetrainAction::Train);
+}

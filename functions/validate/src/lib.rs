@@ -16,6 +16,7 @@ mod header;
 mod profile;
 mod quarantine;
 mod scan;
+mod spans;
 mod values;
 
 use serde::Deserialize;
@@ -86,6 +87,7 @@ fn write_rows(scan: &Scan<'_>, host: &dyn Host) -> Result<Outcome> {
         profile,
         from,
         until,
+        spans,
         failed,
     } = profile::profile_good_rows(scan)?;
     let is_rejected = failed.iter().any(|finding| finding.severity == Severity::Error);
@@ -104,6 +106,7 @@ fn write_rows(scan: &Scan<'_>, host: &dyn Host) -> Result<Outcome> {
         quarantine: (quarantined > 0).then_some(quarantine),
         from,
         until,
+        spans,
     };
     host.objects().create_json(&data_file.profile, &profile)?;
     let reason = format!("{} good rows, {quarantined} in quarantine", data_file.rows);

@@ -3,13 +3,16 @@
 use jiff::Timestamp;
 use tidemill_core::{
     Error, Finding, Result,
-    record::Profile,
+    record::{Profile, RowSpan},
     spec::{Assertion, ColumnType, SqlAssertion},
     sql::quote_identifier,
 };
 use tidemill_stats::profile::{ProfileQuery, SqlProfile};
 
-use crate::scan::{Scan, alias_columns};
+use crate::{
+    scan::{Scan, alias_columns},
+    spans,
+};
 
 /// The good rows as a whole.
 pub(crate) struct GoodRows {
@@ -18,6 +21,8 @@ pub(crate) struct GoodRows {
     pub(crate) from: Timestamp,
     /// The latest event time.
     pub(crate) until: Timestamp,
+    /// Where the rows lie between the two, if they leave gaps.
+    pub(crate) spans: Vec<RowSpan>,
     /// Assertions about the whole data file that do not hold.
     pub(crate) failed: Vec<Finding>,
 }
@@ -39,6 +44,7 @@ pub(crate) fn profile_good_rows(scan: &Scan<'_>) -> Result<GoodRows> {
     Ok(GoodRows {
         from: parse_time(from)?,
         until: parse_time(until)?,
+        spans: spans::find_spans(scan)?,
         failed: failed
             .map(|((assertion, sql), _)| failure(scan, assertion, sql, profile.rows))
             .collect(),
@@ -66,7 +72,11 @@ fn failure(scan: &Scan<'_>, assertion: &SqlAssertion, sql: &str, rows: u64) -> F
 
 fn parse_time(micros: &Option<String>) -> Result<Timestamp> {
     let micros = micros.as_ref().and_then(|text| text.parse().ok());
-    let micros = micros.ok_or_else(|| Error::bug("no good row has an event time"))?;
+    time_from_micros(micros.ok_or_else(|| Error::bug("no good row has an event time"))?)
+}
+
+/// The event time of so many microseconds since 1970.
+pub(crate) fn time_from_micros(micros: i64) -> Result<Timestamp> {
     Timestamp::from_microsecond(micros).map_err(|_| Error::input(format!("event time {micros} µs is out of range")))
 }
 

@@ -11,6 +11,11 @@ use tidemill_core::{
 
 use crate::header::FileType;
 
+/// The forms of a time that requests take too: a date, or a date and a time, which is UTC unless it has an offset. No other form may reach
+/// DuckDB's cast: it keeps a zone's name for later rows of the file, and takes an offset of 99 hours.
+const TIME_FORM: &str =
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?)?";
+
 /// The file's own value, null if it is missing: the value that a check shows to a person.
 pub(crate) fn raw_sql(name: &str, source: FileType, kind: ColumnType, format: Format) -> String {
     let column = if format == Format::Csv {
@@ -44,6 +49,12 @@ pub(crate) fn typed_sql(raw: &str, source: FileType, kind: ColumnType) -> String
         (ColumnType::Boolean, _) => format!("TRY_CAST({raw} AS BOOLEAN)"),
         (ColumnType::Timestamp, FileType::Timestamp) => timestamp_sql(raw),
         // As a TIMESTAMP without a zone, DuckDB would ignore the offset in the text.
+        (ColumnType::Timestamp, FileType::Text) => {
+            let form = quote_string(TIME_FORM);
+            timestamp_sql(&format!(
+                "TRY_CAST(CASE WHEN regexp_full_match({raw}, {form}) THEN {raw} END AS TIMESTAMPTZ)"
+            ))
+        }
         (ColumnType::Timestamp, _) => timestamp_sql(&format!("TRY_CAST({raw} AS TIMESTAMPTZ)")),
     }
 }

@@ -1,7 +1,7 @@
 //! Debian's Rust compiler and WASI library, fetched and unpacked without root, for machines that cannot reach rustup's server.
 //!
-//! Nothing is installed: apt works on state folders of its own, `dpkg -x` unpacks, and the standard library is compiled from its source.
-//! Only `wasi-libc` comes from Debian's sid (it is text and bitcode, for all machines); everything that runs here is of this machine's release.
+//! Nothing is installed: `dpkg -x` unpacks, and the standard library is compiled from its source. Only `wasi-libc` comes from Debian's sid (it
+//! is text and bitcode, for all machines); everything that runs here is of this machine's release.
 
 use std::{
     fs,
@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    apt::{self, Apt},
     machine::{Machine, capture},
     step::note,
     wasm::TARGET,
@@ -51,7 +52,7 @@ impl Debian {
         component_linker(machine)?; // before anything large is fetched
         note("fetching Debian's compiler (about 175 MB, 1 GB unpacked)");
         let home = machine.folder("debian")?;
-        let apt = Apt::new(&home)?;
+        let apt = apt(&home)?;
         capture(apt.command(machine, "apt-get").arg("update")).context("Debian's package lists cannot be had")?;
         let install = ["install", "--yes", "--download-only", "--no-install-recommends", "--reinstall"];
         capture(apt.command(machine, "apt-get").args(install).args(PACKAGES)).with_context(|| {
@@ -136,92 +137,13 @@ fn component_linker(machine: &Machine) -> Result<PathBuf> {
     })
 }
 
-/// apt on folders of its own: it reads the machine's list of installed packages and writes nothing of the machine's.
-struct Apt(Vec<String>);
-
-impl Apt {
-    fn new(home: &Path) -> Result<Self> {
-        for folder in ["state/lists/partial", "cache/archives/partial", "sources"] {
-            fs::create_dir_all(home.join(folder))?;
-        }
-        let sources = machine_sources();
-        for (name, text) in &sources {
-            fs::write(home.join("sources").join(name), text)?;
-        }
-        let mirror = mirror_of(&sources);
-        let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
-        ensure!(
-            Path::new(keys).is_file(),
-            "{keys} is not there, so Debian's packages cannot be checked; is this Debian?"
-        );
-        fs::write(home.join("sources/sid.list"), format!("deb [signed-by={keys}] {mirror} sid main\n"))?;
-        let pins = "Package: *\nPin: release n=sid\nPin-Priority: 50\n\nPackage: wasi-libc\nPin: release n=sid\nPin-Priority: 990\n";
-        fs::write(home.join("preferences"), pins)?;
-        let at = |name: &str| home.join(name).display().to_string();
-        Ok(Self(vec![
-            format!("Dir::State={}", at("state")),
-            "Dir::State::status=/var/lib/dpkg/status".into(),
-            format!("Dir::Cache={}", at("cache")),
-            "Dir::Etc::SourceList=/dev/null".into(),
-            format!("Dir::Etc::SourceParts={}", at("sources")),
-            format!("Dir::Etc::Preferences={}", at("preferences")),
-            "Dir::Etc::PreferencesParts=/dev/null".into(),
-            "Debug::NoLocking=1".into(),
-            // Else apt drops to a user who may not read these folders.
-            "APT::Sandbox::User=".into(),
-        ]))
-    }
-
-    fn command(&self, machine: &Machine, program: &str) -> Command {
-        let mut command = machine.command(program);
-        command.env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
-        for option in &self.0 {
-            command.args(["-o", option]);
-        }
-        command
-    }
-}
-
-/// The machine's own sources, as far as they are Debian's: file name and text.
-fn machine_sources() -> Vec<(String, String)> {
-    let mut paths: Vec<PathBuf> = fs::read_dir("/etc/apt/sources.list.d")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "list" || e == "sources"))
-        .collect();
-    paths.push("/etc/apt/sources.list".into());
-    paths.sort();
-    let named = |path: PathBuf| {
-        let name = path.file_name()?.to_string_lossy().into_owned();
-        Some((
-            if name == "sources.list" { "main.list".into() } else { name },
-            fs::read_to_string(path).ok()?,
-        ))
-    };
-    paths
-        .into_iter()
-        .filter_map(named)
-        .filter(|(_, text)| !mirrors(text).is_empty())
-        .collect()
-}
-
-/// Debian's mirror that the machine uses, for sid too.
-fn mirror_of(sources: &[(String, String)]) -> String {
-    let mut found = sources.iter().flat_map(|(_, text)| mirrors(text));
-    found
-        .find(|mirror| mirror.ends_with("/debian"))
-        .unwrap_or_else(|| "http://deb.debian.org/debian".into())
-}
-
-/// Addresses of Debian's archives in a list of sources; comments do not count.
-fn mirrors(text: &str) -> Vec<String> {
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let words = lines.flat_map(str::split_whitespace).map(|word| word.trim_end_matches('/'));
-    words
-        .filter(|word| word.contains("://") && (word.ends_with("/debian") || word.ends_with("/debian-security")))
-        .map(str::to_owned)
-        .collect()
+/// apt with the machine's own sources, and sid for `wasi-libc` alone.
+fn apt(home: &Path) -> Result<Apt> {
+    let mut sources = apt::machine_sources();
+    let sid = format!("deb [signed-by={}] {} sid main\n", apt::keys()?, apt::mirror_of(&sources, "debian"));
+    sources.push(("sid.list".into(), sid));
+    let pins = "Package: *\nPin: release n=sid\nPin-Priority: 50\n\nPackage: wasi-libc\nPin: release n=sid\nPin-Priority: 990\n";
+    Apt::new(home, &sources, pins)
 }
 
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
@@ -232,19 +154,4 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
         .collect();
     found.sort();
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_machines_mirror_is_used() {
-        let text = "Types: deb\n# http://snapshot.debian.org/archive/debian\nURIs: https://mirror.example/debian/\nSuites: bookworm\n";
-        assert_eq!(mirrors(text), ["https://mirror.example/debian"]);
-        assert_eq!(mirror_of(&[("a.sources".into(), text.into())]), "https://mirror.example/debian");
-        let security = "deb http://deb.debian.org/debian-security bookworm-security main";
-        assert_eq!(mirror_of(&[("b.list".into(), security.into())]), "http://deb.debian.org/debian");
-        assert!(mirrors("deb https://packages.example/apt stable main").is_empty());
-    }
 }

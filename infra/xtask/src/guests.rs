@@ -185,7 +185,7 @@ pub(crate) fn package_name(manifest: &str) -> Option<String> {
 }
 
 /// `train` of `tidemill-train`: what `tidemill.toml` calls `tidemill:train`.
-fn short_name(package: &str) -> &str {
+pub(crate) fn short_name(package: &str) -> &str {
     package.strip_prefix("tidemill-").unwrap_or(package)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It depends on almost nothing, because it must build where DuckDB's library and the wasm target are still missing.
 
+mod apt;
 mod bench;
 mod build;
 mod checks;
@@ -36,6 +37,7 @@ cargo xtask <command>
   test [...]            format, lints, components, all tests; arguments go to the test runner
   bench [name] [...]    measure: all, or one of the names that `cargo xtask bench --list` prints
   package [...]         make what is installed: wheels, archives, checksums, SBOM, licences (docs/package.md)
+  image [...]           make OCI images of Tidemill and of its components, without Docker (docs/image.md)
   sdk <folder>          write the crates that a Rust stage outside the checkout depends on
   guests [name ...]     build the components alone, or some of them
   component <folder>    build a Rust stage of your own, a crate elsewhere, as a component
@@ -66,6 +68,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "test" => test::run(&machine, rest),
         "bench" => bench::run(&machine, rest),
         "package" => package::run(&machine, rest),
+        "image" => package::image::run(&machine, rest),
         "sdk" => {
             let folder = rest.first().context("name the folder of the SDK: `cargo xtask sdk ../sdk`")?;
             package::sdk::command(&machine, &std::env::current_dir()?.join(folder))

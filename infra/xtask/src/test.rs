@@ -16,7 +16,7 @@ use crate::{
     npm, package,
     step::{note, print_table, step},
     tools, venv,
-    wheel::NEXTEST,
+    wheel::{HADOLINT, NEXTEST},
 };
 
 /// The checks of templates for AWS: the linter, and SAM's transformation. Half a minute and 230 MB; `sam` itself and `checkov` take a
@@ -56,6 +56,10 @@ pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     match package::of_tests(machine) {
         Ok(folder) => environment.set("TIDEMILL_PACKAGE", folder),
         Err(error) => note(&format!("there is no package to test: {error:#}")),
+    }
+    match package::image::of_tests(machine) {
+        Ok(folder) => environment.set("TIDEMILL_IMAGE", folder),
+        Err(error) => note(&format!("there is no image to test: {error:#}")),
     }
     environment.extend(others.map_err(|_| anyhow!("fetching the tests' tools panicked"))??);
     step("doc examples", || {
@@ -109,6 +113,7 @@ fn tools_of_tests(machine: &Machine) -> Result<Environment> {
     let mut environment = Environment::default();
     let lint = step("checks of templates for AWS", || venv::packages(machine, "aws-lint", &AWS_LINT))?;
     environment.set("TIDEMILL_AWS_LINT", lint);
+    tools::fetch(machine, &mut environment, &HADOLINT);
     let lint = step("schemas of Kubernetes", || venv::packages(machine, "k8s-lint", &[K8S_LINT]))?;
     environment.set("TIDEMILL_K8S_LINT", lint);
     let models = step("types of the Prometheus Operator", || {

@@ -35,7 +35,7 @@ pub(crate) fn prepare_all(machine: &Machine) -> Result<(Environment, Wasm)> {
 }
 
 /// Wheels are optional: where one cannot be fetched, what needs it is left out, or fails where `CI` is set.
-fn fetch(machine: &Machine, environment: &mut Environment, wheel: &Wheel) {
+pub(crate) fn fetch(machine: &Machine, environment: &mut Environment, wheel: &Wheel) {
     match step(wheel.name, || wheel.fetch(machine)) {
         Ok(file) => environment.set(wheel.variable, file),
         Err(error) => note(&format!("{} is missing, and what needs it is left out: {error:#}", wheel.name)),

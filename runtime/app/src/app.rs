@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidemill_api::{ApiState, FlowSlot};
 use tidemill_control::Control;
-use tidemill_core::{Error, Result};
+use tidemill_core::{Error, ErrorKind, Result};
 use tidemill_engine::{
     Engine, EngineOptions,
     serve::{HostRoutes, ServeOptions, ServedComponent, Server},
@@ -21,6 +21,7 @@ use crate::{
     champions::{list_models, sample_request},
     components::{ComponentDigests, read_onnx},
     limits::server_limits,
+    places::StorePlaces,
     run_environment,
     running::Parts,
     serving::{Serving, start_exporter},
@@ -101,14 +102,17 @@ impl App {
     pub async fn serve(&self, listener: TcpListener, settings: ServeSettings) -> Result<RunningApp> {
         let project = &self.project;
         let queue = project.settings.queue.as_deref().map(MessageQueue::open).transpose()?.map(Arc::new);
+        let lock = self.store.lock()?;
+        let places = StorePlaces::find(project, &self.store)?;
+        self.check_conditional_writes().await?;
         let slot = FlowSlot::default();
         // Before the flow: a request while it starts gets 503 and not a refused connection.
-        let serving = Serving::start(self, listener, &settings, self.host_routes(project, slot.clone())).await?;
+        let serving = Serving::start(self, listener, &settings, &places.log, self.host_routes(project, slot.clone())).await?;
         let sql = project.sql_engine(None)?;
         let runner = Arc::new(ComponentRunner::new(project.clone(), self.engine.clone()));
         let components = read_components(&runner).await?;
         let windows = self.windows(&serving.log, &settings);
-        let flow = Flow::start(self.flow_setup(project, &runner, &sql, &windows, &settings)).await?;
+        let flow = Flow::start(self.flow_setup(project, &runner, &sql, &windows, &settings, &places)).await?;
         let _first = slot.set(flow.clone());
         serving.server.set_ready();
         RunningApp::new(Parts {
@@ -123,7 +127,21 @@ impl App {
             runner,
             components,
             queue,
+            places,
+            _lock: lock,
         })
+    }
+
+    /// Refuses a store whose conditional writes do not hold. One that cannot be tried now, or not with these rights, is not refused.
+    async fn check_conditional_writes(&self) -> Result<()> {
+        match self.store.check_conditional_writes().await {
+            Err(error) if error.kind == ErrorKind::Config => Err(error),
+            Err(error) => {
+                tracing::warn!("the store's conditional writes were not tried: {error}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Starts to answer by a component. The server says that it is not ready until [`Server::set_ready`].
@@ -190,6 +208,7 @@ impl App {
         sql: &SqlEngine,
         windows: &Arc<LogWindows>,
         settings: &ServeSettings,
+        places: &StorePlaces,
     ) -> FlowSetup {
         FlowSetup {
             pipeline: project.pipeline.clone(),
@@ -199,7 +218,7 @@ impl App {
             windows: windows.clone(),
             options: FlowOptions {
                 poll_interval: settings.poll_interval(project, &self.store),
-                queue_path: Some(project.queue_file()),
+                queue_path: Some(places.queue.clone()),
                 environment: run_environment(),
                 ..FlowOptions::default()
             },

@@ -70,7 +70,7 @@ fn sample_input(column: &SignatureColumn) -> Value {
 }
 
 async fn read<T: DeserializeOwned>(store: &Store, key: &str) -> Result<Option<T>> {
-    let bytes = match store.get(key).await {
+    let bytes = match store.get_record(key).await {
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
         other => other?,
     };

@@ -29,6 +29,7 @@ mod fixture;
 mod install;
 mod limits;
 mod listen;
+mod places;
 mod prediction_server;
 mod project;
 mod queries;

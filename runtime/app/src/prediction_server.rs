@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     App, Project, ServeSettings,
+    places::StorePlaces,
     serving::{Serving, start_exporter, start_sampler, stop_exporter},
 };
 
@@ -31,11 +32,12 @@ impl App {
     pub async fn serve_predictions(&self, listener: TcpListener, settings: &ServeSettings) -> Result<PredictionServer> {
         // A server that could read no model would be ready to refuse.
         self.models().await?;
-        let serving = Serving::start(self, listener, settings, self.prediction_routes()).await?;
+        let log = StorePlaces::find(self.project(), self.store())?.log;
+        let serving = Serving::start(self, listener, settings, &log, self.prediction_routes()).await?;
         serving.server.set_ready();
         Ok(PredictionServer {
             exporter: start_exporter(self.project(), settings),
-            _sampler: start_sampler(self.project(), |_| {}),
+            _sampler: start_sampler(log, |_| {}),
             project: self.project().clone(),
             serving,
         })

@@ -11,11 +11,11 @@ use std::{
 };
 
 use tidemill_core::{
-    Digest, Error, Result,
+    Error, Result,
     pipeline::{Pipeline, deployment::SQL_MEMORY_BYTES},
     project,
 };
-use tidemill_host::{SqlEngine, SqlOptions};
+use tidemill_host::{SqlChildren, SqlEngine, SqlOptions};
 use tidemill_store::Store;
 
 use crate::Installation;
@@ -39,6 +39,8 @@ pub struct Project {
     pub serve: ServerSettings,
     /// The files that `tidemill.toml` names.
     pub sources: SourceFiles,
+    /// The processes that run its SQL; `None`: this one.
+    pub sql: Option<SqlChildren>,
 }
 
 pub use tidemill_core::project::{ObserveSettings, PROJECT_FILE, ServerSettings, SourceFiles, StoreSettings};
@@ -86,12 +88,13 @@ impl Project {
             location: match store {
                 // As typed, from where it was typed.
                 Some(store) => store.to_owned(),
-                None => resolve_location(root, settings.path.as_deref().unwrap_or(".tidemill/store")),
+                None => own_location(root, &settings),
             },
             settings,
             observe,
             serve,
             sources,
+            sql: None,
         })
     }
 
@@ -127,22 +130,33 @@ impl Project {
         Store::open(&self.location)
     }
 
-    /// The file of the flow's queue. What waits is about one store: each bucket has a queue of its own.
-    pub fn queue_file(&self) -> PathBuf {
-        match self.location.contains("://") {
-            true => self.state_path(&format!("queue-{}.redb", Digest::sha256(self.location.as_bytes()).short())),
-            false => self.state_path("queue.redb"),
-        }
+    /// Whether the store is the one that the project file names, not one that was chosen for a command.
+    pub(crate) fn is_own_store(&self) -> bool {
+        self.location == own_location(&self.root, &self.settings)
+    }
+
+    /// The same project with its SQL in children of this process. For a program that calls
+    /// [`run_sql_worker`](tidemill_host::run_sql_worker) when it is started as one.
+    pub fn with_sql_in_children(self) -> Result<Self> {
+        let children = SqlChildren::of_this_program().map_err(|e| Error::config(format!("this program's file is not known: {e}")))?;
+        Ok(Self {
+            sql: Some(children),
+            ..self
+        })
     }
 
     /// SQL for stages.
     pub fn sql_engine(&self, threads: Option<usize>) -> Result<SqlEngine> {
-        SqlEngine::new(SqlOptions {
+        let options = SqlOptions {
             cache_dir: self.state_path("cache/sql"),
             memory_bytes: SQL_MEMORY_BYTES,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             timeout: Duration::from_secs(600),
-        })
+        };
+        match &self.sql {
+            Some(children) => SqlEngine::in_children(options, children.clone()),
+            None => SqlEngine::new(options),
+        }
     }
 
     /// The file of a component: `tidemill:<stage>`, or a path from the project's folder.
@@ -215,6 +229,10 @@ pub(crate) fn read(root: &Path, path: &str) -> Result<String> {
         std::io::ErrorKind::NotFound => Error::not_found(format!("`{path}` is not in `{}`", root.display())),
         _ => Error::config(format!("`{}` cannot be read: {e}", whole.display())),
     })
+}
+
+fn own_location(root: &Path, settings: &StoreSettings) -> String {
+    resolve_location(root, settings.path.as_deref().unwrap_or(".tidemill/store"))
 }
 
 /// A location of `tidemill.toml`: folders are named from the project's.

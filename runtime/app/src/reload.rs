@@ -98,7 +98,9 @@ impl RunningApp {
         let log = &parts.serving.log;
         let windows = parts.app.windows(log, &parts.settings);
         let setup = |project: &Project, runner: &Arc<ComponentRunner>, windows: &Arc<LogWindows>| {
-            parts.app.flow_setup(project, runner, &parts.sql, windows, &parts.settings)
+            parts
+                .app
+                .flow_setup(project, runner, &parts.sql, windows, &parts.settings, &parts.places)
         };
         parts.windows.stop();
         parts.flow.stop().await?;

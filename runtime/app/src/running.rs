@@ -12,13 +12,14 @@ use tidemill_core::{Error, Result};
 use tidemill_flow::Flow;
 use tidemill_host::SqlEngine;
 use tidemill_observe::{Recorder, Sampler, otlp};
-use tidemill_store::MessageQueue;
+use tidemill_store::{MessageQueue, StoreLock};
 use tokio::task::JoinHandle;
 
 use crate::{
     App, ComponentRunner, ModelState, Project, ServeSettings,
     app::follow,
     components::ComponentDigests,
+    places::StorePlaces,
     serving::{Serving, start_sampler, stop_exporter},
     windows::LogWindows,
 };
@@ -36,6 +37,10 @@ pub(crate) struct Parts {
     /// The components as this configuration found them.
     pub(crate) components: ComponentDigests,
     pub(crate) queue: Option<Arc<MessageQueue>>,
+    /// Where the log and the queue are.
+    pub(crate) places: StorePlaces,
+    /// Held as long as it is served.
+    pub(crate) _lock: Option<StoreLock>,
     pub(crate) follower: Option<JoinHandle<()>>,
     pub(crate) exporter: Option<otlp::Exporter>,
 }
@@ -56,7 +61,7 @@ impl RunningApp {
         std::fs::write(&address_file, format!("http://{}", parts.serving.server.addr()))
             .map_err(|e| Error::config(format!("cannot write `{}`: {e}", address_file.display())))?;
         let app = Self {
-            sampler: sample(parts.app.project(), parts.flow.clone()),
+            sampler: sample(parts.places.log.clone(), parts.flow.clone()),
             parts,
             address_file,
             cancelled: Arc::default(),
@@ -73,7 +78,7 @@ impl RunningApp {
 
     /// Takes the place of the flow before: in the metrics, and where a bucket's notifications go.
     pub(crate) fn set_flow(&mut self, flow: Flow) {
-        self.sampler = sample(self.project(), flow.clone());
+        self.sampler = sample(self.parts.places.log.clone(), flow.clone());
         let parts = &mut self.parts;
         if let Some(follower) = parts.follower.take() {
             follower.abort();
@@ -126,8 +131,8 @@ impl RunningApp {
 }
 
 /// Sets the gauges that follow from the queue and the log's folder.
-fn sample(project: &Project, flow: Flow) -> Arc<Sampler> {
-    start_sampler(project, move |recorder: &Recorder| {
+fn sample(log: PathBuf, flow: Flow) -> Arc<Sampler> {
+    start_sampler(log, move |recorder: &Recorder| {
         let items = flow.items();
         let running = items.iter().filter(|(_, running)| *running).count();
         let held = items.iter().filter(|(item, _)| item.held).count();

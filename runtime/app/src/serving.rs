@@ -1,7 +1,10 @@
 //! What answers predictions, the same in `tidemill up` and in `tidemill serve`: the HTTP server over the predict component, and the log of what it
 //! answered.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tidemill_core::{Digest, Result, pipeline::deployment::ServingConfig};
 use tidemill_engine::serve::{HostRoutes, Server};
@@ -12,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::{
     App, Project, ServeSettings,
     app::{StartServer, read_predict},
+    windows,
 };
 
 /// A server, and its log.
@@ -23,18 +27,25 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Opens the log, starts to answer, and loads the champions. The server says that it is not ready until [`Server::set_ready`].
+    /// Opens the log in its folder, starts to answer, and loads the champions. The server says that it is not ready until [`Server::set_ready`].
     ///
     /// # Errors
     /// `Config` if another process has the log open.
-    pub(crate) async fn start(app: &App, listener: TcpListener, settings: &ServeSettings, routes: HostRoutes) -> Result<Self> {
+    pub(crate) async fn start(
+        app: &App,
+        listener: TcpListener,
+        settings: &ServeSettings,
+        folder: &Path,
+        routes: HostRoutes,
+    ) -> Result<Self> {
         let project = app.project();
         let log = DurableLog::open(
-            &project.state_path("log"),
+            folder,
             app.store().clone(),
             ServingConfig::from_pipeline(&project.pipeline).models,
             LogOptions::default(),
         )?;
+        windows::read_closed(&log, app.store(), &project.pipeline).await;
         declare_models(project);
         let component = read_predict(project)?;
         let predict = Digest::sha256(&component);
@@ -81,10 +92,9 @@ pub(crate) async fn stop_exporter(exporter: Option<otlp::Exporter>) {
 }
 
 /// Sets the gauge that follows from the log's folder, and those of `more`.
-pub(crate) fn start_sampler(project: &Project, more: impl Fn(&Recorder) + Send + Sync + 'static) -> Arc<Sampler> {
-    let folder = project.state_path("log");
+pub(crate) fn start_sampler(log: PathBuf, more: impl Fn(&Recorder) + Send + Sync + 'static) -> Arc<Sampler> {
     let sampler: Arc<Sampler> = Arc::new(move |recorder: &Recorder| {
-        recorder.set_unsealed_bytes(unsealed_bytes(&folder));
+        recorder.set_unsealed_bytes(unsealed_bytes(&log));
         more(recorder);
     });
     tidemill_observe::global().register_sampler(&sampler);

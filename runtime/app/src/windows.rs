@@ -10,7 +10,11 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tidemill_core::{Error, Result};
+use tidemill_core::{
+    Error, Result,
+    layout::{Key, Prefix},
+    pipeline::Pipeline,
+};
 use tidemill_predictions::{DurableLog, summarize_window};
 use tidemill_run::{WindowSource, WindowSummary};
 use tidemill_store::Store;
@@ -66,7 +70,18 @@ impl WindowSource for LogWindows {
         })
     }
     fn summarize<'a>(&'a self, model: &'a str, start: Timestamp) -> BoxFuture<'a, Result<WindowSummary>> {
+        self.log.set_closed(model, start);
         Box::pin(summarize_window(&self.store, model, start))
+    }
+}
+
+/// Tells the log which windows earlier processes have closed. While the store does not answer, rows of those windows are not counted.
+pub(crate) async fn read_closed(log: &DurableLog, store: &Store, pipeline: &Pipeline) {
+    for model in pipeline.models.keys() {
+        let windows = store.list_all(&Prefix::Windows.under(model)).await.unwrap_or_default();
+        if let Some(Key::Window { start, .. }) = windows.last().and_then(|meta| Key::parse(&meta.key)) {
+            log.set_closed(model, start);
+        }
     }
 }
 

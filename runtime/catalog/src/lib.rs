@@ -31,6 +31,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 use tidemill_core::{Error, ErrorKind, Result};
 use tidemill_registry::Registry;
+use tidemill_run::warn_passed_over;
 use tidemill_store::Store;
 
 pub use activity::AuditQuery;
@@ -56,7 +57,7 @@ impl Catalog {
 
     /// A record; `None` if it is not there.
     async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        match self.store.get(key).await {
+        match self.store.get_record(key).await {
             Ok(bytes) => {
                 let record = serde_json::from_slice(&bytes);
                 record
@@ -68,9 +69,17 @@ impl Catalog {
         }
     }
 
-    /// Records by key, in this order; those that were removed meanwhile are left out.
+    /// Records by key, in this order; those that were removed meanwhile are left out, and what is no record is passed over.
     async fn read_all<T: DeserializeOwned>(&self, keys: Vec<String>) -> Result<Vec<T>> {
-        let each = keys.into_iter().map(|key| async move { self.find::<T>(&key).await });
+        let each = keys.into_iter().map(|key| async move {
+            match self.find::<T>(&key).await {
+                Err(error) if !error.kind.is_retryable() => {
+                    warn_passed_over(&key, &error);
+                    Ok(None)
+                }
+                other => other,
+            }
+        });
         let found: Vec<Option<T>> = stream::iter(each).buffered(READ_CONCURRENCY).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tidemill_core::{
     Decision, Digest, ErrorKind, Result,
     gate::Gate,
-    layout::{self, Prefix},
+    layout::{self, Key, Prefix},
     record::{Evaluation, ModelVersion, OutcomeRecord, Registration, RetrainDecision, TrainingRequest},
 };
 use tidemill_run::Ledger;
@@ -143,8 +143,15 @@ impl Catalog {
             }
         }
         // Of a schedule or a person.
-        let decisions: Vec<RetrainDecision> = self.read_all(self.keys(&Prefix::Decisions.under(&version.model)).await?).await?;
+        let decisions: Vec<RetrainDecision> = self.read_all(self.decision_keys(&version.model).await?).await?;
         Ok(decisions.into_iter().find(is_its))
+    }
+
+    /// The keys of the decisions on windows and on scheduled events.
+    async fn decision_keys(&self, model: &str) -> Result<Vec<String>> {
+        let mut keys = self.keys(&layout::decision_prefix(model)).await?;
+        keys.retain(|key| matches!(Key::parse(key), Some(Key::Decision { .. } | Key::ScheduledDecision { .. })));
+        Ok(keys)
     }
 
     /// The outcomes that led to a version, the first one first: each is triggered by the one before it.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tidemill_core::{
     Result,
-    layout::{self, Prefix},
+    layout::{self, Key, Prefix},
     record::{AuditAction, AuditRecord, AuditResult, ModelAlias, ModelVersion},
 };
 
@@ -53,7 +53,11 @@ impl Catalog {
     /// The names of all models with a version or an alias, ascending.
     pub async fn models(&self) -> Result<Vec<String>> {
         let keys = self.keys(&Prefix::Models.root()).await?;
-        let names: BTreeSet<&str> = keys.iter().filter_map(|key| key.split('/').nth(1)).collect();
+        let names = keys.iter().filter_map(|key| match Key::parse(key)? {
+            Key::Version { model, .. } | Key::Alias { model, .. } | Key::AliasMove { model, .. } => Some(model),
+            _ => None,
+        });
+        let names: BTreeSet<&str> = names.collect();
         Ok(names.into_iter().map(str::to_owned).collect())
     }
 

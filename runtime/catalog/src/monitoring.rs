@@ -2,7 +2,7 @@
 
 use tidemill_core::{
     Result,
-    layout::Prefix,
+    layout::{Key, Prefix},
     record::{MonitoringReport, MonitoringWindow},
 };
 
@@ -11,7 +11,9 @@ use crate::Catalog;
 impl Catalog {
     /// The closed windows of a model, the earliest first.
     pub async fn windows(&self, model: &str) -> Result<Vec<MonitoringWindow>> {
-        let mut windows: Vec<MonitoringWindow> = self.read_all(self.keys(&Prefix::Windows.under(model)).await?).await?;
+        let mut keys = self.keys(&Prefix::Windows.under(model)).await?;
+        keys.retain(|key| matches!(Key::parse(key), Some(Key::Window { .. })));
+        let mut windows: Vec<MonitoringWindow> = self.read_all(keys).await?;
         windows.sort_by_key(|window| window.start);
         Ok(windows)
     }

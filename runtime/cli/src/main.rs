@@ -15,6 +15,10 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A child for SQL is limited before it has threads.
+    if std::env::args_os().nth(1).is_some_and(|first| first == tidemill_host::SQL_WORKER) {
+        return tidemill_host::run_sql_worker();
+    }
     disable_backtraces();
     let arguments = commands::Arguments::from_command_line();
     let json = arguments.json;

@@ -73,6 +73,7 @@ impl Control {
 /// use tidemill_control::data_file_name;
 ///
 /// assert_eq!(data_file_name(Path::new("/tmp/my file.csv")).unwrap(), "my_file.csv");
+/// assert_eq!(data_file_name(Path::new("_may.csv")).unwrap(), "may.csv");
 /// assert!(data_file_name(Path::new("notes.xlsx")).is_err());
 /// ```
 pub fn data_file_name(path: &Path) -> Result<String> {
@@ -84,6 +85,7 @@ pub fn data_file_name(path: &Path) -> Result<String> {
         )));
     }
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let name = name.trim_start_matches('.').chars();
-    Ok(name.map(|c| if is_allowed(c) { c } else { '_' }).collect())
+    let name: String = name.chars().map(|c| if is_allowed(c) { c } else { '_' }).collect();
+    // What begins so is passed over: see `is_ignored`.
+    Ok(name.trim_start_matches(['.', '_']).to_owned())
 }

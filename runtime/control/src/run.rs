@@ -5,7 +5,7 @@
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use tidemill_core::{
-    Digest, Error, PutResult, Result,
+    Error, PutResult, Result,
     layout::{self, matches},
     pipeline::Node,
     record::AuditAction,
@@ -118,8 +118,8 @@ impl Control {
                 quoted_list(&node.on)
             )));
         }
-        let bytes = self.store.get(key).await?;
-        let id = trigger_id(&node.stage, &node.resource, key, &Digest::sha256(&bytes));
+        let found = self.store.digest(key).await?;
+        let id = trigger_id(&node.stage, &node.resource, key, &found.digest);
         if let Some(letter) = list_dead_letters(&self.store).await?.into_iter().find(|letter| letter.id == id) {
             retry_dead_letter(&self.store, &letter).await?;
             return Ok(Change::new(
@@ -143,7 +143,7 @@ impl Control {
         self.require_external(key)?;
         let (folder, name) = key.rsplit_once('/').ok_or_else(|| Error::input(format!("`{key}` has no folder")))?;
         let new = format!("{folder}/again-{}-{name}", Timestamp::now().as_second());
-        self.store.create(&new, bytes).await?;
+        self.store.create(&new, self.store.get(key).await?).await?;
         Ok(Change::new(
             RequestedRun::new(&new, "requested again, as a new trigger"),
             &key,

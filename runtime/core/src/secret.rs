@@ -1,8 +1,6 @@
 //! References to secrets. A reference is part of configurations, records and deployed files; the secret itself is read by the host that needs
 //! it, when it needs it, and is in none of them.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Error, Result};
 
 /// Where a secret is: `env:NAME` or `file:/path`.
@@ -14,8 +12,7 @@ use crate::{Error, Result};
 /// let error = SecretRef::parse("Bearer abcdef").unwrap_err();
 /// assert!(!error.message.contains("abcdef"), "{error}");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
     /// A variable of the environment.
     Variable(String),
@@ -38,19 +35,6 @@ impl SecretRef {
                  what is deployed",
             )),
         }
-    }
-}
-
-impl TryFrom<String> for SecretRef {
-    type Error = Error;
-    fn try_from(text: String) -> Result<Self> {
-        Self::parse(&text)
-    }
-}
-
-impl From<SecretRef> for String {
-    fn from(secret: SecretRef) -> String {
-        secret.to_string()
     }
 }
 

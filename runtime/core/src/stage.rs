@@ -121,6 +121,16 @@ pub enum PutResult {
 pub trait Objects {
     /// Returns an object's bytes; `NotFound` if it does not exist.
     fn get(&self, key: &str) -> Result<Vec<u8>>;
+    /// Like [`get`](Self::get); `Limit` if the object has more than `limit` bytes. A store that knows its size before reads nothing then.
+    fn get_at_most(&self, key: &str, limit: u64) -> Result<Vec<u8>> {
+        let bytes = self.get(key)?;
+        match bytes.len() as u64 {
+            size if size > limit => Err(Error::limit(format!(
+                "`{key}` has {size} bytes, and at most {limit} are read here in one piece"
+            ))),
+            _ => Ok(bytes),
+        }
+    }
     /// Returns `length` bytes from `offset`; fewer at the end of the object.
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>>;
     /// Returns an object's size, or `None` if it does not exist.

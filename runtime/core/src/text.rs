@@ -49,3 +49,18 @@ pub fn plural(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
 }
+
+/// The first characters of a text that may be long, for a message.
+///
+/// ```
+/// use tidemill_core::text::shorten;
+///
+/// assert_eq!(shorten("flights", 10), "flights");
+/// assert_eq!(shorten("flights", 3), "fli…");
+/// ```
+pub fn shorten(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
 use tidemill_core::{ErrorKind, record::ModelAlias};
 use tidemill_host::Store;
+
+use crate::process::ChildProcess;
 
 /// The variable with the location of the store.
 pub const STORE_VARIABLE: &str = "TIDEMILL_STORE";
@@ -26,9 +28,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long reads of an unavailable store are retried.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long `tidemill up` may take to end: a stage that runs finishes first.
+const STOP_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// A project with its running `tidemill up`.
 pub struct Server {
-    child: Child,
+    process: ChildProcess,
     tidemill: PathBuf,
     /// The variables of the store, for commands.
     environment: Vec<(String, String)>,
@@ -61,28 +66,22 @@ impl Server {
             .create(true)
             .append(true)
             .open(project.with_extension("log"))?;
-        let mut child = Command::new(tidemill)
-            .args([
-                "up",
-                "--addr",
-                environment
-                    .iter()
-                    .find(|(name, _)| *name == ADDRESS_VARIABLE)
-                    .map_or("127.0.0.1:0", |(_, at)| at),
-            ])
+        let address = environment.iter().find(|(name, _)| *name == ADDRESS_VARIABLE);
+        let mut command = Command::new(tidemill);
+        command
+            .args(["up", "--addr", address.map_or("127.0.0.1:0", |(_, address)| address)])
             .current_dir(project)
             // A store of the caller's is not the demo's.
             .env_remove(STORE_VARIABLE)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", tidemill.display()))?;
-        let output = child.stdout.take().context("`tidemill up` has no output")?;
+            .stderr(log);
+        let process = ChildProcess::spawn(&mut command).with_context(|| format!("cannot start {}", tidemill.display()))?;
+        let output = process.take_stdout().context("`tidemill up` has no output")?;
         let mut lines = BufReader::new(output).lines();
         let address = loop {
             let Some(line) = lines.next() else {
-                let status = child.wait()?;
+                let status = process.terminate(STOP_TIMEOUT)?;
                 bail!(
                     "`tidemill up` ended with {status} before it was ready; see {}",
                     project.with_extension("log").display()
@@ -106,7 +105,7 @@ impl Server {
             .filter(|(name, _)| *name == STORE_VARIABLE || name.starts_with("AWS_"));
         Ok(Self {
             environment: of_store.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            child,
+            process,
             tidemill: tidemill.to_owned(),
             project: project.to_owned(),
             address,
@@ -123,13 +122,13 @@ impl Server {
     }
 
     /// Whether the process is running.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    pub fn is_running(&self) -> bool {
+        matches!(self.process.find_status(), Ok(None))
     }
 
     /// The process's id.
     pub fn process_id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// `{"quiet": …, "dead": …}`.
@@ -142,9 +141,8 @@ impl Server {
     }
 
     /// Sends SIGKILL.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
+    pub fn kill(self) -> Result<()> {
+        self.process.kill()?;
         Ok(())
     }
 
@@ -237,18 +235,10 @@ impl Server {
     }
 
     /// Stops the process and waits for its end.
-    pub fn stop(mut self) -> Result<()> {
-        run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
-        let status = self.child.wait()?;
+    pub fn stop(self) -> Result<()> {
+        let status = self.process.terminate(STOP_TIMEOUT).context("`tidemill up` does not end")?;
         ensure!(status.success(), "`tidemill up` ended with {status}");
         Ok(())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

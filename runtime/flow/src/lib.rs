@@ -2,6 +2,7 @@
 //!
 //! The queue is a convenience. Everything in it follows from the store, and losing its file loses nothing (see `scheduler.rs`).
 
+mod clock;
 mod flow;
 mod notifications;
 mod options;

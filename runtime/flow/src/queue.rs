@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -16,8 +17,14 @@ use tidemill_run::{DeadLetter, DeliveryCount, TriggerRef, failpoint};
 use tidemill_worker::{Event, EventBody};
 use tokio::sync::Notify;
 
+use crate::clock;
+
 /// Ids of settled items that are kept at least; of more, the oldest are forgotten.
 const MAX_SETTLED_IDS: usize = 100_000;
+/// Longest time between two deliveries of an event that failed.
+pub(crate) const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Longest time that an event is held back by a daily budget.
+const MAX_HOLD: Duration = Duration::from_secs(86_400);
 const ITEMS: TableDefinition<&str, &[u8]> = TableDefinition::new("items");
 const SEEN: TableDefinition<&str, &[u8]> = TableDefinition::new("seen");
 
@@ -39,10 +46,16 @@ pub struct QueueItem {
     pub attempt: u32,
     /// Failed deliveries since the last progress of its resource: this drives the backoff.
     pub retries: u32,
-    /// Unix milliseconds, wall clock.
+    /// Unix milliseconds. It is not trusted when it is read back: the clock may have been wrong.
     pub due: i64,
+    /// When the trigger became known, in Unix milliseconds.
+    #[serde(default)]
+    pub arrived: i64,
     /// Held back by the daily budget.
     pub held: bool,
+    /// Starts of a delivery that did not come back: the process ended meanwhile.
+    #[serde(default)]
+    pub starts: u32,
     /// The reason why it waits.
     pub waits_for: Option<String>,
 }
@@ -58,7 +71,9 @@ impl QueueItem {
             attempt: 0,
             retries: 0,
             due: 0,
+            arrived: clock::now(),
             held: false,
+            starts: 0,
             waits_for: None,
         }
     }
@@ -74,6 +89,7 @@ impl QueueItem {
         }
     }
 
+    /// The event of an item that was taken: this start is the last of its `starts`.
     pub(crate) fn to_event(&self) -> Event {
         Event {
             id: self.trigger_id(),
@@ -89,6 +105,7 @@ impl QueueItem {
             count: DeliveryCount {
                 attempt: self.attempt + 1,
                 failures: self.retries,
+                unfinished: self.starts.saturating_sub(1),
             },
         }
     }
@@ -166,8 +183,9 @@ impl Queue {
         // Opens the tables, so that a new file has them.
         write_transaction(&database, &[], None, None)?;
         let items = read_table(&database, ITEMS)?.into_iter();
+        let now = clock::now();
         let state = State {
-            entries: items.map(|(id, item)| (id, (item, false))).collect(),
+            entries: items.map(|(id, item)| (id, (clamp_times(item, now), false))).collect(),
             seen: read_table(&database, SEEN)?,
             settled: SettledIds::default(),
         };
@@ -247,16 +265,26 @@ impl Queue {
         failpoint!("queue-put");
     }
 
-    /// Takes the next item that is due and may run now; `limit` is the most concurrent runs of the item's node.
+    /// Takes the next item that is due and may run now; `limit` is the most concurrent runs of the item's node. The start is in the file
+    /// when this returns. Of items whose last start did not come back one runs at a time: if it ends the process, the others are not
+    /// blamed for it.
     pub(crate) fn take_next(&self, now: i64, limit: &dyn Fn(&QueueItem) -> usize) -> Option<QueueItem> {
+        let item = self.start_next(now, limit)?;
+        self.write(std::slice::from_ref(&item), None, None);
+        Some(item)
+    }
+
+    fn start_next(&self, now: i64, limit: &dyn Fn(&QueueItem) -> usize) -> Option<QueueItem> {
         let mut state = self.state();
         let mut running: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut is_suspect_running = false;
         for (item, _) in state.entries.values().filter(|(_, is_running)| *is_running) {
             *running.entry((&item.stage, &item.resource)).or_default() += 1;
+            is_suspect_running |= item.starts > 1;
         }
         let is_ready = |item: &QueueItem| {
             let runs = running.get(&(item.stage.as_str(), item.resource.as_str())).copied().unwrap_or(0);
-            item.due <= now && runs < limit(item)
+            item.due <= now && runs < limit(item) && !(is_suspect_running && item.starts > 0)
         };
         let ready = state.entries.iter().filter(|(_, (item, is_running))| !is_running && is_ready(item));
         let first = ready.min_by(|(_, (a, _)), (_, (b, _))| (a.due, &a.key).cmp(&(b.due, &b.key)));
@@ -264,6 +292,7 @@ impl Queue {
         let (item, is_running) = state.entries.get_mut(&id)?;
         *is_running = true;
         (item.held, item.waits_for) = (false, None);
+        item.starts = item.starts.saturating_add(1);
         Some(item.clone())
     }
 
@@ -284,8 +313,9 @@ impl Queue {
         self.state().settled.recent.extend(ids);
     }
 
-    /// Puts an item back, changed: one that was taken, or that of a dead letter.
-    pub(crate) fn give_back(&self, item: QueueItem) {
+    /// Puts an item back, changed: one that was taken, or that of a dead letter. Its start came back.
+    pub(crate) fn give_back(&self, mut item: QueueItem) {
+        item.starts = 0;
         let id = item.trigger_id();
         let mut state = self.state();
         state.settled.remove(&id);
@@ -335,6 +365,13 @@ impl Queue {
             .cloned()
     }
 
+    /// When the oldest of the matching items became known.
+    pub(crate) fn oldest_arrival(&self, predicate: impl Fn(&QueueItem) -> bool) -> Option<i64> {
+        let state = self.state();
+        let matching = state.entries.values().map(|(item, _)| item).filter(|item| predicate(item));
+        matching.map(|item| item.arrived).min()
+    }
+
     pub(crate) fn seen(&self, key: &str) -> Option<SeenObject> {
         self.state().seen.get(key).cloned()
     }
@@ -346,6 +383,16 @@ impl Queue {
             self.write(&[], Some(&item.trigger_id()), None);
             self.state().entries.remove(&item.trigger_id());
         }
+    }
+}
+
+/// The item with no time that only another clock could have written.
+fn clamp_times(item: QueueItem, now: i64) -> QueueItem {
+    let longest = if item.held { MAX_HOLD } else { MAX_BACKOFF };
+    QueueItem {
+        due: item.due.min(now.saturating_add(longest.as_millis() as i64)),
+        arrived: item.arrived.min(now),
+        ..item
     }
 }
 
@@ -385,14 +432,31 @@ fn open_file(path: &Path) -> Result<Database> {
             "`{}` is in use: another `tidemill up` runs on this store; stop it first",
             path.display()
         ))),
-        Err(error) => {
+        Err(error) if is_damaged(&error) => {
+            let aside = path.with_extension("redb.damaged");
             tracing::warn!(
-                "the queue's file `{}` is damaged ({error}); it is rebuilt from the store",
-                path.display()
+                "the queue's file `{}` is damaged ({error}); it is put aside as `{}`, and rebuilt from the store",
+                path.display(),
+                aside.display()
             );
-            std::fs::remove_file(path).map_err(file_error)?;
+            std::fs::rename(path, aside).map_err(file_error)?;
             Database::create(path).map_err(file_error)
         }
+        Err(error) => Err(Error::config(format!(
+            "the queue's file `{}` cannot be opened: {error}; correct that, or remove the file: it is rebuilt from the store",
+            path.display()
+        ))),
+    }
+}
+
+/// Whether the file is no queue that this program can read; any other error may pass, and the file is good.
+fn is_damaged(error: &redb::DatabaseError) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        redb::DatabaseError::UpgradeRequired(_) | redb::DatabaseError::RepairAborted => true,
+        redb::DatabaseError::Storage(redb::StorageError::Corrupted(_)) => true,
+        redb::DatabaseError::Storage(redb::StorageError::Io(error)) => matches!(error.kind(), InvalidData | UnexpectedEof),
+        _ => false,
     }
 }
 

@@ -12,12 +12,12 @@ use std::{
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tidemill_core::{
-    Digest, ErrorKind, ObjectMeta, Result,
+    Digest, Error, ErrorKind, ObjectMeta, Result,
     layout::{self, Key, Prefix, is_ignored, literal_folder},
     pipeline::{KeyRole, NodeSettings},
     record::OutcomeRecord,
 };
-use tidemill_run::{DeadLetter, failpoint, list_dead_letters, outcome_objects};
+use tidemill_run::{DeadLetter, failpoint, list_dead_letters, note_unjudged_window, outcome_objects, warn_passed_over};
 use tidemill_store::ListedObject;
 use tokio::sync::mpsc;
 
@@ -29,6 +29,8 @@ use crate::{
 
 /// Concurrent reads at the start: a store may be far away.
 const READ_CONCURRENCY: usize = 16;
+/// How long a folder is listed after it was made.
+const FOLDER_AGE: Duration = Duration::from_secs(1);
 /// Between two checks of the schedules, and after windows could not be closed.
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,7 @@ pub(crate) async fn schedule(
             log_error(flow.scan(false).await);
             next_scan = Instant::now() + flow.options.poll_interval;
         }
+        log_error(flow.list_young_folders().await);
         if !flow.settling.is_empty() {
             log_error(flow.recheck_settling().await);
         }
@@ -62,7 +65,7 @@ pub(crate) async fn schedule(
             log_error(closed);
         }
         let mut wait = next_scan.min(next_schedule).saturating_duration_since(Instant::now());
-        if !flow.settling.is_empty() {
+        if !flow.settling.is_empty() || !flow.young_folders.lock().is_empty() {
             wait = wait.min(STABILITY_INTERVAL);
         }
         if flow.are_windows_due() {
@@ -89,38 +92,82 @@ impl FlowState {
         self.queue
             .mark_settled(outcomes.iter().filter_map(|meta| outcome_id(&meta.key)).map(str::to_owned));
         for letter in list_dead_letters(&self.store).await? {
+            // The process may have ended before the note; and there was a time without notes.
+            if let Err(error) = note_unjudged_window(&self.store, &letter).await {
+                warn_passed_over(&letter.key(), &error);
+            }
             self.queue.mark_settled([letter.id.clone()]);
             self.mark_dead(letter);
         }
-        let reads = outcomes.iter().map(|meta| async move { (meta, self.store.get(&meta.key).await) });
+        let reads = outcomes
+            .iter()
+            .map(|meta| async move { (meta, self.store.get_record(&meta.key).await) });
         let mut read = stream::iter(reads).buffered(READ_CONCURRENCY);
         while let Some((meta, bytes)) = read.next().await {
-            let bytes = bytes?;
-            match (serde_json::from_slice::<OutcomeRecord>(&bytes), outcome_id(&meta.key)) {
-                (Ok(record), Some(id)) => self.route_outcome(&record, id, Some(Digest::sha256(&bytes))).await?,
-                (Err(e), _) => tracing::warn!("`{}` is skipped: it is not an outcome record: {e}", meta.key),
-                (_, None) => {}
+            let routed = match bytes {
+                Ok(bytes) => self.route_stored_outcome(&meta.key, &bytes).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = routed {
+                warn_passed_over(&meta.key, &error);
+                self.mark_unread(&meta.key, &error);
             }
         }
-        self.scan(true).await?;
+        if let Err(error) = self.scan(true).await {
+            tracing::warn!("not everything could be listed; it is listed again: {error}");
+        }
         self.mark_windows_due();
         Ok(())
     }
 
-    /// Lists all external objects. `first`: also routes those that were taken in before.
+    async fn route_stored_outcome(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let Some(id) = outcome_id(key) else { return Ok(()) };
+        let record: OutcomeRecord =
+            serde_json::from_slice(bytes).map_err(|e| Error::input(format!("`{key}` is not an outcome record: {e}")))?;
+        self.route_outcome(&record, id, Some(Digest::sha256(bytes))).await
+    }
+
+    /// Reads the outcomes that could not be read at the start: what they trigger may wait for them.
+    async fn reread_outcomes(&self) {
+        for key in self.unread_outcomes() {
+            let read = async { self.route_stored_outcome(&key, &self.store.get_record(&key).await?).await };
+            match read.await {
+                Err(error) if error.kind.is_retryable() => {}
+                _ => self.mark_read(&key),
+            }
+        }
+    }
+
+    /// Lists all external objects. `first`: also routes those that were taken in before. What cannot be listed or read hides nothing else;
+    /// the error is the first of those that may pass.
     pub(crate) async fn scan(&self, first: bool) -> Result<()> {
         let _one_at_a_time = self.scanning.lock().await;
+        self.reread_outcomes().await;
+        let mut result = Ok(());
         for prefix in external_prefixes(&self.nodes) {
-            for found in self.store.list_with_tokens(&prefix).await? {
-                if self.is_external(&found.meta.key) {
-                    self.inspect(&found, false, first).await?;
-                }
-            }
+            let first = first || self.is_unlisted(&prefix);
+            let listed = self.scan_prefix(&prefix, first).await;
+            self.mark_listed(&prefix, listed.is_ok() || !first);
+            result = result.and(listed);
         }
         if !self.settling.is_empty() {
             self.changed.notify_one();
         }
-        self.revive_deleted_letters().await
+        result.and(self.revive_deleted_letters().await)
+    }
+
+    async fn scan_prefix(&self, prefix: &str, first: bool) -> Result<()> {
+        let mut result = Ok(());
+        for found in self.store.list_with_tokens(prefix).await? {
+            if !self.is_external(&found.meta.key) {
+                continue;
+            }
+            match self.inspect(&found, false, first).await {
+                Err(error) if !error.kind.is_retryable() => warn_passed_over(&found.meta.key, &error),
+                inspected => result = result.and(inspected),
+            }
+        }
+        result
     }
 
     /// Queues the events of dead letters that were deleted. Those that were dropped no longer count.
@@ -205,6 +252,8 @@ impl FlowState {
         for letter in known {
             match stored.iter().find(|other| other.id == letter.id) {
                 Some(other) => self.mark_dead(other.clone()),
+                // A letter that is damaged, or cannot be read now, was not deleted.
+                None if self.store.head(&letter.key()).await?.is_some() => {}
                 None => {
                     self.revive(&letter);
                     self.notify();
@@ -237,7 +286,7 @@ impl FlowState {
             if self.nodes.iter().any(|node| node.is_triggered_by(key)) {
                 let digest = match named.or(digest.as_ref()) {
                     Some(digest) => digest.clone(),
-                    None => Digest::sha256(&self.store.get(key).await?),
+                    None => self.store.digest(key).await?.digest,
                 };
                 self.route_object(key, &digest, record.depth, None);
             }
@@ -258,22 +307,51 @@ impl FlowState {
             FileEvent::Complete(key) => self.inspect_key(&key, true).await,
             FileEvent::Touched(key) if Prefix::Dead.contains(&key) => self.revive_dead_letters().await,
             FileEvent::Touched(key) => self.inspect_key(&key, false).await,
+            FileEvent::Folder(key) => {
+                let folder = format!("{key}/");
+                let prefixes = external_prefixes(&self.nodes);
+                if prefixes
+                    .iter()
+                    .any(|prefix| prefix.starts_with(&folder) || folder.starts_with(prefix))
+                {
+                    self.young_folders.lock().insert(folder, Instant::now());
+                }
+                Ok(())
+            }
         }
     }
 
-    /// Closes the windows that can be closed. Those of a dataset that is being validated stay due.
+    /// Lists the folders that were made a moment ago, until they are watched.
+    async fn list_young_folders(&self) -> Result<()> {
+        let folders = self.young_folders.lock().clone();
+        let mut result = Ok(());
+        for (prefix, made) in folders {
+            if made.elapsed() > FOLDER_AGE {
+                self.young_folders.lock().remove(&prefix);
+            }
+            result = result.and(self.scan_prefix(&prefix, false).await);
+        }
+        result
+    }
+
+    /// Closes the windows that can be closed: an upload that is not settled holds back the files that came after it, and no others. What is
+    /// held back stays due.
     async fn close_windows(&self) -> Result<()> {
         self.begin_closing();
         let (mut is_complete, mut result) = (true, Ok(()));
         for dataset in self.coordinator.datasets() {
-            if self.is_validating(&dataset) {
+            let Some(held_back) = self.held_back_files(&dataset) else {
                 is_complete = false;
                 continue;
-            }
+            };
+            is_complete &= held_back.is_empty();
             let mut closed = Vec::new();
-            let closing = self.coordinator.close_windows(&dataset, &mut closed).await;
+            let closing = self.coordinator.close_windows(&dataset, &held_back, &mut closed).await;
             for key in closed {
                 result = result.and(self.ingest(&key).await);
+            }
+            if closing.is_ok() {
+                self.note_closed(&dataset, &held_back);
             }
             result = result.and(closing);
         }

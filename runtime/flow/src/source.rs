@@ -6,13 +6,16 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tidemill_core::{Error, Result, pipeline::StagePolicy};
 use tidemill_observe::{FailedEvent, global};
 use tidemill_run::{Disposition, Wait};
 use tidemill_worker::{Delivered, Event, EventSource, GiveBack, Report};
 
-use crate::{queue::QueueItem, state::FlowState};
+use crate::{
+    clock::now,
+    queue::{MAX_BACKOFF, QueueItem},
+    state::FlowState,
+};
 
 /// Without a wake-up, an event that waits for another training is delivered again after this time.
 const WAIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,6 +49,7 @@ impl QueueSource {
             Delivered::Settled(Disposition::Committed(record)) => {
                 self.flow.route_outcome(&record, &item.trigger_id(), None).await?;
                 if StagePolicy::for_stage(&item.stage).advances_watermark {
+                    self.flow.note_validated(item, &record);
                     self.flow.mark_windows_due();
                 }
                 global().record_delivered(&item.stage, &item.resource);
@@ -72,7 +76,8 @@ impl QueueSource {
     fn wait(&self, item: &mut QueueItem, wait: &Wait) {
         item.waits_for = Some(wait.to_string());
         (item.held, item.due) = match wait {
-            Wait::Budget { until } => (true, until.as_millisecond()),
+            // Its day is that of the wall clock, which may be behind.
+            Wait::Budget { until } => (true, until.as_millisecond().max(now() + WAIT_INTERVAL.as_millis() as i64)),
             // Behind a training that is held back, this one is held back too.
             Wait::Training { request, .. } => match self.flow.queue.find(|other| other.key == *request && other.held) {
                 Some(earlier) => (true, earlier.due),
@@ -141,11 +146,6 @@ fn failed_event<'a>(item: &'a QueueItem, reason: &'a str) -> FailedEvent<'a> {
     }
 }
 
-/// Wall clock, Unix milliseconds.
-fn now() -> i64 {
-    Timestamp::now().as_millisecond()
-}
-
 /// A number that nothing hashed depends on.
 fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
@@ -153,7 +153,9 @@ fn random() -> u64 {
 
 /// 100 ms, doubled each time, at most a minute; less up to a half at random, so that not all events come back together.
 fn backoff(retries: u32, random: u64) -> Duration {
-    let whole = 100u64.saturating_mul(1 << retries.saturating_sub(1).min(20)).min(60_000);
+    let whole = 100u64
+        .saturating_mul(1 << retries.saturating_sub(1).min(20))
+        .min(MAX_BACKOFF.as_millis() as u64);
     Duration::from_millis(whole - random % (whole / 2))
 }
 

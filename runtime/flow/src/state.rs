@@ -3,12 +3,18 @@
 //! What is at rest is decided here alone. An event stays in the queue until what came of it is known here, and a dead letter stays known
 //! until its event is back in the queue, so a reader that finds nothing to do missed nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 use tidemill_core::{
+    Error,
     layout::Prefix,
     pipeline::{NodeSettings, Pipeline, StagePolicy},
+    record::OutcomeRecord,
 };
 use tidemill_run::DeadLetter;
 use tidemill_store::Store;
@@ -32,6 +38,8 @@ pub(crate) struct FlowState {
     /// Outlives this flow if another one takes its place.
     pub(crate) queue: Arc<Queue>,
     pub(crate) settling: SettlingFiles,
+    /// Folders that may not be watched yet, and when they were made.
+    pub(crate) young_folders: Mutex<BTreeMap<String, Instant>>,
     /// One scan at a time.
     pub(crate) scanning: tokio::sync::Mutex<()>,
     /// The scheduler has something to do.
@@ -44,6 +52,12 @@ struct Inner {
     /// By trigger id.
     dead: BTreeMap<String, DeadLetter>,
     windows: Windows,
+    /// Data files since the windows of their dataset were closed: by dataset and key, when the upload became known.
+    validated: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Outcomes that could not be read at the start.
+    unread: BTreeSet<String>,
+    /// Prefixes whose objects were not all taken in at the start.
+    unlisted: BTreeSet<String>,
     is_stopping: bool,
 }
 
@@ -74,6 +88,7 @@ impl FlowState {
             options,
             queue,
             settling: SettlingFiles::default(),
+            young_folders: Mutex::default(),
             scanning: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             inner: Mutex::default(),
@@ -99,6 +114,34 @@ impl FlowState {
         let mut inner = self.inner.lock();
         self.queue.give_back(QueueItem::from_dead_letter(letter));
         inner.dead.remove(&letter.id);
+    }
+
+    /// Remembers an outcome that could not be read, if the error may pass.
+    pub(crate) fn mark_unread(&self, key: &str, error: &Error) {
+        if error.kind.is_retryable() {
+            self.inner.lock().unread.insert(key.to_owned());
+        }
+    }
+
+    pub(crate) fn mark_read(&self, key: &str) {
+        self.inner.lock().unread.remove(key);
+    }
+
+    pub(crate) fn unread_outcomes(&self) -> BTreeSet<String> {
+        self.inner.lock().unread.clone()
+    }
+
+    /// Remembers whether the objects under a prefix were taken in.
+    pub(crate) fn mark_listed(&self, prefix: &str, is_complete: bool) {
+        let mut inner = self.inner.lock();
+        match is_complete {
+            true => inner.unlisted.remove(prefix),
+            false => inner.unlisted.insert(prefix.to_owned()),
+        };
+    }
+
+    pub(crate) fn is_unlisted(&self, prefix: &str) -> bool {
+        self.inner.lock().unlisted.contains(prefix)
     }
 
     /// Windows are to be closed again.
@@ -139,10 +182,102 @@ impl FlowState {
         self.inner.lock().windows == Windows::Closed && self.settling.is_empty() && !self.queue.any(|item| !item.held)
     }
 
-    /// Whether a file of the dataset is being written or validated.
-    pub(crate) fn is_validating(&self, dataset: &str) -> bool {
-        self.queue
-            .any(|item| item.resource == dataset && StagePolicy::for_stage(&item.stage).advances_watermark)
-            || self.settling.has_prefix(&Prefix::Raw.under(dataset))
+    /// A data file was validated, from the upload that triggered the item.
+    pub(crate) fn note_validated(&self, item: &QueueItem, record: &OutcomeRecord) {
+        if let Some(data) = record.result["data"].as_str() {
+            let mut inner = self.inner.lock();
+            let arrived = inner.validated.entry(item.resource.clone()).or_default().entry(data.to_owned());
+            let arrived = arrived.or_insert(item.arrived);
+            *arrived = item.arrived.min(*arrived);
+        }
+    }
+
+    /// The data files that close no window of the dataset yet: an upload that became known before theirs is not settled. `None` if all that
+    /// is new waits so.
+    pub(crate) fn held_back_files(&self, dataset: &str) -> Option<BTreeSet<String>> {
+        let is_of_dataset = |item: &QueueItem| item.resource == dataset && StagePolicy::for_stage(&item.stage).advances_watermark;
+        let queued = self.queue.oldest_arrival(is_of_dataset);
+        let settling = self.settling.oldest_arrival(&Prefix::Raw.under(dataset));
+        let Some(oldest) = queued.into_iter().chain(settling).min() else {
+            return Some(BTreeSet::new());
+        };
+        let inner = self.inner.lock();
+        let new = inner.validated.get(dataset)?;
+        let held: BTreeSet<String> = new
+            .iter()
+            .filter(|(_, arrived)| **arrived >= oldest)
+            .map(|(key, _)| key.clone())
+            .collect();
+        (held.len() < new.len()).then_some(held)
+    }
+
+    /// The windows of the dataset that its files pass are closed, but for these files.
+    pub(crate) fn note_closed(&self, dataset: &str, held_back: &BTreeSet<String>) {
+        if let Some(new) = self.inner.lock().validated.get_mut(dataset) {
+            new.retain(|key, _| held_back.contains(key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tidemill_core::{Digest, pipeline::deployment::CoordinatorSettings, project::Project};
+    use tidemill_run::NoPredictions;
+
+    use super::*;
+
+    fn state() -> FlowState {
+        let project = Project::parse("[project]\nname = \"x\"\n", &|path| Err(Error::not_found(path.to_owned()))).unwrap();
+        let (pipeline, store) = (Arc::new(project.pipeline), Store::memory());
+        let settings = CoordinatorSettings::from_pipeline(&pipeline);
+        let coordinator = Coordinator::new(settings, store.clone(), Arc::new(NoPredictions));
+        let queue = Arc::new(Queue::open(None).unwrap());
+        FlowState::new(pipeline, store, coordinator, FlowOptions::default(), queue)
+    }
+
+    fn upload(name: &str, arrived: i64) -> QueueItem {
+        QueueItem {
+            arrived,
+            ..QueueItem::new("validate", "d", &format!("raw/d/{name}"), &Digest::sha256(name.as_bytes()), 0)
+        }
+    }
+
+    fn settle(state: &FlowState, item: &QueueItem) {
+        let digest = "0".repeat(64);
+        let record: OutcomeRecord = serde_json::from_value(json!({
+            "stage": "validate", "resource": "d", "trigger": { "key": item.key, "digest": item.digest }, "run-key": "r",
+            "component": digest, "config": digest, "engines": "e", "as-of": "2013-01-01T00:00:00Z", "decision": "done", "reason": "",
+            "findings": [], "result": { "data": item.key }, "outputs": [], "depth": 1,
+        }))
+        .unwrap();
+        state.note_validated(item, &record);
+        state.queue.acknowledge(item, true);
+    }
+
+    #[test]
+    fn an_upload_holds_back_what_came_after_it_alone() {
+        let state = state();
+        let held = |names: &[&str]| Some(names.iter().map(|name| format!("raw/d/{name}")).collect::<BTreeSet<String>>());
+        let [a, b, c, d] = [("a", 10), ("b", 20), ("c", 30), ("d", 40)].map(|(name, arrived)| upload(name, arrived));
+        assert_eq!(state.held_back_files("d"), held(&[]), "nothing waits");
+        state.queue.put(vec![a.clone(), b.clone(), c.clone()], None);
+        settle(&state, &b);
+        assert_eq!(state.held_back_files("d"), None, "`a` came before");
+        settle(&state, &a);
+        assert_eq!(state.held_back_files("d"), held(&[]), "`c` came after both");
+        state.note_closed("d", &BTreeSet::new());
+        state.queue.put(vec![d.clone(), upload("e", 50)], None);
+        settle(&state, &d);
+        assert_eq!(state.held_back_files("d"), None);
+        settle(&state, &c);
+        assert_eq!(
+            state.held_back_files("d"),
+            held(&[]),
+            "`e` came after all of them, and more will come"
+        );
+        state.queue.put(vec![upload("older", 35)], None);
+        assert_eq!(state.held_back_files("d"), held(&["d"]));
+        assert_eq!(state.held_back_files("other"), held(&[]));
     }
 }

@@ -15,6 +15,8 @@ use notify::{
 use parking_lot::Mutex;
 use tidemill_core::layout::is_ignored;
 
+use crate::clock;
+
 /// Between two looks at a file that may still grow.
 pub(crate) const STABILITY_INTERVAL: Duration = Duration::from_millis(100);
 /// A file that was not changed for so long needs no second look.
@@ -27,6 +29,8 @@ pub(crate) enum FileEvent {
     Complete(String),
     /// Something happened; it may still grow, or be gone.
     Touched(String),
+    /// A folder was made or moved there. What was put into it at once has no event: the system did not watch it yet.
+    Folder(String),
 }
 
 /// Watches until dropped. Where the system cannot, `None`: then the listing alone finds files.
@@ -47,7 +51,10 @@ pub(crate) fn watch(root: &Path, send: Arc<dyn Fn(FileEvent) + Send + Sync>) -> 
             let Some(key) = key_of(&base, path).filter(|key| !is_ignored(key)) else {
                 continue;
             };
-            send(if complete {
+            let may_be_folder = complete || matches!(event.kind, EventKind::Create(_));
+            send(if may_be_folder && path.is_dir() {
+                FileEvent::Folder(key)
+            } else if complete {
                 FileEvent::Complete(key)
             } else {
                 FileEvent::Touched(key)
@@ -77,6 +84,8 @@ struct PendingFile {
     size: u64,
     modified: i128,
     at: Instant,
+    /// When the file was first looked at, by the flow's clock.
+    arrived: i64,
 }
 
 impl SettlingFiles {
@@ -88,8 +97,11 @@ impl SettlingFiles {
         self.0.lock().keys().cloned().collect()
     }
 
-    pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
-        self.0.lock().keys().any(|key| key.starts_with(prefix))
+    /// When the oldest file under a prefix was first looked at.
+    pub(crate) fn oldest_arrival(&self, prefix: &str) -> Option<i64> {
+        let files = self.0.lock();
+        let under = files.iter().filter(|(key, _)| key.starts_with(prefix));
+        under.map(|(_, file)| file.arrived).min()
     }
 
     pub(crate) fn remove(&self, key: &str) {
@@ -106,9 +118,14 @@ impl SettlingFiles {
         let mut files = self.0.lock();
         match files.get(key) {
             Some(file) if file.size == size && file.modified == modified => file.at.elapsed() >= STABILITY_INTERVAL,
-            _ => {
-                let at = Instant::now();
-                files.insert(key.to_owned(), PendingFile { size, modified, at });
+            known => {
+                let file = PendingFile {
+                    size,
+                    modified,
+                    at: Instant::now(),
+                    arrived: known.map_or_else(clock::now, |file| file.arrived),
+                };
+                files.insert(key.to_owned(), file);
                 false
             }
         }

@@ -356,7 +356,8 @@ async fn child() {
     let folder = Path::new(&folder);
     let (store, runner) = (Store::local(&folder.join("store")).unwrap(), Arc::new(Plain::default()));
     let flow = start(CHAIN, &store, &runner, options(Some(folder.join("queue.redb")))).await;
-    put(&flow, 3).await;
+    let numbers = std::env::var("TIDEMILL_TEST_NUMBERS").map_or(3, |numbers| numbers.parse().unwrap());
+    put(&flow, numbers).await;
     quiet(&flow).await;
     flow.stop().await.unwrap();
 }
@@ -393,4 +394,31 @@ async fn killed_at_every_step_it_ends_the_same() {
             assert_eq!(snapshot(&store).await, expected, "{step}:{times}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_the_process_twice_is_a_dead_letter_at_the_third_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |kill: Option<&str>| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "child", "--quiet"])
+            .env("TIDEMILL_TEST_STORE", folder.path());
+        command.env("TIDEMILL_TEST_NUMBERS", "1").env_remove("FAILPOINTS");
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.envs(kill.map(|kill| ("FAILPOINTS", kill)));
+        command.status().unwrap().success()
+    };
+    assert!(!run(Some("before-run=return")) && !run(Some("before-run=return")));
+    assert!(run(Some("before-run=return")), "the third start runs nothing");
+    let store = Store::local(&folder.path().join("store")).unwrap();
+    let letters = list_dead_letters(&store).await.unwrap();
+    let messages: Vec<&str> = letters.iter().map(|letter| letter.message.as_str()).collect();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].contains("2 deliveries of this event to double:double"), "{messages:?}");
+    for letter in &letters {
+        retry_dead_letter(&store, letter).await.unwrap();
+    }
+    assert!(run(None));
+    assert_eq!(snapshot(&store).await, expected(1).await);
 }

@@ -10,7 +10,7 @@ mod secrets;
 pub mod sql;
 
 pub use run::{ProgressFn, RunHost, RunSetup, Runner, Usage};
-pub use sql::{ParquetFile, PlanError, SqlEngine, SqlOptions, SqlReader, TableShape};
+pub use sql::{ParquetFile, PlanError, SQL_WORKER, SqlChildren, SqlEngine, SqlOptions, SqlReader, TableShape, run_sql_worker};
 // What these take and return.
 pub use tidemill_run::{AccessLog, Attempt, Grants};
 pub use tidemill_store::Store;

@@ -11,7 +11,7 @@ use tidemill_core::{
     Sql, Table, Trigger, pipeline::Node, record::ReadRecord, secret::SecretRef,
 };
 use tidemill_run::{AccessLog, Attempt, Grants, ScopedObjects};
-use tidemill_store::{BlockingStore, Store};
+use tidemill_store::{BlockingStore, MAX_OBJECT_SIZE, Store};
 
 use crate::{SqlEngine, SqlReader, fetch, parallel::parallel_map, sql};
 
@@ -103,7 +103,7 @@ impl RunHost {
     pub fn new(setup: RunSetup) -> Self {
         Self {
             objects: ScopedObjects::new(setup.store.blocking_on(setup.handle), setup.grants, setup.trigger),
-            sql: Some(setup.sql),
+            sql: Some(setup.sql.for_run()),
             context: setup.context,
             progress: ProgressSink(setup.progress),
             secrets: Vec::new(),
@@ -116,8 +116,8 @@ impl RunHost {
     pub fn for_attempt(attempt: &Attempt, store: Store, sql: impl Into<Option<SqlEngine>>, progress: Option<ProgressFn>) -> Self {
         let objects = store.blocking_on(tokio::runtime::Handle::current());
         Self {
-            objects: ScopedObjects::new(objects, attempt.grants(), attempt.trigger().clone()),
-            sql: sql.into(),
+            objects: ScopedObjects::new(objects, attempt.grants(), attempt.trigger().clone()).with_memory(attempt.memory_bytes()),
+            sql: sql.into().map(|sql: SqlEngine| sql.for_run()),
             context: attempt.context().clone(),
             progress: ProgressSink(progress),
             secrets: attempt.node().secrets(),
@@ -216,10 +216,7 @@ impl Sql for RunHost {
     fn export(&self, sql: &str, tables: &[Table], key: &str) -> Result<ExportedFile> {
         self.objects.grants().check_write(key)?;
         let (file, rows) = self.sql_engine()?.export(sql, &self.bind_tables(tables)?)?;
-        let mut bytes = Vec::new();
-        file.reopen()
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(|e| Error::transient(format!("the rows for `{key}` could not be read back: {e}")))?;
+        let bytes = read_back(&file, key)?;
         if self.objects.create(key, &bytes)? == PutResult::Conflict {
             return Err(Error::conflict(format!(
                 "`{key}` exists with other content; it is written once and never changed: export under the run's key"
@@ -231,4 +228,19 @@ impl Sql for RunHost {
             digest: Digest::sha256(&bytes),
         })
     }
+}
+
+/// An exported file, to be written to `key`.
+fn read_back(file: &tempfile::NamedTempFile, key: &str) -> Result<Vec<u8>> {
+    let failed = |e| Error::transient(format!("the rows for `{key}` could not be read back: {e}"));
+    let file = file.reopen().map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    if size > MAX_OBJECT_SIZE {
+        return Err(Error::limit(format!(
+            "the rows for `{key}` take {size} bytes, and an object may have {MAX_OBJECT_SIZE}; write them in parts"
+        )));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_OBJECT_SIZE).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }

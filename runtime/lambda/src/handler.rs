@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tidemill_core::{
     Error, Result, layout,
     notification::{EventKind, ObjectEvent, parse_events, parse_messages, parse_scheduled_time},
-    pipeline::NodeSettings,
+    pipeline::{MAX_RECEIVE_COUNT, NodeSettings, TrainingStep},
 };
 use tidemill_host::{Runner, SqlEngine, SqlOptions};
 use tidemill_run::{DeliveryCount, Disposition, write_scheduled_event};
@@ -82,7 +82,7 @@ impl Handler {
                 Ok(objects) => events.push(Event {
                     id: message.id,
                     body: EventBody::Objects(objects),
-                    count: DeliveryCount::from_receive_count(message.receive_count),
+                    count: self.delivery_count(message.receive_count),
                 }),
                 Err(error) => {
                     self.log_failure(&message.id, &error);
@@ -97,6 +97,21 @@ impl Handler {
         let failures = ids.into_iter().filter(|id| failed.contains(id));
         let failures = failures.map(|id| json!({ "itemIdentifier": id }));
         Ok(json!({ "batchItemFailures": failures.collect::<Vec<_>>() }))
+    }
+
+    /// A message that comes for the last time ended the function each time before, or it would be settled. One that may have waited for
+    /// a training comes more often.
+    fn delivery_count(&self, receives: u32) -> DeliveryCount {
+        let count = DeliveryCount::from_receive_count(receives);
+        let may_wait = self.node.policy().training == Some(TrainingStep::First);
+        DeliveryCount {
+            unfinished: if receives >= MAX_RECEIVE_COUNT && !may_wait {
+                count.failures
+            } else {
+                0
+            },
+            ..count
+        }
     }
 
     async fn handle_events(&self, events: Vec<Event>) -> Invocation {

@@ -53,7 +53,7 @@ impl DirectLog {
         let now = jiff::Timestamp::now();
         record.set_served_at(now.as_microsecond());
         let models = BTreeMap::from([(model.clone(), config.clone())]);
-        check_windows(&record, &models, now)?;
+        check_windows(&record, &models, now, None)?;
         let name = unique_name("direct", self.count.fetch_add(1, Ordering::Relaxed));
         for segment in build_segments(&name, [record.as_bytes()], &models)? {
             match self.store.create(&segment.key, segment.bytes.into()).await {

@@ -1,7 +1,8 @@
 //! Which windows the rows of one request may be in. A segment is an object of one window: without a limit, one request of a client that
 //! chooses its times would be a hundred thousand objects.
 //!
-//! Rows of windows that are closed are logged like others: a request for a row of last year is a trial, or comes late. No report counts them.
+//! Rows of windows that are closed are logged like others: a request for a row of last year is a trial, or comes late. No report counts them,
+//! so they are counted here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,20 +18,26 @@ use crate::{
 /// Windows that the rows of one request may be in.
 pub const MAX_WINDOWS: usize = 100;
 
-/// Checks the times of a request's rows.
+/// Checks the times of a request's rows; returns how many are before `open_from`, when the model's first open window begins.
 ///
 /// # Errors
 /// `Input` if they lie in more than [`MAX_WINDOWS`] windows, or later than the window after this one.
-pub(crate) fn check_windows(record: &Record, models: &BTreeMap<String, LoggedModel>, now: Timestamp) -> Result<()> {
+pub(crate) fn check_windows(
+    record: &Record,
+    models: &BTreeMap<String, LoggedModel>,
+    now: Timestamp,
+    open_from: Option<Timestamp>,
+) -> Result<usize> {
     let Some(model) = models.get(record.model()) else {
         // Filed by the time of serving.
-        return Ok(());
+        return Ok(0);
     };
     let mut reader = RecordReader::new(record.as_bytes());
     let header = reader.read_header().ok_or_else(invalid_record)?;
     let times = event_times(&header, Some(model), reader).ok_or_else(invalid_record)?;
     let end = model.window.next_window(model.window.next_window(model.window.window_start(now)));
     let mut windows = BTreeSet::new();
+    let mut closed = 0;
     // The window of the row before: mostly the next row is in it too.
     let mut last: Option<(Timestamp, Timestamp)> = None;
     for (row, micros) in times.into_iter().enumerate() {
@@ -43,6 +50,7 @@ pub(crate) fn check_windows(record: &Record, models: &BTreeMap<String, LoggedMod
                 names()
             )));
         }
+        closed += usize::from(open_from.is_some_and(|from| time < from));
         if last.is_some_and(|(start, end)| (start..end).contains(&time)) {
             continue;
         }
@@ -57,7 +65,7 @@ pub(crate) fn check_windows(record: &Record, models: &BTreeMap<String, LoggedMod
             )));
         }
     }
-    Ok(())
+    Ok(closed)
 }
 
 #[cfg(test)]
@@ -67,7 +75,7 @@ mod tests {
     use super::*;
     use crate::PredictionBatch;
 
-    fn check(days: impl Iterator<Item = i64>) -> Result<()> {
+    fn check(days: impl Iterator<Item = i64>) -> Result<usize> {
         let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
         let micros: Vec<Option<i64>> = days.map(|day| Some(now.as_microsecond() + day * 86_400_000_000)).collect();
         let rows = micros.len();
@@ -85,13 +93,13 @@ mod tests {
             window: Span::days(1),
             time: "at".into(),
         };
-        check_windows(&batch.to_record().unwrap(), &[("late".to_owned(), day)].into(), now)
+        check_windows(&batch.to_record().unwrap(), &[("late".to_owned(), day)].into(), now, Some(now))
     }
 
     #[test]
     fn rows_of_a_hundred_windows_are_taken() {
         let most = MAX_WINDOWS as i64;
-        check(-most + 1..1).unwrap();
+        assert_eq!(check(-most + 1..1).unwrap(), MAX_WINDOWS - 1, "before the first open one");
         // Many rows of few windows, in any order.
         check((0..1000).map(|row| -(row % most))).unwrap();
         let error = check((-most..1).rev()).unwrap_err();

@@ -7,7 +7,7 @@ use tidemill_core::{
     record::{self, ModelAlias, ModelVersion},
 };
 
-use crate::Registry;
+use crate::{Registry, find_readable};
 
 /// The alias of the version that serves and that candidates are compared with.
 pub const CHAMPION: &str = "champion";
@@ -40,13 +40,24 @@ impl Registry<'_> {
         }))
     }
 
-    /// All aliases, by name.
+    /// All aliases, by name. What is no alias is left out.
     pub fn aliases(&self) -> Result<Vec<ModelAlias>> {
         let listed = self.objects.list_all(&layout::alias_prefix(self.model))?;
         let aliases = listed
             .iter()
             .filter(|meta| matches!(Key::parse(&meta.key), Some(Key::Alias { .. })));
-        aliases.map(|meta| self.objects.get_json(&meta.key)).collect()
+        let read = aliases.map(|meta| find_readable(self.objects, &meta.key));
+        read.filter_map(Result::transpose).collect()
+    }
+
+    /// Every move of every alias, and the aliases as they are.
+    pub(crate) fn moves_of_all_aliases(&self) -> Result<Vec<ModelAlias>> {
+        let listed = self.objects.list_all(&layout::alias_prefix(self.model))?;
+        let moves = listed
+            .iter()
+            .filter(|meta| matches!(Key::parse(&meta.key), Some(Key::Alias { .. } | Key::AliasMove { .. })));
+        let read = moves.map(|meta| find_readable(self.objects, &meta.key));
+        read.filter_map(Result::transpose).collect()
     }
 
     /// Every move of the alias, the first one first. The last entry is the alias itself, also where its history entry is missing.
@@ -109,7 +120,11 @@ impl Registry<'_> {
 
     fn recorded_moves(&self, name: &str) -> Result<Vec<ModelAlias>> {
         let listed = self.objects.list_all(&layout::alias_history_prefix(self.model, name))?;
-        listed.iter().map(|meta| self.objects.get_json(&meta.key)).collect()
+        let moves = listed
+            .iter()
+            .filter(|meta| matches!(Key::parse(&meta.key), Some(Key::AliasMove { .. })));
+        let read = moves.map(|meta| find_readable(self.objects, &meta.key));
+        read.filter_map(Result::transpose).collect()
     }
 
     fn record_move(&self, alias: &ModelAlias) -> Result<()> {

@@ -41,9 +41,18 @@ mod tests;
 mod version;
 
 pub use alias::{CHAMPION, CurrentAlias, check_alias_name};
-pub use version::{VersionSelector, next_version, version_number};
+pub use version::{VersionSelector, version_number};
 
-use tidemill_core::Objects;
+use serde::de::DeserializeOwned;
+use tidemill_core::{ErrorKind, Objects, ObjectsExt as _, Result};
+
+/// A record that was listed; `None` if it was removed meanwhile, or is damaged.
+fn find_readable<T: DeserializeOwned>(objects: &dyn Objects, key: &str) -> Result<Option<T>> {
+    match objects.find_json(key) {
+        Err(error) if error.kind == ErrorKind::Input => Ok(None),
+        other => other,
+    }
+}
 
 /// The registry records of one model.
 #[derive(Clone, Copy)]

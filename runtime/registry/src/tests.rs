@@ -27,14 +27,17 @@ fn objects() -> BlockingStore {
 fn versions_sort_by_number() {
     let objects = objects();
     let registry = Registry::new(&objects, "late");
-    assert_eq!(next_version(&registry.versions().unwrap()), 1);
+    assert_eq!(registry.next_version().unwrap(), 1);
     for number in [2, 10, 1] {
         registry.create_version(&version("late", number)).unwrap();
     }
     registry.create_version(&version("late", 10)).unwrap();
     let versions = registry.versions().unwrap();
     assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), [1, 2, 10]);
-    assert_eq!((registry.version_numbers().unwrap(), next_version(&versions)), (vec![1, 2, 10], 11));
+    assert_eq!(
+        (registry.version_numbers().unwrap(), registry.next_version().unwrap()),
+        (vec![1, 2, 10], 11)
+    );
     let missing = registry.version(3).unwrap_err();
     assert_eq!(missing.message, "`late` has no version `3`; its versions are `1`, `2`, `10`");
 }
@@ -108,4 +111,37 @@ fn a_damaged_record_is_named() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn no_number_is_given_twice() {
+    let objects = objects();
+    let registry = Registry::new(&objects, "late");
+    // The record of version 2 is gone; the alias had pointed at it.
+    registry.create_version(&version("late", 1)).unwrap();
+    for number in [1, 2, 1] {
+        let current = registry.current_alias(CHAMPION).unwrap();
+        registry.move_alias(CHAMPION, &version("late", number), current.as_ref()).unwrap();
+    }
+    assert_eq!(registry.next_version().unwrap(), 3);
+    // That of version 5 is damaged.
+    objects.create_immutable("models/late/versions/5.json", b"{").unwrap();
+    assert_eq!(registry.next_version().unwrap(), 6);
+}
+
+#[test]
+fn stray_files_are_passed_over() {
+    let objects = objects();
+    let registry = Registry::new(&objects, "late");
+    registry.create_version(&version("late", 1)).unwrap();
+    let alias = registry.move_alias(CHAMPION, &version("late", 1), None).unwrap();
+    for folder in ["versions", "aliases", "aliases/champion"] {
+        for name in [".DS_Store", "note.txt", "note.json"] {
+            objects.create_immutable(&format!("models/late/{folder}/{name}"), b"x").unwrap();
+        }
+    }
+    assert_eq!(registry.versions().unwrap(), [version("late", 1)]);
+    assert_eq!(registry.aliases().unwrap(), std::slice::from_ref(&alias));
+    assert_eq!(registry.alias_history(CHAMPION).unwrap(), [alias]);
+    assert_eq!(registry.next_version().unwrap(), 2);
 }

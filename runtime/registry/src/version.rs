@@ -7,7 +7,7 @@ use tidemill_core::{
     text::quoted_list,
 };
 
-use crate::{CHAMPION, Registry};
+use crate::{CHAMPION, Registry, find_readable};
 
 /// A version by number or by alias.
 ///
@@ -35,14 +35,20 @@ impl<'a> VersionSelector<'a> {
 }
 
 impl Registry<'_> {
-    /// All versions, ascending.
+    /// All versions, ascending. A record that is damaged is left out; [`version_numbers`](Self::version_numbers) has its number.
     pub fn versions(&self) -> Result<Vec<ModelVersion>> {
         let mut versions = Vec::new();
-        for meta in self.objects.list_all(&layout::version_prefix(self.model))? {
-            versions.push(self.objects.get_json::<ModelVersion>(&meta.key)?);
+        for number in self.version_numbers()? {
+            versions.extend(find_readable(self.objects, &layout::version(self.model, number))?);
         }
-        versions.sort_by_key(|version| version.version);
         Ok(versions)
+    }
+
+    /// The number of the next version: none is given twice, also where the record of a version is damaged or gone.
+    pub fn next_version(&self) -> Result<u32> {
+        let listed = self.version_numbers()?.last().copied();
+        let named = self.moves_of_all_aliases()?.iter().map(|alias| alias.version).max();
+        Ok(listed.max(named).unwrap_or(0).saturating_add(1))
     }
 
     /// The numbers of all versions, ascending. Reads no record, so a damaged one is listed too.
@@ -72,11 +78,6 @@ impl Registry<'_> {
             ))),
         }
     }
-}
-
-/// The first free number after `versions`.
-pub fn next_version(versions: &[ModelVersion]) -> u32 {
-    versions.iter().map(|version| version.version).max().unwrap_or(0).saturating_add(1)
 }
 
 /// The version that a key names; `None` for other keys.

@@ -9,6 +9,7 @@ use tidemill_core::{
     layout::matches,
     record::{OutputObject, ReadRecord},
 };
+use tidemill_store::MAX_OBJECT_SIZE;
 
 /// Patterns of keys that a stage may read and write, and the hosts that it may fetch from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,6 +99,7 @@ pub struct ScopedObjects<O> {
     objects: O,
     grants: Grants,
     trigger: Trigger,
+    max_read: u64,
     accesses: Mutex<Accesses>,
 }
 
@@ -115,7 +117,17 @@ impl<O: Objects> ScopedObjects<O> {
             objects,
             grants,
             trigger,
+            max_read: MAX_OBJECT_SIZE,
             accesses: Mutex::default(),
+        }
+    }
+
+    /// The same objects for a stage with so much memory: what it cannot hold is not read for it.
+    #[must_use]
+    pub fn with_memory(self, bytes: u64) -> Self {
+        Self {
+            max_read: bytes.min(MAX_OBJECT_SIZE),
+            ..self
         }
     }
 
@@ -177,7 +189,7 @@ impl<O: Objects> ScopedObjects<O> {
 impl<O: Objects> Objects for ScopedObjects<O> {
     fn get(&self, key: &str) -> Result<Vec<u8>> {
         self.check_read(key)?;
-        let found = self.objects.get(key);
+        let found = self.objects.get_at_most(key, self.max_read);
         match &found {
             Ok(bytes) => self.record_read(ReadRecord::Object {
                 key: key.to_owned(),
@@ -203,6 +215,16 @@ impl<O: Objects> Objects for ScopedObjects<O> {
                 key: key.to_owned(),
                 digest,
             });
+        }
+        if length > self.max_read {
+            let size = self.objects.head(key)?.map_or(0, |meta| meta.size);
+            let rest = size.saturating_sub(offset).min(length);
+            if rest > self.max_read {
+                return Err(Error::limit(format!(
+                    "`{key}` has {rest} bytes from {offset} on, and the stage may read {} in one piece; read it in several, or by SQL",
+                    self.max_read
+                )));
+            }
         }
         self.objects.get_range(key, offset, length)
     }
@@ -289,5 +311,23 @@ mod tests {
         for bad in ["datasets/", "", "datasets/other/", "models/late/", "models/late/versions/deep/"] {
             assert!(grants.check_list(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_stage_can_hold() {
+        let objects = tidemill_store::Store::memory().blocking();
+        objects.create("datasets/flights/a", &[7; 100]).unwrap();
+        let trigger = Trigger {
+            key: "datasets/flights/a".into(),
+            digest: Digest::sha256(&[7; 100]),
+        };
+        let scoped = |memory| ScopedObjects::new(objects.clone(), grants(), trigger.clone()).with_memory(memory);
+        assert_eq!(scoped(100).get("datasets/flights/a").unwrap().len(), 100);
+        assert_eq!(scoped(99).get("datasets/flights/a").unwrap_err().kind, ErrorKind::Limit);
+        assert_eq!(scoped(60).get_range("datasets/flights/a", 50, u64::MAX).unwrap().len(), 50);
+        assert_eq!(
+            scoped(40).get_range("datasets/flights/a", 50, u64::MAX).unwrap_err().kind,
+            ErrorKind::Limit
+        );
     }
 }

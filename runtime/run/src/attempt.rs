@@ -84,6 +84,11 @@ impl Attempt {
         &self.node
     }
 
+    /// What the stage may hold in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        self.node.memory_bytes
+    }
+
     /// The node's grants.
     pub fn grants(&self) -> Grants {
         Grants {

@@ -20,7 +20,7 @@ impl Budget {
         let prefix = layout::run_prefix(StageKind::Featurize.name(), model);
         for meta in store.list(&prefix, None, usize::MAX).await? {
             if !self.started.lock().contains_key(&meta.key)
-                && let Ok(run) = serde_json::from_slice::<RunRecord>(&store.get(&meta.key).await?)
+                && let Ok(run) = serde_json::from_slice::<RunRecord>(&store.get_record(&meta.key).await?)
             {
                 self.started.lock().insert(meta.key, run.started);
             }
@@ -29,16 +29,21 @@ impl Budget {
             return Ok(None);
         };
         let own = format!("{prefix}{id}.json");
+        let Ok(tomorrow) = today.checked_add(1.day()) else {
+            return Ok(None);
+        };
+        let (today, tomorrow) = (today.timestamp(), tomorrow.timestamp());
         let mut started = self.started.lock();
+        // A start of a later day was made while the clock was wrong.
         let used = started
             .iter()
-            .filter(|(key, at)| key.starts_with(&prefix) && **key != own && **at >= today.timestamp())
+            .filter(|(key, at)| key.starts_with(&prefix) && **key != own && **at >= today && **at < tomorrow)
             .count();
         if used < limit as usize {
             started.insert(own, now);
             return Ok(None);
         }
-        Ok(today.checked_add(1.day()).ok().map(|tomorrow| tomorrow.timestamp()))
+        Ok(Some(tomorrow))
     }
 }
 
@@ -59,5 +64,10 @@ mod tests {
             Some(at("2026-01-03T00:00:00Z"))
         );
         assert_eq!(budget.reserve(&store, "m", "2", 1, at("2026-01-03T00:00:01Z")).await.unwrap(), None);
+        assert_eq!(
+            budget.reserve(&store, "m", "3", 1, at("2026-01-01T12:00:00Z")).await.unwrap(),
+            None,
+            "the clock was set back"
+        );
     }
 }

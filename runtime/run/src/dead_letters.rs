@@ -9,7 +9,7 @@ use tidemill_core::{
 };
 use tidemill_store::Store;
 
-use crate::ledger::to_json;
+use crate::{ledger::to_json, warn_passed_over};
 
 /// `dead/<stage>/<resource>/<trigger id>.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,25 +54,32 @@ pub async fn write_dead_letter(store: &Store, letter: &DeadLetter) -> Result<Dea
     let key = letter.key();
     let stored = match store.create(&key, letter.to_bytes()?.into()).await? {
         PutResult::Written | PutResult::Unchanged => None,
-        PutResult::Conflict => serde_json::from_slice(&store.get(&key).await?).ok(),
+        PutResult::Conflict => serde_json::from_slice(&store.get_record(&key).await?).ok(),
     };
     Ok(stored.unwrap_or_else(|| letter.clone()))
 }
 
-/// All dead letters, by key.
+/// All dead letters, by key. What is no letter, or cannot be read, is passed over: the event of a damaged letter stays failed all the same,
+/// for the key is what a delivery looks at.
 pub async fn list_dead_letters(store: &Store) -> Result<Vec<DeadLetter>> {
     let mut letters = Vec::new();
     for meta in store.list(&Prefix::Dead.root(), None, usize::MAX).await? {
-        match store.get(&meta.key).await {
-            Ok(bytes) => {
-                letters
-                    .push(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{}` is not a dead letter: {e}", meta.key)))?);
-            }
+        match read_dead_letter(store, &meta.key).await {
+            Ok(letter) => letters.push(letter),
             Err(error) if error.kind == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(error) => warn_passed_over(&meta.key, &error),
         }
     }
     Ok(letters)
+}
+
+async fn read_dead_letter(store: &Store, key: &str) -> Result<DeadLetter> {
+    let bytes = store.get_record(key).await?;
+    let letter: DeadLetter = serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not a dead letter: {e}")))?;
+    match letter.key() == key {
+        true => Ok(letter),
+        false => Err(Error::input(format!("`{key}` is a copy of the dead letter `{}`", letter.key()))),
+    }
 }
 
 /// Deletes the letter, so that its event is delivered again: a running flow notices, or the next start does.
@@ -82,7 +89,7 @@ pub async fn retry_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()>
 
 /// Marks the letter as dropped: its event stays failed, and no longer counts.
 pub async fn drop_dead_letter(store: &Store, letter: &DeadLetter) -> Result<()> {
-    let old = store.get(&letter.key()).await?;
+    let old = store.get_record(&letter.key()).await?;
     let dropped = DeadLetter {
         dropped: true,
         ..letter.clone()

@@ -9,12 +9,19 @@ use tidemill_core::{
     Digest, Error, ErrorKind, Result, Trigger, layout,
     pipeline::{Node, NodeSettings},
     record::OutcomeRecord,
+    text::shorten,
     time::parse_as_of,
     trigger_id,
 };
 use tidemill_store::Store;
 
-use crate::{Attempt, Budget, DeadLetter, Ledger, TriggerRef, training_order, write_dead_letter};
+use crate::{Attempt, Budget, DeadLetter, Ledger, TriggerRef, note_unjudged_window, training_order, write_dead_letter};
+
+/// After this many deliveries that ended the process there is no further one: the trigger gets a dead letter instead.
+const MAX_UNFINISHED: u32 = 2;
+
+/// Characters of an error that a dead letter holds: a stage may put anything into its message.
+const MAX_MESSAGE_LENGTH: usize = 10_000;
 
 /// The state that a delivery is decided over.
 #[derive(Debug, Clone, Copy)]
@@ -36,14 +43,17 @@ pub struct DeliveryCount {
     pub attempt: u32,
     /// Failed deliveries that count against `max-deliveries`.
     pub failures: u32,
+    /// Deliveries before this one that did not come back: the process ended meanwhile.
+    pub unfinished: u32,
 }
 
 impl DeliveryCount {
-    /// The count of a queue that numbers its deliveries from 1.
+    /// The count of a queue that numbers its deliveries from 1. It does not say how the ones before ended.
     pub fn from_receive_count(count: u32) -> Self {
         Self {
             attempt: count,
             failures: count.saturating_sub(1),
+            unfinished: 0,
         }
     }
 }
@@ -127,13 +137,17 @@ pub struct Delivery {
     count: DeliveryCount,
 }
 
-/// The digest of an object, and the `as-of` time of a run that it triggers. Only records are read into memory, data is not.
-async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
-    if !key.ends_with(".json") {
-        return Ok((store.digest(key).await?.digest, parse_as_of(key, &[])));
+/// The digest of an object, and the `as-of` time of a run that it triggers. Only what may be a record is read into memory, data is not.
+pub async fn identify_object(store: &Store, key: &str) -> Result<(Digest, Timestamp)> {
+    if key.ends_with(".json") {
+        match store.get_record(key).await {
+            Ok(bytes) => return Ok((Digest::sha256(&bytes), parse_as_of(key, &bytes))),
+            // A record is never so large.
+            Err(error) if error.kind == ErrorKind::Limit => {}
+            Err(error) => return Err(error),
+        }
     }
-    let bytes = store.get(key).await?;
-    Ok((Digest::sha256(&bytes), parse_as_of(key, &bytes)))
+    Ok((store.digest(key).await?.digest, parse_as_of(key, &[])))
 }
 
 impl Delivery {
@@ -146,7 +160,12 @@ impl Delivery {
             let known = Self::new(context.node, trigger, digest.clone(), count);
             match known.find_disposition(context).await {
                 Ok(Some(disposition)) => return Ok(Admission::Settled(disposition)),
-                Ok(None) => {}
+                // Before the object is read: that may be what ends the process.
+                Ok(None) => {
+                    if let Err(error) = known.check_unfinished(context.node) {
+                        return known.settle(context, Err(error)).await.map(Admission::Settled);
+                    }
+                }
                 Err(error) => return known.settle(context, Err(error)).await.map(Admission::Settled),
             }
         }
@@ -192,6 +211,7 @@ impl Delivery {
             return Ok(Some(Admission::Settled(disposition)));
         }
         let (node, depth) = (context.node, self.depth);
+        self.check_unfinished(node)?;
         if depth >= node.max_depth {
             return Err(Error::limit(format!(
                 "after {depth} steps this chain of events is taken for a loop through {}:{}; break it, or raise `max-depth` in [project]",
@@ -206,13 +226,25 @@ impl Delivery {
         Ok(wait.map(Admission::Waiting))
     }
 
+    /// What ended the process again and again is not tried once more.
+    fn check_unfinished(&self, node: &NodeSettings) -> Result<()> {
+        if self.count.unfinished < MAX_UNFINISHED {
+            return Ok(());
+        }
+        Err(Error::limit(format!(
+            "{} deliveries of this event to {}:{} had no answer: the process ended while it worked on `{}`, most often for want of \
+             memory; give it more, or replace the object, then try the event again",
+            self.count.unfinished, node.stage, node.resource, self.trigger.key
+        )))
+    }
+
     async fn find_disposition(&self, context: DeliveryContext<'_>) -> Result<Option<Disposition>> {
         let node = context.node;
         if let Some(record) = self.find_outcome(context).await? {
             return Ok(Some(Disposition::Committed(Box::new(record))));
         }
         let key = layout::dead_letter(&node.stage, &node.resource, &self.id);
-        let stored = match context.store.get(&key).await {
+        let stored = match context.store.get_record(&key).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
@@ -234,7 +266,7 @@ impl Delivery {
             resource: node.resource.clone(),
             trigger: self.trigger.clone(),
             kind: error.kind,
-            message: error.message.clone(),
+            message: shorten(&error.message, MAX_MESSAGE_LENGTH),
             attempt: self.count.attempt,
             depth: self.depth,
             dropped: false,
@@ -268,6 +300,8 @@ impl Delivery {
         }
         let letter = self.dead_letter(context.node, &error);
         tracing::error!("{} {} failed for `{}`: {error}", letter.stage, letter.resource, letter.trigger.key);
+        // Before the letter: after it, nobody comes back to this event.
+        note_unjudged_window(context.store, &letter).await?;
         let letter = Box::new(write_dead_letter(context.store, &letter).await?);
         Ok(Disposition::Failed { error, letter })
     }

@@ -3,11 +3,13 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tidemill_core::{
     Error, ErrorKind, PutResult, Result,
-    layout::{self, Prefix},
+    layout::{self, Key, Prefix},
     record::{OutcomeRecord, RunRecord},
     trigger_id,
 };
-use tidemill_store::Store;
+use tidemill_store::{MAX_RECORD_SIZE, Store};
+
+use crate::warn_passed_over;
 
 /// Concurrent reads: a store may be far away.
 const READ_CONCURRENCY: usize = 32;
@@ -35,7 +37,7 @@ impl Ledger {
 
     /// The outcome of a trigger, if it has one.
     pub async fn find(&self, stage: &str, resource: &str, trigger_id: &str) -> Result<Option<OutcomeRecord>> {
-        match self.store.get(&layout::outcome(stage, resource, trigger_id)).await {
+        match self.store.get_record(&layout::outcome(stage, resource, trigger_id)).await {
             Ok(bytes) => parse_outcome(&layout::outcome(stage, resource, trigger_id), &bytes).map(Some),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -46,11 +48,22 @@ impl Ledger {
     pub async fn commit(&self, record: &OutcomeRecord) -> Result<Commit> {
         let id = trigger_id(&record.stage, &record.resource, &record.trigger.key, &record.trigger.digest);
         let key = layout::outcome(&record.stage, &record.resource, &id);
-        match self.store.create(&key, to_json(&key, record)?.into()).await? {
+        let bytes = to_json(&key, record)?;
+        if bytes.len() as u64 > MAX_RECORD_SIZE {
+            return Err(Error::limit(format!(
+                "the outcome of {} for `{}` has {} bytes, and a record may have {MAX_RECORD_SIZE}; the stage must write what is large as an \
+                 object of its own",
+                record.stage,
+                record.trigger.key,
+                bytes.len()
+            )));
+        }
+        match self.store.create(&key, bytes.into()).await? {
             PutResult::Written => Ok(Commit::New),
-            PutResult::Unchanged | PutResult::Conflict => {
-                Ok(Commit::Existing(Box::new(parse_outcome(&key, &self.store.get(&key).await?)?)))
-            }
+            PutResult::Unchanged | PutResult::Conflict => Ok(Commit::Existing(Box::new(parse_outcome(
+                &key,
+                &self.store.get_record(&key).await?,
+            )?))),
         }
     }
 
@@ -62,7 +75,19 @@ impl Ledger {
         })
     }
 
-    /// Lists outcomes in the order of their keys, of one stage or all, of one resource or all.
+    /// Like [`find`](Self::find) for an id that was listed: `None`, with a warning, if the object is damaged or no outcome.
+    pub async fn find_readable(&self, stage: &str, resource: &str, trigger_id: &str) -> Result<Option<OutcomeRecord>> {
+        match self.find(stage, resource, trigger_id).await {
+            Err(error) if !error.kind.is_retryable() => {
+                warn_passed_over(&layout::outcome(stage, resource, trigger_id), &error);
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// Lists outcomes in the order of their keys, of one stage or all, of one resource or all. What is no outcome, or damaged, is passed
+    /// over.
     pub async fn list_outcomes(&self, stage: Option<&str>, resource: Option<&str>) -> Result<Vec<OutcomeRecord>> {
         let prefix = match (stage, resource) {
             (Some(stage), Some(resource)) => layout::outcome_prefix(stage, resource),
@@ -70,9 +95,15 @@ impl Ledger {
             (None, _) => Prefix::Outcomes.root(),
         };
         let listed = self.store.list(&prefix, None, usize::MAX).await?;
-        let about = listed.into_iter().filter(|meta| is_for_resource(&meta.key, resource));
-        let each = about.map(|meta| async move { parse_outcome(&meta.key, &self.store.get(&meta.key).await?) });
-        stream::iter(each).buffered(READ_CONCURRENCY).try_collect().await
+        let each = listed.into_iter().filter_map(|meta| match Key::parse(&meta.key) {
+            Some(Key::Outcome { stage, resource: of, id }) if resource.is_none_or(|resource| resource == of) => {
+                let (stage, of, id) = (stage.to_owned(), of.to_owned(), id.to_owned());
+                Some(async move { self.find_readable(&stage, &of, &id).await })
+            }
+            _ => None,
+        });
+        let found: Vec<Option<OutcomeRecord>> = stream::iter(each).buffered(READ_CONCURRENCY).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Writes the record of a run, over that of an earlier attempt.
@@ -80,10 +111,6 @@ impl Ledger {
         let key = layout::run(&record.stage, &record.resource, trigger_id);
         self.store.replace(&key, to_json(&key, record)?.into()).await
     }
-}
-
-fn is_for_resource(key: &str, resource: Option<&str>) -> bool {
-    resource.is_none_or(|resource| key.split('/').nth(2) == Some(resource))
 }
 
 /// A record as it is stored; `name` is that of the record in a message.
@@ -158,5 +185,21 @@ mod tests {
         );
         let error = Ledger::new(store).find("a", "b", "c").await.unwrap_err();
         assert!(error.message.contains("`outcomes/a/b/c.json` is not an outcome record"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn strays_and_damaged_records_hide_no_other() {
+        let store = Store::memory();
+        let ledger = Ledger::new(store.clone());
+        let record = record("flights", "first");
+        ledger.commit(&record).await.unwrap();
+        for stray in [".DS_Store", "note.txt", "note.json", "folder/note.json"] {
+            store
+                .create(&format!("outcomes/validate/flights/{stray}"), Bytes::from_static(b"x"))
+                .await
+                .unwrap();
+        }
+        assert_eq!(ledger.list_outcomes(None, None).await, Ok(vec![record.clone()]));
+        assert_eq!(ledger.list_outcomes(Some("validate"), Some("flights")).await, Ok(vec![record]));
     }
 }

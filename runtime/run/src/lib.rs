@@ -16,21 +16,25 @@ mod dead_letters;
 mod delivery;
 mod fetch;
 mod ledger;
+mod passed_over;
 mod schedule;
 mod training_order;
 mod triggers;
+mod unjudged;
 mod windows;
 
 pub use access::{AccessLog, Grants, ScopedObjects};
 pub use attempt::{Attempt, RunReport};
 pub use budget::Budget;
 pub use dead_letters::{DeadLetter, drop_dead_letter, list_dead_letters, retry_dead_letter, write_dead_letter};
-pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait};
+pub use delivery::{Admission, Delivery, DeliveryContext, DeliveryCount, Disposition, Wait, identify_object};
 pub use fetch::{MAX_FETCH_BYTES, fetch, response_too_large};
 pub use ledger::{Commit, Ledger};
+pub use passed_over::warn_passed_over;
 pub use schedule::{ScheduledEvent, scheduled_event_key, write_scheduled_event};
 pub use tidemill_core::record::WindowSummary;
 pub use triggers::{TriggerRef, created_key, outcome_objects, resolve_triggers};
+pub use unjudged::note_unjudged_window;
 pub use windows::{NoPredictions, WindowCloser, WindowPolicy, WindowSource};
 
 #[doc(hidden)]

@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use tidemill_core::{
-    Decision, Digest, Result, layout,
+    Decision, Result,
+    layout::{self, Key},
     pipeline::{StageKind, StagePolicy, TrainingStep},
     spec::Model,
     trigger_id,
@@ -38,7 +39,9 @@ pub(crate) async fn find_wait(context: DeliveryContext<'_>, policy: StagePolicy,
 async fn previous_request(context: DeliveryContext<'_>, key: &str) -> Result<Option<String>> {
     let folder = key.rfind('/').map_or("", |end| &key[..=end]);
     let listed = context.store.list(folder, None, usize::MAX).await?;
-    Ok(listed.into_iter().map(|meta| meta.key).filter(|other| other.as_str() < key).max())
+    let requests = listed.into_iter().map(|meta| meta.key);
+    let requests = requests.filter(|other| matches!(Key::parse(other), Some(Key::Request { .. })));
+    Ok(requests.filter(|other| other.as_str() < key).max())
 }
 
 /// The first stage of the training for `request` that has neither an outcome nor a dead letter, if more is to come of the request.
@@ -46,7 +49,7 @@ async fn find_unfinished_stage(context: DeliveryContext<'_>, request: &str) -> R
     let (store, model) = (context.store, &context.node.resource);
     let mut key = request.to_owned();
     for stage in StageKind::TRAINING.map(StageKind::name) {
-        let id = trigger_id(stage, model, &key, &Digest::sha256(&store.get(&key).await?));
+        let id = trigger_id(stage, model, &key, &store.digest(&key).await?.digest);
         match context.ledger.find(stage, model, &id).await? {
             Some(record) if record.decision == Decision::Done => key = layout::outcome(stage, model, &id),
             Some(_) => return Ok(None),

@@ -101,7 +101,7 @@ pub fn outcome_objects<'a>(key: &'a str, record: &'a OutcomeRecord) -> impl Iter
 
 /// The objects of an outcome that trigger the node.
 async fn resolve_outcome(store: &Store, node: &NodeSettings, key: String) -> Result<Vec<TriggerRef>> {
-    let bytes = match store.get(&key).await {
+    let bytes = match store.get_record(&key).await {
         Err(error) if error.kind == ErrorKind::NotFound => {
             tracing::info!("`{key}` was deleted before it was read");
             return Ok(Vec::new());

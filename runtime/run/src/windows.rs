@@ -3,7 +3,7 @@
 //! `windows/<model>/<start>.json` names the window's predictions by content. The files that hold them are listed in
 //! `logs/<model>/<start>.json` instead: how the log was cut into files is not reproducible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -11,12 +11,15 @@ use tidemill_core::{
     Decision, Digest, PutResult, Result,
     layout::{self, Key, Prefix},
     pipeline::StageKind,
-    record::{DataFile, MonitoringWindow, WindowSegments, WindowSummary},
+    record::{DataFile, MonitoringWindow, RowSpan, WindowSegments, WindowSummary},
     time::{Span, key_time},
 };
 use tidemill_store::Store;
 
 use crate::{Ledger, ledger::to_json};
+
+/// Of the rows of a data file, at most one in so many lies behind all others by mistake.
+const STRAY_DIVISOR: u64 = 100;
 
 /// The prediction log, as far as closing windows needs it.
 pub trait WindowSource: Send + Sync + 'static {
@@ -55,7 +58,7 @@ pub struct WindowPolicy {
     pub block: Span,
 }
 
-/// Closes windows. The caller makes sure that no file of the dataset is being validated.
+/// Closes windows of a dataset's models.
 pub struct WindowCloser<'a> {
     /// The objects.
     pub store: &'a Store,
@@ -63,6 +66,8 @@ pub struct WindowCloser<'a> {
     pub ledger: &'a Ledger,
     /// The prediction log.
     pub windows: &'a dyn WindowSource,
+    /// Keys of data files that close no window yet: uploads that came before theirs are not settled.
+    pub held_back: &'a BTreeSet<String>,
 }
 
 impl WindowCloser<'_> {
@@ -70,7 +75,8 @@ impl WindowCloser<'_> {
     /// where a later one fails.
     pub async fn close_model(&self, model: &str, policy: WindowPolicy, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
         let files = self.data_files(dataset).await?;
-        let Some(watermark) = files.iter().map(|file| file.until).max() else {
+        let passing = files.iter().filter(|file| !self.held_back.contains(&file.data));
+        let Some(watermark) = passing.map(|file| passed_time(file, policy.window)).max() else {
             return Ok(());
         };
         let last = self.last_closed(model).await?;
@@ -139,12 +145,26 @@ impl WindowCloser<'_> {
 
     /// The start of the last closed window.
     async fn last_closed(&self, model: &str) -> Result<Option<Timestamp>> {
-        let last = self.store.list(&Prefix::Windows.under(model), None, usize::MAX).await?.pop();
-        Ok(last.and_then(|meta| window_start(&meta.key)))
+        let listed = self.store.list(&Prefix::Windows.under(model), None, usize::MAX).await?;
+        // A stray file may sort behind all windows.
+        Ok(listed.iter().rev().find_map(|meta| window_start(&meta.key)))
     }
 }
 
-/// The windows that can be closed now: (start, end, the window before). Windows without data are skipped.
+/// The time that a data file shows the data to have passed: its last row, but for a few that lie more than a window behind all others. A
+/// wrong date closes no windows.
+fn passed_time(file: &DataFile, window: Span) -> Timestamp {
+    let spans = file.row_spans();
+    let mut strays = (file.rows / STRAY_DIVISOR).max(1);
+    let mut last = spans.len() - 1;
+    while last > 0 && spans[last].rows <= strays && window.advance(spans[last - 1].until, 1) < spans[last].from {
+        strays -= spans[last].rows;
+        last -= 1;
+    }
+    spans[last].until
+}
+
+/// The windows that can be closed now: (start, end, the window before). Windows without rows are skipped.
 fn due_windows(
     policy: WindowPolicy,
     files: &[DataFile],
@@ -153,7 +173,8 @@ fn due_windows(
 ) -> Vec<(Timestamp, Timestamp, Option<Timestamp>)> {
     let WindowPolicy { window, block } = policy;
     let mut due = Vec::new();
-    let first = files.iter().map(|file| window.window_start(file.from)).min();
+    let spans: Vec<RowSpan> = files.iter().flat_map(DataFile::row_spans).collect();
+    let first = spans.iter().map(|span| window.window_start(span.from)).min();
     let Some(mut start) = closed.map(|last| window.next_window(last)).or(first) else {
         return due;
     };
@@ -162,15 +183,15 @@ fn due_windows(
         if end <= start || watermark < block.advance(end, -1) {
             return due;
         }
-        if files.iter().any(|file| file.from < end && file.until >= start) {
+        if spans.iter().any(|span| span.from < end && span.until >= start) {
             due.push((start, end, closed));
             closed = Some(start);
             start = end;
         } else {
-            let next = files
+            let next = spans
                 .iter()
-                .filter(|file| file.from >= end)
-                .map(|file| window.window_start(file.from))
+                .filter(|span| span.from >= end)
+                .map(|span| window.window_start(span.from))
                 .min();
             start = next.filter(|next| *next > start).unwrap_or(end);
         }
@@ -206,6 +227,22 @@ mod tests {
             quarantine: None,
             from: at(from),
             until: at(until),
+            spans: Vec::new(),
+        }
+    }
+
+    /// A data file of January with one row at another time.
+    fn part_with_stray(other: &str) -> DataFile {
+        let january = part("2013-01-01", "2013-01-31");
+        let span = |from, until, rows| RowSpan { from, until, rows };
+        let mut spans = vec![span(january.from, january.until, 100), span(at(other), at(other), 1)];
+        spans.sort_by_key(|span| span.from);
+        DataFile {
+            rows: 101,
+            from: spans[0].from,
+            until: spans[1].until,
+            spans,
+            ..january
         }
     }
 
@@ -215,7 +252,7 @@ mod tests {
             window: span("1 month"),
             block: span("1 day"),
         };
-        let watermark = parts.iter().map(|p| p.until).max().unwrap();
+        let watermark = parts.iter().map(|part| passed_time(part, cut.window)).max().unwrap();
         due_windows(cut, parts, watermark, closed.map(at))
             .into_iter()
             .map(|(start, _, _)| key_time(start))
@@ -238,6 +275,22 @@ mod tests {
             starts(&parts, None),
             ["1970-01-01T00-00-00Z", "2013-01-01T00-00-00Z", "2013-02-01T00-00-00Z"]
         );
+    }
+
+    #[test]
+    fn one_row_with_a_wrong_date_closes_no_windows() {
+        let january = "2013-01-01T00-00-00Z";
+        let future = [part_with_stray("2103-05-05")];
+        assert_eq!(starts(&future, None), [january]);
+        let february = [part_with_stray("2103-05-05"), part("2013-02-01", "2013-02-28")];
+        assert_eq!(starts(&february, Some("2013-01-01")), ["2013-02-01T00-00-00Z"], "time goes on");
+        let past = [part_with_stray("1970-01-01")];
+        assert_eq!(starts(&past, None), ["1970-01-01T00-00-00Z", january], "none between");
+        // As many rows as that are no mistake.
+        let mut many = part_with_stray("2013-05-31");
+        many.spans[1].rows = 3;
+        many.rows = 103;
+        assert_eq!(starts(&[many], None), [january, "2013-05-01T00-00-00Z"]);
     }
 
     #[test]

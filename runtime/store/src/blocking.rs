@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tidemill_core::{Digest, Error, ObjectMeta, Objects, PutResult, Result};
 use tokio::runtime::{Handle, Runtime};
 
-use crate::{Backend, Store, into_metas, key};
+use crate::{Backend, MAX_OBJECT_SIZE, Store, into_metas, key};
 
 impl Store {
     /// A blocking interface to the same store. Never use it on a thread that drives a Tokio runtime.
@@ -72,10 +72,13 @@ impl BlockingStore {
 
 impl Objects for BlockingStore {
     fn get(&self, key: &str) -> Result<Vec<u8>> {
+        self.get_at_most(key, MAX_OBJECT_SIZE)
+    }
+    fn get_at_most(&self, key: &str, limit: u64) -> Result<Vec<u8>> {
         key::validate(key)?;
         match &*self.store.backend {
-            Backend::Local(local) => local.get(key),
-            Backend::Remote(remote) => self.wait(remote.get(key)).map(Vec::from),
+            Backend::Local(local) => local.get(key, limit),
+            Backend::Remote(remote) => self.wait(remote.get(key, limit)).map(Vec::from),
         }
     }
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {

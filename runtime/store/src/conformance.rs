@@ -52,7 +52,15 @@ pub async fn reads_what_was_written(store: &Store) {
             .any(|found| found.meta.size == whole.size && found.change_token == whole.change_token)
     );
     assert_eq!(store.digest(key).await.expect_err("it was removed").kind, ErrorKind::NotFound);
-    assert_eq!(store.get("conformance/read/large").await, Ok(large));
+    let size = large.len() as u64;
+    assert_eq!(store.get_at_most("conformance/read/large", size).await, Ok(large));
+    let refused = store
+        .get_at_most("conformance/read/large", size - 1)
+        .await
+        .expect_err("it is larger");
+    assert_eq!(refused.kind, ErrorKind::Limit);
+    assert!(refused.message.contains("`conformance/read/large` has 3145728 bytes"), "{refused}");
+    assert_eq!(put(store, "conformance/read/large", "short").await, PutResult::Conflict);
     assert_eq!(put(store, "conformance/read/empty", "").await, PutResult::Written);
     assert_eq!(store.get("conformance/read/empty").await, Ok(Bytes::new()));
 }

@@ -30,6 +30,9 @@ pub(crate) struct ServerError {
     pub(crate) code: String,
     pub(crate) message: String,
     region: Option<String>,
+    /// The time of the request, and the server's, where they differ too much.
+    request_time: Option<String>,
+    server_time: Option<String>,
     /// Services other than S3 nest it.
     error: Option<Box<ServerError>>,
 }
@@ -64,6 +67,10 @@ impl ServerError {
 
 /// Codes of a server, the kind of failure, and what it means and asks for. `{bucket}`, `{server}` and `{region}` are filled in.
 type CodeMeaning = (&'static [&'static str], ErrorKind, &'static str);
+
+const SKEW_CODES: &[&str] = &["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
+const SKEW_MEANING: &str =
+    "the clocks of this machine and of {server} differ too much for a signature to be accepted; set this machine's clock";
 
 const CODES: &[CodeMeaning] = &[
     (
@@ -108,11 +115,7 @@ const CODES: &[CodeMeaning] = &[
         ErrorKind::Config,
         "AWS_SECRET_ACCESS_KEY does not fit AWS_ACCESS_KEY_ID; correct it",
     ),
-    (
-        &["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"],
-        ErrorKind::Transient,
-        "the clocks of this machine and of {server} differ too much for a signature to be accepted; set this machine's clock",
-    ),
+    (SKEW_CODES, ErrorKind::Transient, SKEW_MEANING),
     (
         &[
             "AuthorizationHeaderMalformed",
@@ -191,6 +194,7 @@ fn transport_meaning(failure: Failure) -> Option<(ErrorKind, &'static str)> {
             "{server} accepted the request and does not answer; it is tried again",
         ),
         Failure::Redirect => (ErrorKind::Config, "the bucket `{bucket}` is in another region; set AWS_REGION"),
+        Failure::ClockSkew => (ErrorKind::Transient, SKEW_MEANING),
         Failure::Interrupted => return None,
     })
 }
@@ -230,6 +234,12 @@ impl Cause {
     fn summary(&self) -> String {
         let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         match self {
+            Self::Server(ServerError {
+                code,
+                request_time: Some(here),
+                server_time: Some(there),
+                ..
+            }) => format!("{code}: it is {here} here and {there} there"),
             Self::Server(error) if error.message.is_empty() => error.code.clone(),
             Self::Server(error) => format!("{}: {}", error.code, error.message.trim().trim_end_matches('.')),
             Self::Transport(error) => flat(&error.text),
@@ -287,6 +297,22 @@ impl Endpoint {
 /// The object does not exist.
 pub(crate) fn not_found(key: &str) -> Error {
     Error::not_found(format!("`{key}` is not in the store"))
+}
+
+/// The object has more bytes than its reader takes.
+pub(crate) fn too_large(key: &str, size: u64, limit: u64) -> Error {
+    Error::limit(format!(
+        "`{key}` has {size} bytes, and at most {limit} are read here in one piece; remove it if it does not belong there, or put it in parts"
+    ))
+}
+
+/// Whether a request was refused for the time of its signature.
+pub(crate) fn is_clock_skew(error: &RemoteError) -> bool {
+    match Cause::from(error) {
+        Cause::Transport(error) => error.failure == Failure::ClockSkew,
+        Cause::Server(error) => SKEW_CODES.contains(&error.code.as_str()),
+        Cause::Other(_) => false,
+    }
 }
 
 /// Whether a write may have been done although it failed: the request was sent, and no response refused it.
@@ -389,6 +415,7 @@ mod tests {
             (Failure::Connection, ErrorKind::Transient, "cannot be reached", false),
             (Failure::Timeout, ErrorKind::Transient, "does not answer", true),
             (Failure::Redirect, ErrorKind::Config, "another region", false),
+            (Failure::ClockSkew, ErrorKind::Transient, "the clocks", false),
             (Failure::Interrupted, ErrorKind::Transient, "a word", true),
         ] {
             // As object_store wraps it.

@@ -32,6 +32,8 @@ mod bucket;
 #[cfg(not(target_family = "wasm"))]
 pub mod conformance;
 mod error;
+#[cfg(not(target_family = "wasm"))]
+mod identity;
 mod key;
 mod listing;
 #[cfg_attr(target_family = "wasm", path = "local_unsupported.rs")]
@@ -48,6 +50,8 @@ mod variables;
 #[cfg(not(target_family = "wasm"))]
 pub use blocking::BlockingStore;
 pub use bucket::Bucket;
+#[cfg(not(target_family = "wasm"))]
+pub use identity::StoreLock;
 use local::Local;
 #[cfg(not(target_family = "wasm"))]
 pub use local::sync_parent_dir;
@@ -62,6 +66,12 @@ pub use serving_view::{ReadError, ServingView};
 
 /// Local objects up to this size are read on the calling thread: moving them to another thread costs more than the read.
 const MAX_INLINE_READ: u64 = 256 << 10;
+
+/// Largest object that is read whole: no program holds more of one at once. Larger ones are read in pieces, by SQL or by ranges.
+pub const MAX_OBJECT_SIZE: u64 = 1 << 30;
+
+/// Largest record, which is JSON of our own: an outcome, a report, an alias.
+pub const MAX_RECORD_SIZE: u64 = 64 << 20;
 
 /// A store of objects. Cheap to clone; all clones are the same store.
 #[derive(Clone, Debug)]
@@ -162,18 +172,36 @@ impl Store {
         }
     }
 
-    /// Reads an object.
+    /// Reads an object of up to [`MAX_OBJECT_SIZE`].
     ///
     /// # Errors
-    /// `NotFound` if it does not exist.
+    /// `NotFound` if it does not exist, `Limit` if it is larger.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
+        self.get_at_most(key, MAX_OBJECT_SIZE).await
+    }
+
+    /// Reads a record: an object of up to [`MAX_RECORD_SIZE`].
+    ///
+    /// # Errors
+    /// `NotFound` if it does not exist, `Limit` if it is larger.
+    pub async fn get_record(&self, key: &str) -> Result<Bytes> {
+        self.get_at_most(key, MAX_RECORD_SIZE).await
+    }
+
+    /// Reads an object of up to `limit` bytes. Of a larger one nothing is read.
+    ///
+    /// # Errors
+    /// `NotFound` if it does not exist, `Limit` if it is larger.
+    pub async fn get_at_most(&self, key: &str, limit: u64) -> Result<Bytes> {
         key::validate(key)?;
         match &*self.backend {
-            Backend::Remote(remote) => remote.get(key).await,
-            Backend::Local(local) if local.head(key)?.is_none_or(|meta| meta.size <= MAX_INLINE_READ) => local.get(key).map(Bytes::from),
+            Backend::Remote(remote) => remote.get(key, limit).await,
+            Backend::Local(local) if local.head(key)?.is_none_or(|meta| meta.size <= MAX_INLINE_READ) => {
+                local.get(key, limit).map(Bytes::from)
+            }
             Backend::Local(_) => {
                 let key = key.to_owned();
-                local!(self, |local| local.get(&key).map(Bytes::from))
+                local!(self, |local| local.get(&key, limit).map(Bytes::from))
             }
         }
     }

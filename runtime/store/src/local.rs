@@ -14,7 +14,7 @@ use fs4::fs_std::FileExt;
 use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Hasher, ObjectMeta, PutResult, Result};
 
-use crate::key::RESERVED_DIR;
+use crate::{MAX_OBJECT_SIZE, error::too_large, key::RESERVED_DIR};
 
 /// How much of a file is held while it is hashed, in bytes.
 const CHUNK_SIZE: usize = 1 << 16;
@@ -49,14 +49,23 @@ impl Local {
         self.root.join(key)
     }
 
-    pub(super) fn get(&self, key: &str) -> Result<Vec<u8>> {
+    pub(super) fn get(&self, key: &str, limit: u64) -> Result<Vec<u8>> {
         let read = || {
-            let mut file = self.open_object(key)?;
-            let mut bytes = Vec::with_capacity(usize::try_from(file.metadata()?.len()).unwrap_or(0));
-            file.read_to_end(&mut bytes)?;
-            Ok(bytes)
+            let file = self.open_object(key)?;
+            let size = file.metadata()?.len();
+            let mut bytes = Vec::new();
+            if size <= limit {
+                bytes.reserve_exact(usize::try_from(size).unwrap_or(0));
+                // It may grow meanwhile.
+                file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+            }
+            Ok((bytes, size))
         };
-        read().map_err(|e| self.io_error("read", key, &e))
+        let (bytes, size) = read().map_err(|e| self.io_error("read", key, &e))?;
+        match size.max(bytes.len() as u64) {
+            size if size > limit => Err(too_large(key, size, limit)),
+            _ => Ok(bytes),
+        }
     }
 
     /// An object's digest and size, read piece by piece.
@@ -101,13 +110,13 @@ impl Local {
     }
 
     pub(super) fn create(&self, key: &str, bytes: &[u8]) -> Result<PutResult> {
-        if let Some(there) = self.get_if_exists(key)? {
-            return Ok(compare_existing(&there, bytes));
+        if let Some(existing) = self.compare_existing(key, bytes)? {
+            return Ok(existing);
         }
         match self.create_new(key, bytes) {
             Ok(()) => Ok(PutResult::Written),
-            Err(e) if e.kind() == Io::AlreadyExists => match self.get_if_exists(key)? {
-                Some(there) => Ok(compare_existing(&there, bytes)),
+            Err(e) if e.kind() == Io::AlreadyExists => match self.compare_existing(key, bytes)? {
+                Some(existing) => Ok(existing),
                 None => Err(self.io_error("written", key, &io::Error::from(Io::IsADirectory))),
             },
             Err(e) => Err(self.io_error("written", key, &e)),
@@ -201,9 +210,16 @@ impl Local {
 
     fn get_if_exists(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.head(key)? {
-            Some(_) => self.get(key).map(Some),
+            Some(_) => self.get(key, MAX_OBJECT_SIZE).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What a create finds, if something is there. Content of another length is not read.
+    fn compare_existing(&self, key: &str, bytes: &[u8]) -> Result<Option<PutResult>> {
+        let Some(meta) = self.head(key)? else { return Ok(None) };
+        let is_equal = meta.size == bytes.len() as u64 && self.get(key, MAX_OBJECT_SIZE)? == bytes;
+        Ok(Some(if is_equal { PutResult::Unchanged } else { PutResult::Conflict }))
     }
 
     /// The link fails where something is: of many at once, exactly one wins.
@@ -261,6 +277,27 @@ impl Local {
         Ok(())
     }
 
+    /// A lock for a whole process; `None` where the file system has none.
+    pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>> {
+        let path = self.locks.join(name);
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|e| self.io_error("locked", name, &e))?;
+        match FileExt::try_lock_exclusive(&file) {
+            Ok(true) => Ok(Some(file)),
+            Ok(false) => Err(Error::config(format!(
+                "the store `{}` is in use: another `tidemill up` works on it, of this project or of another one; stop it first",
+                self.root.display()
+            ))),
+            Err(e) => {
+                tracing::warn!(
+                    "`{}` cannot be locked ({e}): make sure that one `tidemill up` at a time works on it",
+                    self.root.display()
+                );
+                Ok(None)
+            }
+        }
+    }
+
     fn lock(&self, key: &str) -> Result<File> {
         self.lock_file(key).map_err(|e| self.io_error("locked", key, &e))
     }
@@ -302,14 +339,6 @@ impl Local {
             )),
             _ => Error::transient(format!("`{key}` could not be {doing} in `{root}`: {error}")),
         }
-    }
-}
-
-fn compare_existing(there: &[u8], bytes: &[u8]) -> PutResult {
-    if there == bytes {
-        PutResult::Unchanged
-    } else {
-        PutResult::Conflict
     }
 }
 
@@ -357,7 +386,7 @@ mod tests {
         assert_eq!(local.create("a/b", b"1").unwrap_err().kind, ErrorKind::Input);
         local.create("c/d", b"1").unwrap();
         assert_eq!(local.create("c", b"1").unwrap_err().kind, ErrorKind::Input);
-        assert_eq!(local.get("c").unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(local.get("c", 1).unwrap_err().kind, ErrorKind::NotFound);
         assert_eq!(local.head("a/b").unwrap(), None);
     }
 

@@ -27,7 +27,7 @@ macro_rules! never {
 
 never! {
     root() -> &Path;
-    get(&str) -> Result<Vec<u8>>;
+    get(&str, u64) -> Result<Vec<u8>>;
     digest(&str) -> Result<(Digest, u64)>;
     get_range(&str, u64, u64) -> Result<Vec<u8>>;
     head(&str) -> Result<Option<ObjectMeta>>;

@@ -34,6 +34,9 @@ impl Objects for BlockingStore {
     fn get(&self, key: &str) -> Result<Vec<u8>> {
         ready(self.0.get(key)).map(Vec::from)
     }
+    fn get_at_most(&self, key: &str, limit: u64) -> Result<Vec<u8>> {
+        ready(self.0.get_at_most(key, limit)).map(Vec::from)
+    }
     fn get_range(&self, key: &str, offset: u64, length: u64) -> Result<Vec<u8>> {
         ready(self.0.get_range(key, offset, length)).map(Vec::from)
     }

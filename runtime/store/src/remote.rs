@@ -15,8 +15,8 @@ use object_store::{
 use tidemill_core::{Digest, Error, ErrorKind, Hasher, ObjectMeta, PutResult, Result};
 
 use crate::{
-    Bucket, ChangeToken, ListedObject, ObjectDigest,
-    error::{Endpoint, is_indeterminate, not_found},
+    Bucket, ChangeToken, ListedObject, MAX_OBJECT_SIZE, ObjectDigest,
+    error::{Endpoint, is_clock_skew, is_indeterminate, not_found, too_large},
     listing::ListingOrder,
 };
 
@@ -110,9 +110,13 @@ impl Remote {
         &self.endpoint
     }
 
-    pub(super) async fn get(&self, key: &str) -> Result<Bytes> {
-        let read = async { self.store.get(&self.path(key)?).await?.bytes().await };
-        read.await.map_err(|e| self.map_error("read", key, e))
+    pub(super) async fn get(&self, key: &str, limit: u64) -> Result<Bytes> {
+        let open = self.sign_again(|| async { self.store.get(&self.path(key)?).await });
+        let found = open.await.map_err(|e| self.map_error("read", key, e))?;
+        if found.meta.size > limit {
+            return Err(too_large(key, found.meta.size, limit));
+        }
+        found.bytes().await.map_err(|e| self.map_error("read", key, e))
     }
 
     /// The server cuts the range at the object's end. Beyond the end it answers with an error, and HEAD tells this from another.
@@ -128,7 +132,7 @@ impl Remote {
             range: Some(range),
             ..GetOptions::default()
         };
-        let read = async { self.store.get_opts(&self.path(key)?, options).await?.bytes().await };
+        let read = self.sign_again(|| async { self.store.get_opts(&self.path(key)?, options.clone()).await?.bytes().await });
         let error = match read.await {
             Ok(bytes) => return Ok(bytes),
             Err(error) => error,
@@ -145,7 +149,7 @@ impl Remote {
 
     /// Copies an object to `to`, piece by piece.
     pub(super) async fn copy_to(&self, key: &str, to: &mut (impl Write + Send)) -> Result<ObjectDigest> {
-        let open = async { self.store.get(&self.path(key)?).await };
+        let open = self.sign_again(|| async { self.store.get(&self.path(key)?).await });
         let found = open.await.map_err(|e| self.map_error("read", key, e))?;
         let (mut hash, mut size, stamp) = (Hasher::default(), 0, change_token(&found.meta));
         let mut stream = found.into_stream();
@@ -170,7 +174,7 @@ impl Remote {
         if let Ok(found) = head.await {
             return Ok(meta(found.size));
         }
-        let get = async { self.store.get(&self.path(key)?).await };
+        let get = self.sign_again(|| async { self.store.get(&self.path(key)?).await });
         match get.await.map_err(|e| self.map_error("read", key, e)) {
             Ok(found) => Ok(meta(found.meta.size)),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
@@ -190,10 +194,13 @@ impl Remote {
         if !is_undecided(&error) {
             return Err(WriteError::Failed(self.map_error("written", key, error)));
         }
-        match self.get_if_exists(key).await.map_err(WriteError::Failed)? {
-            Some(there) if there == bytes => Ok(PutResult::Unchanged),
-            Some(_) => Ok(PutResult::Conflict),
-            None => Err(WriteError::Undecided(error)),
+        // Content that is longer than the new is other content: it is not read.
+        match self.get(key, bytes.len() as u64).await {
+            Ok(there) if there == bytes => Ok(PutResult::Unchanged),
+            Ok(_) => Ok(PutResult::Conflict),
+            Err(found) if found.kind == ErrorKind::Limit => Ok(PutResult::Conflict),
+            Err(found) if found.kind == ErrorKind::NotFound => Err(WriteError::Undecided(error)),
+            Err(found) => Err(WriteError::Failed(found)),
         }
     }
 
@@ -221,6 +228,40 @@ impl Remote {
         }
     }
 
+    /// Tries conditions that must not hold, on an object with this key.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) async fn check_conditional_writes(&self, key: &str) -> Result<()> {
+        let probed = self.probe(key).await;
+        let removed = self.delete(key).await;
+        if let Some(header) = probed? {
+            return Err(Error::config(format!(
+                "{} writes an object although its condition {header} does not hold: two programs would overwrite each other's records there; \
+                 use a server that has conditional writes",
+                self.endpoint.server
+            )));
+        }
+        removed
+    }
+
+    /// The header of the first condition that is ignored.
+    #[cfg(not(target_family = "wasm"))]
+    async fn probe(&self, key: &str) -> Result<Option<&'static str>> {
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        self.create(key, bytes("first")).await?;
+        if self.create(key, bytes("second")).await? != PutResult::Conflict {
+            return Ok(Some("`If-None-Match: *`"));
+        }
+        let Some((_, old)) = self.get_version(key).await? else {
+            return Err(not_found(key));
+        };
+        self.replace(key, bytes("third")).await?;
+        match self.put(key, &bytes("fourth"), PutMode::Update(old)).await {
+            Ok(()) => Ok(Some("`If-Match`")),
+            Err(RemoteError::Precondition { .. }) => Ok(None),
+            Err(error) => Err(self.map_error("written", key, error)),
+        }
+    }
+
     /// Repeats a conditional write until it is known what became of it.
     async fn write<F>(&self, key: &str, attempt: impl FnMut() -> F) -> Result<PutResult>
     where
@@ -234,18 +275,18 @@ impl Remote {
     }
 
     pub(super) async fn replace(&self, key: &str, bytes: Bytes) -> Result<()> {
-        let put = async {
+        let put = self.sign_again(|| async {
             let options = PutOptions::from(PutMode::Overwrite);
             self.store
-                .put_opts(&self.path(key)?, PutPayload::from(bytes), options)
+                .put_opts(&self.path(key)?, PutPayload::from(bytes.clone()), options)
                 .await
                 .map(drop)
-        };
+        });
         put.await.map_err(|e| self.map_error("written", key, e))
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<()> {
-        let delete = async { self.store.delete(&self.path(key)?).await };
+        let delete = self.sign_again(|| async { self.store.delete(&self.path(key)?).await });
         match delete.await {
             Ok(()) | Err(RemoteError::NotFound { .. }) => Ok(()),
             Err(e) => Err(self.map_error("removed", key, e)),
@@ -256,7 +297,7 @@ impl Remote {
         if limit == 0 || after.is_some_and(|after| after > prefix && !after.starts_with(prefix)) {
             return Ok(Vec::new());
         }
-        let read = async {
+        let read = self.sign_again(|| async {
             let under = Path::parse(format!("{}{prefix}", self.prefix))?;
             let under = Some(&under).filter(|under| !under.as_ref().is_empty());
             let stream = match after.and_then(|after| self.order.start_offset(prefix, after)) {
@@ -265,7 +306,7 @@ impl Remote {
             };
             let listed = stream.try_filter_map(|meta| async move { Ok(self.to_listed(prefix, &meta)) });
             self.order.collect_page(listed, prefix, after, limit).await
-        };
+        });
         read.await.map_err(|e| self.map_error("listed", prefix, e))
     }
 
@@ -281,29 +322,41 @@ impl Remote {
         })
     }
 
-    async fn get_if_exists(&self, key: &str) -> Result<Option<Bytes>> {
-        match self.get(key).await {
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
-        }
-    }
-
     async fn get_version(&self, key: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
-        let read = async {
+        let read = self.sign_again(|| async {
             let result = self.store.get(&self.path(key)?).await?;
+            let size = result.meta.size;
+            if size > MAX_OBJECT_SIZE {
+                return Ok(Err(too_large(key, size, MAX_OBJECT_SIZE)));
+            }
             let version = UpdateVersion {
                 e_tag: result.meta.e_tag.clone(),
                 version: result.meta.version.clone(),
             };
-            Ok((result.bytes().await?, version))
-        };
-        match read.await.map_err(|e| self.map_error("read", key, e)) {
+            Ok(Ok((result.bytes().await?, version)))
+        });
+        match read.await.map_err(|e| self.map_error("read", key, e)).flatten() {
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
             other => other.map(Some),
         }
     }
 
+    /// Makes a request, and once more with a new signature if its time was refused: the machine may have slept in between.
+    async fn sign_again<T, F: Future<Output = object_store::Result<T>>>(&self, request: impl Fn() -> F) -> object_store::Result<T> {
+        match request().await {
+            Err(error) if is_clock_skew(&error) => {
+                tracing::warn!("{}; the request is signed again", self.map_error("asked", "", error));
+                request().await
+            }
+            other => other,
+        }
+    }
+
     async fn put(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
+        self.sign_again(|| self.put_once(key, bytes, mode.clone())).await
+    }
+
+    async fn put_once(&self, key: &str, bytes: &Bytes, mode: PutMode) -> object_store::Result<()> {
         let path = self.path(key)?;
         match self.multipart.as_deref().filter(|multipart| multipart.applies_to(bytes.len())) {
             Some(multipart) => multipart.put(&path, bytes, &mode).await,

@@ -15,6 +15,8 @@ use object_store::{
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Unless AWS_CONNECT_TIMEOUT says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Servers refuse signatures that are older or newer.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 /// Bytes a second that a connection must carry.
 const MIN_UPLOAD_RATE: usize = 256 << 10;
 
@@ -65,6 +67,8 @@ pub enum Failure {
     Redirect,
     /// The connection broke after the request was sent.
     Interrupted,
+    /// The request was refused by a server whose clock says another time.
+    ClockSkew,
 }
 
 impl Failure {
@@ -92,7 +96,7 @@ impl TransportError {
             Failure::Timeout => HttpErrorKind::Timeout,
             Failure::Interrupted => HttpErrorKind::Interrupted,
             // Sending again does not help.
-            Failure::NotAllowed | Failure::Certificate | Failure::Redirect => HttpErrorKind::Decode,
+            Failure::NotAllowed | Failure::Certificate | Failure::Redirect | Failure::ClockSkew => HttpErrorKind::Decode,
         };
         let text = text.into();
         HttpError::new(kind, Self { failure, text })
@@ -119,10 +123,11 @@ impl TransportError {
     }
 }
 
-/// Replaces responses and errors that only the request's URI explains: those of a source of credentials, and a redirect to nowhere.
+/// Replaces responses and errors that only their circumstances explain: those of a source of credentials, a redirect to nowhere, and a
+/// refusal by a server whose clock is far from this machine's.
 ///
 /// # Errors
-/// [`Failure::Credentials`] or [`Failure::Redirect`], or the error that was given.
+/// [`Failure::Credentials`], [`Failure::Redirect`] or [`Failure::ClockSkew`], or the error that was given.
 pub fn check_response(uri: &Uri, response: Result<HttpResponse, HttpError>) -> Result<HttpResponse, HttpError> {
     let is_credentials = is_credentials_service(uri);
     let response = match response {
@@ -147,7 +152,19 @@ pub fn check_response(uri: &Uri, response: Result<HttpResponse, HttpError>) -> R
             },
         ));
     }
-    Ok(response)
+    match clock_skew(&response) {
+        Some(text) if status == StatusCode::FORBIDDEN && !is_credentials => Err(TransportError::http(Failure::ClockSkew, text)),
+        _ => Ok(response),
+    }
+}
+
+/// Both times, if the server's differs by more than a signature may.
+fn clock_skew(response: &HttpResponse) -> Option<String> {
+    let date = response.headers().get(header::DATE)?.to_str().ok()?;
+    let server = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let here = jiff::Timestamp::now();
+    let difference = here.duration_since(server).unsigned_abs();
+    (difference > MAX_CLOCK_SKEW).then(|| format!("it is {here:.0} here and {server:.0} there"))
 }
 
 /// The metadata services of AWS's machines and containers, and its token service.

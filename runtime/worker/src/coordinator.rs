@@ -63,9 +63,13 @@ impl Coordinator {
         Ok(written)
     }
 
-    /// Closes all windows of the dataset's models that its data has passed. Their keys go to `closed`, also where a later one fails.
-    /// The caller makes sure that no file of the dataset is being validated: see [`undecided_file`](Self::undecided_file).
-    pub async fn close_windows(&self, dataset: &str, closed: &mut Vec<String>) -> Result<()> {
+    /// Closes all windows of the dataset's models that its data has passed. Their keys go to `closed`. One model's trouble does not stop the
+    /// others: the error is the first of them.
+    ///
+    /// The caller makes sure that all uploads are settled that came before a file that may close a window (see
+    /// [`undecided_file`](Self::undecided_file)); data files with the keys `held_back` close none.
+    pub async fn close_windows(&self, dataset: &str, held_back: &BTreeSet<String>, closed: &mut Vec<String>) -> Result<()> {
+        let mut all = Ok(());
         for (name, model) in self.settings.models.iter().filter(|(_, model)| model.dataset == dataset) {
             let policy = WindowPolicy {
                 window: model.window,
@@ -75,11 +79,12 @@ impl Coordinator {
                 store: &self.store,
                 ledger: &self.ledger,
                 windows: &*self.windows,
+                held_back,
             };
             let result = closer.close_model(name, policy, dataset, closed).await;
-            result.map_err(|e| e.context(format!("cannot close windows of `{name}`")))?;
+            all = all.and(result.map_err(|e| e.context(format!("cannot close windows of `{name}`"))));
         }
-        Ok(())
+        all
     }
 
     /// A file of the dataset that has neither an outcome nor a dead letter. A file that was overwritten after its outcome counts as

@@ -14,6 +14,8 @@ const MAX_DELAY: Duration = Duration::from_millis(150);
 pub struct Redelivery<S> {
     source: Arc<S>,
     copies: u32,
+    /// Events never say that an earlier delivery ended the process.
+    forgets_unfinished: bool,
     state: Mutex<State>,
 }
 
@@ -23,11 +25,15 @@ struct State {
 }
 
 impl<S: EventSource> Redelivery<S> {
-    /// Delivers each event as `TIDEMILL_REDELIVER=<copies>,<seed>` says: once if it is not set.
+    /// Delivers each event as `TIDEMILL_REDELIVER=<copies>,<seed>` says: once if it is not set. With `TIDEMILL_FORGET_UNFINISHED`, an
+    /// event may end the process any number of times.
     pub fn from_environment(source: S) -> Self {
         let text = std::env::var("TIDEMILL_REDELIVER").unwrap_or_default();
         let (copies, seed) = text.split_once(',').unwrap_or_default();
-        Self::new(Arc::new(source), copies.parse().unwrap_or(1), seed.parse().unwrap_or(0))
+        Self {
+            forgets_unfinished: std::env::var_os("TIDEMILL_FORGET_UNFINISHED").is_some(),
+            ..Self::new(Arc::new(source), copies.parse().unwrap_or(1), seed.parse().unwrap_or(0))
+        }
     }
 
     /// Delivers each event `copies` times, in an order that follows from `seed`.
@@ -39,8 +45,17 @@ impl<S: EventSource> Redelivery<S> {
         Self {
             source,
             copies: copies.max(1),
+            forgets_unfinished: false,
             state: Mutex::new(state),
         }
+    }
+
+    async fn receive_from_source(&self) -> Option<Event> {
+        let mut event = self.source.receive().await?;
+        if self.forgets_unfinished {
+            event.count.unfinished = 0;
+        }
+        Some(event)
     }
 
     fn schedule(&self, event: &Event) {
@@ -70,7 +85,7 @@ impl<S: EventSource> Redelivery<S> {
 impl<S: EventSource> EventSource for Redelivery<S> {
     async fn receive(&self) -> Option<Event> {
         if self.copies == 1 {
-            return self.source.receive().await;
+            return self.receive_from_source().await;
         }
         loop {
             let due = match self.take_due() {
@@ -78,7 +93,7 @@ impl<S: EventSource> EventSource for Redelivery<S> {
                 Err(due) => due.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600)),
             };
             tokio::select! {
-                received = self.source.receive() => self.schedule(&received?),
+                received = self.receive_from_source() => self.schedule(&received?),
                 () = tokio::time::sleep_until(due) => {}
             }
         }

@@ -172,6 +172,7 @@ impl Records {
             quarantine: None,
             from: at(&format!("2024-01-{day:02}T00:00:00Z")),
             until: at(&format!("2024-01-{day:02}T23:58:30Z")),
+            spans: Vec::new(),
         };
         let trigger = layout::raw("readings", &format!("day-{day}.csv"));
         let mut run = Run::done("validate", "readings", trigger, "960 good rows, 0 in quarantine", &file)?;
@@ -270,6 +271,7 @@ impl Records {
             rows: 960 * files.len() as u64,
             trained_rows: 0,
             trained: None,
+            passed_over: Vec::new(),
         };
         let body = TrainingRequest {
             model: MODEL.to_owned(),
@@ -297,7 +299,7 @@ impl Records {
         let config = json!({ "model": { "gates": ["auc >= 0.6", "auc >= champion.auc - 0.25"] } });
         let digest = digest_json(&config);
         self.put(&layout::config(&digest), &config)?;
-        let key = layout::evaluation(MODEL, &key_of_run(self.runs));
+        let key = layout::evaluation(MODEL, &key_of_run(self.runs), None);
         let evaluation = Evaluation {
             metrics: metrics(number),
             champion: champion.map(metrics),

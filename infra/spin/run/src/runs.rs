@@ -185,7 +185,7 @@ fn start_run(instance: &Instance, stage: u32, trigger: &runs::TriggerRef) -> Res
     };
     RUN.set(Some(CurrentRun {
         context: attempt.context().clone(),
-        objects: ScopedObjects::new(instance.store.blocking(), attempt.grants(), attempt.trigger().clone()),
+        objects: ScopedObjects::new(instance.store.blocking(), attempt.grants(), attempt.trigger().clone()).with_memory(node.memory_bytes),
         settings: settings.clone(),
         delivery,
         started: Timestamp::now(),

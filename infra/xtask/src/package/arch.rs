@@ -43,6 +43,14 @@ impl Arch {
         }
     }
 
+    /// What Debian and OCI call it.
+    pub(super) fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
     /// Rust's target.
     pub(super) fn triple(self) -> &'static str {
         match self {

@@ -101,7 +101,7 @@ pub(super) fn checksums(folder: &Path) -> Result<()> {
     Ok(fs::write(folder.join(NAME), text)?)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

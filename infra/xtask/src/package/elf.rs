@@ -69,7 +69,7 @@ fn glibc_of(versions: &BTreeSet<String>) -> Result<Glibc> {
 }
 
 /// `2.28`, or `2.2.5`, of which the first two count.
-fn parse(version: &str) -> Option<Glibc> {
+pub(super) fn parse(version: &str) -> Option<Glibc> {
     let mut parts = version.split('.');
     Some(Glibc(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

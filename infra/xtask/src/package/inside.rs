@@ -140,12 +140,12 @@ fn describe(metadata: &Value, keys: &BTreeSet<Key>, checksums: &BTreeMap<Key, St
             let kinds = dependency["dep_kinds"].as_array();
             let is_normal = kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()));
             let used = dependency["pkg"].as_str().and_then(|id| by_id.get(id));
-            if let Some(used) = used.filter(|used| is_normal && keys.contains(used)) {
+            if let Some(used) = used.filter(|used| is_normal && keys.contains(*used)) {
                 user.uses.insert(used.clone());
             }
         }
     }
-    let missing: Vec<&Key> = keys.iter().filter(|key| !found.contains_key(key)).collect();
+    let missing: Vec<&Key> = keys.iter().filter(|key| !found.contains_key(*key)).collect();
     anyhow::ensure!(missing.is_empty(), "cargo's metadata does not describe {missing:?}");
     Ok(found)
 }

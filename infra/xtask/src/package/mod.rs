@@ -7,6 +7,7 @@ mod archive;
 mod cross;
 mod date;
 mod elf;
+pub(crate) mod image;
 mod inside;
 mod licences;
 mod python;
@@ -23,7 +24,14 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
-use self::{arch::Arch, archive::Packing, elf::Glibc, inside::Inside, tree::Libraries};
+use self::{
+    arch::Arch,
+    archive::Packing,
+    date::Time,
+    elf::Glibc,
+    inside::Inside,
+    tree::{Libraries, Tree},
+};
 use crate::{
     build, duckdb,
     guests::Selection,
@@ -72,7 +80,7 @@ impl Options {
                     }
                 }
                 "--native" => options.is_native = true,
-                other => bail!("`{other}` is no option of `cargo xtask package`: there is --arch, --native and --profile"),
+                other => bail!("`{other}` is no option: there is --arch, --native and --profile"),
             }
         }
         if let Profile::Dev = options.profile {
@@ -91,22 +99,28 @@ impl Options {
 /// `cargo xtask package`.
 pub(crate) fn run(machine: &Machine, arguments: &[String]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
+    let names: Vec<&str> = std::iter::once("tidemill").chain(lambda::FUNCTIONS).collect();
+    let (libraries, programs) = compile(machine, &options, &names)?;
+    assemble(machine, &options, &libraries, &programs)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles these programs, and the components that are shipped. Returns what the programs load, and their folder.
+fn compile(machine: &Machine, options: &Options, names: &[&str]) -> Result<(Libraries, PathBuf)> {
     let wasm = step("wasm target", || wasm::prepare(machine))?;
     let libraries = libraries(machine, options.arch)?;
     let mut environment = Environment::default();
     environment.set(duckdb::VARIABLE, libraries.duckdb.parent().context("a library is in a folder")?);
-    let names: Vec<&str> = std::iter::once("tidemill").chain(lambda::FUNCTIONS).collect();
     let (mut cargo, programs) = match options.is_native {
         true => (
-            build::cargo(machine, &environment, options.profile, &names),
+            build::cargo(machine, &environment, options.profile, names),
             machine.programs(options.profile),
         ),
-        false => cross::cargo(machine, options.arch, &libraries.duckdb, &names)?,
+        false => cross::cargo(machine, options.arch, &libraries.duckdb, names)?,
     };
     let components = (&Selection::Shipped, options.profile);
     build::all(machine, &mut environment, &wasm, components, (&names.join(", "), &mut cargo))?;
-    assemble(machine, &options, &libraries, &programs)?;
-    Ok(ExitCode::SUCCESS)
+    Ok((libraries, programs))
 }
 
 /// The package of the programs and components that the tests have built; nothing is compiled. For `TIDEMILL_PACKAGE`.
@@ -131,6 +145,31 @@ fn libraries(machine: &Machine, arch: Arch) -> Result<Libraries> {
     })
 }
 
+/// What a person installs.
+struct Contents {
+    version: String,
+    sbom: String,
+    tree: Tree,
+}
+
+impl Contents {
+    fn read(machine: &Machine, arch: Arch, libraries: &Libraries, programs: &Path, time: &Time) -> Result<Self> {
+        let inside = step("what is inside", || {
+            let inside = Inside::read(machine, arch)?;
+            let said = format!("{} crates, DuckDB, ONNX Runtime", inside.crates.len());
+            Ok((inside, said))
+        })?;
+        let sbom = sbom::render(&inside, arch, time);
+        let licences = licences::render(&inside, libraries, &machine.root)?;
+        let tree = tree::main(machine, libraries, &programs.join("tidemill"), &sbom, &licences)?;
+        Ok(Self {
+            version: inside.version,
+            sbom,
+            tree,
+        })
+    }
+}
+
 /// Makes all files, and returns their folder.
 fn assemble(machine: &Machine, options: &Options, libraries: &Libraries, programs: &Path) -> Result<PathBuf> {
     let arch = options.arch;
@@ -140,19 +179,11 @@ fn assemble(machine: &Machine, options: &Options, libraries: &Libraries, program
         Profile::Dev => (machine.folder("package-dev")?, 1),
     };
     remove_earlier(&folder, arch)?;
-    let inside = step("what is inside", || {
-        let inside = Inside::read(machine, arch)?;
-        let said = format!("{} crates, DuckDB, ONNX Runtime", inside.crates.len());
-        Ok((inside, said))
-    })?;
     let packing = Packing {
         level,
         time: date::of_commit(machine)?,
     };
-    let version = inside.version.clone();
-    let sbom = sbom::render(&inside, arch, &packing.time);
-    let licences = licences::render(&inside, libraries, &machine.root)?;
-    let main = tree::main(machine, libraries, &programs.join("tidemill"), &sbom, &licences)?;
+    let Contents { version, sbom, tree: main } = Contents::read(machine, arch, libraries, programs, &packing.time)?;
     let functions = tree::lambda(arch, libraries, programs)?;
     let main_glibc = main.needed_glibc()?;
     check_lambda(options, functions.needed_glibc()?)?;

@@ -51,7 +51,7 @@ impl Up {
         place: ProjectPlace<'_>,
         output: Output,
     ) -> anyhow::Result<(Started, impl Future<Output = ()> + use<>)> {
-        let project = place.find()?;
+        let project = place.find()?.with_sql_in_children()?;
         // Before anything is opened: a start that fails leaves nothing behind.
         let listener = listen(&self.listening.addr)
             .await

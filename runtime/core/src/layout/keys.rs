@@ -127,6 +127,16 @@ pub fn decision(model: &str, window: Timestamp) -> String {
     format!("{}{}.json", Prefix::Decisions.under(model), key_time(window))
 }
 
+/// All decisions of a model, for listings; also those on scheduled events.
+pub fn decision_prefix(model: &str) -> String {
+    Prefix::Decisions.under(model)
+}
+
+/// The note that `retrain` ended in a dead letter for a window: `decisions/<model>/not-judged/<start>.json`.
+pub fn undecided_window(model: &str, window: Timestamp) -> String {
+    format!("{}not-judged/{}.json", Prefix::Decisions.under(model), key_time(window))
+}
+
 /// The decision of `retrain` on a schedule's or a person's event: `decisions/<model>/schedules/<time>.json`.
 pub fn scheduled_decision(model: &str, time: Timestamp) -> String {
     format!("{}{}.json", scheduled_decision_prefix(model), key_time(time))
@@ -160,9 +170,11 @@ pub fn import(model: &str, digest: &Digest) -> String {
     format!("{}{digest}.onnx", Prefix::Imports.under(model))
 }
 
-/// The evaluation of a candidate: `evaluations/<model>/<run>/evaluation.json`.
-pub fn evaluation(model: &str, run: &str) -> String {
-    format!("{}{run}/evaluation.json", Prefix::Evaluations.under(model))
+/// The evaluation of a candidate: `evaluations/<model>/<run>/evaluation.json`, or `evaluations/<model>/<run>/against-<n>/evaluation.json`
+/// where it was compared with a champion: a run that is made again after the champion moved writes another object.
+pub fn evaluation(model: &str, run: &str, champion: Option<u32>) -> String {
+    let against = champion.map(|version| format!("against-{version}/")).unwrap_or_default();
+    format!("{}{run}/{against}evaluation.json", Prefix::Evaluations.under(model))
 }
 
 // The registry.
@@ -232,6 +244,11 @@ pub fn window_segments(model: &str, start: Timestamp) -> String {
 /// A report: `reports/<model>/<start>/<known>/report.json`, where `known` names the labels that it knew.
 pub fn report(model: &str, window: Timestamp, known: &str) -> String {
     format!("{}{}/{known}/report.json", Prefix::Reports.under(model), key_time(window))
+}
+
+/// The note that `monitor` ended in a dead letter for a window: `reports/<model>/<start>/not-judged.json`.
+pub fn unreported_window(model: &str, window: Timestamp) -> String {
+    format!("{}{}/not-judged.json", Prefix::Reports.under(model), key_time(window))
 }
 
 /// An entry of the audit trail: `audit/<name>.json`.

@@ -86,6 +86,27 @@ pub enum Key<'a> {
         /// How often the alias had moved before.
         moves: u32,
     },
+    /// A training request.
+    Request {
+        /// The model.
+        model: &'a str,
+        /// The window that it follows, or the time of a scheduled one.
+        time: Timestamp,
+    },
+    /// The decision on a window.
+    Decision {
+        /// The model.
+        model: &'a str,
+        /// First instant of the window.
+        window: Timestamp,
+    },
+    /// The decision on a schedule's or a person's event.
+    ScheduledDecision {
+        /// The model.
+        model: &'a str,
+        /// The event's time.
+        time: Timestamp,
+    },
     /// A closed window.
     Window {
         /// The model.
@@ -125,6 +146,23 @@ impl<'a> Key<'a> {
             Prefix::Windows => Self::Window {
                 model: first,
                 start: parse_key_time(rest.strip_suffix(".json")?)?,
+            },
+            Prefix::Requests => Self::Request {
+                model: first,
+                time: {
+                    let name = rest.strip_suffix(".json")?;
+                    parse_key_time(name.strip_suffix("-scheduled").unwrap_or(name))?
+                },
+            },
+            Prefix::Decisions => match rest.strip_prefix("schedules/") {
+                Some(name) => Self::ScheduledDecision {
+                    model: first,
+                    time: parse_key_time(name.strip_suffix(".json")?)?,
+                },
+                None => Self::Decision {
+                    model: first,
+                    window: parse_key_time(rest.strip_suffix(".json")?)?,
+                },
             },
             Prefix::Models => return Self::parse_model(first, rest),
             _ => return Self::parse_record(prefix, first, rest),
@@ -199,6 +237,10 @@ mod tests {
                 },
             ),
             (layout::window("m", time), Key::Window { model: "m", start: time }),
+            (layout::request("m", time), Key::Request { model: "m", time }),
+            (layout::scheduled_request("m", time), Key::Request { model: "m", time }),
+            (layout::decision("m", time), Key::Decision { model: "m", window: time }),
+            (layout::scheduled_decision("m", time), Key::ScheduledDecision { model: "m", time }),
             (
                 layout::raw("d", "a/b.csv"),
                 Key::Raw {
@@ -220,6 +262,9 @@ mod tests {
             "raw/d",
             "raw//x",
             "windows/m/x.json",
+            "decisions/m/.DS_Store",
+            "decisions/m/not-judged/1970-01-01T00-00-00Z.json",
+            "requests/m/notes.txt",
             "models/m/versions/x.json",
             "models/m/other/1.json",
             "outcomes/a/b",

@@ -186,9 +186,19 @@ impl Prefix {
 /// Endings of files that an editor, a browser or a copy has not finished writing.
 const TEMPORARY: [&str; 6] = [".tmp", ".part", ".partial", ".crdownload", ".swp", "~"];
 
-/// Whether an object with this key never triggers a stage: it is hidden (a segment starts with `.`) or has the name of a temporary file.
+/// What systems leave in folders.
+const LEFT_BEHIND: [&str; 2] = ["Thumbs.db", "desktop.ini"];
+
+/// Whether an object with this key never triggers a stage: it is hidden, or has the name of a file that is not finished.
+///
+/// Hidden is what has a segment that starts with `.`, with `~$` (locks of office programs), or behind the resource with `_`, as jobs name
+/// what is theirs: `_SUCCESS`, `_temporary/…`. A segment like `_year=2025` is a value, and not hidden.
 pub fn is_ignored(key: &str) -> bool {
-    key.split('/').any(|segment| segment.starts_with('.')) || TEMPORARY.iter().any(|ending| key.ends_with(ending))
+    let is_hidden = |(depth, segment): (usize, &str)| {
+        let is_of_job = depth >= 2 && segment.starts_with('_') && !segment.contains('=');
+        is_of_job || segment.starts_with('.') || segment.starts_with("~$") || LEFT_BEHIND.contains(&segment)
+    };
+    key.split('/').enumerate().any(is_hidden) || TEMPORARY.iter().any(|ending| key.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -233,6 +243,13 @@ mod tests {
             ("raw/.hidden/x.csv", true),
             ("raw/a/x.csv.part", true),
             ("raw/a/x.csv~", true),
+            ("raw/_a/x.csv", false),
+            ("raw/a/_SUCCESS", true),
+            ("raw/a/_temporary/0/part-3.parquet", true),
+            ("raw/a/_year=2025/part-3.parquet", false),
+            ("raw/a/x_y.csv", false),
+            ("raw/a/~$may.xlsx", true),
+            ("raw/a/b/Thumbs.db", true),
         ] {
             assert_eq!(is_ignored(key), ignored, "{key}");
         }

@@ -15,7 +15,7 @@ use std::{
 
 pub(crate) use nodes::builtin_nodes;
 pub use policy::{StageKind, StagePolicy, TrainingStep};
-pub use settings::{DerivedObjects, KeyRole, NodeSettings};
+pub use settings::{DerivedObjects, KeyRole, MAX_RECEIVE_COUNT, NodeSettings};
 
 use crate::{
     Error, Result,

@@ -63,6 +63,10 @@ pub struct NodeSettings {
     pub max_deliveries: u32,
 }
 
+/// Deliveries of a queue before it puts an event aside, where the run does not have to wait for others. With the last one the function
+/// writes a dead letter instead of a run: the ones before ended without an answer.
+pub const MAX_RECEIVE_COUNT: u32 = 60;
+
 /// Objects that count only through the outcome of the stage that writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

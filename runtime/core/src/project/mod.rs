@@ -153,6 +153,12 @@ impl<'a> Source<'a> {
         Error::config(annotate(self.file, self.text, self.find(path), &message.to_string()))
     }
 
+    /// Like [`error`](Self::error), for a line that may hold a secret: its place, and not its text.
+    fn error_without_line(&self, path: &[&str], message: impl std::fmt::Display) -> Error {
+        let annotated = self.error(path, message).message;
+        Error::config(annotated.lines().next().unwrap_or_default())
+    }
+
     /// Where the longest known part of the path is.
     fn find(&self, path: &[&str]) -> Range<usize> {
         let mut table = Some(self.root.get_ref());

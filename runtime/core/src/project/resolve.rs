@@ -192,7 +192,8 @@ fn resolve_dataset(name: String, dataset: RawDataset, source: &Source<'_>, read:
     if let Some(collect) = &dataset.collect
         && let Err(problem) = collect.source()
     {
-        return Err(source.error(&["dataset", &name, "collect"], format!("[dataset.{name}] collect: {problem}")));
+        let problem = format!("[dataset.{name}] collect: {problem}");
+        return Err(source.error_without_line(&["dataset", &name, "collect"], problem));
     }
     Ok(Dataset {
         name,

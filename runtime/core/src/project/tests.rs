@@ -150,6 +150,12 @@ fn mistakes_in_tables_are_named_with_their_place() {
         ),
         (
             "key = [\"id\"]",
+            "key = [\"id\"]\ncollect = { url = \"https://x.org/a.csv\", header = { authorization = \"Bearer s3cr3t\" } }",
+            "7:1",
+            "`header`, `authorization`: the value of a header is `env:NAME` or `file:/path`",
+        ),
+        (
+            "key = [\"id\"]",
             "key = [\"id\"]\ncollect = { prefix = \"inbox\", header = { authorization = \"env:A\" } }",
             "7:1",
             "`header` is for `url`",
@@ -171,6 +177,22 @@ fn mistakes_in_tables_are_named_with_their_place() {
         } else {
             check_error(&text, place, part);
         }
+    }
+}
+
+#[test]
+fn secrets_are_not_repeated() {
+    for collect in [
+        "url = \"https://me:s3cr3t@x.org/a.csv\"",
+        "url = \"ftp://me:s3cr3t@x.org/a.csv?s3cr3t\"",
+        "url = \"https://x.org/a.csv\", header = { authorization = \"Bearer s3cr3t\" }",
+    ] {
+        let text = GOOD.replacen("key = [\"id\"]", &format!("key = [\"id\"]\ncollect = {{ {collect} }}"), 1);
+        let message = Project::parse(&text, &read).unwrap_err().message;
+        assert!(
+            message.starts_with("tidemill.toml:7:1: ") && !message.contains("s3cr3t"),
+            "{message}"
+        );
     }
 }
 

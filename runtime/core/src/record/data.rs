@@ -29,6 +29,35 @@ pub struct DataFile {
     pub from: Timestamp,
     /// Latest event time; also the data file's `as-of`.
     pub until: Timestamp,
+    /// Where the rows lie between the two, by time, if they leave gaps; see [`row_spans`](Self::row_spans).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<RowSpan>,
+}
+
+/// Rows of a data file without a large gap between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RowSpan {
+    /// Earliest event time.
+    pub from: Timestamp,
+    /// Latest event time.
+    pub until: Timestamp,
+    /// Number of rows.
+    pub rows: u64,
+}
+
+impl DataFile {
+    /// Where the rows lie, by time: at least one span.
+    pub fn row_spans(&self) -> Vec<RowSpan> {
+        match self.spans.is_empty() {
+            false => self.spans.clone(),
+            true => vec![RowSpan {
+                from: self.from,
+                until: self.until,
+                rows: self.rows,
+            }],
+        }
+    }
 }
 
 /// The profile of a table: enough to measure drift against it later.

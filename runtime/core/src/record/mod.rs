@@ -13,11 +13,11 @@ use serde::Serialize;
 use crate::{Error, Result};
 
 pub use audit::{AuditAction, AuditRecord, AuditResult};
-pub use data::{ColumnProfile, DataFile, FeatureSet, Profile, ProfileKind, Signature, SignatureColumn};
+pub use data::{ColumnProfile, DataFile, FeatureSet, Profile, ProfileKind, RowSpan, Signature, SignatureColumn};
 pub use ledger::{OutcomeRecord, OutputObject, ReadRecord, RunRecord};
 pub use model::{
     ColumnDrift, Evaluation, MetricSlice, ModelAlias, ModelVersion, MonitoringReport, MonitoringWindow, Registration, RetrainAction,
-    RetrainDecision, TrainingRequest, TrainingResult, WindowSegments, WindowSummary,
+    RetrainDecision, TrainingRequest, TrainingResult, UnjudgedWindow, WindowSegments, WindowSummary,
 };
 
 /// Serializes a record as it is stored: pretty JSON with a trailing newline.

@@ -144,12 +144,32 @@ pub struct RetrainDecision {
     pub report: Option<String>,
     /// Key of the request that was written; `None` for `keep`.
     pub request: Option<String>,
+    /// Windows before this one that were not judged, the latest first: a stage ended in a dead letter for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<Timestamp>,
     /// Number of rows known at this decision.
     pub rows: u64,
     /// Number of rows known at the last decision to train, up to and including this one.
     pub trained_rows: u64,
     /// Window of the last decision to train, up to and including this one.
     pub trained: Option<Timestamp>,
+}
+
+/// `reports/<model>/<start>/not-judged.json` or `decisions/<model>/not-judged/<start>.json`: a stage ended in a dead letter for a window.
+/// Later windows are decided without it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct UnjudgedWindow {
+    /// The model.
+    pub model: String,
+    /// Start of the window.
+    pub window: Timestamp,
+    /// Start of the window before it, if there is one.
+    pub previous: Option<Timestamp>,
+    /// The stage: `monitor` or `retrain`.
+    pub stage: String,
+    /// The error that it ended with.
+    pub reason: String,
 }
 
 /// `requests/<model>/<start>.json`: a request to train on these data files. It triggers `featurize`; its cause is in the decision.

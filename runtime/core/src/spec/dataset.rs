@@ -31,9 +31,10 @@ pub struct Collect {
     pub url: Option<String>,
     /// A prefix of the store.
     pub prefix: Option<String>,
-    /// Headers of the request to `url`, such as `authorization`, each by the place of its value: `env:NAME` or `file:/path`.
+    /// Headers of the request to `url`, such as `authorization`, each by the place of its value: `env:NAME` or `file:/path`. They are
+    /// checked with the source, whose errors do not repeat the line: it may hold a secret.
     #[serde(default)]
-    pub header: BTreeMap<String, SecretRef>,
+    pub header: BTreeMap<String, String>,
     /// How often `collect` runs.
     pub every: Option<Span>,
 }
@@ -92,12 +93,13 @@ const FIXED_HEADERS: [&str; 7] = [
 impl Collect {
     fn check_headers(&self) -> Result<(), String> {
         let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        for name in self.header.keys() {
+        for (name, value) in &self.header {
             if !is_name(name) || FIXED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
                 return Err(format!(
                     "`header` cannot set `{name}`: name another one, such as `authorization`, by letters, digits and `-`"
                 ));
             }
+            SecretRef::parse(value).map_err(|error| format!("`header`, `{name}`: {}", error.message))?;
         }
         match self.header.is_empty() || self.url.is_some() {
             true => Ok(()),
@@ -192,7 +194,7 @@ pub enum ColumnType {
     Text,
     /// True or false.
     Boolean,
-    /// Microseconds, UTC; a time without a zone is read as UTC.
+    /// Microseconds, UTC. As text: a date, or a date and a time, which is UTC unless it has an offset (`2013-05-01T12:00:00+02:00`).
     Timestamp,
 }
 

@@ -2,7 +2,7 @@
 //! failed for good, its function writes a dead letter to the store: a rule reports that object to the same queue, so that one alarm sees both.
 
 use serde_json::{Value as Json, json};
-use tidemill_core::layout::Prefix;
+use tidemill_core::{layout::Prefix, pipeline::MAX_RECEIVE_COUNT};
 
 use super::{
     names::{DEAD, Names, logical},
@@ -15,7 +15,7 @@ use super::{
 const RETENTION_SECONDS: u64 = 14 * 86_400;
 /// An event that was received this often and not handled is put aside: its function ended before it could say why. Greater than what the
 /// function itself takes for final (`max-deliveries` of its settings), because a call that is refused for want of concurrency counts too.
-const MOST_RECEIVES: u64 = 60;
+const MOST_RECEIVES: u64 = MAX_RECEIVE_COUNT as u64;
 /// Least concurrency that Lambda takes for a queue.
 const LEAST_CONCURRENCY: u64 = 2;
 

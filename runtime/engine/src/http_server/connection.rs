@@ -7,13 +7,7 @@ use std::{
     future::Future as _,
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool, AtomicU64, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,7 +19,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{HttpLimits, answers};
+use super::{HttpLimits, activity::Activity, answers};
 
 /// How a connection of HTTP/2 begins.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,40 +27,6 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that are read and dropped meanwhile.
 const MAX_LINGER_BYTES: usize = 4 << 20;
-
-/// What the handlers of a connection do.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    running: AtomicUsize,
-    ended: AtomicU64,
-    /// The connection ends with an answer before its request was read.
-    is_ending: AtomicBool,
-}
-
-/// A request that a handler has.
-pub(super) struct RunningRequest(Arc<Activity>);
-
-impl Activity {
-    /// Counts a request until the guard is dropped.
-    pub(super) fn start(self: &Arc<Self>) -> RunningRequest {
-        self.running.fetch_add(1, SeqCst);
-        RunningRequest(self.clone())
-    }
-}
-
-impl RunningRequest {
-    /// The connection ends with this request's answer.
-    pub(super) fn end_connection(&self) {
-        self.0.is_ending.store(true, Relaxed);
-    }
-}
-
-impl Drop for RunningRequest {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, SeqCst);
-        self.0.running.fetch_sub(1, SeqCst);
-    }
-}
 
 /// What a connection that runs no request waits for, and since when.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +82,7 @@ impl LimitedStream {
     /// When the client has taken too long; `None` while a request runs.
     fn deadline(&mut self) -> Option<Instant> {
         self.record_end();
-        if self.activity.running.load(SeqCst) > 0 {
+        if self.activity.is_running() {
             self.phase = Phase::Idle(Instant::now());
             return None;
         }
@@ -135,7 +95,7 @@ impl LimitedStream {
 
     /// Notes that a request has ended: the connection is idle since.
     fn record_end(&mut self) {
-        let ended = self.activity.ended.load(SeqCst);
+        let ended = self.activity.ended();
         if ended != self.ended {
             self.ended = ended;
             self.phase = Phase::Idle(Instant::now());
@@ -269,7 +229,7 @@ impl AsyncWrite for LimitedStream {
         let this = &mut *self;
         if let Some(explanation) = answers::explain(bytes) {
             this.explanation = explanation;
-            this.activity.is_ending.store(true, Relaxed);
+            this.activity.end_connection();
             return Poll::Ready(Ok(bytes.len()));
         }
         match Pin::new(&mut this.stream).poll_write(cx, bytes) {
@@ -309,7 +269,7 @@ impl AsyncWrite for LimitedStream {
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
-        if self.activity.is_ending.load(Relaxed) {
+        if self.activity.is_ending() {
             ready!(self.poll_linger(cx));
         }
         Poll::Ready(Ok(()))

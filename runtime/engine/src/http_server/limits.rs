@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Largest head of a request: its first line and its headers.
 pub const MAX_HEAD_BYTES: usize = 128 << 10;
-/// Largest number of headers of a request.
+/// Largest number of headers of a request: the HTTP library's own limit, which it holds without an allocation.
 pub const MAX_HEADERS: usize = 100;
 /// Requests under way on one connection of HTTP/2.
 pub const MAX_STREAMS: u32 = 100;

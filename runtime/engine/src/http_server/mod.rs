@@ -1,6 +1,7 @@
 //! An HTTP server: accepts connections of HTTP/1 and 2 until it is stopped, then answers the requests that it has accepted. Each
 //! connection, and their number, is limited.
 
+mod activity;
 mod answers;
 mod connection;
 mod limits;
@@ -31,7 +32,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::connection::{Activity, LimitedStream};
+use self::{activity::Activity, connection::LimitedStream};
 
 pub use limits::{HttpLimits, MAX_HEAD_BYTES, MAX_HEADERS, MAX_STREAMS};
 
@@ -133,8 +134,7 @@ fn protocol() -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None::<Duration>)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS);
+        .max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -92,6 +92,8 @@ impl RouterState {
     }
 }
 
+/// Rows of the request whose monitoring window is closed: no report counts them.
+const CLOSED_ROWS: HeaderName = HeaderName::from_static("tidemill-closed-rows");
 /// Where balancers ask whether the server is ready.
 const READY_PATHS: [&str; 2] = ["/v2/health/ready", "/healthz"];
 
@@ -154,7 +156,11 @@ impl Router {
         };
         let appends = receipts.take();
         let served = appends.first().map(|append| (append.model.clone(), append.version));
-        let answer = commit(appends).await.map_or_else(log_unavailable, |()| answer);
+        let closed_rows: usize = appends.iter().map(|append| append.receipt.closed_rows()).sum();
+        let mut answer = commit(appends).await.map_or_else(log_unavailable, |()| answer);
+        if closed_rows > 0 && answer.status().is_success() {
+            answer.headers_mut().insert(CLOSED_ROWS, closed_rows.into());
+        }
         timer.finish(answer.status(), served.as_ref().map(|(model, version)| (model.as_str(), *version)));
         answer
     }

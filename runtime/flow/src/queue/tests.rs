@@ -84,3 +84,36 @@ fn the_oldest_settled_ids_are_forgotten() {
     assert!(!settled.contains("0"));
     assert!(settled.contains(&MAX_SETTLED_IDS.to_string()) && settled.contains(&(2 * MAX_SETTLED_IDS).to_string()));
 }
+
+#[test]
+fn a_start_is_in_the_file_before_it_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue.redb");
+    let take = |queue: &Queue| queue.take_next(0, &|_| 8);
+    // Each time as if the process had ended while both ran.
+    let queue = Queue::open(Some(&path)).unwrap();
+    queue.put(vec![item("a", "k1"), item("b", "k2")], None);
+    assert_eq!(
+        [take(&queue), take(&queue)].map(|taken| taken.unwrap().to_event().count.unfinished),
+        [0, 0]
+    );
+    drop(queue);
+    let queue = Queue::open(Some(&path)).unwrap();
+    queue.put(vec![item("c", "k3")], None);
+    let first = take(&queue).unwrap();
+    assert_eq!((first.key.as_str(), first.to_event().count.unfinished), ("k1", 1));
+    // The other suspect waits until this one came back; who never failed does not.
+    let free = take(&queue).unwrap();
+    assert_eq!((free.key.as_str(), free.to_event().count.unfinished), ("k3", 0));
+    assert!(take(&queue).is_none());
+    drop(queue);
+    let queue = Queue::open(Some(&path)).unwrap();
+    let first = take(&queue).unwrap();
+    assert_eq!((first.key.as_str(), first.to_event().count.unfinished), ("k1", 2));
+    queue.acknowledge(&first, true);
+    let second = take(&queue).unwrap();
+    assert_eq!((second.key.as_str(), second.to_event().count.unfinished), ("k2", 1));
+    queue.give_back(second);
+    let unfinished: Vec<u32> = queue.items().iter().map(|(item, _)| item.starts).collect();
+    assert_eq!(unfinished.iter().sum::<u32>(), 1, "k2 came back, k3 did not: {unfinished:?}");
+}

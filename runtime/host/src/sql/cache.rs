@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 use tidemill_core::{Digest, Error, Format, Hasher, Objects as _, Result};
 use tidemill_store::BlockingStore;
 
-use super::{cache_dir::CacheDir, utf8::Utf8Check};
+use super::{cache_dir::CacheDir, job::SourceFile, utf8::Utf8Check};
 
 /// Default size limit of the cache: above it, files that no query uses are removed, least recently used first.
 pub(super) const DEFAULT_MAX_BYTES: u64 = 32 << 30;
@@ -35,6 +35,14 @@ pub(crate) struct CachedFile {
 impl CachedFile {
     pub(super) fn path(&self) -> &Path {
         &self.entry.path
+    }
+
+    /// The object for an executor.
+    pub(super) fn source(&self) -> SourceFile {
+        SourceFile {
+            key: self.key.clone(),
+            path: self.entry.path.clone(),
+        }
     }
 
     /// Size of the object in bytes.
@@ -146,8 +154,10 @@ impl Cache {
         let place = || {
             let temporary = self.create_temporary()?;
             fs::remove_file(temporary.path())?;
-            if fs::hard_link(file, temporary.path()).is_err() {
-                fs::copy(file, temporary.path())?;
+            // A symbolic link in the store is not linked itself: its target may be named from where it stands.
+            let file = fs::canonicalize(file)?;
+            if fs::hard_link(&file, temporary.path()).is_err() {
+                fs::copy(&file, temporary.path())?;
             }
             Ok(temporary)
         };
@@ -309,6 +319,20 @@ mod tests {
         drop(place("e"));
         assert_eq!(paths.map(|path| path.exists()), [false, false]);
         used.verify().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_relative_link_is_followed_from_where_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        let store = Store::local(&root).unwrap();
+        fs::create_dir_all(root.join("raw/d")).unwrap();
+        fs::write(folder.path().join("large.csv"), "a\n1\n").unwrap();
+        std::os::unix::fs::symlink("../../../large.csv", root.join("raw/d/x.csv")).unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), || 100).unwrap();
+        let placed = cache.insert(&store.blocking(), "raw/d/x.csv", Format::Csv).unwrap();
+        assert_eq!(fs::read(placed.path()).unwrap(), b"a\n1\n");
     }
 
     #[test]

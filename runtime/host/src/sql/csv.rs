@@ -4,12 +4,19 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read as _},
 };
 
-use tidemill_core::{Error, Result, sql::quote_string};
+use tidemill_core::{Error, Result, sql::quote_string, text::shorten};
 
-use super::cache::CachedFile;
+use super::job::SourceFile;
+
+/// Largest header that is read, in bytes.
+const MAX_HEADER_SIZE: u64 = 1 << 20;
+/// Longest name of a column, in bytes: names stand in records.
+const MAX_NAME_SIZE: usize = 1024;
+/// Characters of the file that a message shows at most.
+const SHOWN_CHARACTERS: usize = 80;
 
 /// The delimiter and the columns of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,16 +26,24 @@ pub(super) struct Header {
 }
 
 /// Reads the header.
-pub(super) fn read_header(placed: &CachedFile) -> Result<Header> {
-    let key = &placed.key;
+pub(super) fn read_header(source: &SourceFile) -> Result<Header> {
+    let key = &source.key;
     let failed = |e: std::io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
-    let mut reader = BufReader::new(File::open(placed.path()).map_err(failed)?);
-    let mut line = String::new();
+    let mut reader = BufReader::new(File::open(&source.path).map_err(failed)?).take(MAX_HEADER_SIZE + 1);
+    let mut line = Vec::new();
     // A quoted name may contain a line break: the header ends where the number of quotes is even.
-    while line.is_empty() || line.matches('"').count() % 2 == 1 {
-        if reader.read_line(&mut line).map_err(failed)? == 0 || line.len() > 1 << 20 {
+    while line.is_empty() || line.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
+        if reader.read_until(b'\n', &mut line).map_err(failed)? == 0 {
             break;
         }
+    }
+    let line = String::from_utf8_lossy(&line);
+    if line.len() as u64 > MAX_HEADER_SIZE {
+        return Err(Error::input(format!(
+            "`{key}` has no end of its header in the first {MAX_HEADER_SIZE} bytes, which begin `{}`: a CSV begins with a line of column \
+             names; put a file with a header under a new key",
+            shorten(&line, SHOWN_CHARACTERS)
+        )));
     }
     parse_header(key, line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']))
 }
@@ -43,8 +58,17 @@ fn parse_header(key: &str, line: &str) -> Result<Header> {
     let columns = split_header(line, delimiter);
     if let Some(position) = columns.iter().position(|name| name.trim().is_empty()) {
         return Err(Error::input(format!(
-            "`{key}` has no name for column {} in its header `{line}`: every column needs one",
-            position + 1
+            "`{key}` has no name for column {} in its header `{}`: every column needs one",
+            position + 1,
+            shorten(line, SHOWN_CHARACTERS)
+        )));
+    }
+    if let Some(position) = columns.iter().position(|name| name.len() > MAX_NAME_SIZE) {
+        return Err(Error::input(format!(
+            "`{key}` has a name of {} bytes for column {}, which begins `{}`; at most {MAX_NAME_SIZE} are allowed: is the line a header?",
+            columns[position].len(),
+            position + 1,
+            shorten(&columns[position], SHOWN_CHARACTERS)
         )));
     }
     let lower: Vec<String> = columns.iter().map(|name| name.to_lowercase()).collect();
@@ -95,7 +119,7 @@ fn split_header(line: &str, delimiter: char) -> Vec<String> {
 }
 
 /// The table function call that reads the file.
-pub(super) fn read_csv_call(placed: &CachedFile, header: &Header) -> String {
+pub(super) fn read_csv_call(source: &SourceFile, header: &Header) -> String {
     let columns: Vec<String> = header
         .columns
         .iter()
@@ -103,8 +127,8 @@ pub(super) fn read_csv_call(placed: &CachedFile, header: &Header) -> String {
         .collect();
     format!(
         "read_csv({}, auto_detect = false, header = true, columns = {{{}}}, delim = {}, quote = '\"', escape = '\"', \
-         ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
-        quote_string(&placed.path().to_string_lossy()),
+         hive_partitioning = false, ignore_errors = true, store_rejects = true, rejects_limit = 0, rejects_table = 'reject_errors', rejects_scan = 'reject_scans')",
+        quote_string(&source.path.to_string_lossy()),
         columns.join(", "),
         quote_string(&header.delimiter.to_string()),
     )
@@ -124,5 +148,12 @@ mod tests {
         assert!(parse_header("raw/x.csv", " ").unwrap_err().message.contains("`raw/x.csv` is empty"));
         assert!(parse_header("k", "a,,c").unwrap_err().message.contains("column 2"));
         assert!(parse_header("k", "a,b,A").unwrap_err().message.contains("`A` twice"));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_shown_in_part() {
+        let line = format!("a,{}", "é".repeat(MAX_NAME_SIZE));
+        let message = parse_header("k", &line).unwrap_err().message;
+        assert!(message.contains("2048 bytes for column 2") && message.len() < 400, "{message}");
     }
 }

@@ -1,52 +1,53 @@
 //! The SQL engine: one SELECT over granted objects, run by DuckDB, which sees the cache's folder and nothing else.
 //!
-//! Two instances are open, one with one thread and one with many. A query runs on the second only if its rows are certainly the same there:
-//! sums of doubles, joins and ties depend on how threads divide the work, and hashed results must not.
+//! The engine itself fetches objects, keeps the cache and checks that nothing changed; queries run in an executor: DuckDB in this process,
+//! or in children of it, which memory and time end without ending anything else. What a query may be is decided where it runs: see `guard`.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use duckdb::{Config, Connection};
-use parking_lot::Mutex;
 use tempfile::NamedTempFile;
-use tidemill_core::{
-    Digest, Error, Format, Result, digest_json,
-    sql::{quote_identifier, quote_string},
-};
+use tidemill_core::{Error, Format, Result, digest_json};
 use tidemill_store::BlockingStore;
 
 mod cache;
 mod cache_dir;
+mod child;
 mod convert;
 mod csv;
 mod error;
 mod export;
+mod functions;
 mod guard;
+mod instances;
+mod job;
+mod orderless;
 mod plan;
 mod quotes;
 mod reader;
 mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod utf8;
+mod walk;
 
-use cache::Cache;
 pub(crate) use cache::CachedFile;
+use cache::{Cache, CacheEntry};
+use child::{Pool, Seat};
+pub use child::{SQL_WORKER, SqlChildren, run_sql_worker};
 pub use export::ParquetFile;
+use instances::{InstanceOptions, Instances};
+use job::{Executor, QueryJob, SourceFile, View};
 pub use plan::{PlanError, TableShape};
 pub use reader::SqlReader;
-use session::Session;
 
 /// Options of the engine.
 #[derive(Debug, Clone)]
 pub struct SqlOptions {
     /// Folder for linked and copied objects and for spilled data; may be removed whenever no process uses it.
     pub cache_dir: PathBuf,
-    /// Memory for all concurrent queries, in bytes.
+    /// Memory for queries, in bytes. In children: of all of them together, by a limit of the operating system. In this process: of each
+    /// instance, as far as DuckDB counts it, which it does not for lists and texts.
     pub memory_bytes: u64,
     /// Threads for queries whose result is the same on any number of threads.
     pub threads: usize,
@@ -58,17 +59,20 @@ pub struct SqlOptions {
 #[derive(Clone, Debug)]
 pub struct SqlEngine {
     inner: Arc<Inner>,
+    seat: Seat,
 }
 
 #[derive(Debug)]
 struct Inner {
-    serial: Mutex<Connection>,
-    parallel: Mutex<Connection>,
-    aggregates: BTreeSet<String>,
-    // Results of query checks, by text and tables: a stage repeats its queries.
-    checked: Mutex<HashMap<Digest, guard::QueryShape>>,
-    timeout: Duration,
-    cache: Cache,
+    place: Place,
+    cache: Arc<Cache>,
+}
+
+/// Where queries run.
+#[derive(Debug)]
+enum Place {
+    Here(Instances),
+    Children(Arc<Pool>),
 }
 
 /// A table's name and its cached objects.
@@ -80,35 +84,62 @@ pub(crate) struct BoundTable {
 }
 
 impl SqlEngine {
-    /// Opens the instances and locks them.
+    /// An engine in this process: for Lambda, where a function runs one stage and may end with it, and for tests.
     pub fn new(options: SqlOptions) -> Result<Self> {
-        Self::open(options, || cache::DEFAULT_MAX_BYTES)
+        Self::open_here(&options, || cache::DEFAULT_MAX_BYTES)
     }
 
     /// Like [`new`](Self::new), for a small disk that nothing else uses: cached objects, and the files derived from them, take up to half
     /// of the space that is free now; the rest is for spilled data and for files that are being written.
     pub fn on_small_disk(options: SqlOptions) -> Result<Self> {
         let folder = options.cache_dir.clone();
-        Self::open(options, || fs4::available_space(&folder).map_or(256 << 20, |bytes| bytes / 2))
+        Self::open_here(&options, || fs4::available_space(&folder).map_or(256 << 20, |bytes| bytes / 2))
+    }
+
+    /// An engine whose queries run in children of this process: neither memory nor time nor a crash of theirs is this process's.
+    pub fn in_children(options: SqlOptions, children: SqlChildren) -> Result<Self> {
+        let cache = open_cache(&options, || cache::DEFAULT_MAX_BYTES)?;
+        let pool = Pool::start(&options, children, &cache)?;
+        Ok(Self::over(Place::Children(pool), cache))
     }
 
     /// Opens the engine. Above `cache_bytes`, files of the cache that no query uses are removed.
-    fn open(options: SqlOptions, cache_bytes: impl FnOnce() -> u64) -> Result<Self> {
-        let folder = std::path::absolute(&options.cache_dir)
-            .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
-        let cache = Cache::open(&folder, cache_bytes)?;
-        let serial = open_instance(&options, &cache, "serial", 1)?;
-        let parallel = open_instance(&options, &cache, "parallel", options.threads.max(1))?;
-        let aggregates = list_aggregates(&serial)?;
-        Ok(Self {
+    fn open_here(options: &SqlOptions, cache_bytes: impl FnOnce() -> u64) -> Result<Self> {
+        let cache = open_cache(options, cache_bytes)?;
+        let options = InstanceOptions {
+            folder: cache.dir().to_owned(),
+            spill: cache.dir().to_owned(),
+            memory_bytes: options.memory_bytes,
+            spill_bytes: options.memory_bytes * 4,
+            threads: options.threads,
+            timeout: options.timeout,
+        };
+        let instances = Instances::open(options, Some(cache.hold_dir()))?;
+        Ok(Self::over(Place::Here(instances), cache))
+    }
+
+    fn over(place: Place, cache: Cache) -> Self {
+        Self {
             inner: Arc::new(Inner {
-                serial: Mutex::new(serial),
-                parallel: Mutex::new(parallel),
-                aggregates,
-                checked: Mutex::default(),
-                timeout: options.timeout,
-                cache,
+                place,
+                cache: Arc::new(cache),
             }),
+            seat: Seat::default(),
+        }
+    }
+
+    /// The same engine for another run. What one run does at once is done in one child, which only that run loses.
+    pub(crate) fn for_run(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            seat: Seat::default(),
+        }
+    }
+
+    fn executor(&self) -> Result<Box<dyn Executor>> {
+        Ok(match &self.inner.place {
+            Place::Here(instances) => Box::new(instances.clone()),
+            Place::Children(pool) => Box::new(self.seat.lease(pool)?),
         })
     }
 
@@ -119,85 +150,42 @@ impl SqlEngine {
 
     /// Runs a query and streams its rows.
     pub(crate) fn query(&self, sql: &str, tables: &[BoundTable]) -> Result<SqlReader> {
-        let deadline = Instant::now() + self.inner.timeout;
-        let shape = self.check(sql, tables)?;
-        let mut session = self.session(shape.is_orderless)?;
-        self.bind(&mut session, tables)?;
-        SqlReader::start(session, sql.to_owned(), all_files(tables), deadline, self.inner.timeout)
-    }
-
-    fn session(&self, is_orderless: bool) -> Result<Session> {
-        let instance = if is_orderless { &self.inner.parallel } else { &self.inner.serial };
-        Session::open(instance, &self.inner.cache)
+        let executor = self.executor()?;
+        let (job, files) = self.bind(&*executor, sql, tables)?;
+        Ok(SqlReader::new(executor.query(job)?, all_objects(tables), files))
     }
 
     /// Runs a query on one thread and writes its rows to a Parquet file; returns the file and the number of rows.
     pub(crate) fn export(&self, sql: &str, tables: &[BoundTable]) -> Result<(NamedTempFile, u64)> {
-        self.check(sql, tables)?;
-        let mut session = self.session(false)?;
-        self.bind(&mut session, tables)?;
-        let file = self
-            .inner
-            .cache
-            .create_temporary()
-            .map_err(|e| self.inner.cache.io_error("an export", &e))?;
-        let mut writer = None;
-        let watch = Watchdog::start(&session, self.inner.timeout)?;
-        let written = reader::run(&session, sql, &all_files(tables), |schema, batch| {
-            let writer = match &mut writer {
-                Some(writer) => writer,
-                none => none.insert(ParquetFile::new(self.reopen(&file)?, schema)?),
-            };
-            writer.push(batch).map(|()| true)
-        });
-        let schema = match written {
-            Err(_) if watch.has_fired() => return Err(reader::timeout_error(self.inner.timeout)),
-            other => other?,
-        };
-        let writer = match writer {
-            Some(writer) => writer,
-            None => ParquetFile::new(self.reopen(&file)?, &schema)?,
-        };
-        let rows = writer.finish()?;
+        let executor = self.executor()?;
+        let (job, _files) = self.bind(&*executor, sql, tables)?;
+        let file = self.create_temporary("an export")?;
+        let rows = executor.export(job, file.path())?;
+        all_objects(tables).iter().try_for_each(|object| object.verify())?;
         Ok((file, rows))
     }
 
-    fn reopen(&self, file: &NamedTempFile) -> Result<std::fs::File> {
-        file.as_file().try_clone().map_err(|e| self.inner.cache.io_error("an export", &e))
+    /// The columns of a query's result, without running it. Refuses what a stage's query is refused for.
+    ///
+    /// # Errors
+    /// The query's, with the place; `Config` for the query itself.
+    pub fn plan(&self, sql: &str, tables: &[TableShape<'_>]) -> Result<Vec<String>, PlanError> {
+        let column = |(name, kind): &(&str, &str)| ((*name).to_owned(), (*kind).to_owned());
+        let tables = tables
+            .iter()
+            .map(|table| (table.name.to_owned(), table.columns.iter().map(column).collect()));
+        self.executor()?.plan(sql, tables.collect())
     }
 
-    fn check(&self, sql: &str, tables: &[BoundTable]) -> Result<guard::QueryShape> {
-        let mut names = BTreeSet::new();
-        for table in tables {
-            let lower = table.name.to_lowercase();
-            let is_word = !lower.is_empty() && lower.chars().all(|c| c.is_alphanumeric() || "_-$".contains(c));
-            if !is_word || !names.insert(lower) {
-                return Err(Error::config(format!(
-                    "`{}` cannot be the name of a table: use letters, digits and `_`, each name once",
-                    table.name
-                )));
-            }
-            if table.format == Format::Csv {
-                names.insert(format!("{}__rejects", table.name.to_lowercase()));
-            }
-        }
-        let id = digest_json(&(sql, &names));
-        let known = self.inner.checked.lock().get(&id).copied();
-        if let Some(shape) = known {
-            return Ok(shape);
-        }
-        let session = self.session(false)?;
-        let shape = guard::check(&session, sql, &names, &self.inner.aggregates)?;
-        let mut checked = self.inner.checked.lock();
-        if checked.len() >= 1000 {
-            checked.clear();
-        }
-        checked.insert(id, shape);
-        Ok(shape)
-    }
-
-    /// Creates the tables as views that only this connection sees.
-    fn bind(&self, session: &mut Session, tables: &[BoundTable]) -> Result<()> {
+    /// The query with its tables as files, and what keeps those that are derived.
+    fn bind(&self, executor: &dyn Executor, sql: &str, tables: &[BoundTable]) -> Result<(QueryJob, Vec<Arc<CacheEntry>>)> {
+        check_names(tables)?;
+        let mut job = QueryJob {
+            sql: sql.to_owned(),
+            views: Vec::new(),
+            sources: all_objects(tables).iter().map(|object| object.source()).collect(),
+        };
+        let mut held = Vec::new();
         for table in tables {
             if table.objects.is_empty() {
                 return Err(Error::input(format!(
@@ -205,113 +193,104 @@ impl SqlEngine {
                     table.name
                 )));
             }
-            let run = |session: &Session, view: &str, paths: &[&Path]| {
-                let sql = format!("CREATE TEMP VIEW {} AS {}", quote_identifier(view), select_parquet(paths));
-                session.execute_batch(&sql).map_err(|e| error::from_duckdb(&e, &table.objects))
-            };
             match table.format {
-                Format::Parquet => run(session, &table.name, &paths(&table.objects))?,
+                Format::Parquet => job.views.push(View {
+                    name: table.name.clone(),
+                    files: table.objects.iter().map(|object| object.path().to_owned()).collect(),
+                }),
                 Format::JsonLines => {
-                    let rows = self.convert_json_lines(&table.objects)?;
-                    run(session, &table.name, &[&rows.path])?;
-                    session.files.push(rows);
+                    let rows = self.convert_json_lines(executor, &table.objects)?;
+                    job.views.push(view(&table.name, std::slice::from_ref(&rows)));
+                    held.push(rows);
                 }
                 Format::Csv => {
-                    let converted = table
-                        .objects
-                        .iter()
-                        .map(|placed| self.convert_csv(placed))
-                        .collect::<Result<Vec<_>>>()?;
-                    let (rows, rejects): (Vec<_>, Vec<_>) = converted.into_iter().unzip();
-                    for (view, files) in [(table.name.clone(), rows), (format!("{}__rejects", table.name), rejects)] {
-                        run(session, &view, &files.iter().map(|file| file.path.as_path()).collect::<Vec<_>>())?;
-                        session.files.extend(files);
-                    }
+                    let converted = table.objects.iter().map(|object| self.convert_csv(executor, object));
+                    let (rows, rejects): (Vec<_>, Vec<_>) = converted.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+                    job.views.push(view(&table.name, &rows));
+                    job.views.push(view(&format!("{}__rejects", table.name), &rejects));
+                    held.extend(rows.into_iter().chain(rejects));
                 }
             }
         }
-        Ok(())
-    }
-}
-
-/// Interrupts a connection after a timeout, unless it is dropped before.
-struct Watchdog {
-    fired: Arc<std::sync::atomic::AtomicBool>,
-    _stop: std::sync::mpsc::Sender<()>,
-}
-
-impl Watchdog {
-    fn start(session: &Session, timeout: Duration) -> Result<Self> {
-        let (stop, stopped) = std::sync::mpsc::channel();
-        let fired = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (interrupt, flag) = (session.interrupt(), Arc::clone(&fired));
-        std::thread::Builder::new()
-            .name("sql-watch".into())
-            .spawn(move || {
-                if stopped.recv_timeout(timeout) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                    flag.store(true, std::sync::atomic::Ordering::SeqCst);
-                    interrupt.fire();
-                }
-            })
-            .map_err(|e| Error::transient(format!("no thread could be started for a query: {e}")))?;
-        Ok(Self { fired, _stop: stop })
+        Ok((job, held))
     }
 
-    fn has_fired(&self) -> bool {
-        self.fired.load(std::sync::atomic::Ordering::SeqCst)
-    }
-}
-
-/// Opens an instance that can see the cache and can never be unlocked.
-fn open_instance(options: &SqlOptions, cache: &Cache, spill: &str, threads: usize) -> Result<Connection> {
-    let failed = |e: duckdb::Error| Error::bug(format!("DuckDB could not be opened: {e}"));
-    let config = Config::default()
-        .with("autoinstall_known_extensions", "false")
-        .and_then(|config| config.with("autoload_known_extensions", "false"))
-        .and_then(|config| config.with("threads", threads.to_string()))
-        .map_err(failed)?;
-    let connection = Connection::open_in_memory_with_flags(config).map_err(failed)?;
-    connection
-        .execute_batch(&format!(
-            "SET memory_limit = '{} MiB'; SET temp_directory = {}; SET max_temp_directory_size = '{} MiB';
-             SET preserve_insertion_order = true; SET TimeZone = 'UTC'; SET parquet_metadata_cache = true;
-             SET allow_community_extensions = false; SET allow_persistent_secrets = false; SET errors_as_json = false;
-             SET allowed_directories = [{}]; SET enable_external_access = false; SET lock_configuration = true",
-            (options.memory_bytes >> 20).max(64),
-            quote_string(&cache.dir().join(spill).to_string_lossy()),
-            (options.memory_bytes >> 18).max(256),
-            quote_string(&format!("{}/", cache.dir().to_string_lossy())),
+    /// Returns the rows of a CSV, and its rejects: once per content, however many queries read it.
+    fn convert_csv(&self, executor: &dyn Executor, object: &Arc<CachedFile>) -> Result<(Arc<CacheEntry>, Arc<CacheEntry>)> {
+        let name = |what: &str| format!("{}.csv.{what}.parquet", object.digest);
+        let (rows, rejects) = (name("rows"), name("rejects"));
+        let cache = &self.inner.cache;
+        if let (Some(rows), Some(rejects)) = (cache.get(&rows), cache.get(&rejects)) {
+            return Ok((rows, rejects));
+        }
+        let (new_rows, new_rejects) = (self.create_temporary(&object.key)?, self.create_temporary(&object.key)?);
+        executor.convert_csv(&object.source(), new_rows.path(), new_rejects.path())?;
+        object.verify()?;
+        Ok((
+            cache.insert_derived(&object.key, new_rows, &rows)?,
+            cache.insert_derived(&object.key, new_rejects, &rejects)?,
         ))
-        .map_err(failed)?;
-    Ok(connection)
+    }
+
+    /// Returns the rows of JSON lines.
+    fn convert_json_lines(&self, executor: &dyn Executor, objects: &[Arc<CachedFile>]) -> Result<Arc<CacheEntry>> {
+        if let Some(empty) = objects.iter().find(|object| object.size() == 0) {
+            return Err(Error::input(format!(
+                "`{}` is empty: JSON lines need at least one object",
+                empty.key
+            )));
+        }
+        let digests: Vec<&str> = objects.iter().map(|object| object.digest.as_str()).collect();
+        let name = format!("{}.jsonl.rows.parquet", digest_json(&digests));
+        if let Some(rows) = self.inner.cache.get(&name) {
+            return Ok(rows);
+        }
+        let key = objects.first().map_or("an object", |object| &object.key);
+        let rows = self.create_temporary(key)?;
+        let sources: Vec<SourceFile> = objects.iter().map(|object| object.source()).collect();
+        executor.convert_json_lines(&sources, rows.path())?;
+        objects.iter().try_for_each(|object| object.verify())?;
+        self.inner.cache.insert_derived(key, rows, &name)
+    }
+
+    fn create_temporary(&self, what: &str) -> Result<NamedTempFile> {
+        let cache = &self.inner.cache;
+        cache.create_temporary().map_err(|e| cache.io_error(what, &e))
+    }
 }
 
-fn list_aggregates(connection: &Connection) -> Result<BTreeSet<String>> {
-    let failed = |e: duckdb::Error| Error::bug(format!("DuckDB does not tell its functions: {e}"));
-    let mut statement = connection
-        .prepare("SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'aggregate'")
-        .map_err(failed)?;
-    let names = statement.query_map([], |row| row.get(0)).map_err(failed)?;
-    names.collect::<duckdb::Result<_>>().map_err(failed)
+fn open_cache(options: &SqlOptions, cache_bytes: impl FnOnce() -> u64) -> Result<Cache> {
+    let folder = std::path::absolute(&options.cache_dir)
+        .map_err(|e| Error::config(format!("`{}` cannot be the cache's folder: {e}", options.cache_dir.display())))?;
+    Cache::open(&folder, cache_bytes)
 }
 
-fn all_files(tables: &[BoundTable]) -> Vec<Arc<CachedFile>> {
+/// Refuses names that SQL cannot have, and names that stand for two tables.
+fn check_names(tables: &[BoundTable]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for table in tables {
+        let lower = table.name.to_lowercase();
+        let is_word = !lower.is_empty() && lower.chars().all(|c| c.is_alphanumeric() || "_-$".contains(c));
+        if !is_word || !names.insert(lower) {
+            return Err(Error::config(format!(
+                "`{}` cannot be the name of a table: use letters, digits and `_`, each name once",
+                table.name
+            )));
+        }
+        if table.format == Format::Csv {
+            names.insert(format!("{}__rejects", table.name.to_lowercase()));
+        }
+    }
+    Ok(())
+}
+
+fn view(name: &str, files: &[Arc<CacheEntry>]) -> View {
+    View {
+        name: name.to_owned(),
+        files: files.iter().map(|file| file.path.clone()).collect(),
+    }
+}
+
+fn all_objects(tables: &[BoundTable]) -> Vec<Arc<CachedFile>> {
     tables.iter().flat_map(|table| table.objects.iter().map(Arc::clone)).collect()
-}
-
-fn paths(objects: &[Arc<CachedFile>]) -> Vec<&Path> {
-    objects.iter().map(|placed| placed.path()).collect()
-}
-
-fn path_list(paths: &[&Path]) -> String {
-    paths
-        .iter()
-        .map(|path| quote_string(&path.to_string_lossy()))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn select_parquet(paths: &[&Path]) -> String {
-    let union = if paths.len() > 1 { ", union_by_name = true" } else { "" };
-    format!("SELECT * FROM read_parquet([{}]{union})", path_list(paths))
 }

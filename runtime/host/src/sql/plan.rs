@@ -1,10 +1,16 @@
 //! Plans a query over tables that have no rows: what is wrong with it is known before there is data, and where.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
 use tidemill_core::{Error, sql::quote_identifier};
 
-use super::{Session, SqlEngine, error, guard};
+use super::{
+    error,
+    guard::{self, Catalog},
+    job::EmptyTable,
+    session::Session,
+};
 
 /// A table by its columns.
 #[derive(Debug, Clone)]
@@ -16,7 +22,7 @@ pub struct TableShape<'a> {
 }
 
 /// Why a query cannot be planned.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanError {
     /// The reason.
     pub error: Error,
@@ -30,32 +36,26 @@ impl From<Error> for PlanError {
     }
 }
 
-impl SqlEngine {
-    /// The columns of a query's result, without running it. Refuses what a stage's query is refused for.
-    ///
-    /// # Errors
-    /// The query's, with the place; `Config` for the query itself.
-    pub fn plan(&self, sql: &str, tables: &[TableShape<'_>]) -> Result<Vec<String>, PlanError> {
-        let session = self.session(false)?;
-        for table in tables {
-            let column = |(name, kind): &(&str, &str)| format!("CAST(NULL AS {kind}) AS {}", quote_identifier(name));
-            let columns: Vec<String> = table.columns.iter().map(column).collect();
-            let view = format!(
-                "CREATE TEMP VIEW {} AS SELECT {} WHERE false",
-                quote_identifier(table.name),
-                columns.join(", ")
-            );
-            session.execute_batch(&view).map_err(|e| error::from_duckdb(&e, &[]))?;
-        }
-        let names: BTreeSet<String> = tables.iter().map(|table| table.name.to_lowercase()).collect();
-        guard::check(&session, sql, &names, &self.inner.aggregates).map_err(|error| PlanError {
-            span: guard::syntax_error_offset(&session, sql).map(|at| word_at(sql, at)),
-            error,
-        })?;
-        // By itself first: the places in DuckDB's messages are the query's own.
-        session.prepare(sql).map(drop).map_err(|e| plan_error(&e, sql))?;
-        list_columns(&session, sql).map_err(|e| plan_error(&e, sql))
+/// The columns of a query's result, without running it. Refuses what a stage's query is refused for.
+pub(super) fn plan(session: &Session, sql: &str, tables: &[EmptyTable], catalog: &Catalog) -> Result<Vec<String>, PlanError> {
+    for (name, columns) in tables {
+        let column = |(name, kind): &(String, String)| format!("CAST(NULL AS {kind}) AS {}", quote_identifier(name));
+        let columns: Vec<String> = columns.iter().map(column).collect();
+        let view = format!(
+            "CREATE TEMP VIEW {} AS SELECT {} WHERE false",
+            quote_identifier(name),
+            columns.join(", ")
+        );
+        session.execute_batch(&view).map_err(|e| error::from_duckdb(&e, &[]))?;
     }
+    let names = tables.iter().map(|(name, _)| name.to_lowercase()).collect();
+    guard::check(session, sql, &names, catalog).map_err(|violation| PlanError {
+        span: violation.at.map(|at| word_at(sql, at)),
+        error: violation.error,
+    })?;
+    // By itself first: the places in DuckDB's messages are the query's own.
+    session.prepare(sql).map(drop).map_err(|e| plan_error(&e, sql))?;
+    list_columns(session, sql).map_err(|e| plan_error(&e, sql))
 }
 
 fn list_columns(session: &Session, sql: &str) -> duckdb::Result<Vec<String>> {
@@ -93,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::SqlOptions;
+    use crate::{SqlEngine, SqlOptions};
 
     /// Plans a query, and returns the columns, or the message and the marked part of the query.
     fn plan(sql: &str) -> Result<Vec<String>, (String, Option<String>)> {
@@ -125,10 +125,15 @@ mod tests {
     fn a_mistake_has_a_place() {
         for (sql, part, marked) in [
             ("SELECT id,\n  lvel * 2 AS x\nFROM readings", "lvel", Some("lvel")),
-            ("SELECT id\nFROM reading", "", None),
-            ("SELECT nofun(id)\nFROM readings", "nofun does not exist", Some("nofun")),
+            ("SELECT id\nFROM reading", "", Some("reading")),
+            ("SELECT nofun(id)\nFROM readings", "`nofun` does not exist", Some("nofun")),
             ("SELECT (id\nFROM readings", "syntax error", Some("FROM")),
-            ("SELECT now() FROM readings", "clock", None),
+            ("SELECT now() FROM readings", "clock", Some("now")),
+            (
+                "SELECT id,\n  current_date AS today FROM readings",
+                "`current_date`: it sees the clock",
+                None,
+            ),
             ("DROP VIEW readings", "exactly one SELECT", None),
         ] {
             let (message, place) = plan(sql).unwrap_err();

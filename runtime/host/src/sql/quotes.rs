@@ -10,13 +10,13 @@ use std::{
 
 use tidemill_core::{Error, Result};
 
-use super::{cache::CachedFile, utf8::count_lines};
+use super::{job::SourceFile, utf8::count_lines};
 
 /// Returns an `Input` error if a quoted value takes in lines that do not belong to it.
-pub(super) fn check_quotes(placed: &CachedFile, delimiter: char) -> Result<()> {
-    let key = &placed.key;
+pub(super) fn check_quotes(source: &SourceFile, delimiter: char) -> Result<()> {
+    let key = &source.key;
     let failed = |e: io::Error| Error::transient(format!("`{key}` could not be read: {e}"));
-    let file = BufReader::with_capacity(1 << 20, File::open(placed.path()).map_err(failed)?);
+    let file = BufReader::with_capacity(1 << 20, File::open(&source.path).map_err(failed)?);
     let Some((from, to)) = find_unbalanced(file, delimiter as u8).map_err(failed)? else {
         return Ok(());
     };

@@ -1,6 +1,11 @@
 //! The engine as a stage uses it: results, escapes, damaged input, determinism.
 
-use std::{path::Path, slice::from_ref, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    slice::from_ref,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
 use tidemill_core::{Digest, Error, ErrorKind, Format, Objects, RunContext, Sql, Table, Trigger};
@@ -219,10 +224,13 @@ fn every_escape_is_refused() {
         ("SELECT 1; SELECT 2".into(), "exactly one SELECT"),
         ("".into(), "exactly one SELECT"),
         ("SELEC 1".into(), "cannot be parsed"),
-        ("SELECT getenv('HOME')".into(), "the machine"),
+        ("SELECT getenv('HOME')".into(), "`getenv` does not exist"),
         ("SELECT current_setting('memory_limit')".into(), "the machine"),
         ("SELECT now()".into(), "the clock"),
-        ("SELECT current_date".into(), "the clock"),
+        ("SELECT current_date".into(), "`current_date`: it sees the clock"),
+        ("SELECT localtime FROM rows".into(), "`localtime`: it sees the clock"),
+        ("SELECT user".into(), "`user`: it sees the machine"),
+        ("SELECT age(t) FROM rows".into(), "`age` with one argument"),
         ("SELECT CURRENT_TIMESTAMP".into(), "the clock"),
         ("SELECT id FROM rows ORDER BY random()".into(), "chance"),
         ("SELECT * FROM rows USING SAMPLE 10".into(), "SAMPLE"),
@@ -261,7 +269,15 @@ fn the_instance_itself_is_locked() {
         timeout: Duration::from_secs(9),
     };
     let engine = SqlEngine::new(options).unwrap();
-    let connection = Session::open(&engine.inner.serial, &engine.inner.cache).unwrap();
+    let Place::Here(instances) = &engine.inner.place else {
+        unreachable!()
+    };
+    for connection in [instances.session(false).unwrap(), instances.session(true).unwrap()] {
+        check_lock(&connection, &engine, &bench, &secret);
+    }
+}
+
+fn check_lock(connection: &session::Session, engine: &SqlEngine, bench: &Bench, secret: &Path) {
     for sql in [
         format!("SELECT * FROM read_csv('{}')", secret.display()),
         format!(
@@ -278,6 +294,83 @@ fn the_instance_itself_is_locked() {
     ] {
         assert!(connection.execute_batch(&sql).is_err(), "{sql}");
     }
+}
+
+/// A connection of a query is not the one that the settings were made on.
+#[test]
+fn settings_hold_for_every_connection() {
+    let bench = Bench::new();
+    let options = SqlOptions {
+        cache_dir: bench.folder.path().join("cache"),
+        memory_bytes: 128 << 20,
+        threads: 2,
+        timeout: Duration::from_secs(9),
+    };
+    let engine = SqlEngine::new(options).unwrap();
+    let Place::Here(instances) = &engine.inner.place else {
+        unreachable!()
+    };
+    for session in [instances.session(false).unwrap(), instances.session(true).unwrap()] {
+        for (name, value) in [
+            ("TimeZone", "UTC"),
+            ("memory_limit", "128.0 MiB"),
+            ("preserve_insertion_order", "true"),
+            ("parquet_metadata_cache", "true"),
+            ("errors_as_json", "false"),
+            ("enable_external_access", "false"),
+            ("lock_configuration", "true"),
+        ] {
+            let sql = format!("SELECT current_setting('{name}')::VARCHAR");
+            let found: String = session.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(found, value, "{name}");
+        }
+    }
+}
+
+/// A column may have the name of a word that DuckDB would otherwise call.
+#[test]
+fn columns_with_the_names_of_calls_can_be_selected() {
+    let bench = Bench::new();
+    let host = bench.host(1, 60.0);
+    for (word, _) in functions::CALLS_WITHOUT_PARENTHESES {
+        let sql = format!("SELECT {word} FROM (SELECT 7::BIGINT AS {word})");
+        assert_eq!(texts(&host, &sql, &[]), ["7"], "{word}");
+        let refused = error(&host, &format!("SELECT {word}"), &[]);
+        assert!(refused.kind == ErrorKind::Config && refused.message.contains(word), "{refused}");
+    }
+}
+
+#[test]
+fn long_sums_run() {
+    let bench = Bench::new();
+    let host = bench.host(1, 60.0);
+    let sum = |terms: usize| format!("SELECT ({})::BIGINT FROM (SELECT 2 AS x)", vec!["x"; terms].join(" + "));
+    assert_eq!(texts(&host, &sum(500), &[]), ["1000"]);
+    assert_eq!(texts(&host, &sum(990), &[]), ["1980"]);
+    let text = format!("SELECT {} FROM (SELECT 'ab' AS x)", vec!["x"; 500].join(" || "));
+    assert_eq!(texts(&host, &text, &[]), ["ab".repeat(500)]);
+    assert_eq!(host.export(&sum(500), &[], "out/sum.parquet").unwrap().rows, 1);
+    assert!(error(&host, &sum(1500), &[]).message.contains("1000 levels"));
+}
+
+/// Where the project lies is in no value: DuckDB would read `name=value` in a path as a column.
+#[test]
+fn a_folder_with_an_equals_sign_is_no_column() {
+    let bench = Bench::new();
+    let rows = bench.rows();
+    bench.put("in/a.csv", b"id,site\n1,north\n");
+    bench.put("in/b.jsonl", b"{\"id\":1,\"site\":\"north\"}\n");
+    let options = SqlOptions {
+        cache_dir: bench.folder.path().join("env=prod/site=south/k=7"),
+        memory_bytes: 512 << 20,
+        threads: 1,
+        timeout: Duration::from_secs(60),
+    };
+    let host = bench.host_with(SqlEngine::new(options).unwrap(), bench.store.clone());
+    for (key, format) in [("in/a.csv", Format::Csv), ("in/b.jsonl", Format::JsonLines)] {
+        assert_eq!(texts(&host, "SELECT * FROM t", &[table("t", key, format)]), ["1|north"]);
+    }
+    assert_eq!(texts(&host, "SELECT * EXCLUDE (t, x) FROM rows LIMIT 1", &[rows]), ["0|k0"]);
 }
 
 #[test]
@@ -485,7 +578,7 @@ fn a_small_disk_is_enough_for_any_number_of_files() {
         threads: 1,
         timeout: Duration::from_secs(60),
     };
-    let engine = SqlEngine::open(options, || ROOM).unwrap();
+    let engine = SqlEngine::open_here(&options, || ROOM).unwrap();
     for number in 0..40 {
         let (csv, lines) = (format!("in/{number}.csv"), format!("in/{number}.jsonl"));
         bench.put(&csv, format!("x\n{number}\n").as_bytes());

@@ -17,6 +17,7 @@ use std::{
 };
 
 use fs4::fs_std::FileExt;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tidemill_core::{
     Error, Result,
@@ -57,15 +58,23 @@ pub struct DurableLog {
 /// The acknowledgement of rows that were handed over.
 #[derive(Debug)]
 #[must_use = "rows are acknowledged only by the receipt"]
-pub struct Receipt(Option<oneshot::Receiver<Result<()>>>);
+pub struct Receipt {
+    answer: Option<oneshot::Receiver<Result<()>>>,
+    closed_rows: usize,
+}
 
 impl Receipt {
+    /// Rows among them whose window is closed: they are logged, and no report counts them.
+    pub fn closed_rows(&self) -> usize {
+        self.closed_rows
+    }
+
     /// Returns when the rows are on the disk.
     ///
     /// # Errors
     /// `Transient` if they cannot be written.
     pub async fn wait(self) -> Result<()> {
-        match self.0 {
+        match self.answer {
             Some(answer) => answer.await.map_err(|_| closed_error())?,
             None => Ok(()),
         }
@@ -74,6 +83,8 @@ impl Receipt {
 
 struct Shared {
     models: sealer::Models,
+    /// When the first open window of each model begins, as far as it is known.
+    open_from: Mutex<BTreeMap<String, Timestamp>>,
     queue: Arc<CommitQueue>,
     sealer: mpsc::Sender<sealer::Command>,
     /// Held as long as the log is open.
@@ -104,7 +115,7 @@ impl DurableLog {
         std::fs::create_dir_all(folder).map_err(io_error)?;
         let lock = lock_folder(folder)?;
         for path in sealer::list_files(folder).map_err(io_error)? {
-            wal::truncate_torn_tail(&path).map_err(io_error)?;
+            sealer::prepare_file(&path);
         }
         let active = ActiveFile::default();
         let models = Arc::new(Mutex::new(models));
@@ -113,6 +124,7 @@ impl DurableLog {
         let _started = sealer.send(sealer::Command { reply: None });
         let shared = Shared {
             models,
+            open_from: Mutex::default(),
             queue,
             sealer,
             _lock: lock,
@@ -123,6 +135,16 @@ impl DurableLog {
     /// Cuts rows into other windows from now on, also those that are not sealed yet: [`seal`](Self::seal) them before.
     pub fn set_models(&self, models: BTreeMap<String, LoggedModel>) {
         *self.shared.models.lock() = models;
+    }
+
+    /// Notes that the window of a model that starts at `start` is closed, and with it those before.
+    pub fn set_closed(&self, model: &str, start: Timestamp) {
+        if let Some(config) = self.shared.models.lock().get(model) {
+            let end = config.window.next_window(start);
+            let mut open_from = self.shared.open_from.lock();
+            let known = open_from.entry(model.to_owned()).or_insert(end);
+            *known = end.max(*known);
+        }
     }
 
     /// Appends a request's rows, and returns when they are on the disk.
@@ -140,7 +162,10 @@ impl DurableLog {
     pub fn enqueue(&self, mut record: Record) -> Result<Receipt> {
         let rows = record.rows();
         if rows == 0 {
-            return Ok(Receipt(None));
+            return Ok(Receipt {
+                answer: None,
+                closed_rows: 0,
+            });
         }
         let size = record.as_bytes().len();
         if size > wal::MAX_RECORD_SIZE {
@@ -150,13 +175,17 @@ impl DurableLog {
                 wal::MAX_RECORD_SIZE >> 20
             )));
         }
-        let now = jiff::Timestamp::now();
+        let now = Timestamp::now();
         record.set_served_at(now.as_microsecond());
-        check_windows(&record, &self.shared.models.lock(), now)?;
+        let open_from = self.shared.open_from.lock().get(record.model()).copied();
+        let closed_rows = check_windows(&record, &self.shared.models.lock(), now, open_from)?;
         let (reply, answer) = oneshot::channel();
         let record = record.into_bytes();
         self.shared.queue.enqueue(PendingAppend { record, rows, reply });
-        Ok(Receipt(Some(answer)))
+        Ok(Receipt {
+            answer: Some(answer),
+            closed_rows,
+        })
     }
 
     /// Seals everything that was acknowledged so far: the rows of all models, because they share files.

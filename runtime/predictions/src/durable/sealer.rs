@@ -15,7 +15,10 @@ use tidemill_store::{Store, sync_parent_dir};
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{ActiveFile, wal, write_error};
-use crate::segment::build_segments;
+use crate::{
+    record::RecordReader,
+    segment::{Segment, build_segments},
+};
 
 /// How soon sealing is tried again after the store refused.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -86,20 +89,25 @@ impl Sealer {
         // First the listing, then the name: a file that is begun in between is not in the listing.
         let files = list_files(&self.folder).map_err(|e| write_error(&self.folder, &e))?;
         let active = self.active.lock().clone();
-        files
-            .iter()
-            .filter(|path| Some(*path) != active.as_ref())
-            .try_for_each(|path| self.seal_file(path))
+        // One file's trouble does not hold back the others.
+        let mut result = Ok(());
+        for path in files.iter().filter(|path| Some(*path) != active.as_ref()) {
+            result = result.and(self.seal_file(path));
+        }
+        result
     }
 
     fn seal_file(&self, path: &Path) -> Result<()> {
-        let bytes = std::fs::read(path).map_err(|e| write_error(path, &e))?;
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if is_lasting(&e) => return keep_aside(path, &format!("it cannot be read: {e}")),
+            Err(e) => return Err(write_error(path, &e)),
+        };
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let (records, _) = wal::read_records(&bytes);
+        let contents = wal::read_records(&bytes, may_begin_record);
         let models = self.models.lock().clone();
-        let segments = build_segments(&name, records, &models)
-            .map_err(|error| Error::new(error.kind, format!("`{}`: {}", path.display(), error.message)))?;
-        for segment in segments {
+        let mut unreadable = Vec::new();
+        for segment in build_parts(&name, &contents.records, &models, &mut unreadable) {
             let put = self.handle.block_on(self.store.create(&segment.key, segment.bytes.into()));
             let put = put.map_err(|e| Error::transient(e.message))?;
             tidemill_observe::global().record_segment();
@@ -108,8 +116,70 @@ impl Sealer {
                 tracing::warn!("`{}` is there already, in another encoding", segment.key);
             }
         }
+        if contents.damaged > 0 || !unreadable.is_empty() {
+            let (sealed, lost) = (contents.records.len() - unreadable.len(), contents.damaged);
+            let reasons: String = unreadable.iter().map(|error| format!("; {error}")).collect();
+            let unreadable = unreadable.len();
+            return keep_aside(
+                path,
+                &format!(
+                    "{lost} bytes of it are damaged, and {unreadable} records cannot be read{reasons}; {sealed} requests of it are sealed"
+                ),
+            );
+        }
         std::fs::remove_file(path)
             .and_then(|()| sync_parent_dir(path))
             .map_err(|e| write_error(path, &e))
     }
+}
+
+/// Makes a file of an earlier process readable to the end. One that cannot be is dealt with when it is sealed.
+pub(super) fn prepare_file(path: &Path) {
+    if let Err(error) = wal::truncate_torn_tail(path, may_begin_record) {
+        tracing::warn!("prediction log: `{}` cannot be prepared: {error}", path.display());
+    }
+}
+
+fn may_begin_record(bytes: &[u8]) -> bool {
+    RecordReader::new(bytes).read_header().is_some()
+}
+
+/// Whether the file cannot be read later either.
+fn is_lasting(error: &io::Error) -> bool {
+    /// `EIO`: the disk cannot read it.
+    const DISK_ERROR: i32 = 5;
+    error.kind() == io::ErrorKind::PermissionDenied || (cfg!(unix) && error.raw_os_error() == Some(DISK_ERROR))
+}
+
+/// Puts a file aside as it is, and says so.
+fn keep_aside(path: &Path, reason: &str) -> Result<()> {
+    let aside = wal::put_aside(path).map_err(|e| write_error(path, &e))?;
+    tracing::error!(
+        "prediction log: `{}` is put aside as `{}`: {reason}",
+        path.display(),
+        aside.display()
+    );
+    Ok(())
+}
+
+/// The segments of records. Records that do not fit into one segment become several; those that cannot be read are left out, each with its
+/// error. The same records always give the same segments.
+pub(super) fn build_parts(
+    name: &str,
+    records: &[&[u8]],
+    models: &BTreeMap<String, LoggedModel>,
+    unreadable: &mut Vec<Error>,
+) -> Vec<Segment> {
+    let error = match build_segments(name, records.iter().copied(), models) {
+        Ok(segments) => return segments,
+        Err(error) => error,
+    };
+    if records.len() <= 1 {
+        unreadable.push(error);
+        return Vec::new();
+    }
+    let (first, second) = records.split_at(records.len() / 2);
+    let mut segments = build_parts(&format!("{name}-0"), first, models, unreadable);
+    segments.extend(build_parts(&format!("{name}-1"), second, models, unreadable));
+    segments
 }

@@ -226,3 +226,68 @@ fn a_closed_queue_returns_what_is_left_and_refuses_the_rest() {
     assert_eq!(before.try_recv(), Err(oneshot::error::TryRecvError::Closed));
     assert_eq!(enqueue(&queue).try_recv(), Err(oneshot::error::TryRecvError::Closed));
 }
+
+/// The write-ahead files of a folder, with those that were put aside.
+fn log_files(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().contains(".wal")).collect();
+    files.sort();
+    files
+}
+
+/// A write-ahead file in `folder`, as a killed process leaves it.
+async fn unsealed(folder: &Path, requests: &[(&str, f64)]) -> PathBuf {
+    let other = tempfile::tempdir().unwrap();
+    let log = open(other.path(), &Store::memory());
+    for (request, score) in requests {
+        log.append(record(request, MAY, 1, *score)).await.unwrap();
+    }
+    let written = log_files(other.path()).remove(0);
+    let copy = folder.join(written.file_name().unwrap());
+    std::fs::copy(written, &copy).unwrap();
+    copy
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_record_costs_no_other_and_the_file_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = unsealed(folder.path(), &[("a", 0.1), ("b", 0.2), ("c", 0.3)]).await;
+    let mut bytes = std::fs::read(&file).unwrap();
+    let place = bytes.windows(8).position(|word| word == b"distance").unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let store = Store::memory();
+    let log = open(folder.path(), &store);
+    log.seal().await.unwrap();
+    assert_eq!(may(&store).await.predictions, 4);
+    let aside = log_files(folder.path());
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert!(aside[0].to_string_lossy().ends_with(".wal.damaged"));
+    assert_eq!(std::fs::read(&aside[0]).unwrap(), bytes, "as it was");
+}
+
+#[test]
+fn records_that_do_not_fit_together_are_sealed_apart() {
+    let of = |values| {
+        let columns = [("x".to_owned(), values)];
+        let batch = PredictionBatch {
+            model: "late",
+            version: 1,
+            transform: "t",
+            request_id: "a",
+            rows: 1,
+            columns: &columns,
+            latency_us: 7,
+        };
+        batch.to_record().unwrap().into_bytes()
+    };
+    let (number, integer) = (of(ColumnValues::Number(vec![Some(1.0)])), of(ColumnValues::Integer(vec![Some(1)])));
+    let records = [number.as_slice(), &number, b"no record", &integer, &integer];
+    let mut unreadable = Vec::new();
+    let segments = sealer::build_parts("n", &records, &BTreeMap::new(), &mut unreadable);
+    assert_eq!(unreadable.len(), 1, "{unreadable:?}");
+    let mut keys: Vec<&str> = segments.iter().map(|segment| segment.key.as_str()).collect();
+    assert!((2..=3).contains(&keys.len()), "{keys:?}");
+    keys.dedup();
+    assert_eq!(keys.len(), segments.len());
+}

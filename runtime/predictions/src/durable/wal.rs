@@ -1,5 +1,5 @@
-//! A write-ahead file: records, each with its length, its CRC-32 (IEEE 802.3) and its bytes. Reading stops at the first record that is
-//! not whole: the records after it were never acknowledged.
+//! A write-ahead file: records, each with its length, its CRC-32 (IEEE 802.3) and its bytes. What is behind the last whole record was
+//! never acknowledged. A damaged record among others is passed over: reading goes on at the next one whose checksum fits.
 //!
 //! The file grows by steps of zeros: an fsync into blocks that are already there does not wait for the file system's journal.
 
@@ -78,21 +78,62 @@ impl WriteAheadFile {
     }
 }
 
-/// The whole records of a file, and how many bytes they take.
-pub(super) fn read_records(bytes: &[u8]) -> (Vec<&[u8]>, usize) {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some((length, checksum)) = read_record_header(&bytes[at..]) {
-        let Some(record) = bytes.get(at + HEADER..at + HEADER + length) else {
-            break;
-        };
-        if length > MAX_RECORD_SIZE || crc32(record) != checksum {
-            break;
-        }
-        found.push(record);
-        at += HEADER + length;
+/// What a file holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents<'a> {
+    /// The whole records, in order.
+    pub(super) records: Vec<&'a [u8]>,
+    /// Where the last of them ends.
+    pub(super) end: usize,
+    /// Bytes that were written whole, and are no record any more.
+    pub(super) damaged: usize,
+}
+
+/// Reads a file. `may_begin` says whether bytes may be the beginning of a record: behind a damaged one each place is tried.
+pub(super) fn read_records(bytes: &[u8], may_begin: impl Fn(&[u8]) -> bool) -> Contents<'_> {
+    let mut found = Contents::default();
+    while let Some((start, record)) = next_record(bytes, found.end, &may_begin) {
+        found.damaged += start - found.end;
+        found.end = start + HEADER + record.len();
+        found.records.push(record);
     }
-    (found, at)
+    if let Some(record) = read_record(&bytes[found.end..])
+        && record.bytes.last().is_some_and(|last| *last != 0)
+    {
+        // A write that was cut off ends in the zeros that were there before.
+        found.damaged += HEADER + record.bytes.len();
+    }
+    found
+}
+
+/// The first whole record at `from` or behind it.
+fn next_record<'a>(bytes: &'a [u8], from: usize, may_begin: &impl Fn(&[u8]) -> bool) -> Option<(usize, &'a [u8])> {
+    if let Some(record) = read_record(&bytes[from..]).filter(StoredRecord::is_whole) {
+        return Some((from, record.bytes));
+    }
+    let last = bytes.iter().rposition(|byte| *byte != 0)?;
+    (from + 1..last).find_map(|start| {
+        let record = read_record(&bytes[start..]).filter(|record| may_begin(record.bytes) && record.is_whole())?;
+        Some((start, record.bytes))
+    })
+}
+
+/// Bytes that have the form of a record.
+struct StoredRecord<'a> {
+    checksum: u32,
+    bytes: &'a [u8],
+}
+
+impl StoredRecord<'_> {
+    fn is_whole(&self) -> bool {
+        crc32(self.bytes) == self.checksum
+    }
+}
+
+fn read_record(bytes: &[u8]) -> Option<StoredRecord<'_>> {
+    let (length, checksum) = read_record_header(bytes).filter(|(length, _)| *length <= MAX_RECORD_SIZE)?;
+    let bytes = bytes.get(HEADER..HEADER + length)?;
+    Some(StoredRecord { checksum, bytes })
 }
 
 fn read_record_header(bytes: &[u8]) -> Option<(usize, u32)> {
@@ -102,19 +143,33 @@ fn read_record_header(bytes: &[u8]) -> Option<(usize, u32)> {
     (length > 0).then_some((length, u32::from_le_bytes(*checksum)))
 }
 
-/// Cuts off a torn tail, so that each later reading finds the same records.
-pub(super) fn truncate_torn_tail(path: &Path) -> io::Result<()> {
+/// Cuts off a torn tail, so that each later reading finds the same records. A damaged file stays as it is.
+pub(super) fn truncate_torn_tail(path: &Path, may_begin: impl Fn(&[u8]) -> bool) -> io::Result<()> {
     let bytes = std::fs::read(path)?;
-    let (_, whole) = read_records(&bytes);
-    if whole < bytes.len() {
-        if bytes[whole..].iter().any(|byte| *byte != 0) {
-            tracing::warn!("prediction log: an unfinished write is cut off `{}`", path.display());
+    let Contents { end, damaged, .. } = read_records(&bytes, may_begin);
+    if end < bytes.len() && damaged == 0 {
+        let torn = bytes[end..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if torn > 0 {
+            tracing::warn!(
+                "prediction log: an unfinished write of {torn} bytes, which was never acknowledged, is cut off `{}`",
+                path.display()
+            );
         }
         let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(whole as u64)?;
+        file.set_len(end as u64)?;
         file.sync_all()?;
     }
     Ok(())
+}
+
+/// Renames a file that is not what it was written as, so that it is neither read again nor lost.
+pub(super) fn put_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".damaged");
+    let aside = PathBuf::from(name);
+    std::fs::rename(path, &aside)?;
+    sync_parent_dir(&aside)?;
+    Ok(aside)
 }
 
 #[cfg(test)]
@@ -136,7 +191,7 @@ mod tests {
         let written = || {
             let bytes = std::fs::read(&path).unwrap();
             assert_eq!(bytes.len() as u64 % PREALLOCATION, 0);
-            bytes[..read_records(&bytes).1].to_vec()
+            bytes[..read_records(&bytes, |_| true).end].to_vec()
         };
         let whole = written();
         wal.append(std::iter::once(&b"three"[..])).unwrap();
@@ -144,14 +199,39 @@ mod tests {
         for cut in whole.len()..full.len() {
             for zeros in [0, 3, 100] {
                 std::fs::write(&path, [&full[..cut], &vec![0; zeros]].concat()).unwrap();
-                truncate_torn_tail(&path).unwrap();
+                truncate_torn_tail(&path, |_| true).unwrap();
                 assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}, then {zeros} zeros");
             }
         }
         let mut bad = full.clone();
         *bad.last_mut().unwrap() ^= 1;
-        assert_eq!(read_records(&bad), (vec![&b"one"[..], b"two"], whole.len()));
-        assert_eq!(read_records(&[0; 64]).1, 0);
+        let found = read_records(&bad, |_| true);
+        assert_eq!((found.records, found.end), (vec![&b"one"[..], b"two"], whole.len()));
+        assert_eq!(found.damaged, HEADER + 5, "it was written whole");
+        assert_eq!(read_records(&[0; 64], |_| true), Contents::default());
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_one_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wal");
+        let mut wal = WriteAheadFile::create(path.clone()).unwrap();
+        let records = [&b"first of all"[..], b"second", b"third and last"];
+        wal.append(records.into_iter()).unwrap();
+        let bytes = &std::fs::read(&path).unwrap()[..100];
+        let ends = [HEADER + 12, 2 * HEADER + 18, 3 * HEADER + 32];
+        for position in 0..ends[2] {
+            for bit in 0..8 {
+                let mut bad = bytes.to_vec();
+                bad[position] ^= 1 << bit;
+                let found = read_records(&bad, |_| true);
+                let lost = ends.iter().position(|end| position < *end).unwrap();
+                let kept: Vec<&[u8]> = (0..3).filter(|n| *n != lost).map(|n| records[n]).collect();
+                assert_eq!(found.records, kept, "bit {bit} of byte {position}");
+                // Of the last one alone, a length that is wrong looks like a write that was cut off.
+                assert!(found.damaged > 0 || position >= ends[1], "bit {bit} of byte {position}");
+            }
+        }
     }
 
     #[test]
@@ -163,7 +243,7 @@ mod tests {
             wal.append(std::iter::once(record.as_slice())).unwrap();
         }
         let bytes = std::fs::read(&wal.path).unwrap();
-        assert_eq!(read_records(&bytes).0, vec![record.as_slice(); 10]);
+        assert_eq!(read_records(&bytes, |_| true).records, vec![record.as_slice(); 10]);
         assert_eq!(bytes.len() as u64, wal.reserved);
     }
 }

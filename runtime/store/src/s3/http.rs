@@ -25,6 +25,7 @@ use object_store::{
 };
 use tokio::time::Sleep;
 
+use super::odd_keys::drop_odd_keys;
 use crate::transport::{CONNECT_TIMEOUT, Failure, RESPONSE_TIMEOUT, TransportError, check_response, timeout_option, upload_time};
 
 /// Servers close connections that were not used for a while; a request sent into one is lost.
@@ -83,7 +84,7 @@ struct Service {
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let uri = request.uri().clone();
-        check_response(&uri, self.send(request).await)
+        drop_odd_keys(&uri, check_response(&uri, self.send(request).await)?).await
     }
 }
 

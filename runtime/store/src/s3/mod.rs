@@ -23,6 +23,7 @@ mod crypto;
 #[cfg_attr(target_family = "wasm", path = "wasi.rs")]
 mod http;
 mod multipart;
+mod odd_keys;
 mod profile;
 #[cfg(not(target_family = "wasm"))]
 mod queue;

@@ -14,6 +14,7 @@ use object_store::{
 };
 use send_wrapper::SendWrapper;
 
+use super::odd_keys::drop_odd_keys;
 use crate::{
     remote::retry,
     transport::{CONNECT_TIMEOUT, Failure, RESPONSE_TIMEOUT, TransportError, check_response, timeout_option},
@@ -81,7 +82,8 @@ struct Service {
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let uri = request.uri().clone();
-        check_response(&uri, SendWrapper::new(self.send_retrying(request)).await)
+        let response = check_response(&uri, SendWrapper::new(self.send_retrying(request)).await)?;
+        SendWrapper::new(drop_odd_keys(&uri, response)).await
     }
 }
 

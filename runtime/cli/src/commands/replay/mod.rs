@@ -18,12 +18,11 @@ use tidemill_catalog::Catalog;
 use tidemill_core::{
     Error, ErrorKind, Objects as _, ObjectsExt as _, Trigger, digest_json, layout,
     record::{DataFile, ModelVersion, OutcomeRecord, ReadRecord, RunRecord, TrainingRequest, TrainingResult},
-    time::parse_as_of,
     trigger_id,
 };
 use tidemill_engine::{Engine, Limits, StageComponent};
 use tidemill_host::{RunHost, SqlEngine, Store};
-use tidemill_run::{Attempt, ENGINES, Ledger};
+use tidemill_run::{Attempt, ENGINES, Ledger, identify_object};
 
 use crate::{
     commands::models::find_version,
@@ -74,7 +73,7 @@ impl Replay {
         let mut again = Replayer {
             project,
             engine: App::open(project.clone())?.engine().clone(),
-            sql: project.sql_engine(self.threads)?,
+            sql: project.clone().with_sql_in_children()?.sql_engine(self.threads)?,
             store: store.clone(),
             components: BTreeMap::new(),
             done: BTreeMap::new(),
@@ -177,7 +176,7 @@ impl Replayer<'_> {
     }
 
     async fn read_json<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<T> {
-        let bytes = self.store.get(key).await?;
+        let bytes = self.store.get_record(key).await?;
         Ok(serde_json::from_slice(&bytes).map_err(|e| Error::input(format!("`{key}` is not what it should be: {e}")))?)
     }
 
@@ -214,8 +213,7 @@ impl Replayer<'_> {
         self.copy_reads(&scratch, &outcome.trigger, &run).await?;
         node.seed = node.config["model"]["trainer"]["seed"].as_u64().unwrap_or(node.seed);
         node.fetch.clear();
-        let trigger_bytes = self.store.get(&outcome.trigger.key).await?;
-        let as_of = parse_as_of(&outcome.trigger.key, &trigger_bytes);
+        let (_, as_of) = identify_object(&self.store, &outcome.trigger.key).await?;
         let attempt = Attempt::new(&node, outcome.component.clone(), outcome.trigger.clone(), as_of, 0);
         let host = RunHost::for_attempt(&attempt, scratch, self.sql.clone(), None);
         let trigger = outcome.trigger.clone();
