@@ -21,6 +21,8 @@ mod faults;
 mod front_door;
 /// What `cargo xtask image` makes.
 mod image;
+/// `tidemill deploy k8s`, and the pods that it describes: `tidemill serve` beside `tidemill up`.
+mod kubernetes;
 /// A chain through Lambda's handlers, to the bytes of `tidemill up`.
 mod lambda_chain;
 /// `/metrics`, read by a Prometheus parser.

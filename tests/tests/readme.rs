@@ -116,6 +116,11 @@ fn the_page_on_aws_works() -> Result<()> {
 }
 
 #[test]
+fn the_page_on_kubernetes_works() -> Result<()> {
+    run("docs/kubernetes.md")
+}
+
+#[test]
 fn the_page_on_the_package_works() -> Result<()> {
     run("docs/package.md")
 }
@@ -135,6 +140,7 @@ fn links_lead_somewhere() -> Result<()> {
         "CONTRIBUTING.md",
         "docs/aws.md",
         "docs/image.md",
+        "docs/kubernetes.md",
         "docs/limits.md",
         "docs/package.md",
         "docs/s3.md",

@@ -77,7 +77,7 @@ enum Command {
     Up(up::Up),
     /// Run the project as `up` does, and apply edits of its files while it runs.
     Dev(dev::Dev),
-    /// Answer predictions, beside `up`: any number of servers over one store.
+    /// Answer predictions beside `up`, by any number of servers.
     Serve(serve::Serve),
     /// Store data files of a dataset.
     Put(put::Put),
@@ -93,7 +93,7 @@ enum Command {
     Predict(predict::Predict),
     /// Rebuild models from their records and compare the bytes.
     Replay(replay::Replay),
-    /// Write the deployment for another target: AWS SAM, Spin or Kubernetes.
+    /// Write the deployment for another target: SAM, Spin, Kubernetes.
     Deploy(deploy::Deploy),
     /// Check this machine and this project.
     Doctor(doctor::Doctor),

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::output::{Output, with_hint, write_stdout};
 
-/// Answers predictions. It runs no stage and takes no data: `tidemill up` does, once for each store. Servers that run on one machine need a
-/// folder each, by `--state`.
+/// Answers predictions beside `up`, by any number of servers. They run no stage and take no data: `tidemill up` does, once for each store. On one
+/// machine, each needs a folder of its own: `--state`.
 #[derive(Args)]
 pub(crate) struct Serve {
     #[command(flatten)]

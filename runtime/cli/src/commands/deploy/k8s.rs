@@ -79,6 +79,8 @@ struct Written {
     /// The Secret that must be there.
     secret: Option<String>,
     notes: Vec<String>,
+    /// What creates it.
+    secret_command: Option<String>,
     /// What applies the folder.
     command: String,
 }
@@ -129,7 +131,8 @@ impl K8s {
             folder: folder.0.display().to_string(),
             // The first file names the others, and is no object of the cluster.
             objects: kubernetes.files.iter().skip(1).map(|file| file.objects.len()).sum(),
-            command: self.command(folder.0),
+            secret_command: kubernetes.secret.as_deref().map(|secret| self.secret_command(secret)),
+            command: command(folder.0),
             name: kubernetes.name,
             secret: kubernetes.secret,
             notes: kubernetes.notes,
@@ -154,10 +157,20 @@ impl K8s {
         }
     }
 
-    /// Without `--server-side`, a ConfigMap of more than 256 KiB does not fit the annotation that a client keeps of it.
-    fn command(&self, folder: &Path) -> String {
-        format!("kubectl apply --server-side -k {}", folder.display())
+    fn secret_command(&self, secret: &str) -> String {
+        let namespace = self.namespace.as_ref().map(|namespace| format!(" --namespace {namespace}"));
+        let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"].map(|key| format!(" --from-literal {key}=…"));
+        format!(
+            "kubectl create secret generic {secret}{}{}",
+            namespace.unwrap_or_default(),
+            keys.concat()
+        )
     }
+}
+
+/// Without `--server-side`, a ConfigMap of more than 256 KiB does not fit the annotation that a client keeps of it.
+fn command(folder: &Path) -> String {
+    format!("kubectl apply --server-side -k {}", folder.display())
 }
 
 /// The files that the project consists of, by their paths from its folder.
@@ -213,12 +226,8 @@ impl Folder<'_> {
 
 impl Written {
     fn render_text(&self) -> String {
-        let secret = self.secret.as_ref().map(|secret| {
-            format!(
-                "\nnext: the credentials of the store: `kubectl create secret generic {secret} --from-literal AWS_ACCESS_KEY_ID=… --from-literal \
-                 AWS_SECRET_ACCESS_KEY=… --from-literal AWS_REGION=…`"
-            )
-        });
+        let secret = self.secret_command.as_ref();
+        let secret = secret.map(|command| format!("\nnext: the credentials of the store: `{command}`"));
         format!(
             "wrote `{}/{KUSTOMIZATION}` and {} files beside it ({} objects, named `{}`){}{}\nthen: `{}`; docs/kubernetes.md says what is in them",
             self.folder,
