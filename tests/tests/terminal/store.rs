@@ -272,7 +272,6 @@ impl Records {
             rows: 960 * files.len() as u64,
             trained_rows: 0,
             trained: None,
-            passed_over: Vec::new(),
         };
         let body = TrainingRequest {
             model: MODEL.to_owned(),
