@@ -2,13 +2,16 @@
 
 use anyhow::{Result, ensure};
 use tidemill_demo::months::Year;
-use tidemill_harness::{flights, server::Server};
+use tidemill_harness::{
+    flights::{self, MONTHS},
+    server::Server,
+};
 
 use crate::Arguments;
 
 /// Starts the project that `--project` names, or a new one.
 pub(crate) fn with_champion(arguments: &Arguments) -> Result<(Server, Vec<String>)> {
-    let files = flights::files(&arguments.data)?;
+    let files = flights::files(&arguments.data, MONTHS)?;
     if let Some(project) = &arguments.project {
         return Ok((Server::up(&arguments.tidemill, project, &[])?, files));
     }

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::{
-    ColumnValues, Format, Sql, Table,
+    ColumnValues, Error, Format, Sql, Table,
+    text::{plural, quoted_list},
     time::{key_time, parse_time},
 };
 use tidemill_ml::{Columns, Transform};
@@ -21,16 +22,61 @@ const BATCH: usize = 256;
 /// Concurrent clients.
 const CLIENTS: usize = 4;
 
-/// The twelve files in order, `2013-01.parquet` first.
-pub fn files(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("the demo's data is not in {}", folder.display()))?;
-    let mut files: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.path().canonicalize().ok()?.to_string_lossy().into_owned()))
-        .filter(|path| path.ends_with(".parquet"))
-        .collect();
-    files.sort();
-    ensure!(files.len() == 12, "{} holds {} months instead of 12", folder.display(), files.len());
-    Ok(files)
+/// The months of the data.
+pub const MONTHS: usize = 12;
+
+/// The paths of the first months' files in order, `2013-01.parquet` first.
+///
+/// # Errors
+/// `NotFound` if the folder or one of these files is not there, `Input` if the path is not UTF-8.
+pub fn files(folder: &Path, months: usize) -> tidemill_core::Result<Vec<String>> {
+    let missing: Vec<String> = names(months).filter(|name| !folder.join(name).is_file()).collect();
+    if !missing.is_empty() {
+        return Err(missing_error(folder, &missing));
+    }
+    names(months).map(|name| absolute(&folder.join(name))).collect()
+}
+
+/// The number of months that can be played: those that are in the folder, from January to the first that is missing.
+pub fn count_months(folder: &Path) -> usize {
+    names(MONTHS).take_while(|name| folder.join(name).is_file()).count()
+}
+
+/// `2013-01.parquet` and so on.
+fn names(months: usize) -> impl Iterator<Item = String> {
+    (1..=months.min(MONTHS)).map(|month| format!("2013-{month:02}.parquet"))
+}
+
+fn missing_error(folder: &Path, missing: &[String]) -> Error {
+    let shown = folder.display();
+    let advice = "name the folder that holds them with `--data`";
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            let found = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let mut found: Vec<String> = found.filter(|name| name.ends_with(".parquet")).collect();
+            found.sort();
+            Error::not_found(format!(
+                "{} of flights not found in `{shown}`: {}; its Parquet files are {}; {advice}",
+                plural(missing.len(), "month"),
+                quoted_list(missing),
+                quoted_list(found)
+            ))
+        }
+        Err(error) => Error::not_found(format!(
+            "the folder `{shown}` with the flights ({}) cannot be opened: {error}; {advice}",
+            quoted_list(missing)
+        )),
+    }
+}
+
+/// The path, links resolved: commands run in other folders.
+fn absolute(path: &Path) -> tidemill_core::Result<String> {
+    let shown = path.display();
+    let path = path
+        .canonicalize()
+        .map_err(|error| Error::input(format!("`{shown}` cannot be opened: {error}")))?;
+    let text = path.into_os_string().into_string();
+    text.map_err(|path| Error::input(format!("{path:?} is not UTF-8: name a copy of the folder with `--data`")))
 }
 
 /// The month of a file: `2013-01`.
@@ -136,4 +182,66 @@ fn body(columns: &Columns, table: &str, start: usize, end: usize) -> Value {
 
 fn time(micros: i64) -> Option<String> {
     jiff::Timestamp::from_microsecond(micros).ok().map(|t| t.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_core::ErrorKind;
+
+    use super::*;
+
+    fn folder(months: impl IntoIterator<Item = usize>) -> Result<tempfile::TempDir> {
+        let folder = tempfile::Builder::new().prefix("the year's data ").tempdir()?;
+        for month in months {
+            std::fs::write(folder.path().join(format!("2013-{month:02}.parquet")), "")?;
+        }
+        std::fs::write(folder.path().join("README.md"), "")?;
+        Ok(folder)
+    }
+
+    #[test]
+    fn files_are_in_order() -> Result<()> {
+        let whole = folder((1..=12).rev())?;
+        let months = |found: &[String]| found.iter().map(|file| month_of(file).to_owned()).collect::<Vec<_>>();
+        let found = files(whole.path(), 12)?;
+        assert_eq!((found.len(), month_of(&found[0]), month_of(&found[11])), (12, "2013-01", "2013-12"));
+        assert!(found.iter().all(|file| Path::new(file).is_absolute()), "{found:?}");
+        // Only what is played must be there.
+        let quarter = folder([1, 2, 3, 12])?;
+        assert_eq!(months(&files(quarter.path(), 3)?), ["2013-01", "2013-02", "2013-03"]);
+        assert_eq!((count_months(whole.path()), count_months(quarter.path())), (12, 3));
+        Ok(())
+    }
+
+    #[test]
+    fn missing_months_are_named() -> Result<()> {
+        let partial = folder([1, 4])?;
+        let error = files(partial.path(), 4).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        let expected = format!(
+            "2 months of flights not found in `{}`: `2013-02.parquet`, `2013-03.parquet`; its Parquet files are `2013-01.parquet`, \
+             `2013-04.parquet`; name the folder that holds them with `--data`",
+            partial.path().display()
+        );
+        assert_eq!(error.message, expected);
+        assert_eq!(count_months(partial.path()), 1);
+        let error = files(folder([])?.path(), 1).unwrap_err();
+        assert!(error.message.contains("its Parquet files are none"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() -> Result<()> {
+        let scratch = folder([])?;
+        for name in ["elsewhere", "README.md"] {
+            let path = scratch.path().join(name);
+            let error = files(&path, 2).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotFound);
+            for part in [&path.display().to_string(), "`2013-02.parquet`", "cannot be opened", "--data"] {
+                assert!(error.message.contains(part), "{part}: {error}");
+            }
+            assert_eq!(count_months(&path), 0);
+        }
+        Ok(())
+    }
 }

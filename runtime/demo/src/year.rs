@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::{
     control::{self, Control},
-    flights, folder,
+    flights::MONTHS,
+    folder,
     months::{self, Month, Retraining, Year},
     server::Server,
     swap::{self, Swaps},
@@ -16,8 +17,6 @@ use crate::{
 /// The gain in AUC that retraining must bring on this data. scikit-learn's trees, retrained monthly on all earlier months, gain 0.02 to
 /// 0.045.
 const LEAST_GAIN: f64 = 0.015;
-/// The months of the data.
-const MONTHS: usize = 12;
 /// The control's months up to this one are real.
 const CONTROL_BEGINS_AFTER: usize = 3;
 
@@ -27,10 +26,8 @@ pub struct Demo {
     pub tidemill: PathBuf,
     /// The folder of the demo's projects, `flights` and `control`; what an earlier demo made there is removed, see [`folder::prepare`].
     pub folder: PathBuf,
-    /// The folder with the twelve months of flights.
-    pub data: PathBuf,
-    /// How many of the months are played, from January on.
-    pub months: usize,
+    /// The months, in order: see [`files`](crate::flights::files).
+    pub files: Vec<String>,
     /// Whether the control runs.
     pub with_control: bool,
 }
@@ -64,8 +61,7 @@ impl Demo {
     /// # Errors
     /// `Input` for a folder that is not the demo's own; otherwise what the program or the store answered.
     pub fn run(&self, step: &dyn Fn(&str)) -> Result<Summary> {
-        let files = flights::files(&self.data)?;
-        let files = &files[..self.months.clamp(1, files.len())];
+        let files = &self.files;
         folder::prepare(&self.folder)?;
         step("months of flights pass through `tidemill up` in order");
         let server = Server::start(&self.tidemill, &folder::flights_project(&self.folder), &[])?;

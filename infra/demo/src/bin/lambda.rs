@@ -84,8 +84,7 @@ fn main() -> Result<()> {
     }
     std::fs::create_dir_all(&arguments.dir)?;
 
-    let files = flights::files(&arguments.data)?;
-    let files = &files[..usize::from(arguments.months)];
+    let files = flights::files(&arguments.data, arguments.months.into())?;
     step(&format!("{} months through `tidemill up`", files.len()));
     let server = Server::start(&arguments.tidemill, &arguments.dir.join("local"), &[])?;
     let played = files.iter().map(|file| play_locally(&server, file)).collect::<Result<Vec<_>>>()?;

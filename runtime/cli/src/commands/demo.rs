@@ -7,12 +7,13 @@ use clap::Args;
 use tidemill_app::Installation;
 use tidemill_core::Error;
 use tidemill_demo::{
+    flights,
     folder::flights_project,
     months::{Month, Retraining},
     year::{Demo as Year, Summary},
 };
 
-use crate::output::{Column, Output, table, write_stdout};
+use crate::output::{Column, Output, table, with_hint, write_stdout};
 
 /// Where a checkout has the demo's data.
 const DATA_OF_CHECKOUT: &str = "templates/flights/data";
@@ -23,7 +24,7 @@ pub(crate) struct Demo {
     /// The folder of the demo's projects; what an earlier demo made there is removed.
     #[arg(long, value_name = "FOLDER", default_value = "tidemill-demo")]
     dir: PathBuf,
-    /// The folder with the twelve months of flights; default: the installed one.
+    /// The folder with the months of flights, `2013-01.parquet` to `2013-12.parquet`; default: the installed one.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Play the first months alone.
@@ -39,8 +40,7 @@ impl Demo {
         let year = Year {
             tidemill: std::env::current_exe().context("the program does not know its own file")?,
             folder: std::path::absolute(&self.dir)?,
-            data: self.data()?,
-            months: usize::from(self.months),
+            files: self.files()?,
             with_control: !self.no_control,
         };
         let folder = year.folder.clone();
@@ -56,6 +56,14 @@ impl Demo {
             false => output.print(&summary, |summary| render(summary, &flights_project(&folder).display().to_string()))?,
         }
         summary.check()
+    }
+
+    fn files(&self) -> anyhow::Result<Vec<String>> {
+        let data = self.data()?;
+        flights::files(&data, self.months.into()).map_err(|error| match flights::count_months(&data) {
+            0 => error.into(),
+            there => with_hint(error, format!("`--months {there}` plays what is there")),
+        })
     }
 
     fn data(&self) -> tidemill_core::Result<PathBuf> {
