@@ -37,6 +37,8 @@ pub struct Month {
     pub auc_live: Option<f64>,
     /// The same of version 1, which is never retrained. `None` until [`Year::table`] has scored the month, and without a champion.
     pub auc_static: Option<f64>,
+    /// The decision about a training after the month, with its reason: `keep: nothing calls for training`.
+    pub decision: String,
 }
 
 /// A training after the first.
@@ -82,13 +84,12 @@ impl Year {
 
     /// Returns the months, with the scores of the first model, and the retrainings.
     pub fn table(&mut self, server: &Server, files: &[String]) -> Result<(Vec<Month>, Vec<Retraining>)> {
-        let frozen = Frozen::load(server)?;
-        for (month, file) in self.months.iter_mut().zip(files) {
-            month.auc_static = if month.champion.is_some() {
-                Some(frozen.auc(server, &raw_key(file))?)
-            } else {
-                None
-            };
+        let is_served = self.months.iter().any(|month| month.champion.is_some());
+        // Before the first training there is no model to score with.
+        if let Some(frozen) = is_served.then(|| Frozen::load(server)).transpose()? {
+            for (month, file) in self.months.iter_mut().zip(files).filter(|(month, _)| month.champion.is_some()) {
+                month.auc_static = Some(frozen.auc(server, &raw_key(file))?);
+            }
         }
         Ok((self.months.clone(), retrainings(server)?))
     }
@@ -99,6 +100,7 @@ fn read_month(server: &Server, month: &str) -> Result<Month> {
     let decision: RetrainDecision = server
         .json(&format!("decisions/late/{start}.json"))?
         .with_context(|| format!("nothing was decided for {month}"))?;
+    let text = decision_text(&decision);
     let key = decision
         .report
         .with_context(|| format!("the decision for {month} names no report"))?;
@@ -113,7 +115,16 @@ fn read_month(server: &Server, month: &str) -> Result<Month> {
         champion: report.version,
         auc_live: report.metrics.get("auc").copied(),
         auc_static: None,
+        decision: text,
     })
+}
+
+fn decision_text(decision: &RetrainDecision) -> String {
+    let verb = match decision.decision {
+        RetrainAction::Train => "train",
+        RetrainAction::Keep => "keep",
+    };
+    format!("{verb}: {}", decision.reason)
 }
 
 /// Every decision to train after the first.
@@ -182,4 +193,50 @@ pub fn auc_gain(months: &[Month]) -> f64 {
         .filter_map(|m| Some(m.auc_live? - m.auc_static?))
         .collect();
     gains.iter().sum::<f64>() / gains.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn month(name: &str, live: Option<f64>, first: Option<f64>) -> Month {
+        Month {
+            month: name.into(),
+            rows: 1,
+            predicted: 1,
+            drifted: 0,
+            drifted_columns: Vec::new(),
+            champion: Some(1),
+            auc_live: live,
+            auc_static: first,
+            decision: "keep: nothing calls for training".into(),
+        }
+    }
+
+    #[test]
+    fn the_gain_is_the_mean_from_may_to_october() {
+        let months = [
+            month("2013-04", Some(0.9), Some(0.1)),
+            month("2013-05", Some(0.75), Some(0.5)),
+            month("2013-06", None, Some(0.5)),
+            month("2013-10", Some(0.75), Some(0.75)),
+            month("2013-11", Some(0.9), Some(0.1)),
+        ];
+        assert!((auc_gain(&months) - 0.125).abs() < 1e-12);
+        assert_eq!(auc_gain(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_decision_is_told_with_its_reason() -> Result<()> {
+        let decision: RetrainDecision = serde_json::from_value(serde_json::json!({
+            "model": "late", "window": "2013-01-01T00:00:00Z", "as-of": "2013-01-31T23:59:00Z", "decision": "keep", "causes": [],
+            "reason": "no training yet: 27004 rows are known and 70000 are needed", "report": null, "request": null, "rows": 27004,
+            "trained-rows": 0, "trained": null,
+        }))?;
+        assert_eq!(
+            decision_text(&decision),
+            "keep: no training yet: 27004 rows are known and 70000 are needed"
+        );
+        Ok(())
+    }
 }

@@ -100,6 +100,9 @@ fn render(summary: &Summary, project: &str) -> String {
             summary.live_over_static
         );
     }
+    if summary.champion_digest.is_none() {
+        text += "\n\nNo model exists yet: the first training happens when January to March are in.";
+    }
     text += &format!(
         "\nThe champion was swapped {} times under {} requests; {} of all requests failed.\nThe control, without drift, was retrained {} times.",
         summary.swaps, summary.requests_during_swaps, summary.failed_requests, summary.control_retrainings
@@ -112,12 +115,15 @@ fn render(summary: &Summary, project: &str) -> String {
 fn row(month: &Month, retrainings: &[Retraining]) -> Vec<String> {
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
     let then = retrainings.iter().filter(|retraining| retraining.month == month.month);
-    let then: Vec<String> = then
+    let mut then: Vec<String> = then
         .map(|retraining| match retraining.version {
             Some(version) => format!("{}: v{version} trained", retraining.cause),
             None => format!("{}: trained, not admitted", retraining.cause),
         })
         .collect();
+    if month.champion.is_none() {
+        then.push(month.decision.clone());
+    }
     vec![
         month.month.clone(),
         month.rows.to_string(),
