@@ -12,10 +12,10 @@ use crate::{
     months::{self, Year},
     reader::open_reader,
     server::Server,
+    summary::FIRST_QUARTER,
 };
 
 /// The result of the control. Any number but 0 is a false alarm.
-#[derive(Default)]
 pub struct Control {
     /// Months with at least one drifted column.
     pub drifted: usize,
@@ -33,7 +33,7 @@ pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str
     let mut year = Year::default();
     let mut drifted = 0;
     for (index, file) in files.iter().enumerate() {
-        let path = if index < 3 {
+        let path = if index < FIRST_QUARTER {
             file.clone()
         } else {
             resample(&server, files, month_of(file))?
@@ -71,7 +71,7 @@ fn resample(server: &Server, files: &[String], month: &str) -> Result<String> {
         moves.join(", ")
     );
     let host = open_reader(server, "control")?;
-    let keys: Vec<String> = files[..3].iter().map(|f| flights::raw_key(f)).collect();
+    let keys: Vec<String> = files[..FIRST_QUARTER].iter().map(|f| flights::raw_key(f)).collect();
     let key = format!("demo/control/{month}.parquet");
     host.sql().export(&sql, &[Table::parquet("flights", keys)], &key)?;
     let path = server.store.local_root().context("the demo's store is a folder")?.join(&key);

@@ -11,5 +11,6 @@ pub mod months;
 pub mod process;
 pub mod reader;
 pub mod server;
+pub mod summary;
 pub mod swap;
 pub mod year;

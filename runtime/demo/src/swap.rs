@@ -1,4 +1,4 @@
-//! The champion changes under load: between two versions by hand, and by a requested retraining.
+//! The champion changes under load, between the first version and the last one.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{flights, server::Server};
 
 /// The observations of clients while the champion changed.
+#[derive(Default)]
 pub struct Swaps {
     /// Number of moves of the alias.
     pub swaps: u32,
@@ -50,7 +51,6 @@ pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
         stop.store(true, Ordering::Relaxed);
         result
     })?;
-    ensure!(swaps > 0, "nothing was swapped");
     Ok(Swaps {
         swaps,
         requests: asked.into_inner(),
@@ -70,11 +70,15 @@ fn swap(server: &Server, asked: &AtomicU64) -> Result<u32> {
     Ok(swaps)
 }
 
-/// Waits until this many more requests were sent.
+/// Waits until this many more requests were sent; fails after a minute.
 fn wait_for_requests(asked: &AtomicU64, more: u64) -> Result<()> {
     let (goal, patience) = (asked.load(Ordering::Relaxed) + more, Instant::now() + Duration::from_secs(60));
     while asked.load(Ordering::Relaxed) < goal {
-        ensure!(Instant::now() < patience, "the load stalled");
+        let sent = asked.load(Ordering::Relaxed) + more - goal;
+        ensure!(
+            Instant::now() < patience,
+            "four clients sent {sent} requests in a minute while the champion changed: {more} are due"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())

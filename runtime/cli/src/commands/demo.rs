@@ -1,19 +1,16 @@
 //! `tidemill demo`: a year of real flights through the whole loop, as a check of this machine and as a first look.
 
+mod text;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use tidemill_app::Installation;
 use tidemill_core::Error;
-use tidemill_demo::{
-    flights,
-    folder::flights_project,
-    months::{Month, Retraining},
-    year::{Demo as Year, Summary},
-};
+use tidemill_demo::{flights, folder::flights_project, year::Demo as Year};
 
-use crate::output::{Column, Output, table, with_hint, write_stdout};
+use crate::output::{Output, with_hint, write_stdout};
 
 /// Where a checkout has the demo's data.
 const DATA_OF_CHECKOUT: &str = "templates/flights/data";
@@ -53,7 +50,9 @@ impl Demo {
         match output.json {
             // In one line: what reads it may look for the last one.
             true => write_stdout(format!("{}\n", serde_json::to_string(&summary)?).as_bytes())?,
-            false => output.print(&summary, |summary| render(summary, &flights_project(&folder).display().to_string()))?,
+            false => output.print(&summary, |summary| {
+                text::render(summary, &flights_project(&folder).display().to_string())
+            })?,
         }
         summary.check()
     }
@@ -80,57 +79,4 @@ impl Demo {
             ))
         })
     }
-}
-
-fn render(summary: &Summary, project: &str) -> String {
-    let columns = [
-        Column::word("month"),
-        Column::number("flights"),
-        Column::number("drifted"),
-        Column::word("champion"),
-        Column::number("auc"),
-        Column::number("auc of v1"),
-        Column::text("then"),
-    ];
-    let rows = summary.months.iter().map(|month| row(month, &summary.retrainings)).collect();
-    let mut text = table(&columns, rows, "no month was played");
-    if summary.is_whole() {
-        text += &format!(
-            "\n\nRetraining gained {:+.4} AUC from May to October over the first model.",
-            summary.live_over_static
-        );
-    }
-    if summary.champion_digest.is_none() {
-        text += "\n\nNo model exists yet: the first training happens when January to March are in.";
-    }
-    text += &format!(
-        "\nThe champion was swapped {} times under {} requests; {} of all requests failed.\nThe control, without drift, was retrained {} times.",
-        summary.swaps, summary.requests_during_swaps, summary.failed_requests, summary.control_retrainings
-    );
-    text + &format!(
-        "\n\nTo look around:\n  tidemill --project {project} models show late\n  tidemill --project {project} runs\n  tidemill --project {project} up"
-    )
-}
-
-fn row(month: &Month, retrainings: &[Retraining]) -> Vec<String> {
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.4}"));
-    let then = retrainings.iter().filter(|retraining| retraining.month == month.month);
-    let mut then: Vec<String> = then
-        .map(|retraining| match retraining.version {
-            Some(version) => format!("{}: v{version} trained", retraining.cause),
-            None => format!("{}: trained, not admitted", retraining.cause),
-        })
-        .collect();
-    if month.champion.is_none() {
-        then.push(month.decision.clone());
-    }
-    vec![
-        month.month.clone(),
-        month.rows.to_string(),
-        month.drifted.to_string(),
-        month.champion.map_or("–".into(), |v| format!("v{v}")),
-        number(month.auc_live),
-        number(month.auc_static),
-        then.join("; "),
-    ]
 }
