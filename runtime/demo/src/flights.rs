@@ -2,7 +2,7 @@
 //! as a named tensor and the key beside it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -40,6 +40,12 @@ pub fn files(folder: &Path, months: usize) -> tidemill_core::Result<Vec<String>>
 /// The number of months that can be played: those that are in the folder, from January to the first that is missing.
 pub fn count_months(folder: &Path) -> usize {
     names(MONTHS).take_while(|name| folder.join(name).is_file()).count()
+}
+
+/// The file of a month, 1 for January, if it is in the folder.
+pub fn data_file(folder: &Path, month: usize) -> Option<PathBuf> {
+    let path = folder.join(names(month).nth(month.checked_sub(1)?)?);
+    path.is_file().then_some(path)
 }
 
 /// `2013-01.parquet` and so on.
@@ -210,6 +216,8 @@ mod tests {
         let quarter = folder([1, 2, 3, 12])?;
         assert_eq!(months(&files(quarter.path(), 3)?), ["2013-01", "2013-02", "2013-03"]);
         assert_eq!((count_months(whole.path()), count_months(quarter.path())), (12, 3));
+        assert_eq!(data_file(quarter.path(), 3), Some(quarter.path().join("2013-03.parquet")));
+        assert_eq!((data_file(quarter.path(), 4), data_file(quarter.path(), 13)), (None, None));
         Ok(())
     }
 

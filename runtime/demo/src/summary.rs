@@ -14,7 +14,7 @@ use crate::{
 /// 0.045.
 const MIN_GAIN: f64 = 0.015;
 /// The first training follows this month, and the control's months up to it are real.
-pub(crate) const FIRST_QUARTER: usize = 3;
+pub const FIRST_QUARTER: usize = 3;
 
 /// What was measured.
 #[derive(Debug, Serialize)]

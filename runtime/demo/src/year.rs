@@ -22,11 +22,16 @@ pub struct Demo {
     pub folder: PathBuf,
     /// The months, in order: see [`files`](crate::flights::files).
     pub files: Vec<String>,
-    /// Whether the control runs.
+    /// Whether the control is wanted; [`has_control`](Self::has_control) says whether it runs.
     pub with_control: bool,
 }
 
 impl Demo {
+    /// Whether the control runs: up to March it would be the year itself.
+    pub fn has_control(&self) -> bool {
+        self.with_control && self.files.len() > FIRST_QUARTER
+    }
+
     /// Plays the months. `step` prints a line of progress.
     ///
     /// # Errors
@@ -77,9 +82,8 @@ impl Demo {
         }))
     }
 
-    /// `None` if it is left out, or nothing would differ from the year.
     fn control(&self, files: &[String], step: &dyn Fn(&str)) -> Result<Option<Control>> {
-        if !self.with_control || files.len() <= FIRST_QUARTER {
+        if !self.has_control() {
             return Ok(None);
         }
         step("the control: from April on, days drawn from January to March");

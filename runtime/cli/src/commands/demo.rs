@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tidemill_app::Installation;
 use tidemill_core::Error;
-use tidemill_demo::{flights, folder::flights_project, year::Demo as Year};
+use tidemill_demo::{flights, year::Demo as Year};
 
 use crate::output::{Output, with_hint, write_stdout};
 
@@ -40,7 +40,8 @@ impl Demo {
             files: self.files()?,
             with_control: !self.no_control,
         };
-        let folder = year.folder.clone();
+        eprintln!("{}\n", text::announce(&year));
+        let next = text::Next::new(&year);
         let started = std::time::Instant::now();
         // It drives other processes, and waits for them.
         let summary =
@@ -50,9 +51,7 @@ impl Demo {
         match output.json {
             // In one line: what reads it may look for the last one.
             true => write_stdout(format!("{}\n", serde_json::to_string(&summary)?).as_bytes())?,
-            false => output.print(&summary, |summary| {
-                text::render(summary, &flights_project(&folder).display().to_string())
-            })?,
+            false => output.print(&summary, |summary| text::render(summary, &next))?,
         }
         summary.check()
     }

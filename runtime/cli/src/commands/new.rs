@@ -145,7 +145,7 @@ fn next_lines(dir: &Path, files: &[RenderedFile]) -> Vec<String> {
 }
 
 /// A path as a shell reads it.
-fn shell_word(path: &Path) -> String {
+pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@%,:".contains(c);
     match text.chars().all(is_plain) && !text.starts_with('-') {
