@@ -1,7 +1,9 @@
-//! `ARCHITECTURE.md` lists which crate depends on which, and which crates alone know an engine. Cargo must agree, to the last line.
+//! `ARCHITECTURE.md` lists which crate depends on which, and which crates alone know an engine. Cargo must agree, to the last line. What is
+//! shipped depends on no tool.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     process::Command,
 };
 
@@ -35,16 +37,46 @@ fn cargo(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Each crate of the workspace with its dependencies in all targets, without those of its tests.
-fn dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
+/// A crate of the workspace.
+struct Crate {
+    /// Its folder in the checkout: `runtime/core`.
+    folder: String,
+    /// Its dependencies in all targets, without those of its tests.
+    dependencies: BTreeSet<String>,
+}
+
+/// The crates of the workspace, by name.
+fn crates() -> Result<BTreeMap<String, Crate>> {
     let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"])?)?;
     let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
+    let root = metadata["workspace_root"].as_str().context("cargo metadata has no root")?;
+    packages.iter().map(|package| read_crate(root, package)).collect()
+}
+
+fn read_crate(root: &str, package: &Value) -> Result<(String, Crate)> {
     let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
-    let of = |package: &Value| {
-        let all = package["dependencies"].as_array().into_iter().flatten();
-        all.filter(|dependency| dependency["kind"] != "dev").map(name).collect()
+    let manifest = Path::new(package["manifest_path"].as_str().context("a package has no manifest")?);
+    let folder = manifest.parent().context("a manifest is in no folder")?.strip_prefix(root)?;
+    let all = package["dependencies"].as_array().into_iter().flatten();
+    let found = Crate {
+        folder: folder.display().to_string(),
+        dependencies: all.filter(|dependency| dependency["kind"] != "dev").map(name).collect(),
     };
-    Ok(packages.iter().map(|package| (name(package), of(package))).collect())
+    Ok((name(package), found))
+}
+
+/// Dependencies of what is shipped (`functions`, `runtime`) on tools (`infra`, `tests`), as messages.
+fn dependencies_on_tools(crates: &BTreeMap<String, Crate>) -> Vec<String> {
+    let is_in = |found: &Crate, folders: [&str; 2]| folders.iter().any(|folder| Path::new(&found.folder).starts_with(folder));
+    let shipped = crates.iter().filter(|(_, found)| is_in(found, ["functions", "runtime"]));
+    let mut wrong = Vec::new();
+    for (name, Crate { folder, dependencies }) in shipped {
+        let tools = dependencies.iter().filter_map(|other| Some((other, crates.get(other)?)));
+        for (other, tool) in tools.filter(|(_, tool)| is_in(tool, ["infra", "tests"])) {
+            wrong.push(format!("`{name}` ({folder}) depends on `{other}` ({})", tool.folder));
+        }
+    }
+    wrong
 }
 
 /// `ARCHITECTURE.md` before, in and behind the fence `text crates`.
@@ -63,20 +95,25 @@ fn short(name: &str) -> &str {
 
 #[test]
 fn crates_depend_on_what_the_architecture_says() -> Result<()> {
-    let dependencies = dependencies()?;
-    let is_ours = |name: &String| dependencies.contains_key(name);
+    let crates = crates()?;
+    let is_ours = |name: &String| crates.contains_key(name);
     // Guests all depend on the same, and nothing depends on them.
     let is_listed = |name: &str| !name.starts_with("tidemill-guest-") && name != "xtask";
     let mut expected: Vec<String> = Vec::new();
-    for (name, all) in dependencies.iter().filter(|(name, _)| is_listed(name)) {
-        let ours: BTreeSet<&str> = all.iter().filter(|name| is_ours(name)).map(|name| short(name)).collect();
+    for (name, found) in crates.iter().filter(|(name, _)| is_listed(name)) {
+        let ours: BTreeSet<&str> = found
+            .dependencies
+            .iter()
+            .filter(|name| is_ours(name))
+            .map(|name| short(name))
+            .collect();
         let ours: Vec<&str> = ours.into_iter().collect();
         expected.push(format!("{} → {}", short(name), ours.join(", ")).trim_end().to_owned());
     }
     for engine in ["duckdb", "wasmtime", "lambda_runtime", "ort", "tract-onnx"] {
-        let users: Vec<&str> = dependencies
+        let users: Vec<&str> = crates
             .iter()
-            .filter(|(_, all)| all.contains(engine))
+            .filter(|(_, found)| found.dependencies.contains(engine))
             .map(|(name, _)| short(name))
             .collect();
         expected.push(format!("{engine} ← {}", users.join(", ")));
@@ -97,6 +134,39 @@ fn crates_depend_on_what_the_architecture_says() -> Result<()> {
         "ARCHITECTURE.md, fence `text crates`: the manifests say {missing:#?}, and not {wrong:#?}; TIDEMILL_UPDATE=1 writes them there"
     );
     Ok(())
+}
+
+#[test]
+fn what_is_shipped_depends_on_no_tool() -> Result<()> {
+    let crates = crates()?;
+    let shipped = crates.values().filter(|found| found.folder.starts_with("runtime/")).count();
+    ensure!(shipped > 20, "{shipped} crates are in `runtime`");
+    let wrong = dependencies_on_tools(&crates);
+    ensure!(
+        wrong.is_empty(),
+        "crates of `functions` and `runtime` are shipped, crates of `infra` and `tests` are not: {wrong:#?}; move what both need to `runtime`"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_dependency_on_a_tool_is_found() {
+    let found = |folder: &str, dependencies: &[&str]| Crate {
+        folder: folder.into(),
+        dependencies: dependencies.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let crates = BTreeMap::from([
+        ("cli".to_owned(), found("runtime/cli", &["core", "harness", "serde"])),
+        ("core".to_owned(), found("runtime/core", &[])),
+        ("bench".to_owned(), found("infra/bench", &["cli", "harness"])),
+        ("harness".to_owned(), found("tests/harness", &["core"])),
+        ("train".to_owned(), found("functions/train", &["bench"])),
+    ]);
+    let expected = [
+        "`cli` (runtime/cli) depends on `harness` (tests/harness)",
+        "`train` (functions/train) depends on `bench` (infra/bench)",
+    ];
+    assert_eq!(dependencies_on_tools(&crates), expected);
 }
 
 #[test]
