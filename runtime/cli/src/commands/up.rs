@@ -225,7 +225,7 @@ fn print_ready(address: &str, overview: &Overview, output: Output) -> anyhow::Re
 
 /// Completes when the process is asked to stop. Signals are caught from this call on, not from the first poll.
 #[cfg(unix)]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + use<>> {
+pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + use<>> {
     use tokio::signal::unix::{SignalKind, signal};
     let catch = |kind| signal(kind).context("signals cannot be caught");
     let (mut terminate, mut interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
@@ -239,7 +239,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + use<>> {
 
 /// Completes when the process is asked to stop.
 #[cfg(not(unix))]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + use<>> {
+pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + use<>> {
     Ok(async {
         let _stop = tokio::signal::ctrl_c().await;
     })
