@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use tidemill_core::text::plural;
 
 use crate::{
     control::{self, Control},
@@ -35,21 +36,22 @@ impl Demo {
     /// Plays the months. `step` prints a line of progress.
     ///
     /// # Errors
-    /// `Input` for a folder that is not the demo's own; otherwise what the program or the store answered.
+    /// Those of [`folder::prepare`] and [`folder::check_room`]; otherwise what the program or the store answered.
     pub fn run(&self, step: &dyn Fn(&str)) -> Result<Summary> {
         let files = &self.files;
-        folder::prepare(&self.folder)?;
-        step("months of flights pass through `tidemill up` in order");
+        let _lock = folder::prepare(&self.folder)?;
+        step("`tidemill up` starts; for its first start on a machine it compiles the components");
         let server = Server::start(&self.tidemill, &folder::flights_project(&self.folder), &[])?;
+        step("months of flights pass through it in order");
         let mut year = Year::default();
         for file in files {
             let month = year.play(&server, file)?;
             step(&format!(
-                "{}: {} flights, {} predicted, {} columns drifted, champion {}",
+                "{}: {} flights, {} predicted, {} drifted, champion {}",
                 month.month,
                 month.rows,
                 month.predicted,
-                month.drifted,
+                plural(month.drifted_columns.len(), "column"),
                 month.champion.map_or("none yet".into(), |v| format!("v{v}"))
             ));
         }
@@ -89,8 +91,9 @@ impl Demo {
         step("the control: from April on, days drawn from January to March");
         let control = control::run(&self.tidemill, &folder::control_project(&self.folder), files, step)?;
         step(&format!(
-            "control: {} windows drifted, {} retrainings",
-            control.drifted, control.retrainings
+            "control: {} drifted, {}",
+            plural(control.drifted, "month"),
+            plural(control.retrainings, "retraining")
         ));
         Ok(Some(control))
     }

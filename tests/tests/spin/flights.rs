@@ -39,7 +39,7 @@ fn are_answered_to_the_bit_and_logged() -> Result<()> {
     let project = project(&tools.tidemill, folder.path())?;
     let server = Server::up(&tools.tidemill, &project, &environment)?;
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates/flights/data");
-    let files = flights::files(&data, flights::MONTHS)?;
+    let files = flights::files(&data, 2)?;
     server.run_command(&["put", "flights", &files[0]])?;
     server.wait_for_decision("late", &flights::window("2013-01")?)?;
     bring_your_own(&server)?;
