@@ -1,10 +1,11 @@
-//! A child process. It does not outlive its handle: dropped, it is killed.
+//! Child processes. None outlives its handle: dropped, it is killed. A signal to the demo drops nothing, so [`stop_all`] ends them then.
 //!
-//! It is signalled by a system call: a package must not need the program `kill`.
+//! They are signalled by a system call: a package must not need the program `kill`.
 
 use std::{
     io,
     process::{Child, ChildStdout, Command, ExitStatus},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -14,20 +15,27 @@ use parking_lot::Mutex;
 /// Between two looks at a process that is to end.
 const INTERVAL: Duration = Duration::from_millis(20);
 
+/// The children of this process.
+static CHILDREN: Children = Children::new();
+
+/// Ends all children of this process with SIGTERM, and kills those that run on after `patience`. None can be started afterwards.
+pub fn stop_all(patience: Duration) {
+    CHILDREN.stop_all(patience);
+}
+
 /// A child process.
 pub struct ChildProcess {
     /// Every look at the process takes the lock: an id is signalled only while it is this process's, since `try_wait` frees it.
-    child: Mutex<Child>,
+    child: Arc<Mutex<Child>>,
 }
 
 impl ChildProcess {
     /// Starts a command.
     ///
     /// # Errors
-    /// What the system answers.
+    /// What the system answers, or that the children are being stopped.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
-        let child = Mutex::new(command.spawn()?);
-        Ok(Self { child })
+        CHILDREN.spawn(command)
     }
 
     /// The process's id.
@@ -83,6 +91,57 @@ impl Drop for ChildProcess {
     }
 }
 
+/// Processes that may run.
+struct Children(Mutex<State>);
+
+struct State {
+    is_stopping: bool,
+    started: Vec<Weak<Mutex<Child>>>,
+}
+
+impl Children {
+    const fn new() -> Self {
+        Self(Mutex::new(State {
+            is_stopping: false,
+            started: Vec::new(),
+        }))
+    }
+
+    fn spawn(&self, command: &mut Command) -> io::Result<ChildProcess> {
+        // Locked until the process is in the list: none is missed by a stop.
+        let mut state = self.0.lock();
+        if state.is_stopping {
+            return Err(io::Error::other("the demo is being stopped"));
+        }
+        let child = Arc::new(Mutex::new(command.spawn()?));
+        state.started.retain(|known| known.strong_count() > 0);
+        state.started.push(Arc::downgrade(&child));
+        Ok(ChildProcess { child })
+    }
+
+    fn stop_all(&self, patience: Duration) {
+        let started = {
+            let mut state = self.0.lock();
+            state.is_stopping = true;
+            std::mem::take(&mut state.started)
+        };
+        let until = Instant::now() + patience;
+        let running: Vec<ChildProcess> = started
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|child| ChildProcess { child })
+            .collect();
+        // All of them first: they end side by side.
+        for process in &running {
+            let _sent = send_sigterm(&mut process.child.lock());
+        }
+        for process in running {
+            // What does not end is killed when it is dropped here.
+            let _ended = process.terminate(until.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
 #[cfg(unix)]
 fn send_sigterm(child: &mut Child) -> io::Result<()> {
     use rustix::process::{Pid, Signal, kill_process};
@@ -129,6 +188,29 @@ mod tests {
         assert_eq!(process.terminate(LONG)?.code(), Some(7));
         let process = shell("echo ready; exec sleep 600")?;
         assert_eq!(process.terminate(LONG)?.signal(), Some(Signal::TERM.as_raw()));
+        Ok(())
+    }
+
+    #[test]
+    fn all_are_stopped_and_none_is_started_afterwards() -> Result<()> {
+        let children = Children::new();
+        let start = |script: &str| {
+            let process = children.spawn(Command::new("sh").args(["-c", script]).stdout(Stdio::piped()))?;
+            let mut line = String::new();
+            BufReader::new(process.take_stdout().unwrap()).read_line(&mut line)?;
+            io::Result::Ok(process)
+        };
+        let polite = start("trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done")?;
+        let stubborn = start("trap '' TERM; echo ready; while :; do sleep 0.02; done")?;
+        drop(start("echo ready; exec sleep 600")?);
+        children.stop_all(Duration::from_secs(2));
+        assert_eq!(polite.find_status()?.and_then(|status| status.code()), Some(7));
+        assert_eq!(
+            stubborn.find_status()?.and_then(|status| status.signal()),
+            Some(Signal::KILL.as_raw())
+        );
+        let error = children.spawn(&mut Command::new("sh")).err().unwrap().to_string();
+        assert!(error.contains("is being stopped"), "{error}");
         Ok(())
     }
 

@@ -2,18 +2,31 @@
 
 mod text;
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    pin::pin,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tidemill_app::Installation;
 use tidemill_core::Error;
-use tidemill_demo::{flights, year::Demo as Year};
+use tidemill_demo::{flights, process, year::Demo as Year};
+use tokio::{task::JoinHandle, time::timeout};
 
-use crate::output::{Output, with_hint, write_stdout};
+use super::start::{say, stop_signal};
+use crate::output::{Output, report_error, with_hint, write_stdout};
 
 /// Where a checkout has the demo's data.
 const DATA_OF_CHECKOUT: &str = "templates/flights/data";
+/// The exit code of a demo that a signal ended: a shell's for SIGINT.
+const INTERRUPTED: u8 = 130;
+/// How long the demo's processes may take to end after a signal.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A terminal's Ctrl-C reaches the demo's processes too, and their end may be seen before the signal.
+const SIGNAL_DELAY: Duration = Duration::from_millis(200);
 
 /// Plays a year of real flights: train, serve, monitor, retrain.
 #[derive(Args)]
@@ -33,27 +46,32 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) async fn run(self, output: Output) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, output: Output) -> anyhow::Result<ExitCode> {
         let year = Year {
             tidemill: std::env::current_exe().context("the program does not know its own file")?,
-            folder: std::path::absolute(&self.dir)?,
+            folder: std::path::absolute(&self.dir).context("`--dir` names no folder")?,
             files: self.files()?,
             with_control: !self.no_control,
         };
-        eprintln!("{}\n", text::announce(&year));
-        let next = text::Next::new(&year);
-        let started = std::time::Instant::now();
+        let interrupt = stop_signal()?;
+        say(&format!("{}\n", text::announce(&year)));
+        let (next, folder) = (text::Next::new(&year), year.folder.clone());
+        let started = Instant::now();
         // It drives other processes, and waits for them.
-        let summary =
-            tokio::task::spawn_blocking(move || year.run(&|text: &str| eprintln!("[{:>6.1} s] {text}", started.elapsed().as_secs_f64())))
-                .await
-                .context("the demo ended early")??;
+        let work = tokio::task::spawn_blocking(move || {
+            year.run(&|text: &str| say(&format!("[{:>6.1} s] {text}", started.elapsed().as_secs_f64())))
+        });
+        let Some(summary) = wait_unless_interrupted(work, interrupt).await? else {
+            report_error(&interrupted_error(&folder), output.json);
+            return Ok(INTERRUPTED.into());
+        };
         match output.json {
             // In one line: what reads it may look for the last one.
             true => write_stdout(format!("{}\n", serde_json::to_string(&summary)?).as_bytes())?,
             false => output.print(&summary, |summary| text::render(summary, &next))?,
         }
-        summary.check()
+        summary.check()?;
+        Ok(ExitCode::SUCCESS)
     }
 
     fn files(&self) -> anyhow::Result<Vec<String>> {
@@ -77,5 +95,66 @@ impl Demo {
                  name their folder with `--data`"
             ))
         })
+    }
+}
+
+fn interrupted_error(folder: &Path) -> anyhow::Error {
+    anyhow!(
+        "interrupted: the demo's processes have ended; `{}` keeps what was made so far, until the next demo there starts anew",
+        folder.display()
+    )
+}
+
+/// The result of the work; `None` if a signal came first, or made it fail. Then the demo's processes have ended.
+async fn wait_unless_interrupted<T>(
+    mut work: JoinHandle<anyhow::Result<T>>,
+    interrupt: impl Future<Output = ()>,
+) -> anyhow::Result<Option<T>> {
+    let mut interrupt = pin!(interrupt);
+    tokio::select! {
+        biased;
+        () = &mut interrupt => {
+            // What the work waits for ends with its processes.
+            tokio::task::spawn_blocking(|| process::stop_all(STOP_TIMEOUT)).await.context("the demo's processes may run on")?;
+            let _failed = timeout(STOP_TIMEOUT, work).await;
+            Ok(None)
+        }
+        result = &mut work => match result.context("the demo ended early")? {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => timeout(SIGNAL_DELAY, interrupt).await.map(|()| None).map_err(|_elapsed| error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn work(result: anyhow::Result<u8>, duration: Duration) -> JoinHandle<anyhow::Result<u8>> {
+        tokio::spawn(async move {
+            tokio::time::sleep(duration).await;
+            result
+        })
+    }
+
+    #[tokio::test]
+    async fn work_ends_as_it_ends() {
+        let done = work(Ok(1), Duration::ZERO);
+        assert_eq!(wait_unless_interrupted(done, pending()).await.unwrap(), Some(1));
+        let failed = work(Err(anyhow!("the disk is full")), Duration::ZERO);
+        let error = wait_unless_interrupted(failed, pending()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the disk is full");
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_no_failure_of_the_work() {
+        let running = work(Err(anyhow!("`tidemill up` ended")), Duration::from_millis(50));
+        assert!(wait_unless_interrupted(running, ready(())).await.unwrap().is_none());
+        // The child's end was seen first.
+        let failed = work(Err(anyhow!("`tidemill up` ended")), Duration::ZERO);
+        let signal = tokio::time::sleep(Duration::from_millis(50));
+        assert!(wait_unless_interrupted(failed, signal).await.unwrap().is_none());
     }
 }

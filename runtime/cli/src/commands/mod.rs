@@ -173,7 +173,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     match command {
-        Command::Demo(command) => command.run(output).await?,
+        Command::Demo(command) => return command.run(output).await,
         Command::New(command) => command.run(output)?,
         Command::Check(command) => command.run(&project()?, output)?,
         Command::Up(command) => command.run(place, output).await?,
