@@ -14,6 +14,7 @@ use tidemill_scoring::Scorer;
 
 use crate::{
     flights::{self, month_of, raw_key, window},
+    folder::check_room,
     reader::open_reader,
     server::Server,
 };
@@ -68,11 +69,16 @@ impl Year {
     }
 
     /// Predicts the month if a model is served, then stores its labels and waits for the pipeline.
+    ///
+    /// # Errors
+    /// Those of [`check_room`]; otherwise what the program or the store answered.
     pub fn play(&mut self, server: &Server, file: &str) -> Result<Month> {
+        check_room(&server.project)?;
         if server.champion("late")?.is_some() {
             let inputs = flights::inputs(server)?;
             let staged = format!("demo/{}.parquet", month_of(file));
-            server.create(&staged, std::fs::read(file)?)?;
+            let bytes = std::fs::read(file).with_context(|| format!("`{file}` cannot be read"))?;
+            server.create(&staged, bytes)?;
             self.failed += flights::send(server, &flights::requests(server, &inputs, &staged, None)?)?;
         }
         server.run_command(&["put", "flights", file])?;

@@ -35,12 +35,13 @@ impl Demo {
     /// Plays the months. `step` prints a line of progress.
     ///
     /// # Errors
-    /// `Input` for a folder that is not the demo's own; otherwise what the program or the store answered.
+    /// Those of [`folder::prepare`] and [`folder::check_room`]; otherwise what the program or the store answered.
     pub fn run(&self, step: &dyn Fn(&str)) -> Result<Summary> {
         let files = &self.files;
-        folder::prepare(&self.folder)?;
-        step("months of flights pass through `tidemill up` in order");
+        let _lock = folder::prepare(&self.folder)?;
+        step("`tidemill up` starts; for its first start on a machine it compiles the components");
         let server = Server::start(&self.tidemill, &folder::flights_project(&self.folder), &[])?;
+        step("months of flights pass through it in order");
         let mut year = Year::default();
         for file in files {
             let month = year.play(&server, file)?;

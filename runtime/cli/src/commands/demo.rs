@@ -11,9 +11,14 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use tidemill_app::Installation;
+use tidemill_app::{Installation, PROJECT_FILE, Project, serving_address};
 use tidemill_core::Error;
-use tidemill_demo::{flights, process, year::Demo as Year};
+use tidemill_demo::{
+    flights,
+    folder::{control_project, flights_project, is_own},
+    process,
+    year::Demo as Year,
+};
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::start::{say, stop_signal};
@@ -53,6 +58,7 @@ impl Demo {
             files: self.files()?,
             with_control: !self.no_control,
         };
+        check_stopped(&year.folder)?;
         let interrupt = stop_signal()?;
         say(&format!("{}\n", text::announce(&year)));
         let (next, folder) = (text::Next::new(&year), year.folder.clone());
@@ -96,6 +102,23 @@ impl Demo {
             ))
         })
     }
+}
+
+/// Fails where a project of an earlier demo is served: it is removed next, and its process would run on without it.
+fn check_stopped(folder: &Path) -> tidemill_core::Result<()> {
+    let projects = [flights_project(folder), control_project(folder)];
+    // In a folder without its file, the project would be one of the folders above.
+    let is_project = |project: &PathBuf| is_own(folder) && project.join(PROJECT_FILE).is_file();
+    for project in projects.into_iter().filter(is_project) {
+        let served = Project::find(Some(&project), None).ok().as_ref().and_then(serving_address);
+        if let Some(address) = served {
+            return Err(Error::conflict(format!(
+                "`{}` is served at {address}: stop that `tidemill up` first, or name another folder with `--dir`",
+                project.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn interrupted_error(folder: &Path) -> anyhow::Error {

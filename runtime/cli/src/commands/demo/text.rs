@@ -112,7 +112,7 @@ impl Next {
 pub(super) fn render(summary: &Summary, next: &Next) -> String {
     let has_model = summary.measurements.champion_digest.is_some();
     format!(
-        "{}\n\n{}\n\nThe project is there to look around:\n\n{}",
+        "{}\n\n{}\n\nThe project stays until the next demo in this folder removes it. To look around:\n\n{}",
         render_months(summary),
         render_claims(&summary.claims),
         next.render_text(has_model)
