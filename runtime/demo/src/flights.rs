@@ -15,7 +15,10 @@ use tidemill_core::{
 };
 use tidemill_ml::{Columns, Transform};
 
-use crate::{reader::open_reader, server::Server};
+use crate::{
+    reader::open_reader,
+    server::{Server, new_agent},
+};
 
 /// Rows in one request.
 const BATCH: usize = 256;
@@ -119,8 +122,7 @@ pub fn requests(server: &Server, inputs: &[String], table: &str, rows: Option<us
 
 /// The model's inputs, as its metadata names them: features and context.
 pub fn inputs(server: &Server) -> Result<Vec<String>> {
-    let url = format!("{}/v2/models/late", server.address);
-    let metadata: Value = ureq::get(url).call()?.body_mut().read_json()?;
+    let metadata = server.get_json("/v2/models/late")?;
     let inputs = metadata["inputs"].as_array().context("the model's metadata has no inputs")?;
     let names: Vec<String> = inputs.iter().filter_map(|i| i["name"].as_str().map(str::to_owned)).collect();
     ensure!(!names.is_empty(), "the model's metadata names no inputs: {metadata}");
@@ -134,7 +136,7 @@ pub fn send(server: &Server, requests: &[String]) -> Result<u64> {
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
-                let agent = ureq::Agent::new_with_defaults();
+                let agent = new_agent();
                 while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
                     if !send_one(&agent, &url, request) {
                         failed.fetch_add(1, Ordering::Relaxed);

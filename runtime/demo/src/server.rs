@@ -25,15 +25,28 @@ pub const ADDRESS_VARIABLE: &str = "TIDEMILL_ADDR";
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long the pipeline may take for a file.
+const PIPELINE_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// Lines of the log in the message about a process that ended.
+const LOG_LINES: usize = 5;
+
 /// How long reads of an unavailable store are retried.
 const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long `tidemill up` may take to end: a stage that runs finishes first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// A client of programs on this machine: it uses no proxy, whatever the environment names, and no request waits forever.
+pub fn new_agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder();
+    config.proxy(None).timeout_global(Some(REQUEST_TIMEOUT)).build().into()
+}
+
 /// A project with its running `tidemill up`.
 pub struct Server {
     process: ChildProcess,
+    agent: ureq::Agent,
     tidemill: PathBuf,
     /// The variables of the store, for commands.
     environment: Vec<(String, String)>,
@@ -51,9 +64,10 @@ impl Server {
     /// Runs `tidemill new` with the flights template, then `tidemill up` with these variables.
     pub fn start(tidemill: &Path, project: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         if project.exists() {
-            std::fs::remove_dir_all(project).with_context(|| format!("cannot empty {}", project.display()))?;
+            std::fs::remove_dir_all(project).with_context(|| format!("`{}` cannot be removed", project.display()))?;
         }
-        std::fs::create_dir_all(project.parent().context("the project needs a folder")?)?;
+        let folder = project.parent().context("the project needs a folder")?;
+        std::fs::create_dir_all(folder).with_context(|| format!("`{}` cannot be created", folder.display()))?;
         run(Command::new(tidemill).args(["new", "--template", "flights"]).arg(project))?;
         run(Command::new(tidemill).arg("check").env_remove(STORE_VARIABLE).current_dir(project))?;
         Self::up(tidemill, project, environment)
@@ -65,7 +79,8 @@ impl Server {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(project.with_extension("log"))?;
+            .open(log_file(project))
+            .with_context(|| format!("`{}` cannot be written", log_file(project).display()))?;
         let address = environment.iter().find(|(name, _)| *name == ADDRESS_VARIABLE);
         let mut command = Command::new(tidemill);
         command
@@ -76,16 +91,13 @@ impl Server {
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log);
-        let process = ChildProcess::spawn(&mut command).with_context(|| format!("cannot start {}", tidemill.display()))?;
+        let process = ChildProcess::spawn(&mut command).with_context(|| format!("`{}` cannot be started", tidemill.display()))?;
         let output = process.take_stdout().context("`tidemill up` has no output")?;
         let mut lines = BufReader::new(output).lines();
         let address = loop {
             let Some(line) = lines.next() else {
                 let status = process.terminate(STOP_TIMEOUT)?;
-                bail!(
-                    "`tidemill up` ended with {status} before it was ready; see {}",
-                    project.with_extension("log").display()
-                )
+                bail!("`tidemill up` ended with {status} before it was ready; {}", log_end(project))
             };
             if let Some((_, rest)) = line?.split_once("http://") {
                 let end = rest
@@ -106,6 +118,7 @@ impl Server {
         Ok(Self {
             environment: of_store.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             process,
+            agent: new_agent(),
             tidemill: tidemill.to_owned(),
             project: project.to_owned(),
             address,
@@ -133,11 +146,14 @@ impl Server {
 
     /// `{"quiet": …, "dead": …}`.
     pub fn status(&self) -> Result<serde_json::Value> {
-        let request = ureq::get(format!("{}/status", self.address))
-            .config()
-            .timeout_global(Some(REQUEST_TIMEOUT))
-            .build();
-        Ok(request.call()?.body_mut().read_json()?)
+        self.get_json("/status")
+    }
+
+    /// What the process answers to GET, which is JSON.
+    pub fn get_json(&self, path: &str) -> Result<serde_json::Value> {
+        let url = format!("{}{path}", self.address);
+        let mut answer = self.agent.get(&url).call().with_context(|| format!("no answer from {url}"))?;
+        answer.body_mut().read_json().with_context(|| format!("no JSON from {url}"))
     }
 
     /// Sends SIGKILL.
@@ -159,9 +175,14 @@ impl Server {
     /// Waits until `retrain` decided on the window with this start and the pipeline is idle.
     pub fn wait_for_decision(&self, model: &str, start: &str) -> Result<()> {
         let key = format!("decisions/{model}/{start}.json");
-        let patience = Instant::now() + Duration::from_secs(900);
+        let patience = Instant::now() + PIPELINE_TIMEOUT;
         while self.json::<serde_json::Value>(&key)?.is_none() {
-            ensure!(Instant::now() < patience, "`{key}` was not there within 15 minutes");
+            ensure!(
+                Instant::now() < patience,
+                "`{key}` is not there after {} s; {}",
+                PIPELINE_TIMEOUT.as_secs(),
+                self.advice()
+            );
             self.is_idle()?;
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -170,28 +191,41 @@ impl Server {
 
     /// Waits until the pipeline is idle.
     pub fn wait_until_idle(&self) -> Result<()> {
-        let patience = Instant::now() + Duration::from_secs(900);
+        let patience = Instant::now() + PIPELINE_TIMEOUT;
         while Instant::now() < patience {
             if self.is_idle()? {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        bail!("the chain did not come to rest within 15 minutes")
+        bail!("the pipeline is not idle after {} s; {}", PIPELINE_TIMEOUT.as_secs(), self.advice())
     }
 
     /// Whether the pipeline is idle; `false` while the store is unavailable.
     fn is_idle(&self) -> Result<bool> {
+        if let Some(status) = self.process.find_status()? {
+            bail!("`tidemill up` ended with {status}; {}", log_end(&self.project))
+        }
         let status = match self.status() {
             Err(_) if self.store.bucket().is_some() => return Ok(false),
             other => other?,
         };
         ensure!(
             status["dead"] == 0,
-            "events failed for good: `tidemill events` in {} lists them",
-            self.project.display()
+            "{} events failed for good, which must not happen here; {}",
+            status["dead"],
+            self.advice()
         );
         Ok(status["quiet"] == true)
+    }
+
+    /// Where to look for the cause of a failure.
+    fn advice(&self) -> String {
+        format!(
+            "in `{}`, `tidemill events` lists what waits or failed; its log is `{}`",
+            self.project.display(),
+            log_file(&self.project).display()
+        )
     }
 
     /// Reads a JSON object.
@@ -237,18 +271,77 @@ impl Server {
     /// Stops the process and waits for its end.
     pub fn stop(self) -> Result<()> {
         let status = self.process.terminate(STOP_TIMEOUT).context("`tidemill up` does not end")?;
-        ensure!(status.success(), "`tidemill up` ended with {status}");
+        ensure!(status.success(), "`tidemill up` ended with {status}; {}", log_end(&self.project));
         Ok(())
     }
 }
 
+/// What `tidemill up` writes to its standard error.
+fn log_file(project: &Path) -> PathBuf {
+    project.with_extension("log")
+}
+
+/// The last lines of the log, for a message.
+fn log_end(project: &Path) -> String {
+    let path = log_file(project);
+    let text = std::fs::read(&path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    match lines.split_at(lines.len().saturating_sub(LOG_LINES)).1 {
+        [] => format!("its log `{}` is empty", path.display()),
+        last => format!("its log `{}` ends with\n{}", path.display(), last.join("\n")),
+    }
+}
+
+/// Runs a command of `tidemill` to its end. Its variables are in no message: they may be secrets.
 fn run(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown = format!("tidemill {}", words.join(" "));
+    let output = command.output().with_context(|| format!("`{shown}` cannot be run"))?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    let message = message.trim();
     ensure!(
         output.status.success(),
-        "{command:?} failed ({}):\n{}",
+        "`{shown}` failed ({}): {}",
         output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
+        message.strip_prefix("error: ").unwrap_or(message)
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_command_is_shown_without_its_variables() -> Result<()> {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo 'error: the disk is full' >&2; exit 5"])
+            .env("AWS_SECRET_ACCESS_KEY", "hush");
+        let error = run(&mut command).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`tidemill -c ") && error.ends_with("failed (exit status: 5): the disk is full"),
+            "{error}"
+        );
+        assert!(!error.contains("hush"), "{error}");
+        run(Command::new("sh").args(["-c", "exit 0"]))
+    }
+
+    #[test]
+    fn the_end_of_the_log_is_shown() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let project = folder.path().join("flights");
+        assert!(log_end(&project).ends_with("flights.log` is empty"));
+        let lines: Vec<String> = (1..=9).map(|n| format!("line {n}\n\n")).collect();
+        std::fs::write(log_file(&project), lines.concat())?;
+        let end = log_end(&project);
+        assert!(end.contains("ends with\nline 5\nline 6") && end.ends_with("line 9"), "{end}");
+        Ok(())
+    }
+
+    #[test]
+    fn this_machine_is_reached_without_a_proxy() {
+        assert!(new_agent().config().proxy().is_none());
+    }
 }

@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{flights, server::Server};
+use crate::{
+    flights,
+    server::{Server, new_agent},
+};
 
 /// The observations of clients while the champion changed.
 #[derive(Default)]
@@ -33,7 +36,7 @@ pub fn under_load(server: &Server, file: &str) -> Result<Swaps> {
         for client in 0..4 {
             let (requests, url, stop, asked, failed) = (&requests, &url, &stop, &asked, &failed);
             scope.spawn(move || {
-                let agent = ureq::Agent::new_with_defaults();
+                let agent = new_agent();
                 // Each request has its own row and a new id.
                 for (n, request) in requests.iter().cycle().skip(client * 997).enumerate() {
                     if stop.load(Ordering::Relaxed) {
