@@ -11,6 +11,8 @@ mod bad_input;
 mod conventions;
 /// The process is killed at each step of a chain.
 mod crash;
+/// `tidemill demo`: a month, and interrupted.
+mod demo;
 /// `tidemill deploy sam` and `tidemill deploy spin`.
 mod deploy;
 /// `tidemill dev`: edits take effect or are refused with their place, and nothing is lost.

@@ -9,4 +9,4 @@ pub mod proxy;
 pub mod seaweedfs;
 pub mod snapshot;
 
-pub use tidemill_demo::{flights, reader, server};
+pub use tidemill_demo::{flights, process, reader, server};
