@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use jiff::{ToSpan as _, civil::Date};
-use tidemill_core::{Digest, Host as _, Table};
+use tidemill_core::{Digest, Host as _, Table, text::quoted_list};
 
 use crate::{
     flights::{self, month_of},
@@ -41,8 +41,10 @@ pub fn run(tidemill: &Path, project: &Path, files: &[String], step: &dyn Fn(&str
         let month = year.play(&server, &path)?;
         drifted += usize::from(month.drifted > 0);
         step(&format!(
-            "control {}: {} flights, drifted: {:?}",
-            month.month, month.rows, month.drifted_columns
+            "control {}: {} flights, drifted columns: {}",
+            month.month,
+            month.rows,
+            quoted_list(&month.drifted_columns)
         ));
     }
     let retrainings = months::retrainings(&server)?.len();

@@ -10,7 +10,7 @@ use crate::server::Server;
 /// Opens the store of a project to read all of it, and to write under `demo/<purpose>/`.
 ///
 /// # Errors
-/// If the SQL engine can't be started.
+/// If the SQL engine cannot be started.
 pub fn open_reader(server: &Server, purpose: &str) -> Result<RunHost> {
     let sql = SqlEngine::new(SqlOptions {
         cache_dir: server.project.join(".tidemill/demo-cache"),

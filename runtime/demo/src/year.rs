@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use tidemill_core::text::plural;
 
 use crate::{
     control::{self, Control},
@@ -46,11 +47,11 @@ impl Demo {
         for file in files {
             let month = year.play(&server, file)?;
             step(&format!(
-                "{}: {} flights, {} predicted, {} columns drifted, champion {}",
+                "{}: {} flights, {} predicted, {} drifted, champion {}",
                 month.month,
                 month.rows,
                 month.predicted,
-                month.drifted,
+                plural(month.drifted_columns.len(), "column"),
                 month.champion.map_or("none yet".into(), |v| format!("v{v}"))
             ));
         }
@@ -90,8 +91,9 @@ impl Demo {
         step("the control: from April on, days drawn from January to March");
         let control = control::run(&self.tidemill, &folder::control_project(&self.folder), files, step)?;
         step(&format!(
-            "control: {} windows drifted, {} retrainings",
-            control.drifted, control.retrainings
+            "control: {} drifted, {}",
+            plural(control.drifted, "month"),
+            plural(control.retrainings, "retraining")
         ));
         Ok(Some(control))
     }

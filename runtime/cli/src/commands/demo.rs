@@ -42,7 +42,7 @@ pub(crate) struct Demo {
     /// The folder with the months of flights, `2013-01.parquet` to `2013-12.parquet`; default: the installed one.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// Play the first months alone.
+    /// How many months to play, from January on. The first model is trained after the third.
     #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=12))]
     months: u8,
     /// Skip the control, a second year without drift.
@@ -84,7 +84,7 @@ impl Demo {
         let data = self.data()?;
         flights::files(&data, self.months.into()).map_err(|error| match flights::count_months(&data) {
             0 => error.into(),
-            there => with_hint(error, format!("`--months {there}` plays what is there")),
+            there => with_hint(error, format!("`--months {there}` plays the months that are there")),
         })
     }
 
