@@ -27,7 +27,7 @@ fn mistakes_teach_and_leave_nothing() -> Result<()> {
         (&["--set", "trainer", "x"], 2, &["`trainer` is not `name=value`"]),
         (&["--set", "trainer=trees", "--set", "trainer=linear", "x"], 3, &["set twice"]),
         (&["full"], 3, &["`full` is not empty"]),
-        (&["full/there"], 3, &["is not empty"]),
+        (&["full/there"], 3, &["`full/there` is a file"]),
         (&["2nd"], 3, &["`2nd`", "begins with a letter"]),
         // The project's name is a prefix that its stage would write to, and this one is the host's.
         (&["--template", "stage-js", "outcomes"], 2, &["may not write `outcomes/**`"]),

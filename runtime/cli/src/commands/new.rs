@@ -73,7 +73,8 @@ impl New {
         output.print(&made, |made| {
             let next = made.next.iter().map(|line| format!("  {line}\n"));
             format!(
-                "created `{}` from the template `{}`; its README.md says more. Next, and what follows `tidemill up` in another shell:\n\n{}",
+                "created `{}` from the template `{}`; its README.md says more. Type next (`tidemill up` runs on: what follows it goes into another \
+                 shell, in the same folder):\n\n{}",
                 made.dir,
                 made.template,
                 next.collect::<String>()
@@ -116,18 +117,19 @@ struct Choice {
 
 /// Says that the folder is not named as clap would.
 fn missing_folder() -> ! {
-    let message = "the folder <DIR> is not given: `tidemill new [--template <TEMPLATE>] <DIR>`; in a terminal it is asked for\n";
+    let message = "name the project's folder: `tidemill new [--template <TEMPLATE>] <DIR>`; in a terminal, `tidemill new` asks for it\n";
     super::Arguments::command()
         .error(ErrorKind::MissingRequiredArgument, message)
         .exit()
 }
 
 fn check_empty(dir: &Path) -> Result<()> {
-    let is_taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-    match is_taken || dir.is_file() {
-        true => Err(Error::input(format!("`{}` is not empty; name a new folder", dir.display()))),
-        false => Ok(()),
-    }
+    let problem = match fs::read_dir(dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => "is not empty",
+        Err(_) if dir.is_file() => "is a file",
+        _ => return Ok(()),
+    };
+    Err(Error::input(format!("`{}` {problem}; name a new folder", dir.display())))
 }
 
 /// The lines to type, each as it is.
@@ -184,7 +186,8 @@ fn project_name(dir: &Path) -> Result<String> {
         return Ok(name.to_owned());
     }
     Err(Error::input(format!(
-        "the folder's name `{name}` becomes the project's: it begins with a letter and has letters, digits, `-`, `_`, `.` and spaces alone"
+        "the folder's name becomes the project's, and `{name}` cannot be one: a name begins with a letter and has only letters, digits, \
+         `-`, `_`, `.` and spaces"
     )))
 }
 
@@ -221,9 +224,9 @@ fn write_all(dir: &Path, files: &[RenderedFile]) -> anyhow::Result<()> {
 
 fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("the folder `{}` cannot be created", folder.display()))?;
     }
-    fs::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
+    fs::write(path, bytes).with_context(|| format!("`{}` cannot be written", path.display()))
 }
 
 #[cfg(test)]

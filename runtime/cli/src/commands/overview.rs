@@ -88,7 +88,7 @@ fn is_in_project() -> bool {
 impl Overview {
     fn outside() -> Self {
         let next = vec![
-            step("tidemill demo", "see a year of flights: trained, watched, trained again"),
+            step("tidemill demo", "play a year of flights: a model is trained and retrained"),
             step("tidemill new <folder>", "make a project; `tidemill new --list` lists the templates"),
             step("tidemill --help", "list all commands"),
         ];
@@ -149,7 +149,11 @@ impl ProjectState {
         match (&self.last_run, dataset) {
             (None, Some(dataset)) => steps.push(step(
                 format!("tidemill put {dataset} <file>"),
-                "store data: each file starts the pipeline",
+                match self.address {
+                    Some(_) => "store data: each file starts the pipeline",
+                    // `tidemill up`, the step before, runs on.
+                    None => "in another shell: each file starts the pipeline",
+                },
             )),
             (None, None) => (),
             (Some(_), _) => steps.push(step("tidemill runs", "list what ran, and what runs now")),
@@ -185,7 +189,7 @@ impl ModelState {
     fn render_text(&self) -> String {
         match (self.champion, self.as_of) {
             (Some(version), Some(as_of)) => format!("{}@{version}, data until {}", self.model, as_of.strftime("%F %R")),
-            _ => format!("{} has none yet", self.model),
+            _ => format!("none yet for `{}`", self.model),
         }
     }
 }

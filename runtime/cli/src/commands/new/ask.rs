@@ -64,4 +64,4 @@ pub(super) fn parameters(template: &Template, set: &[(String, String)]) -> anyho
     Ok(values)
 }
 
-const NOTHING_CREATED: &str = "the question was not answered, and nothing was created";
+const NOTHING_CREATED: &str = "the question was not answered: nothing was created";
