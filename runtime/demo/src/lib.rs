@@ -4,6 +4,8 @@
 //! It uses the `tidemill` command and its HTTP interface, as a user would, and only reads the store. Measurements and tests drive the same
 //! [`server`].
 
+pub mod claims;
+mod command;
 pub mod control;
 pub mod flights;
 pub mod folder;

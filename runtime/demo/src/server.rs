@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tidemill_core::{ErrorKind, record::ModelAlias};
 use tidemill_host::Store;
 
-use crate::process::ChildProcess;
+use crate::{command::run, process::ChildProcess};
 
 /// The variable with the location of the store.
 pub const STORE_VARIABLE: &str = "TIDEMILL_STORE";
@@ -293,40 +293,9 @@ fn log_end(project: &Path) -> String {
     }
 }
 
-/// Runs a command of `tidemill` to its end. Its variables are in no message: they may be secrets.
-fn run(command: &mut Command) -> Result<()> {
-    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-    let shown = format!("tidemill {}", words.join(" "));
-    let output = command.output().with_context(|| format!("`{shown}` cannot be run"))?;
-    let message = String::from_utf8_lossy(&output.stderr);
-    let message = message.trim();
-    ensure!(
-        output.status.success(),
-        "`{shown}` failed ({}): {}",
-        output.status,
-        message.strip_prefix("error: ").unwrap_or(message)
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_failed_command_is_shown_without_its_variables() -> Result<()> {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", "echo 'error: the disk is full' >&2; exit 5"])
-            .env("AWS_SECRET_ACCESS_KEY", "hush");
-        let error = run(&mut command).unwrap_err().to_string();
-        assert!(
-            error.starts_with("`tidemill -c ") && error.ends_with("failed (exit status: 5): the disk is full"),
-            "{error}"
-        );
-        assert!(!error.contains("hush"), "{error}");
-        run(Command::new("sh").args(["-c", "exit 0"]))
-    }
 
     #[test]
     fn the_end_of_the_log_is_shown() -> Result<()> {

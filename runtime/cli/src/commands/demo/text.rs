@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use tidemill_demo::{
+    claims::Claim,
     flights::{data_file, month_of},
     folder::flights_project,
     months::{Month, Retraining},
-    summary::{Claim, FIRST_QUARTER, Summary},
+    summary::{FIRST_QUARTER, Summary},
     year::Demo,
 };
 
