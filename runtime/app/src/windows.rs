@@ -79,7 +79,12 @@ impl WindowSource for LogWindows {
 pub(crate) async fn read_closed(log: &DurableLog, store: &Store, pipeline: &Pipeline) {
     for model in pipeline.models.keys() {
         let windows = store.list_all(&Prefix::Windows.under(model)).await.unwrap_or_default();
-        if let Some(Key::Window { start, .. }) = windows.last().and_then(|meta| Key::parse(&meta.key)) {
+        // A stray file may sort behind all windows.
+        let last = windows.iter().rev().find_map(|meta| match Key::parse(&meta.key)? {
+            Key::Window { start, .. } => Some(start),
+            _ => None,
+        });
+        if let Some(start) = last {
             log.set_closed(model, start);
         }
     }

@@ -117,6 +117,7 @@ impl FlowState {
         if let Err(error) = self.scan(true).await {
             tracing::warn!("not everything could be listed; it is listed again: {error}");
         }
+        self.note_started();
         self.mark_windows_due();
         Ok(())
     }
@@ -378,19 +379,17 @@ impl FlowState {
         self.begin_closing();
         let (mut is_complete, mut result) = (true, Ok(()));
         for dataset in self.coordinator.datasets() {
-            let Some(held_back) = self.held_back_files(&dataset) else {
+            let Some(before) = self.settled_before(&dataset) else {
                 is_complete = false;
                 continue;
             };
-            is_complete &= held_back.is_empty();
             let mut closed = Vec::new();
-            let closing = self.coordinator.close_windows(&dataset, &held_back, &mut closed).await;
+            let may_close = |key: &str| self.may_close(&dataset, key, before);
+            let closing = self.coordinator.close_windows(&dataset, &may_close, &mut closed).await;
             for key in closed {
                 result = result.and(self.ingest(&key).await);
             }
-            if closing.is_ok() {
-                self.note_closed(&dataset, &held_back);
-            }
+            is_complete &= closing.is_ok() && self.note_closed(&dataset, before);
             result = result.and(closing);
         }
         self.end_closing(is_complete && result.is_ok());

@@ -49,8 +49,9 @@ impl QueueSource {
             Delivered::Settled(Disposition::Committed(record)) => {
                 self.flow.route_outcome(&record, &item.trigger_id(), None).await?;
                 if StagePolicy::for_stage(&item.stage).advances_watermark {
-                    self.flow.coordinator.note_validation(&item.resource, &item.trigger_id());
+                    // First here: a file that the coordinator knows of has its arrival.
                     self.flow.note_validated(item, &record);
+                    self.flow.coordinator.note_validation(&item.resource, &item.trigger_id());
                     self.flow.mark_windows_due();
                 }
                 global().record_delivered(&item.stage, &item.resource);

@@ -22,6 +22,7 @@ use tidemill_worker::Coordinator;
 use tokio::sync::Notify;
 
 use crate::{
+    clock,
     options::FlowOptions,
     queue::{Queue, QueueItem},
     watch::SettlingFiles,
@@ -54,6 +55,8 @@ struct Inner {
     /// By trigger id.
     dead: BTreeMap<String, DeadLetter>,
     windows: Windows,
+    /// The end of the start, in Unix milliseconds.
+    started: i64,
     /// Data files since the windows of their dataset were closed: by dataset and key, when the upload became known.
     validated: BTreeMap<String, BTreeMap<String, i64>>,
     /// Outcomes that could not be read at the start.
@@ -195,30 +198,45 @@ impl FlowState {
         }
     }
 
-    /// The data files that close no window of the dataset yet: an upload that became known before theirs is not settled. `None` if all that
-    /// is new waits so.
-    pub(crate) fn held_back_files(&self, dataset: &str) -> Option<BTreeSet<String>> {
+    /// What was queued so far was in the store before the start, in an order that is not known.
+    pub(crate) fn note_started(&self) {
+        self.inner.lock().started = clock::now();
+    }
+
+    /// A time before which no upload became known that is not settled; `None` if all that is new came later.
+    pub(crate) fn settled_before(&self, dataset: &str) -> Option<i64> {
+        // First the clock: what becomes known meanwhile is later.
+        let now = clock::now();
         let is_of_dataset = |item: &QueueItem| item.resource == dataset && StagePolicy::for_stage(&item.stage).advances_watermark;
         let queued = self.queue.oldest_arrival(is_of_dataset);
         let settling = self.settling.oldest_arrival(&Prefix::Raw.under(dataset));
         let Some(oldest) = queued.into_iter().chain(settling).min() else {
-            return Some(BTreeSet::new());
+            return Some(now.saturating_add(1));
         };
         let inner = self.inner.lock();
         let new = inner.validated.get(dataset)?;
-        let held: BTreeSet<String> = new
-            .iter()
-            .filter(|(_, arrived)| **arrived >= oldest)
-            .map(|(key, _)| key.clone())
-            .collect();
-        (held.len() < new.len()).then_some(held)
+        new.values().any(|arrived| *arrived < oldest).then_some(oldest)
     }
 
-    /// The windows of the dataset that its files pass are closed, but for these files.
-    pub(crate) fn note_closed(&self, dataset: &str, held_back: &BTreeSet<String>) {
-        if let Some(new) = self.inner.lock().validated.get_mut(dataset) {
-            new.retain(|key, _| held_back.contains(key));
+    /// Whether a data file's upload became known before this time. What was validated before the start counts from when all is settled that
+    /// was queued at the start.
+    pub(crate) fn may_close(&self, dataset: &str, key: &str, before: i64) -> bool {
+        let inner = self.inner.lock();
+        match inner.validated.get(dataset).and_then(|new| new.get(key)) {
+            Some(arrived) => *arrived < before,
+            None => inner.started < before,
         }
+    }
+
+    /// Notes that windows are closed by the files whose uploads became known before this time. Returns whether no others wait.
+    pub(crate) fn note_closed(&self, dataset: &str, before: i64) -> bool {
+        let mut inner = self.inner.lock();
+        let is_start_settled = inner.started < before;
+        let Some(new) = inner.validated.get_mut(dataset) else {
+            return is_start_settled;
+        };
+        new.retain(|_, arrived| *arrived >= before);
+        is_start_settled && new.is_empty()
     }
 }
 
@@ -258,29 +276,61 @@ mod tests {
         state.queue.acknowledge(item, true);
     }
 
+    /// Whether the data file of an upload may close windows; `None` if none may.
+    fn may_close(state: &FlowState, name: &str) -> Option<bool> {
+        let before = state.settled_before("d")?;
+        Some(state.may_close("d", &format!("raw/d/{name}"), before))
+    }
+
     #[test]
     fn an_upload_holds_back_what_came_after_it_alone() {
         let state = state();
-        let held = |names: &[&str]| Some(names.iter().map(|name| format!("raw/d/{name}")).collect::<BTreeSet<String>>());
         let [a, b, c, d] = [("a", 10), ("b", 20), ("c", 30), ("d", 40)].map(|(name, arrived)| upload(name, arrived));
-        assert_eq!(state.held_back_files("d"), held(&[]), "nothing waits");
+        assert_eq!(may_close(&state, "x"), Some(true), "nothing waits");
         state.queue.put(vec![a.clone(), b.clone(), c.clone()], None);
         settle(&state, &b);
-        assert_eq!(state.held_back_files("d"), None, "`a` came before");
+        assert_eq!(may_close(&state, "b"), None, "`a` came before");
         settle(&state, &a);
-        assert_eq!(state.held_back_files("d"), held(&[]), "`c` came after both");
-        state.note_closed("d", &BTreeSet::new());
+        assert_eq!(state.settled_before("d"), Some(30), "`c` came after both");
+        assert_eq!((may_close(&state, "a"), may_close(&state, "b")), (Some(true), Some(true)));
+        // Validated while windows are being closed: it is looked at the next time.
+        settle(&state, &c);
+        assert!(!state.may_close("d", "raw/d/c", 30));
+        assert!(!state.note_closed("d", 30));
         state.queue.put(vec![d.clone(), upload("e", 50)], None);
         settle(&state, &d);
-        assert_eq!(state.held_back_files("d"), None);
-        settle(&state, &c);
         assert_eq!(
-            state.held_back_files("d"),
-            held(&[]),
+            state.settled_before("d"),
+            Some(50),
             "`e` came after all of them, and more will come"
         );
+        assert_eq!((may_close(&state, "c"), may_close(&state, "d")), (Some(true), Some(true)));
         state.queue.put(vec![upload("older", 35)], None);
-        assert_eq!(state.held_back_files("d"), held(&["d"]));
-        assert_eq!(state.held_back_files("other"), held(&[]));
+        assert_eq!((may_close(&state, "c"), may_close(&state, "d")), (Some(true), Some(false)));
+        assert!(!state.note_closed("d", 35));
+        assert_eq!(may_close(&state, "d"), None);
+        assert!(state.settled_before("other").is_some());
+    }
+
+    #[test]
+    fn what_was_validated_before_the_start_waits_for_what_was_queued_then() {
+        let state = state();
+        let (first, second) = (upload("first", 10), upload("second", 15));
+        state.queue.put(vec![first.clone(), second.clone()], None);
+        state.note_started();
+        settle(&state, &first);
+        assert_eq!(state.settled_before("d"), Some(15));
+        assert_eq!(
+            (may_close(&state, "first"), may_close(&state, "earlier")),
+            (Some(true), Some(false))
+        );
+        assert!(!state.note_closed("d", 15), "`earlier` has closed no window");
+        settle(&state, &second);
+        assert_eq!(
+            (may_close(&state, "second"), may_close(&state, "earlier")),
+            (Some(true), Some(true))
+        );
+        let before = state.settled_before("d").unwrap();
+        assert!(state.note_closed("d", before));
     }
 }

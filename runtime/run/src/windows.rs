@@ -3,7 +3,7 @@
 //! `windows/<model>/<start>.json` names the window's predictions by content. The files that hold them are listed in
 //! `logs/<model>/<start>.json` instead: how the log was cut into files is not reproducible.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -65,15 +65,15 @@ pub struct WindowCloser<'a> {
     pub manifest: &'a mut Manifest,
     /// The prediction log.
     pub windows: &'a dyn WindowSource,
-    /// Keys of data files that close no window yet: uploads that came before theirs are not settled.
-    pub held_back: &'a BTreeSet<String>,
+    /// Whether the data file with this key may close a window: the uploads that came before its own are settled.
+    pub may_close: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 impl WindowCloser<'_> {
     /// Closes all windows of `model` that the data has passed, in order. Keys of closed windows go to `closed`, also where a later one
     /// fails.
     pub async fn close_model(&mut self, model: &str, policy: WindowPolicy, closed: &mut Vec<String>) -> Result<()> {
-        let passing = self.manifest.files().iter().filter(|file| !self.held_back.contains(&file.data));
+        let passing = self.manifest.files().iter().filter(|file| (self.may_close)(&file.data));
         let Some(watermark) = passing.map(|file| passed_time(file, policy.window)).max() else {
             return Ok(());
         };

@@ -101,9 +101,9 @@ impl Coordinator {
     /// Closes all windows of the dataset's models that its data has passed. Their keys go to `closed`. One model's trouble does not stop the
     /// others: the error is the first of them.
     ///
-    /// The caller makes sure that all uploads are settled that came before a file that may close a window (see
-    /// [`undecided_file`](Self::undecided_file)); data files with the keys `held_back` close none.
-    pub async fn close_windows(&self, dataset: &str, held_back: &BTreeSet<String>, closed: &mut Vec<String>) -> Result<()> {
+    /// `may_close` says of a data file's key whether the uploads that came before its own are settled (see also
+    /// [`undecided_file`](Self::undecided_file)); it is asked after the manifest is up to date.
+    pub async fn close_windows(&self, dataset: &str, may_close: &(dyn Fn(&str) -> bool + Sync), closed: &mut Vec<String>) -> Result<()> {
         let mut manifests = self.manifests.lock().await;
         let manifest = self.update_manifest(&mut manifests, dataset).await?;
         let mut all = Ok(());
@@ -116,7 +116,7 @@ impl Coordinator {
                 store: &self.store,
                 manifest: &mut *manifest,
                 windows: &*self.windows,
-                held_back,
+                may_close,
             };
             let result = closer.close_model(name, policy, closed).await;
             all = all.and(result.map_err(|e| e.context(format!("cannot close windows of `{name}`"))));
@@ -238,7 +238,7 @@ mod tests {
 
     async fn close(coordinator: &Coordinator) -> Vec<String> {
         let mut closed = Vec::new();
-        coordinator.close_windows("d", &BTreeSet::new(), &mut closed).await.unwrap();
+        coordinator.close_windows("d", &|_: &str| true, &mut closed).await.unwrap();
         closed
     }
 
