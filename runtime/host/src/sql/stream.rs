@@ -3,6 +3,7 @@
 //! The reading side enforces the time limit by interrupting the query; dropping the reader ends the thread.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -46,7 +47,9 @@ impl QueryStream {
             .name("sql".into())
             .stack_size(STACK_SIZE)
             .spawn(move || {
-                if let Err(error) = stream_query(&session, &job, &sender) {
+                // Without a word from here, rows that are missing would look like the end.
+                let streamed = catch_unwind(AssertUnwindSafe(|| stream_query(&session, &job, &sender)));
+                if let Err(error) = streamed.unwrap_or_else(|_| Err(Error::bug("the thread of a query ended without a result"))) {
                     let _ = sender.send(Err(error));
                 }
             })

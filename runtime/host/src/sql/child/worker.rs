@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     sync::mpsc::{Receiver, channel},
     time::Duration,
@@ -37,7 +38,7 @@ pub fn run_sql_worker() -> ExitCode {
     let (sender, requests) = channel();
     let worker = std::thread::Builder::new()
         .name("sql-worker".into())
-        .spawn(move || serve(&setup, &requests));
+        .spawn(move || serve_to_the_end(&setup, &requests));
     if let Err(error) = worker {
         eprintln!("error: a process for SQL has no thread: {error}");
         return ExitCode::FAILURE;
@@ -65,6 +66,12 @@ fn outlive_termination() -> Option<(tokio::runtime::Runtime, tokio::signal::unix
 #[cfg(not(unix))]
 fn outlive_termination() {}
 
+/// Serves, and ends this process: also after a panic, or the parent would wait for its deadline.
+fn serve_to_the_end(setup: &Setup, requests: &Receiver<Request>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| serve(setup, requests)));
+    end_process()
+}
+
 /// Answers requests until nobody reads the answers.
 fn serve(setup: &Setup, requests: &Receiver<Request>) {
     let mut output = io::stdout().lock();
@@ -72,7 +79,7 @@ fn serve(setup: &Setup, requests: &Receiver<Request>) {
         Ok(worker) => worker,
         Err(error) => {
             let _ = wire::write(&mut output, &Reply::Failed(error), &[]);
-            end_process()
+            return;
         }
     };
     let mut send = |reply: &Reply, body: &[u8]| wire::write(&mut output, reply, body).is_ok();
@@ -81,7 +88,6 @@ fn serve(setup: &Setup, requests: &Receiver<Request>) {
         let (reply, body) = worker.answer(request).unwrap_or_else(|error| (Reply::Failed(error), Vec::new()));
         is_heard = send(&reply, &body);
     }
-    end_process()
 }
 
 struct Worker {
