@@ -65,7 +65,9 @@ fn listen_error(address: SocketAddr, error: &io::Error) -> ListenError {
 /// Blocks for up to two seconds if the address file names a process that is gone.
 pub fn serving_address(project: &Project) -> Option<String> {
     let address = project.running_address()?;
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PROBE_TIMEOUT)).build().into();
+    // It is on this machine, whatever proxy the environment names.
+    let config = ureq::Agent::config_builder().proxy(None);
+    let agent: ureq::Agent = config.timeout_global(Some(PROBE_TIMEOUT)).build().into();
     agent.get(format!("{address}/healthz")).call().ok()?;
     Some(address)
 }

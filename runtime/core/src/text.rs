@@ -53,12 +53,12 @@ pub fn plural(count: usize, noun: &str) -> String {
 /// The first characters of a text that may be long, for a message.
 ///
 /// ```
-/// use tidemill_core::text::shorten;
+/// use tidemill_core::text::truncate;
 ///
-/// assert_eq!(shorten("flights", 10), "flights");
-/// assert_eq!(shorten("flights", 3), "fli…");
+/// assert_eq!(truncate("flights", 10), "flights");
+/// assert_eq!(truncate("flights", 3), "fli…");
 /// ```
-pub fn shorten(text: &str, characters: usize) -> String {
+pub fn truncate(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -9,7 +9,7 @@ use tidemill_core::{
     Digest, Error, ErrorKind, Result, Trigger, layout,
     pipeline::{Node, NodeSettings},
     record::OutcomeRecord,
-    text::shorten,
+    text::truncate,
     time::parse_as_of,
     trigger_id,
 };
@@ -266,7 +266,7 @@ impl Delivery {
             resource: node.resource.clone(),
             trigger: self.trigger.clone(),
             kind: error.kind,
-            message: shorten(&error.message, MAX_MESSAGE_LENGTH),
+            message: truncate(&error.message, MAX_MESSAGE_LENGTH),
             attempt: self.count.attempt,
             depth: self.depth,
             dropped: false,

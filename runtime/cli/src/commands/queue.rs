@@ -15,7 +15,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The items of the queue as `GET /events` lists them; `None` if no process serves the project.
 pub(crate) fn fetch_queue(project: &Project) -> Option<Vec<Value>> {
     let address = project.running_address()?;
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
+    // It is on this machine, whatever proxy the environment names.
+    let config = ureq::Agent::config_builder().proxy(None);
+    let agent: ureq::Agent = config.timeout_global(Some(TIMEOUT)).build().into();
     let mut response = agent.get(format!("{address}/events")).call().ok()?;
     serde_json::from_slice(&response.body_mut().read_to_vec().ok()?).ok()
 }

@@ -7,7 +7,7 @@ use tidemill_app::{App, ListenError, ModelState, PredictionServer, listen};
 
 use super::{
     ProjectPlace,
-    start::{Listening, describe_model, stop_signal, watch_activity},
+    start::{Listening, describe_model, stop_signal, unless_stopped, watch_activity},
 };
 use crate::output::{Output, with_hint, write_stdout};
 
@@ -26,9 +26,8 @@ impl Serve {
         let listener = listen(&self.listening.addr).await.map_err(listen_error)?;
         let app = App::open(project)?;
         let lines = watch_activity();
-        let server = app.serve_predictions(listener, &self.listening.settings()).await?;
-        // Before the address is printed: a program that reads it may stop this one immediately.
-        let stop = stop_signal()?;
+        let (mut stop, settings) = (Box::pin(stop_signal()?), self.listening.settings());
+        let server = unless_stopped(&mut stop, app.serve_predictions(listener, &settings)).await??;
         print_ready(&server, app.models().await.unwrap_or_default(), output)?;
         stop.await;
         let stopped = server.shutdown().await;

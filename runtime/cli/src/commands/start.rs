@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tidemill_app::{DEFAULT_ADDRESS, ModelState, ServeSettings};
 use tidemill_observe::{Activity, ActivityLines};
@@ -63,6 +63,21 @@ pub(super) fn watch_activity() -> Arc<ActivityLines> {
 /// Writes a line to the standard error. One that cannot be written is lost: what is served must not end for that.
 pub(super) fn say(line: &str) {
     let _lost = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// What a start returns, unless the process is asked to stop before: the first process of a container is not ended by the signal itself.
+///
+/// # Errors
+/// That it was stopped.
+pub(super) async fn unless_stopped<T>(
+    stop: &mut (impl Future<Output = ()> + Unpin),
+    starting: impl Future<Output = T>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        biased;
+        () = stop => Err(anyhow!("stopped by a signal before it was ready")),
+        started = starting => Ok(started),
+    }
 }
 
 /// Completes when the process is asked to stop. Signals are caught from this call on, not from the first poll.

@@ -13,7 +13,7 @@ use tidemill_observe::ActivityLines;
 
 use super::{
     ProjectPlace,
-    start::{Listening, describe_model, stop_signal, watch_activity},
+    start::{Listening, describe_model, stop_signal, unless_stopped, watch_activity},
 };
 use crate::output::{Output, with_hint, write_stdout};
 
@@ -63,10 +63,9 @@ impl Up {
             write_stdout(overview.render_text().as_bytes())?;
         }
         let lines = watch_activity();
-        let running = app.serve(listener, self.settings()).await;
+        let mut stop = Box::pin(stop_signal()?);
+        let running = unless_stopped(&mut stop, app.serve(listener, self.settings())).await?;
         let running = running.map_err(|error| already_running_error(app.project()).unwrap_or_else(|| error.into()))?;
-        // Before the address is printed: a program that reads it may stop this one immediately.
-        let stop = stop_signal()?;
         print_ready(&running.address(), &overview, output)?;
         Ok((Started { app: running, lines }, stop))
     }

@@ -4,9 +4,15 @@
 //! by its `Origin` or `Sec-Fetch-Site`. A page whose own name was pointed at this address ("DNS rebinding") has an origin that fits, and gives
 //! itself away by its `Host`: a name that is in the public DNS and that the user did not name.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+};
 
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
+
+/// The name of this machine for itself; every name below it too.
+const LOOPBACK_NAME: &str = "localhost";
 
 /// The names under which a server is asked.
 #[derive(Debug, Clone)]
@@ -71,8 +77,8 @@ impl HostPolicy {
     }
 
     fn is_listed(&self, authority: &str) -> bool {
-        let authority = authority.to_ascii_lowercase();
-        self.hosts.iter().any(|host| *host == authority || host == host_of(&authority))
+        let is_named = |host: &String| host.eq_ignore_ascii_case(authority) || host.eq_ignore_ascii_case(host_of(authority));
+        self.hosts.iter().any(is_named)
     }
 
     /// The foreign page that sent the request, as far as the browser says; `None` for every client that is no browser.
@@ -92,14 +98,14 @@ impl HostPolicy {
 }
 
 /// The host that the request is for: in its address, else in `Host`. Clients that send none are no browsers.
-fn requested_authority(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Reason> {
+fn requested_authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<Cow<'a, str>>, Reason> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err((StatusCode::BAD_REQUEST, "the request has two `Host` headers".to_owned()));
     }
-    let given = uri.authority().map(|authority| authority.as_str().to_owned());
-    Ok(given.or_else(|| host.map(|host| String::from_utf8_lossy(host.as_bytes()).trim().to_owned())))
+    let given = uri.authority().map(|authority| Cow::Borrowed(authority.as_str()));
+    Ok(given.or_else(|| host.map(|host| String::from_utf8_lossy(host.as_bytes()))))
 }
 
 /// The host of `host:port`.
@@ -112,8 +118,9 @@ fn host_of(authority: &str) -> &str {
 }
 
 fn is_loopback_name(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
+    let host = host.trim_end_matches('.');
+    let parts = host.len().checked_sub(LOOPBACK_NAME.len()).and_then(|at| host.split_at_checked(at));
+    parts.is_some_and(|(before, name)| name.eq_ignore_ascii_case(LOOPBACK_NAME) && (before.is_empty() || before.ends_with('.')))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -161,6 +168,8 @@ mod tests {
             "127.0.0.1.evil.example",
             "10.1.2.3",
             "xmill.example.org",
+            "xlocalhost.example",
+            "localhost.evil.example",
         ] {
             assert_eq!(status(&local, "GET", &[("host", foreign)]), 403, "{foreign}");
         }

@@ -110,7 +110,7 @@ impl Router {
     /// Reports a request that failed. Of the host's routes, those that bring something: others are asked by probes, also while it starts.
     async fn report_failure(&self, method: &Method, path: &str, answer: &Answer) {
         let is_probe = |routes: &HostRoutes| (routes.matches)(method, path) && method != Method::POST;
-        if self.host_routes.as_ref().is_some_and(is_probe) {
+        if READY_PATHS.contains(&path) || self.host_routes.as_ref().is_some_and(is_probe) {
             return;
         }
         let reason = error_message(answer.clone()).await;
@@ -152,7 +152,11 @@ impl Router {
         let answer = match self.component.admit(request, receipts.clone()).await {
             Ok(answer) => answer,
             Err(NotAdmitted::Stopping) => return error_response(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
-            Err(NotAdmitted::Overloaded(why)) => return body::overloaded(&why),
+            Err(NotAdmitted::Overloaded(why)) => {
+                let answer = body::overloaded(&why);
+                timer.finish(answer.status(), None);
+                return answer;
+            }
         };
         let appends = receipts.take();
         let served = appends.first().map(|append| (append.model.clone(), append.version));

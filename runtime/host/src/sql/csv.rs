@@ -7,7 +7,7 @@ use std::{
     io::{BufRead, BufReader, Read as _},
 };
 
-use tidemill_core::{Error, Result, sql::quote_string, text::shorten};
+use tidemill_core::{Error, Result, sql::quote_string, text::truncate};
 
 use super::job::SourceFile;
 
@@ -42,7 +42,7 @@ pub(super) fn read_header(source: &SourceFile) -> Result<Header> {
         return Err(Error::input(format!(
             "`{key}` has no end of its header in the first {MAX_HEADER_SIZE} bytes, which begin `{}`: a CSV begins with a line of column \
              names; put a file with a header under a new key",
-            shorten(&line, SHOWN_CHARACTERS)
+            truncate(&line, SHOWN_CHARACTERS)
         )));
     }
     parse_header(key, line.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']))
@@ -60,7 +60,7 @@ fn parse_header(key: &str, line: &str) -> Result<Header> {
         return Err(Error::input(format!(
             "`{key}` has no name for column {} in its header `{}`: every column needs one",
             position + 1,
-            shorten(line, SHOWN_CHARACTERS)
+            truncate(line, SHOWN_CHARACTERS)
         )));
     }
     if let Some(position) = columns.iter().position(|name| name.len() > MAX_NAME_SIZE) {
@@ -68,7 +68,7 @@ fn parse_header(key: &str, line: &str) -> Result<Header> {
             "`{key}` has a name of {} bytes for column {}, which begins `{}`; at most {MAX_NAME_SIZE} are allowed: is the line a header?",
             columns[position].len(),
             position + 1,
-            shorten(&columns[position], SHOWN_CHARACTERS)
+            truncate(&columns[position], SHOWN_CHARACTERS)
         )));
     }
     let lower: Vec<String> = columns.iter().map(|name| name.to_lowercase()).collect();

@@ -118,7 +118,7 @@ impl DurableLog {
             sealer::prepare_file(&path);
         }
         let active = ActiveFile::default();
-        let models = Arc::new(Mutex::new(models));
+        let models = Arc::new(Mutex::new(Arc::new(models)));
         let sealer = sealer::start(folder.to_owned(), active.clone(), store, models.clone(), handle);
         let queue = writer::start(folder.to_owned(), active, options, sealer.clone());
         let _started = sealer.send(sealer::Command { reply: None });
@@ -134,7 +134,7 @@ impl DurableLog {
 
     /// Cuts rows into other windows from now on, also those that are not sealed yet: [`seal`](Self::seal) them before.
     pub fn set_models(&self, models: BTreeMap<String, LoggedModel>) {
-        *self.shared.models.lock() = models;
+        *self.shared.models.lock() = Arc::new(models);
     }
 
     /// Notes that the window of a model that starts at `start` is closed, and with it those before.
@@ -178,7 +178,8 @@ impl DurableLog {
         let now = Timestamp::now();
         record.set_served_at(now.as_microsecond());
         let open_from = self.shared.open_from.lock().get(record.model()).copied();
-        let closed_rows = check_windows(&record, &self.shared.models.lock(), now, open_from)?;
+        let models = self.shared.models.lock().clone();
+        let closed_rows = check_windows(&record, &models, now, open_from)?;
         let (reply, answer) = oneshot::channel();
         let record = record.into_bytes();
         self.shared.queue.enqueue(PendingAppend { record, rows, reply });

@@ -23,8 +23,8 @@ use crate::{
 /// How soon sealing is tried again after the store refused.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How each model's rows are cut into windows.
-pub(super) type Models = Arc<Mutex<BTreeMap<String, LoggedModel>>>;
+/// How each model's rows are cut into windows. Replaced as a whole: no request waits while the rows of another one are looked at.
+pub(super) type Models = Arc<Mutex<Arc<BTreeMap<String, LoggedModel>>>>;
 
 /// Seals all closed files, and sends the result.
 pub(super) struct Command {
