@@ -26,10 +26,14 @@ pub(super) fn check(pipeline: &Pipeline, source: &Source<'_>) -> Result<()> {
 }
 
 fn check_names(pipeline: &Pipeline, source: &Source<'_>) -> Result<()> {
-    let is_good =
-        |name: &str| !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    let message =
-        |table: &str, name: &str| format!("the {table} name `{name}` is used in keys: use letters, digits, `-` and `_`, at most 64");
+    // What begins with `_` is passed over in a store: see `is_ignored`.
+    let is_good = |name: &str| {
+        let is_word = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        is_word && !name.is_empty() && name.len() <= 64 && !name.starts_with('_')
+    };
+    let message = |table: &str, name: &str| {
+        format!("the {table} name `{name}` is used in keys: use letters, digits, `-` and `_` (not first), at most 64")
+    };
     if !is_good(&pipeline.project) {
         return Err(source.error(&["project", "name"], message("project", &pipeline.project)));
     }
