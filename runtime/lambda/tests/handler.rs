@@ -200,15 +200,15 @@ async fn a_run_that_does_not_end_is_given_up() {
 async fn whoever_waits_has_not_failed() {
     let function = Function::of::<Featurize>(json!({ "on": ["requests/d/*"] })).await;
     for day in [1, 2] {
-        let key = format!("requests/d/2024-01-0{day}.json");
+        let key = format!("requests/d/2024-01-0{day}T00-00-00Z.json");
         function.store.create(&key, key.clone().into_bytes().into()).await.unwrap();
     }
-    let second = put("requests/d/2024-01-02.json");
+    let second = put("requests/d/2024-01-02T00-00-00Z.json");
     assert_eq!(function.failed(&[("second", 50, second)]).await, ["second"]);
     assert!(list_dead_letters(&function.store).await.unwrap().is_empty());
-    let first = put("requests/d/2024-01-01.json");
+    let first = put("requests/d/2024-01-01T00-00-00Z.json");
     assert!(function.failed(&[("first", 50, first)]).await.is_empty());
-    assert_eq!(function.decided().await, ["requests/d/2024-01-01.json"]);
+    assert_eq!(function.decided().await, ["requests/d/2024-01-01T00-00-00Z.json"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

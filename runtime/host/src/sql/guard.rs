@@ -200,7 +200,7 @@ mod tests {
             "SELECT age(a, b), list_aggregate([1, 2], 'sum'), [x + 1 FOR x IN [1, 2]], {'a': 1}, a ILIKE 'b%' FROM rows",
             "SELECT extract(year FROM t), t AT TIME ZONE 'UTC', a || b, 2 ** 3, 5!, coalesce(a, b), if(a, b, c) FROM rows",
             "SELECT row_number() OVER (ORDER BY a), sum(b) OVER (), percentile_cont(0.5) WITHIN GROUP (ORDER BY a) FROM rows GROUP BY ALL",
-            "SELECT unnest([1, 2]), position('a' IN b), overlay('a' PLACING 'b' FROM 1), a SIMILAR TO 'b', grouping(a) FROM rows GROUP BY CUBE (a)",
+            "SELECT unnest([1, 2]), position('a' IN b), a SIMILAR TO 'b', grouping(a) FROM rows GROUP BY CUBE (a)",
             "SELECT * FROM rows, LATERAL (SELECT rows.a), range(3), json_each('[1]')",
             "SELECT * FROM (PIVOT rows ON v IN (0, 1) USING count(*))",
             "SELECT * FROM (DESCRIBE rows)",

@@ -141,6 +141,7 @@ impl ChildProcess {
                 self.is_healthy &= !matches!(error.kind, ErrorKind::Limit | ErrorKind::Bug | ErrorKind::Timeout);
                 Err(match error.kind {
                     ErrorKind::Limit => Error::limit(format!("{}; it is {what}, in a process with {}", error.message, self.limits())),
+                    ErrorKind::Timeout => Error::timeout(format!("{}; it is {what}", error.message)),
                     _ => error,
                 })
             }
