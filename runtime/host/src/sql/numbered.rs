@@ -11,6 +11,8 @@ use super::{BoundTable, error, job::View, session::Session};
 pub(super) const COLUMNS: &str = "*, CAST(file_index AS BIGINT) AS _file";
 /// DuckDB's own name for the place: a virtual column, which a column of the files would hide.
 const VIRTUAL_COLUMN: &str = "file_index";
+/// What DuckDB calls the place where the files have a column `_file`, which a query would then read in its stead.
+const SECOND_COLUMN: &str = "_file_1";
 
 /// The name of the view.
 pub(super) fn name(table: &str) -> String {
@@ -40,12 +42,12 @@ pub(super) fn views(sql: &str, table: &BoundTable) -> Vec<View> {
 
 /// Refuses a view whose files hide the place of the file.
 pub(super) fn check(session: &Session, view: &View) -> Result<()> {
-    let sql = "SELECT count(*) > 0 FROM duckdb_columns() WHERE table_name = ? AND lower(column_name) = ?";
-    let found = session.query_row(sql, [view.name.as_str(), VIRTUAL_COLUMN], |row| row.get(0));
+    let sql = "SELECT count(*) > 0 FROM duckdb_columns() WHERE table_name = ? AND lower(column_name) IN (?, ?)";
+    let found = session.query_row(sql, [view.name.as_str(), VIRTUAL_COLUMN, SECOND_COLUMN], |row| row.get(0));
     match found.map_err(|e| error::from_duckdb(&e, &[]))? {
         false => Ok(()),
         true => Err(Error::config(format!(
-            "the table `{}` has a column `{VIRTUAL_COLUMN}`, a name that stands for the place of a file where files are merged; \
+            "the table `{}` has a column `{VIRTUAL_COLUMN}` or `_file`, names that stand for the place of a file where files are merged; \
              give the column another name",
             view.name.trim_end_matches(&name(""))
         ))),

@@ -654,10 +654,13 @@ fn a_row_knows_the_place_of_its_object() {
 fn a_column_that_hides_the_place_is_refused() {
     let bench = Bench::new();
     let host = bench.host(1, 60.0);
-    host.export("SELECT 7 AS file_index", &[], "out/a.parquet").unwrap();
-    bench.put("in/a.parquet", &bench.store.blocking().get("out/a.parquet").unwrap());
-    let table = Table::parquet("t", ["in/a.parquet"]);
-    assert_eq!(texts(&host, "SELECT file_index::BIGINT FROM t", from_ref(&table)), ["7"]);
-    let error = error(&host, "SELECT * FROM t__numbered", &[table]);
-    assert!(error.message.contains("`t` has a column `file_index`"), "{error}");
+    for column in ["file_index", "_file"] {
+        let (file, key) = (format!("out/{column}.parquet"), format!("in/{column}.parquet"));
+        host.export(&format!("SELECT 7 AS {column}"), &[], &file).unwrap();
+        bench.put(&key, &bench.store.blocking().get(&file).unwrap());
+        let table = Table::parquet("t", [key.as_str()]);
+        assert_eq!(texts(&host, &format!("SELECT {column}::BIGINT FROM t"), from_ref(&table)), ["7"]);
+        let error = error(&host, "SELECT * FROM t__numbered", &[table]);
+        assert!(error.message.contains("`t` has a column `file_index` or `_file`"), "{error}");
+    }
 }
