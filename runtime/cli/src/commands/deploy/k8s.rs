@@ -15,7 +15,7 @@ use tidemill_deploy::{
     k8s::{self, FILES, KUSTOMIZATION, Kubernetes, Options, Source},
 };
 
-use super::{exit_code, folder::NewFiles, read_if_exists, render_notes};
+use super::{PlanArguments, folder::NewFiles, read_if_exists, render_notes, render_plan};
 use crate::{
     output::Output,
     project::{PROJECT_FILE, Project, read_error},
@@ -60,12 +60,8 @@ pub(super) struct K8s {
     /// The folder of the manifests. Default: `k8s` in the project.
     #[arg(long, alias = "out", value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// Show what would change, and change nothing.
-    #[arg(long)]
-    plan: bool,
-    /// With `--plan`: exit with 10 if anything would change.
-    #[arg(long, requires = "plan")]
-    exit_code: bool,
+    #[command(flatten)]
+    plan: PlanArguments,
 }
 
 #[derive(Serialize)]
@@ -115,16 +111,14 @@ impl K8s {
         };
         let kubernetes = k8s::render(source, &self.options(project))?;
         let folder = Folder(&folder);
-        if self.plan {
+        if self.plan.plan {
             let planned = Plan {
                 folder: folder.0.display().to_string(),
                 difference: folder.diff(&kubernetes)?,
                 notes: kubernetes.notes,
             };
-            output.print(&planned, |planned| {
-                format!("{}{}", planned.difference.render_text(), render_notes(&planned.notes))
-            })?;
-            return Ok(exit_code(self.exit_code, &planned.difference));
+            output.print(&planned, |planned| render_plan(&planned.difference, &planned.notes))?;
+            return Ok(self.plan.exit_code(&planned.difference));
         }
         let written = Written {
             files: folder.write(&kubernetes)?,

@@ -48,11 +48,28 @@ impl Deploy {
 /// The exit code of `--plan --exit-code` if something would change.
 const EXIT_CHANGED: u8 = 10;
 
-fn exit_code(asked: bool, difference: &Difference) -> ExitCode {
-    match asked && !difference.is_empty() {
-        true => ExitCode::from(EXIT_CHANGED),
-        false => ExitCode::SUCCESS,
+/// How a target's deployment is shown instead of written.
+#[derive(Args)]
+struct PlanArguments {
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    plan: bool,
+    /// With `--plan`: exit with 10 if anything would change.
+    #[arg(long, requires = "plan")]
+    exit_code: bool,
+}
+
+impl PlanArguments {
+    fn exit_code(&self, difference: &Difference) -> ExitCode {
+        match self.exit_code && !difference.is_empty() {
+            true => ExitCode::from(EXIT_CHANGED),
+            false => ExitCode::SUCCESS,
+        }
     }
+}
+
+fn render_plan(difference: &Difference, notes: &[String]) -> String {
+    format!("{}{}", difference.render_text(), render_notes(notes))
 }
 
 /// The text of a file; `None` if it does not exist.

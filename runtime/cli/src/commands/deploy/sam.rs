@@ -18,10 +18,10 @@ use tidemill_deploy::{
 };
 
 use super::{
-    exit_code,
+    PlanArguments,
     folder::NewFiles,
     lambda_package::{LambdaPackage, PROGRAMS},
-    read_if_exists, render_notes,
+    read_if_exists, render_notes, render_plan,
 };
 use crate::{
     output::Output,
@@ -41,12 +41,8 @@ pub(super) struct Sam {
     /// those of the installed package for Lambda.
     #[arg(long, value_name = "FOLDER")]
     programs: Option<String>,
-    /// Show what would change, and change nothing.
-    #[arg(long)]
-    plan: bool,
-    /// With `--plan`: exit with 10 if anything would change.
-    #[arg(long, requires = "plan")]
-    exit_code: bool,
+    #[command(flatten)]
+    plan: PlanArguments,
     /// Prices and load for the cost estimate (TOML); missing values keep their defaults. `--json` prints the names.
     #[arg(long, value_name = "FILE")]
     assume: Option<PathBuf>,
@@ -94,15 +90,15 @@ impl Sam {
         let cost = cost::of(&sam, &assumptions);
         let template = self.out.clone().unwrap_or_else(|| project.root.join("sam/template.yaml"));
         let folder = Folder::next_to(&template)?;
-        if self.plan {
+        if self.plan.plan {
             let planned = Plan {
                 difference: folder.diff(&sam)?,
                 template: template.display().to_string(),
                 notes: sam.notes,
                 cost,
             };
-            output.print(&planned, Plan::render_text)?;
-            return Ok(exit_code(self.exit_code, &planned.difference));
+            output.print(&planned, |planned| render_plan(&planned.difference, &planned.notes))?;
+            return Ok(self.plan.exit_code(&planned.difference));
         }
         let from_package = package.files(&sam, self.programs.is_none())?;
         let files = folder.write(&sam, project, &from_package)?;
@@ -254,12 +250,6 @@ impl Folder {
 
 fn to_pretty_json(value: &Json) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
-}
-
-impl Plan {
-    fn render_text(&self) -> String {
-        format!("{}{}", self.difference.render_text(), render_notes(&self.notes))
-    }
 }
 
 impl Written {

@@ -17,7 +17,7 @@ use tidemill_deploy::{
     spin::{self, COMPONENTS, Composed, Options, Part, Recipe, compose, manifest},
 };
 
-use super::{exit_code, folder::NewFiles, read_if_exists, render_notes};
+use super::{PlanArguments, folder::NewFiles, read_if_exists, render_notes, render_plan};
 use crate::{
     output::Output,
     project::{Project, read_error},
@@ -32,12 +32,8 @@ pub(super) struct Spin {
     /// The folder of `spin.toml` and its components. Default: `spin` in the project.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Show what would change, and change nothing.
-    #[arg(long)]
-    plan: bool,
-    /// With `--plan`: exit with 10 if anything would change.
-    #[arg(long, requires = "plan")]
-    exit_code: bool,
+    #[command(flatten)]
+    plan: PlanArguments,
 }
 
 #[derive(Serialize)]
@@ -82,16 +78,14 @@ impl Spin {
             folder,
         };
         let manifest = package.folder.join(MANIFEST).display().to_string();
-        if self.plan {
+        if self.plan.plan {
             let planned = Plan {
                 manifest,
                 difference: package.diff()?,
                 notes: spin.notes,
             };
-            output.print(&planned, |planned| {
-                format!("{}{}", planned.difference.render_text(), render_notes(&planned.notes))
-            })?;
-            return Ok(exit_code(self.exit_code, &planned.difference));
+            output.print(&planned, |planned| render_plan(&planned.difference, &planned.notes))?;
+            return Ok(self.plan.exit_code(&planned.difference));
         }
         let written = Written {
             files: package.write()?,
