@@ -26,6 +26,21 @@ fn record(request_id: &str, time: &str, version: u32, score: f64) -> Record {
     batch.to_record().unwrap()
 }
 
+/// One row of one column.
+fn record_of(column: &str, values: ColumnValues) -> Record {
+    let columns = [(column.to_owned(), values)];
+    let batch = PredictionBatch {
+        model: "late",
+        version: 1,
+        transform: "t",
+        request_id: "a",
+        rows: 1,
+        columns: &columns,
+        latency_us: 7,
+    };
+    batch.to_record().unwrap()
+}
+
 fn open(folder: &Path, store: &Store) -> DurableLog {
     let month = LoggedModel {
         window: Span::parse("1 month").unwrap(),
@@ -119,17 +134,8 @@ async fn acknowledged_rows_survive_and_a_torn_tail_does_not_matter() {
 async fn a_record_that_is_too_large_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), &Store::memory());
-    let columns = [("note".to_owned(), ColumnValues::Text(vec![Some("x".repeat(wal::MAX_RECORD_SIZE))]))];
-    let batch = PredictionBatch {
-        model: "late",
-        version: 1,
-        transform: "t",
-        request_id: "a",
-        rows: 1,
-        columns: &columns,
-        latency_us: 7,
-    };
-    let error = log.append(batch.to_record().unwrap()).await.unwrap_err();
+    let note = ColumnValues::Text(vec![Some("x".repeat(wal::MAX_RECORD_SIZE))]);
+    let error = log.append(record_of("note", note)).await.unwrap_err();
     assert_eq!(error.kind, tidemill_core::ErrorKind::Limit);
     assert!(error.message.contains("send fewer rows"), "{error}");
 }
@@ -268,19 +274,7 @@ async fn a_damaged_record_costs_no_other_and_the_file_is_kept() {
 
 #[test]
 fn records_that_do_not_fit_together_are_sealed_apart() {
-    let of = |values| {
-        let columns = [("x".to_owned(), values)];
-        let batch = PredictionBatch {
-            model: "late",
-            version: 1,
-            transform: "t",
-            request_id: "a",
-            rows: 1,
-            columns: &columns,
-            latency_us: 7,
-        };
-        batch.to_record().unwrap().into_bytes()
-    };
+    let of = |values| record_of("x", values).into_bytes();
     let (number, integer) = (of(ColumnValues::Number(vec![Some(1.0)])), of(ColumnValues::Integer(vec![Some(1)])));
     let records = [number.as_slice(), &number, b"no record", &integer, &integer];
     let mut unreadable = Vec::new();
