@@ -8,7 +8,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tidemill_core::pipeline::StageKind;
 use tidemill_harness::server::Server;
+use tidemill_tests::stdout_of;
 
 /// How the archive's name begins; that of the programs for Lambda begins otherwise.
 const ARCHIVE: &str = concat!("tidemill-", env!("CARGO_PKG_VERSION"));
@@ -45,17 +46,6 @@ fn file(folder: &Path, start: &str, end: &str) -> Result<PathBuf> {
     }
     ensure!(found.len() == 1, "{} has {found:?} for {start}…{end}", folder.display());
     found.pop().context("there is one")
-}
-
-fn said(output: Output) -> Result<String> {
-    ensure!(
-        output.status.success(),
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Compares a wheel with its RECORD and with the archive of the same files, and prints where the files are installed.
@@ -97,13 +87,13 @@ fn verify(folder: &Path, wheel: &str, archive: &str) -> Result<BTreeSet<String>>
     let mut python = Command::new("python3");
     python.args(["-I", "-c", VERIFY]);
     python.arg(file(folder, wheel, ".whl")?).arg(file(folder, archive, ".tar.gz")?);
-    Ok(serde_json::from_str(&said(python.output()?)?)?)
+    Ok(serde_json::from_str(&stdout_of(python.output()?)?)?)
 }
 
 #[test]
 fn its_files_are_what_its_lists_say() -> Result<()> {
     let Some(folder) = find_package() else { return Ok(()) };
-    said(
+    stdout_of(
         Command::new("sha256sum")
             .args(["--check", "--strict", "SHA256SUMS"])
             .current_dir(&folder)
@@ -164,7 +154,7 @@ fn what_is_inside_is_named_with_its_licence() -> Result<()> {
     tar.arg("-xzf")
         .arg(file(&folder, ARCHIVE, ".tar.gz")?)
         .args(["--strip-components=1", "--wildcards"]);
-    said(
+    stdout_of(
         tar.arg("-C")
             .arg(unpacked.path())
             .args(["*/share/tidemill/LICENSES.txt", "*/share/tidemill/sbom.cdx.json"])
@@ -213,10 +203,10 @@ impl Installed {
     /// Into a virtual environment, by pip, without a network.
     fn by_pip(package: &Path, folder: &Path) -> Result<Self> {
         let prefix = folder.join("venv");
-        said(Command::new("python3").args(["-m", "venv"]).arg(&prefix).output()?)?;
+        stdout_of(Command::new("python3").args(["-m", "venv"]).arg(&prefix).output()?)?;
         let mut pip = Command::new(prefix.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]);
-        said(pip.arg(file(package, "tidemill-", ".whl")?).output()?)?;
+        stdout_of(pip.arg(file(package, "tidemill-", ".whl")?).output()?)?;
         Self::new(prefix, folder)
     }
 
@@ -241,7 +231,8 @@ impl Installed {
     }
 
     fn run(&self, arguments: &[&str], folder: &Path) -> Result<String> {
-        said(Command::new(&self.tidemill).args(arguments).current_dir(folder).output()?).with_context(|| format!("tidemill {arguments:?}"))
+        stdout_of(Command::new(&self.tidemill).args(arguments).current_dir(folder).output()?)
+            .with_context(|| format!("tidemill {arguments:?}"))
     }
 
     /// All files below the prefix. Python leaves compiled files of its own.
@@ -256,7 +247,7 @@ impl Installed {
 fn unpack(archive: &Path, to: &Path) -> Result<()> {
     let mut tar = Command::new("tar");
     tar.arg("-xzf").arg(archive).args(["--strip-components=1", "-C"]).arg(to);
-    said(tar.output()?).map(drop)
+    stdout_of(tar.output()?).map(drop)
 }
 
 fn collect(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
@@ -353,7 +344,7 @@ fn the_archive_runs_wherever_it_is_unpacked() -> Result<()> {
         .args(["-i", &format!("HOME={}", installed.home.display())])
         .arg(&link)
         .args(["doctor", "--json"]);
-    let components = find_check(&said(linked.current_dir(&project).output()?)?, "components")?;
+    let components = find_check(&stdout_of(linked.current_dir(&project).output()?)?, "components")?;
     ensure!(components == "9 of 9", "the components are found: {components}");
     // A component that was lost is missed, with what to do about it.
     let components = installed.prefix.join("share/tidemill/components");

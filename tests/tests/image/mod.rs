@@ -9,13 +9,14 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tidemill_core::pipeline::StageKind;
 use tidemill_harness::server::Server;
+use tidemill_tests::stdout_of;
 
 use self::layout::{Layout, USER, array, is_root, unpack};
 use crate::conventions::sources::root;
@@ -80,17 +81,6 @@ fn sandbox(image: &Path, config: &Value, script: &Path) -> Result<Option<PathBuf
     Ok(can_enter.then(|| script.to_owned()))
 }
 
-fn said(output: Output) -> Result<String> {
-    ensure!(
-        output.status.success(),
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
-}
-
 #[test]
 fn an_image_is_what_it_says_and_runs_as_its_user() -> Result<()> {
     let Some(images) = find_images() else { return Ok(()) };
@@ -133,7 +123,7 @@ fn an_image_is_what_it_says_and_runs_as_its_user() -> Result<()> {
         eprintln!("left out: this machine lets its user make no namespace, so the image's program is not run");
         return Ok(());
     };
-    let run = |arguments: &[&str]| said(Command::new(&tidemill).args(arguments).output()?).with_context(|| format!("{arguments:?}"));
+    let run = |arguments: &[&str]| stdout_of(Command::new(&tidemill).args(arguments).output()?).with_context(|| format!("{arguments:?}"));
     ensure!(run(&["--version"])?.contains(VERSION), "it is another version");
     run(&["new", "--template", "tabular", "mine"])?;
     run(&["--project", "mine", "check"])?;
@@ -203,5 +193,5 @@ fn the_dockerfile_is_sound() -> Result<()> {
         eprintln!("left out: TIDEMILL_HADOLINT is not set; `cargo xtask test` sets it where PyPI has the program");
         return Ok(());
     };
-    said(Command::new(hadolint).arg(root()?.join("infra/image/Dockerfile")).output()?).map(drop)
+    stdout_of(Command::new(hadolint).arg(root()?.join("infra/image/Dockerfile")).output()?).map(drop)
 }
